@@ -1,0 +1,2 @@
+//! The contract between the probes and the daemon.
+#![no_std]

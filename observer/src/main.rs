@@ -1,0 +1,2 @@
+//! The observer: one binary, the daemon and its client.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The project's own commands: what cargo cannot do.
+fn main() {}
