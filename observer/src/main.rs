@@ -1,2 +1,8 @@
 //! The observer: one binary, the daemon and its client.
+#![allow(dead_code, unused_imports, missing_docs, reason = "the parts are being put together")]
+
+mod aggregate;
+mod event;
+mod status;
+
 fn main() {}

@@ -1,1 +1,17 @@
-//! The observer gRPC API.
+//! The observer's gRPC API, generated from `observer/v1`, and its descriptor.
+
+/// Version 1 of the API.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    clippy::wildcard_enum_match_arm,
+    reason = "generated code; the proto files hold the documentation"
+)]
+pub mod v1 {
+    tonic::include_proto!("observer.v1");
+
+    /// The encoded `FileDescriptorSet` of the package, for reflection and for JSON.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.v1.bin"));
+}

@@ -1,0 +1,160 @@
+//! The domain: what happened, to whom, in types of our own that no wire format and no kernel shapes.
+
+mod identity;
+mod loss;
+mod process;
+mod summary;
+mod tcp;
+mod time;
+
+use std::sync::Arc;
+
+pub(crate) use identity::{Peer, PeerKind, Workload, WorkloadId, WorkloadKind};
+pub(crate) use loss::{Loss, LossSource};
+pub(crate) use process::{
+    ContainerStart, ContainerStop, Ending, OomKill, Process, ProcessExec, ProcessExit, ProcessKey,
+    signal_name,
+};
+pub(crate) use summary::{Edge, EdgeSummary, ProcessSummary, TcpSummary, Window, WorkloadSummary};
+pub(crate) use tcp::{
+    Connection, ConnectionId, Counters, ResetDirection, RetransmitPhase, Sample, Tcp, TcpAccept, TcpClose,
+    TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, error_name,
+};
+pub(crate) use time::{BootTime, Now, WallTime};
+
+/// Something that happened, with its owner.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// Counts this run's events from 1, in the order in which they were attributed.
+    pub(crate) sequence: u64,
+    /// When it happened, by the kernel's boot clock.
+    pub(crate) boot_time: BootTime,
+    /// When it happened, by the wall clock.
+    pub(crate) time: WallTime,
+    /// Whose it is; `None` only where the kernel knew no owner.
+    pub(crate) workload: Option<Arc<Workload>>,
+    /// The process that did it, where it is known.
+    pub(crate) process: Option<Arc<Process>>,
+    /// What happened.
+    pub(crate) detail: Detail,
+}
+
+/// What is particular to each type of event.
+#[derive(Clone, Debug)]
+pub(crate) enum Detail {
+    ProcessExec(ProcessExec),
+    ProcessExit(ProcessExit),
+    OomKill(OomKill),
+    ContainerStart(ContainerStart),
+    ContainerStop(ContainerStop),
+    TcpConnect(TcpConnect),
+    TcpAccept(TcpAccept),
+    TcpConnectFailure(TcpConnectFailure),
+    TcpRetransmit(TcpRetransmit),
+    TcpReset(TcpReset),
+    TcpClose(TcpClose),
+}
+
+/// The types of events, in the order of the proto's enumeration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum EventType {
+    ProcessExec = 1,
+    ProcessExit,
+    OomKill,
+    ContainerStart,
+    ContainerStop,
+    TcpConnect,
+    TcpAccept,
+    TcpConnectFailure,
+    TcpRetransmit,
+    TcpReset,
+    TcpClose,
+}
+
+impl EventType {
+    /// All of them.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::ProcessExec,
+        Self::ProcessExit,
+        Self::OomKill,
+        Self::ContainerStart,
+        Self::ContainerStop,
+        Self::TcpConnect,
+        Self::TcpAccept,
+        Self::TcpConnectFailure,
+        Self::TcpRetransmit,
+        Self::TcpReset,
+        Self::TcpClose,
+    ];
+
+    /// The name, the same in the proto, in JSON and on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ProcessExec => "process_exec",
+            Self::ProcessExit => "process_exit",
+            Self::OomKill => "oom_kill",
+            Self::ContainerStart => "container_start",
+            Self::ContainerStop => "container_stop",
+            Self::TcpConnect => "tcp_connect",
+            Self::TcpAccept => "tcp_accept",
+            Self::TcpConnectFailure => "tcp_connect_failure",
+            Self::TcpRetransmit => "tcp_retransmit",
+            Self::TcpReset => "tcp_reset",
+            Self::TcpClose => "tcp_close",
+        }
+    }
+}
+
+impl Event {
+    /// Its type.
+    pub(crate) const fn event_type(&self) -> EventType {
+        match self.detail {
+            Detail::ProcessExec(_) => EventType::ProcessExec,
+            Detail::ProcessExit(_) => EventType::ProcessExit,
+            Detail::OomKill(_) => EventType::OomKill,
+            Detail::ContainerStart(_) => EventType::ContainerStart,
+            Detail::ContainerStop(_) => EventType::ContainerStop,
+            Detail::TcpConnect(_) => EventType::TcpConnect,
+            Detail::TcpAccept(_) => EventType::TcpAccept,
+            Detail::TcpConnectFailure(_) => EventType::TcpConnectFailure,
+            Detail::TcpRetransmit(_) => EventType::TcpRetransmit,
+            Detail::TcpReset(_) => EventType::TcpReset,
+            Detail::TcpClose(_) => EventType::TcpClose,
+        }
+    }
+
+    /// The connection that it is about, if it is about one.
+    pub(crate) const fn tcp(&self) -> Option<&Tcp> {
+        match &self.detail {
+            Detail::TcpConnect(TcpConnect { tcp, .. })
+            | Detail::TcpAccept(TcpAccept { tcp, .. })
+            | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })
+            | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
+            | Detail::TcpReset(TcpReset { tcp, .. })
+            | Detail::TcpClose(TcpClose { tcp, .. }) => Some(tcp),
+            Detail::ProcessExec(_)
+            | Detail::ProcessExit(_)
+            | Detail::OomKill(_)
+            | Detail::ContainerStart(_)
+            | Detail::ContainerStop(_) => None,
+        }
+    }
+
+    /// It tells of something that went wrong.
+    pub(crate) fn is_failure(&self) -> bool {
+        match &self.detail {
+            Detail::OomKill(_)
+            | Detail::TcpConnectFailure(_)
+            | Detail::TcpRetransmit(_)
+            | Detail::TcpReset(_) => true,
+            Detail::ProcessExit(exit) => exit.ending.is_failure(),
+            Detail::ContainerStop(stop) => stop.ending.is_none_or(|ending| ending.is_failure()),
+            Detail::TcpClose(close) => close.errno != 0,
+            Detail::ProcessExec(_)
+            | Detail::ContainerStart(_)
+            | Detail::TcpConnect(_)
+            | Detail::TcpAccept(_) => false,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Summaries: one window's figures of each workload and each edge.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{BootTime, Ending, Peer, PeerKind, Workload, WorkloadId};
+use crate::aggregate::Histogram;
+
+/// The other side of a workload's connections, as far as they are told together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Edge {
+    /// Whose edge it is.
+    pub(crate) workload: WorkloadId,
+    /// What the peer is.
+    pub(crate) kind: PeerKind,
+    /// The peer, where it is a workload of this node.
+    pub(crate) peer: Option<WorkloadId>,
+    /// The peer's address, where it is not.
+    pub(crate) address: Option<IpAddr>,
+    /// The listening side's port.
+    pub(crate) port: u16,
+    /// The workload asks (true) or is asked (false).
+    pub(crate) outgoing: bool,
+}
+
+/// The connections of one window.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TcpSummary {
+    pub(crate) opened: u64,
+    pub(crate) failed: u64,
+    pub(crate) closed: u64,
+    /// Alive at the window's end: not a sum, the last figure counts when windows are merged.
+    pub(crate) live: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_segments: u64,
+    pub(crate) received_segments: u64,
+    pub(crate) retransmitted_segments: u64,
+    pub(crate) resets_sent: u64,
+    pub(crate) resets_received: u64,
+    /// Nanoseconds.
+    pub(crate) handshake_latency: Histogram,
+    /// Nanoseconds.
+    pub(crate) rtt: Histogram,
+}
+
+/// The processes of one window.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProcessSummary {
+    pub(crate) execs: u64,
+    pub(crate) exits: BTreeMap<Ending, u64>,
+    pub(crate) oom_kills: u64,
+    pub(crate) container_starts: u64,
+    pub(crate) container_stops: u64,
+}
+
+/// One workload in one window.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkloadSummary {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) tcp: TcpSummary,
+    pub(crate) processes: ProcessSummary,
+}
+
+/// One edge in one window.
+#[derive(Clone, Debug)]
+pub(crate) struct EdgeSummary {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) peer: Peer,
+    pub(crate) tcp: TcpSummary,
+}
+
+/// One window of the whole node. Windows that follow one another can be merged.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window {
+    pub(crate) start: BootTime,
+    pub(crate) length_ns: u64,
+    /// Events known to be lost in it, on the whole node.
+    pub(crate) lost_events: u64,
+    pub(crate) workloads: HashMap<WorkloadId, WorkloadSummary>,
+    pub(crate) edges: HashMap<Edge, EdgeSummary>,
+}

@@ -1,0 +1,198 @@
+//! TCP: connections, what happens to them, and their counters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{BootTime, Peer, Process, Workload};
+
+/// The kernel's socket cookie: unique until the machine reboots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ConnectionId(pub(crate) u64);
+
+/// One end of a connection, seen from this end.
+#[derive(Clone, Debug)]
+pub(crate) struct Tcp {
+    /// Which socket; 0 where there was none.
+    pub(crate) id: ConnectionId,
+    /// This end.
+    pub(crate) local: SocketAddr,
+    /// The other end.
+    pub(crate) remote: SocketAddr,
+    /// This end asked for the connection.
+    pub(crate) outgoing: bool,
+    /// Whose the other end is.
+    pub(crate) peer: Peer,
+    /// The inode of this end's network namespace.
+    pub(crate) netns: u32,
+}
+
+/// The kernel's states of a TCP socket (include/net/tcp_states.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TcpState(pub(crate) u8);
+
+impl TcpState {
+    /// The listening state.
+    pub(crate) const LISTEN: Self = Self(10);
+
+    /// The state's name, as `ss` and the RFC write it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self.0 {
+            1 => "ESTABLISHED",
+            2 => "SYN_SENT",
+            3 | 12 => "SYN_RECV",
+            4 => "FIN_WAIT1",
+            5 => "FIN_WAIT2",
+            6 => "TIME_WAIT",
+            7 => "CLOSE",
+            8 => "CLOSE_WAIT",
+            9 => "LAST_ACK",
+            10 => "LISTEN",
+            11 => "CLOSING",
+            _ => "UNKNOWN",
+        }
+    }
+}
+
+/// The counters that a socket has kept since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Payload bytes that the other side acknowledged.
+    pub(crate) sent_bytes: u64,
+    /// Payload bytes received in order.
+    pub(crate) received_bytes: u64,
+    /// Segments sent, those sent again included.
+    pub(crate) sent_segments: u64,
+    /// Segments received.
+    pub(crate) received_segments: u64,
+    /// Segments sent again.
+    pub(crate) retransmitted_segments: u64,
+    /// The smoothed round-trip time in nanoseconds; `None` before the first measurement.
+    pub(crate) rtt_ns: Option<u64>,
+    /// The kernel's windowed minimum of the round-trip time in nanoseconds.
+    pub(crate) min_rtt_ns: Option<u64>,
+    /// The mean deviation of the round-trip time in nanoseconds.
+    pub(crate) rtt_variation_ns: Option<u64>,
+}
+
+/// A connection was established, on the asking side.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpConnect {
+    pub(crate) tcp: Tcp,
+    /// From the first SYN to the established state, in nanoseconds.
+    pub(crate) handshake_latency_ns: u64,
+}
+
+/// A connection was established, on the listening side.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpAccept {
+    pub(crate) tcp: Tcp,
+    /// From the SYN-ACK to its acknowledgement in nanoseconds, where the kernel measured it.
+    pub(crate) handshake_latency_ns: Option<u64>,
+}
+
+/// A connection was not established.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpConnectFailure {
+    pub(crate) tcp: Tcp,
+    /// The kernel's error number; 0 where the process gave up.
+    pub(crate) errno: u32,
+    /// From the first SYN to the failure, in nanoseconds.
+    pub(crate) duration_ns: u64,
+    /// SYNs sent again.
+    pub(crate) syn_retransmits: u32,
+}
+
+/// What was sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RetransmitPhase {
+    Syn,
+    SynAck,
+    Data,
+    Fin,
+}
+
+/// Segments were sent again.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpRetransmit {
+    pub(crate) tcp: Tcp,
+    pub(crate) phase: RetransmitPhase,
+    /// How many, as RetransSegs counts them.
+    pub(crate) segments: u32,
+    pub(crate) state: TcpState,
+}
+
+/// Which way a reset went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ResetDirection {
+    Sent,
+    Received,
+}
+
+/// A reset was sent or received.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpReset {
+    pub(crate) tcp: Tcp,
+    pub(crate) direction: ResetDirection,
+    /// The socket's state; `None` where there was no socket.
+    pub(crate) state: Option<TcpState>,
+    /// The name of the kernel's reason, where it gives one.
+    pub(crate) reason: Option<Arc<str>>,
+}
+
+/// A connection ended.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpClose {
+    pub(crate) tcp: Tcp,
+    /// From its start to its end, in nanoseconds.
+    pub(crate) duration_ns: u64,
+    pub(crate) counters: Counters,
+    /// The error that ended it; 0 for an orderly end.
+    pub(crate) errno: u32,
+}
+
+/// One reading of a live socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub(crate) id: ConnectionId,
+    pub(crate) state: TcpState,
+    pub(crate) counters: Counters,
+}
+
+/// A live connection, as the daemon's table holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) tcp: Tcp,
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) process: Option<Arc<Process>>,
+    /// When it was asked for, or (listening side) established.
+    pub(crate) start: BootTime,
+    pub(crate) handshake_latency_ns: Option<u64>,
+    /// As of the last sample.
+    pub(crate) state: TcpState,
+    /// As of the last sample.
+    pub(crate) counters: Counters,
+}
+
+/// The word for an error number at the end of a connection: OpenTelemetry's where it has one, else
+/// the kernel's name.
+pub(crate) fn error_name(errno: u32) -> &'static str {
+    match errno {
+        0 => "",
+        1 => "EPERM",
+        13 => "EACCES",
+        22 => "EINVAL",
+        32 => "EPIPE",
+        71 => "EPROTO",
+        99 => "EADDRNOTAVAIL",
+        100 => "ENETDOWN",
+        101 => "net_unreachable",
+        103 => "ECONNABORTED",
+        104 => "reset",
+        105 => "ENOBUFS",
+        110 => "timed_out",
+        111 => "refused",
+        112 => "EHOSTDOWN",
+        113 => "host_unreachable",
+        _ => "other",
+    }
+}

@@ -1,0 +1,82 @@
+//! What the daemon says of itself: capabilities, probes, sources, tables, rings.
+
+use crate::event::{EventType, Loss, WallTime};
+
+/// One thing that the daemon can see, or cannot and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Capability {
+    /// Its name, such as `tcp_retransmit`.
+    pub(crate) name: &'static str,
+    /// `None` where it is there.
+    pub(crate) missing: Option<Missing>,
+}
+
+/// Why a capability is missing, and what that means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// Why.
+    pub(crate) reason: String,
+    /// What is not seen then.
+    pub(crate) consequence: String,
+    /// What would bring it.
+    pub(crate) remedy: String,
+}
+
+/// A program in the kernel and its cost; the figures are 0 where the kernel does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProbeStats {
+    pub(crate) name: String,
+    pub(crate) hook: String,
+    pub(crate) run_count: u64,
+    pub(crate) run_time_ns: u64,
+}
+
+/// A source of identities and whether it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IdentitySource {
+    /// `cri`, `cgroup`, `procfs`.
+    pub(crate) name: &'static str,
+    /// Where it is.
+    pub(crate) endpoint: String,
+    pub(crate) healthy: bool,
+    /// What is the matter, or what answers.
+    pub(crate) message: String,
+}
+
+/// A bounded table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) entries: u64,
+    pub(crate) capacity: u64,
+}
+
+/// A ring buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RingStats {
+    pub(crate) name: &'static str,
+    pub(crate) size_bytes: u64,
+    pub(crate) records: u64,
+    pub(crate) lost: u64,
+}
+
+/// The whole answer to a status call.
+#[derive(Clone, Debug)]
+pub(crate) struct Status {
+    pub(crate) start_time: WallTime,
+    pub(crate) uptime_ns: u64,
+    pub(crate) kernel_release: String,
+    pub(crate) capabilities: Vec<Capability>,
+    pub(crate) probes: Vec<ProbeStats>,
+    pub(crate) identity_sources: Vec<IdentitySource>,
+    pub(crate) events: Vec<(EventType, u64)>,
+    pub(crate) losses: Vec<Loss>,
+    pub(crate) subscribers: u32,
+    pub(crate) events_stored: u64,
+    pub(crate) oldest_event: Option<WallTime>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) attach_duration_ns: u64,
+    pub(crate) resident_bytes: u64,
+    pub(crate) cpu_time_ns: u64,
+    pub(crate) rings: Vec<RingStats>,
+}

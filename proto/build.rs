@@ -1,0 +1,13 @@
+//! Generates the API's code and its descriptor from `observer/v1`, without a `protoc`.
+
+use prost::Message as _;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    const FILES: [&str; 5] = ["event", "filter", "observer", "status", "summary"];
+    println!("cargo:rerun-if-changed=observer");
+    let descriptors = protox::compile(FILES.map(|name| format!("observer/v1/{name}.proto")), ["."])?;
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("observer.v1.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}
