@@ -1,2 +1,9 @@
-//! The contract between the probes and the daemon.
+//! The contract between the probes and the daemon: records, map values, kernel fields and settings.
 #![no_std]
+
+pub mod cgroup;
+pub mod event;
+pub mod fields;
+pub mod process;
+pub mod settings;
+pub mod tcp;

@@ -1,0 +1,58 @@
+//! exit: one record a process, with the status that its parent will read.
+
+use aya_ebpf::helpers::generated::bpf_get_current_cgroup_id;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use observer_ebpf::event::Kind;
+use observer_ebpf::fields::Kernel;
+use observer_ebpf::process::Exit;
+
+use crate::emit::{emit, fill_current, header};
+use crate::kernel::{
+    EXIT_HAS_GROUP_DEAD, SIGNAL_FLAGS, SIGNAL_GROUP_EXIT_CODE, SIGNAL_LIVE, SIGNAL_OOM_MM, TASK_EXIT_CODE,
+    TASK_GROUP_LEADER, TASK_REAL_PARENT, TASK_SIGNAL, TASK_TGID,
+};
+use crate::maps::PROCESS;
+
+/// `SIGNAL_GROUP_EXIT` (include/linux/sched/signal.h): the whole group exits with one code.
+const SIGNAL_GROUP_EXIT: u32 = 4;
+
+/// `void sched_process_exit(struct task_struct *p)`, with `, bool group_dead` from 6.16.
+///
+/// Runs for each thread, after `signal->live` was counted down: the thread that sees 0 is the last
+/// one. Two that end at the same moment may both see 0 where `group_dead` is not given; the daemon
+/// takes the first of two exits of one process.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task: *const Kernel = ctx.arg(0);
+    // SAFETY: `task` is typed by the hook, and so is each hop from it.
+    unsafe {
+        let signal: *const Kernel = TASK_SIGNAL.read(task);
+        if EXIT_HAS_GROUP_DEAD.is_on() {
+            let group_dead: u64 = ctx.arg(1);
+            if group_dead & 0xff == 0 {
+                return 0;
+            }
+        } else if SIGNAL_LIVE.read(signal) != 0 {
+            return 0;
+        }
+        // What wait(2) will report (kernel/exit.c, wait_task_zombie).
+        let status = if SIGNAL_FLAGS.read(signal) & SIGNAL_GROUP_EXIT != 0 {
+            SIGNAL_GROUP_EXIT_CODE.read(signal)
+        } else {
+            TASK_EXIT_CODE.read(TASK_GROUP_LEADER.read(task))
+        };
+        let oom_victim =
+            u32::from(SIGNAL_OOM_MM.is_present() && !SIGNAL_OOM_MM.read(signal).is_null());
+        let parent_tgid = TASK_TGID.read(TASK_REAL_PARENT.read(task));
+        emit::<Exit>(&PROCESS, Kind::Exit, |exit| {
+            (*exit).header = header(Kind::Exit, bpf_get_current_cgroup_id());
+            fill_current(&raw mut (*exit).task, task);
+            (*exit).parent_tgid = parent_tgid;
+            (*exit).status = status;
+            (*exit).oom_victim = oom_victim;
+            (*exit).reserved = 0;
+        });
+    }
+    0
+}

@@ -1,0 +1,45 @@
+//! The maps: two rings, so that a flood of connections never pushes out an exec; losses; socket storage.
+
+use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{PerCpuArray, RingBuf};
+use observer_ebpf::event::Kind;
+use observer_ebpf::tcp::Track;
+
+/// Exec, exit, OOM kill and cgroup records. The daemon sets the size.
+#[map]
+pub(crate) static PROCESS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Records of TCP. The daemon sets the size.
+#[map]
+pub(crate) static NETWORK: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Records that found no room, by [`Kind`] and CPU.
+#[map]
+pub(crate) static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(Kind::COUNT, 0);
+
+/// The definition of a map in the way that libbpf and the kernel read it from BTF.
+///
+/// aya-ebpf's own `SkStorage` cannot set `BPF_F_CLONE`.
+#[repr(C)]
+pub(crate) struct SocketStorage {
+    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
+    key: *const i32,
+    value: *const Track,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize],
+}
+
+// SAFETY: the struct is never read; the kernel makes the map from its type.
+unsafe impl Sync for SocketStorage {}
+
+/// A [`Track`] on each socket since its SYN or its listen().
+#[unsafe(link_section = ".maps")]
+#[unsafe(export_name = "SOCKETS")]
+pub(crate) static SOCKETS: SocketStorage = SocketStorage {
+    r#type: core::ptr::null(),
+    key: core::ptr::null(),
+    value: core::ptr::null(),
+    max_entries: core::ptr::null(),
+    map_flags: core::ptr::null(),
+};

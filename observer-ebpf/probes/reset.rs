@@ -1,0 +1,159 @@
+//! Resets, sent and received.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use observer_ebpf::event::Kind;
+use observer_ebpf::fields::Kernel;
+use observer_ebpf::tcp::{Reset, Socket, direction};
+
+use crate::emit::{emit, header};
+use crate::kernel::{
+    NET_INUM, NETDEV_NET, RESET_HAS_REASON, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SOCK_STATE,
+};
+use crate::maps::NETWORK;
+use crate::socket::{INET, INET6, NO_TASK, cgroup_id, fill_ends, fill_socket, state, track};
+
+/// `void tcp_receive_reset(struct sock *sk)`, 5.11 to 7.2. A reset that ends an attempt to connect
+/// is told as that attempt's failure.
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub(crate) fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
+    let sk: *const Kernel = ctx.arg(0);
+    // SAFETY: `sk` is typed by the hook and a full socket.
+    unsafe {
+        if u32::from(SOCK_STATE.read(sk)) == state::SYN_SENT {
+            return 0;
+        }
+        emit::<Reset>(&NETWORK, Kind::Reset, |record| {
+            fill_from_socket(record, sk);
+            (*record).direction = direction::RECEIVED;
+            (*record).reason = u32::MAX;
+        });
+    }
+    0
+}
+
+/// `void tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, with
+/// `, const enum sk_rst_reason reason` from 6.10. `skb` is the segment that is answered, null where
+/// the socket resets by itself; `sk` is null where no socket was found (told from 6.10 on), and may
+/// be a request or a time-wait socket.
+///
+/// Kernels differ in whether their verifier knows that both may be null, so `skb` is only read by
+/// helpers that check, and `sk` is tested first.
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
+    let sk: *const Kernel = ctx.arg(0);
+    let skb: *const Kernel = ctx.arg(1);
+    emit::<Reset>(&NETWORK, Kind::Reset, |record| {
+        // SAFETY: the record is ours; `sk` is typed, and tested, and read as a full socket only where
+        // its state says that it is one.
+        unsafe {
+            (*record).direction = direction::SENT;
+            (*record).reason =
+                if RESET_HAS_REASON.is_on() { ctx.arg::<u64>(2) as u32 } else { u32::MAX };
+            if sk.is_null() {
+                fill_unowned(record);
+            } else {
+                match u32::from(SOCK_STATE.probe(sk, 0)) {
+                    state::TIME_WAIT | state::NEW_SYN_RECV => {
+                        fill_unowned(record);
+                        fill_ends(&raw mut (*record).socket, sk);
+                    }
+                    _ => fill_from_socket(record, sk),
+                }
+            }
+            fill_from_segment(&raw mut (*record).socket, skb);
+        }
+    });
+    0
+}
+
+/// The socket, its owner and its cgroup.
+///
+/// # Safety
+/// `record` is valid for writes; `sk` is typed and a full socket.
+#[inline(always)]
+unsafe fn fill_from_socket(record: *mut Reset, sk: *const Kernel) {
+    // SAFETY: as promised to this function.
+    unsafe {
+        let kept = track(sk, false);
+        (*record).header = header(Kind::Reset, cgroup_id(sk));
+        if kept.is_null() {
+            fill_socket(&raw mut (*record).socket, sk, 0);
+            (*record).task = NO_TASK;
+        } else {
+            fill_socket(&raw mut (*record).socket, sk, (*kept).role);
+            (*record).task = (*kept).task;
+        }
+    }
+}
+
+/// No socket, no owner, no cgroup.
+///
+/// # Safety
+/// `record` is valid for writes.
+#[inline(always)]
+unsafe fn fill_unowned(record: *mut Reset) {
+    // SAFETY: as promised to this function.
+    unsafe {
+        (*record).header = header(Kind::Reset, 0);
+        (*record).task = NO_TASK;
+        (*record).socket = Socket {
+            cookie: 0,
+            local_address: [0; 16],
+            remote_address: [0; 16],
+            local_port: 0,
+            remote_port_be: 0,
+            family: 0,
+            state: 0,
+            netns: 0,
+            role: 0,
+        };
+    }
+}
+
+/// The ends as in the segment that is answered, if there is one: a listener has only one end.
+///
+/// # Safety
+/// `into` is valid for writes.
+#[inline(always)]
+unsafe fn fill_from_segment(into: *mut Socket, skb: *const Kernel) {
+    let null = core::ptr::null();
+    let head: *const Kernel = SKB_HEAD.probe(skb, null);
+    if head.is_null() {
+        return;
+    }
+    let network = head.cast::<u8>().wrapping_add(usize::from(SKB_NETWORK_HEADER.probe(skb, 0)));
+    let transport = head.cast::<u8>().wrapping_add(usize::from(SKB_TRANSPORT_HEADER.probe(skb, 0)));
+    let mut ports = [0_u16; 2];
+    let mut version = 0_u8;
+    // SAFETY: as promised to this function; the helper checks what it reads from.
+    unsafe {
+        bpf_probe_read_kernel((&raw mut ports).cast(), 4, transport.cast());
+        bpf_probe_read_kernel((&raw mut version).cast(), 1, network.cast());
+        let local = (&raw mut (*into).local_address).cast::<[u8; 16]>();
+        let remote = (&raw mut (*into).remote_address).cast::<[u8; 16]>();
+        match version >> 4 {
+            4 => {
+                (*into).family = INET;
+                *local = [0; 16];
+                *remote = [0; 16];
+                bpf_probe_read_kernel(remote.cast(), 4, network.wrapping_add(12).cast());
+                bpf_probe_read_kernel(local.cast(), 4, network.wrapping_add(16).cast());
+            }
+            6 => {
+                (*into).family = INET6;
+                bpf_probe_read_kernel(remote.cast(), 16, network.wrapping_add(8).cast());
+                bpf_probe_read_kernel(local.cast(), 16, network.wrapping_add(24).cast());
+            }
+            _ => return,
+        }
+        (*into).remote_port_be = ports[0];
+        (*into).local_port = u16::from_be(ports[1]);
+        if (*into).netns == 0 {
+            let device: *const Kernel = SKB_DEV.probe(skb, null);
+            let net: *const Kernel = NETDEV_NET.probe(device, null);
+            (*into).netns = NET_INUM.probe(net, 0);
+        }
+    }
+}

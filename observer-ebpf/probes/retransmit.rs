@@ -1,0 +1,76 @@
+//! Segments sent again: data, SYN and FIN on one hook, SYN-ACK on another.
+
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use observer_ebpf::event::Kind;
+use observer_ebpf::fields::Kernel;
+use observer_ebpf::tcp::{Retransmit, role};
+
+use crate::emit::{emit, header};
+use crate::kernel::{Field, SKB_CB, SKB_LEN, TCP_CB_FLAGS, TCP_CB_SEGMENTS};
+use crate::maps::NETWORK;
+use crate::socket::{NO_TASK, cgroup_id, fill_ends, fill_socket, track};
+
+/// SYN and ACK in the TCP header's 13th byte.
+const SYN_ACK: u32 = 0x12;
+
+/// Reads a member of `tcp_skb_cb`, which lies in `sk_buff.cb`.
+///
+/// # Safety
+/// `skb` is typed as an `sk_buff`.
+#[inline(always)]
+unsafe fn control<T: Copy>(skb: *const Kernel, member: &'static Field<T>) -> T {
+    let offset = SKB_CB.offset_of() + member.offset_of();
+    // SAFETY: the verifier allows any aligned read inside `cb`, which is scratch space.
+    unsafe { core::ptr::read_volatile(skb.cast::<u8>().add(offset).cast::<T>()) }
+}
+
+/// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb)`, with `, int err` from
+/// 6.14. Runs once RetransSegs was counted; before 6.14 not where the segment could not be sent.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
+    let sk: *const Kernel = ctx.arg(0);
+    let skb: *const Kernel = ctx.arg(1);
+    emit::<Retransmit>(&NETWORK, Kind::Retransmit, |record| {
+        // SAFETY: the record is ours; `sk` (a full socket) and `skb` are typed by the hook.
+        unsafe {
+            let kept = track(sk, false);
+            (*record).header = header(Kind::Retransmit, cgroup_id(sk));
+            if kept.is_null() {
+                fill_socket(&raw mut (*record).socket, sk, 0);
+                (*record).task = NO_TASK;
+            } else {
+                fill_socket(&raw mut (*record).socket, sk, (*kept).role);
+                (*record).task = (*kept).task;
+            }
+            (*record).segments = u32::from(control(skb, &TCP_CB_SEGMENTS));
+            (*record).payload_len = SKB_LEN.read(skb);
+            (*record).tcp_flags = u32::from(control(skb, &TCP_CB_FLAGS));
+            (*record).reserved = 0;
+        }
+    });
+    0
+}
+
+/// `void tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`, 5.11 to 7.2.
+/// `sk` is the listener; the ends are the request's.
+#[btf_tracepoint(function = "tcp_retransmit_synack")]
+pub(crate) fn tcp_retransmit_synack(ctx: BtfTracePointContext) -> i32 {
+    let sk: *const Kernel = ctx.arg(0);
+    let request: *const Kernel = ctx.arg(1);
+    emit::<Retransmit>(&NETWORK, Kind::Retransmit, |record| {
+        // SAFETY: the record is ours; `sk` (a full socket) and `request` are typed by the hook.
+        unsafe {
+            let kept = track(sk, false);
+            (*record).header = header(Kind::Retransmit, cgroup_id(sk));
+            fill_socket(&raw mut (*record).socket, sk, role::SERVER);
+            fill_ends(&raw mut (*record).socket, request);
+            (*record).task = if kept.is_null() { NO_TASK } else { (*kept).task };
+            (*record).segments = 1;
+            (*record).payload_len = 0;
+            (*record).tcp_flags = SYN_ACK;
+            (*record).reserved = 0;
+        }
+    });
+    0
+}

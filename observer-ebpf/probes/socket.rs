@@ -1,0 +1,148 @@
+//! What all TCP probes read of a socket: its storage, its ends, its cgroup, its counters.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_socket_cookie, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
+};
+use observer_ebpf::fields::Kernel;
+use observer_ebpf::process::Task;
+use observer_ebpf::tcp::{Counters, Socket, Track};
+
+use crate::kernel::{
+    CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_CGROUP, SOCK_FAMILY, SOCK_FLAGS, SOCK_LOCAL_PORT, SOCK_LOCAL_V4,
+    SOCK_LOCAL_V6, SOCK_NET, SOCK_REMOTE_PORT, SOCK_REMOTE_V4, SOCK_REMOTE_V6, SOCK_STATE, TCP_BYTES_RECEIVED,
+    TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_MDEV_US, TCP_MIN_RTT, TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SRTT_US,
+    TCP_TOTAL_RETRANS,
+};
+use crate::maps::SOCKETS;
+
+/// `AF_INET`.
+pub(crate) const INET: u16 = 2;
+/// `AF_INET6`.
+pub(crate) const INET6: u16 = 10;
+
+/// The states of include/net/tcp_states.h that the probes ask for.
+pub(crate) mod state {
+    pub(crate) const ESTABLISHED: u32 = 1;
+    pub(crate) const SYN_SENT: u32 = 2;
+    pub(crate) const SYN_RECV: u32 = 3;
+    pub(crate) const TIME_WAIT: u32 = 6;
+    pub(crate) const CLOSE: u32 = 7;
+    pub(crate) const LISTEN: u32 = 10;
+    pub(crate) const NEW_SYN_RECV: u32 = 12;
+}
+
+/// `SOCK_DONE` in `sk_flags`: a FIN was received (net/ipv4/tcp_input.c, `tcp_fin`).
+const SOCK_DONE: u64 = 1 << 1;
+
+/// The socket's storage, made where it is missing if `create`. Null where there is none.
+///
+/// # Safety
+/// `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn track(sk: *const Kernel, create: bool) -> *mut Track {
+    let map = (&raw const SOCKETS).cast_mut().cast::<c_void>();
+    // SAFETY: as promised to this function; the helper tests for full sockets itself.
+    unsafe { bpf_sk_storage_get(map, sk.cast_mut().cast(), core::ptr::null_mut(), u64::from(create)).cast() }
+}
+
+/// The id of the cgroup that made the socket; never the current task's, which in an interrupt is
+/// anybody's.
+///
+/// # Safety
+/// `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn cgroup_id(sk: *const Kernel) -> u64 {
+    // SAFETY: as promised to this function; each hop stays typed, and is null-safe.
+    unsafe {
+        let cgroup: *const Kernel = SOCK_CGROUP.read(sk);
+        if cgroup.is_null() {
+            return 0;
+        }
+        KERNFS_NODE_ID.read(CGROUP_KN.read(cgroup))
+    }
+}
+
+/// Writes the socket's ends, state and namespace down. `sk` may be a request or a time-wait socket:
+/// only what all of them share (`sock_common`) is read.
+///
+/// # Safety
+/// `into` is valid for writes; `sk` is typed as a structure that begins with `sock_common`.
+#[inline(always)]
+pub(crate) unsafe fn fill_ends(into: *mut Socket, sk: *const Kernel) {
+    // SAFETY: as promised to this function.
+    unsafe {
+        let family = SOCK_FAMILY.read(sk);
+        (*into).family = family;
+        (*into).state = u16::from(SOCK_STATE.read(sk));
+        (*into).local_port = SOCK_LOCAL_PORT.read(sk);
+        (*into).remote_port_be = SOCK_REMOTE_PORT.read(sk);
+        (*into).netns = NET_INUM.read(SOCK_NET.read(sk));
+        let local = (&raw mut (*into).local_address).cast::<[u64; 2]>();
+        let remote = (&raw mut (*into).remote_address).cast::<[u64; 2]>();
+        if family == INET6 && SOCK_LOCAL_V6.is_present() && SOCK_REMOTE_V6.is_present() {
+            *local = SOCK_LOCAL_V6.read(sk);
+            *remote = SOCK_REMOTE_V6.read(sk);
+        } else {
+            *local = [u64::from(SOCK_LOCAL_V4.read(sk)), 0];
+            *remote = [u64::from(SOCK_REMOTE_V4.read(sk)), 0];
+        }
+    }
+}
+
+/// Writes everything of a full socket down.
+///
+/// # Safety
+/// `into` is valid for writes; `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn fill_socket(into: *mut Socket, sk: *const Kernel, role: u32) {
+    // SAFETY: as promised to this function.
+    unsafe {
+        fill_ends(into, sk);
+        (*into).cookie = bpf_get_socket_cookie(sk.cast_mut().cast());
+        (*into).role = role;
+    }
+}
+
+/// No process is known.
+pub(crate) const NO_TASK: Task = Task { start_ns: 0, tgid: 0, uid: 0, comm: [0; 16] };
+
+/// Writes the socket's counters down; zeros where it is no TCP socket.
+///
+/// # Safety
+/// `into` is valid for writes; `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn fill_counters(into: *mut Counters, sk: *const Kernel) {
+    // SAFETY: as promised to this function; the helper's result is typed and tested.
+    unsafe {
+        let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
+        if tcp.is_null() {
+            *into = Counters {
+                bytes_sent: 0,
+                bytes_retrans: 0,
+                bytes_received: 0,
+                segs_out: 0,
+                segs_in: 0,
+                total_retrans: 0,
+                srtt_us: 0,
+                mdev_us: 0,
+                min_rtt_us: u32::MAX,
+                fin_received: 0,
+                reserved: 0,
+            };
+            return;
+        }
+        (*into).bytes_sent = TCP_BYTES_SENT.read(tcp);
+        (*into).bytes_retrans = TCP_BYTES_RETRANS.read(tcp);
+        (*into).bytes_received = TCP_BYTES_RECEIVED.read(tcp);
+        (*into).segs_out = TCP_SEGS_OUT.read(tcp);
+        (*into).segs_in = TCP_SEGS_IN.read(tcp);
+        (*into).total_retrans = TCP_TOTAL_RETRANS.read(tcp);
+        (*into).srtt_us = TCP_SRTT_US.read(tcp);
+        (*into).mdev_us = TCP_MDEV_US.read(tcp);
+        (*into).min_rtt_us = TCP_MIN_RTT.read(tcp);
+        (*into).fin_received = u32::from(SOCK_FLAGS.read(sk) & SOCK_DONE != 0);
+        (*into).reserved = 0;
+    }
+}

@@ -1,0 +1,156 @@
+//! The life of a connection, from one hook: every change of a TCP socket's state.
+
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use aya_log_ebpf::warn;
+use observer_ebpf::event::Kind;
+use observer_ebpf::fields::Kernel;
+use observer_ebpf::tcp::{Closed, Opened, Track, role};
+
+use crate::emit::{count_lost, current, emit, fill_current, header, now_ns};
+use crate::kernel::{SOCK_ERR, TCP_SRTT_US};
+use crate::maps::NETWORK;
+use crate::socket::{NO_TASK, cgroup_id, fill_counters, fill_socket, state, track};
+
+/// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`,
+/// 5.11 to 7.2. Called before the new state is written.
+///
+/// SYN_SENT and LISTEN are entered by the process itself; SYN_RECV, ESTABLISHED and most ends in an
+/// interrupt, where the current task is anybody's.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    let sk: *const Kernel = ctx.arg(0);
+    let old = ctx.arg::<u64>(1) as u32;
+    let new = ctx.arg::<u64>(2) as u32;
+    // SAFETY: `sk` is typed by the hook and a full socket.
+    unsafe {
+        match new {
+            state::SYN_SENT => begin(&ctx, sk, role::CLIENT),
+            state::LISTEN => begin(&ctx, sk, role::LISTENER),
+            state::SYN_RECV if old == state::LISTEN => begin_child(&ctx, sk),
+            state::ESTABLISHED => established(sk),
+            state::CLOSE if old != state::LISTEN => closed(sk, old),
+            _ => {}
+        }
+    }
+    0
+}
+
+/// The socket's storage, made if need be; a socket without is counted.
+///
+/// # Safety
+/// `sk` is typed and a full socket.
+#[inline(always)]
+unsafe fn make_track(ctx: &BtfTracePointContext, sk: *const Kernel) -> Option<*mut Track> {
+    // SAFETY: as promised to this function.
+    let kept = unsafe { track(sk, true) };
+    if kept.is_null() {
+        // The kernel's memory is short: say so, but not a thousand times.
+        if count_lost(Kind::Untracked) & 1023 == 0 {
+            warn!(ctx, "no kernel memory for a socket's storage: the connection is not tracked");
+        }
+        return None;
+    }
+    Some(kept)
+}
+
+/// connect() or listen(), in the process that called it.
+///
+/// # Safety
+/// `sk` is typed and a full socket.
+#[inline(always)]
+unsafe fn begin(ctx: &BtfTracePointContext, sk: *const Kernel, role: u32) {
+    // SAFETY: as promised to this function; the storage is this socket's.
+    unsafe {
+        let Some(kept) = make_track(ctx, sk) else { return };
+        (*kept).start_ns = now_ns();
+        (*kept).established_ns = 0;
+        (*kept).role = role;
+        (*kept).reserved = 0;
+        fill_current(&raw mut (*kept).task, current());
+    }
+}
+
+/// A listener's child, made when the handshake's last segment came. Its storage is a copy of the
+/// listener's, if that one is tracked.
+///
+/// # Safety
+/// `sk` is typed and a full socket.
+#[inline(always)]
+unsafe fn begin_child(ctx: &BtfTracePointContext, sk: *const Kernel) {
+    // SAFETY: as promised to this function; the storage is this socket's.
+    unsafe {
+        let Some(kept) = make_track(ctx, sk) else { return };
+        if (*kept).role != role::LISTENER {
+            (*kept).task = NO_TASK;
+        }
+        (*kept).start_ns = now_ns();
+        (*kept).established_ns = 0;
+        (*kept).role = role::SERVER;
+        (*kept).reserved = 0;
+    }
+}
+
+/// # Safety
+/// `sk` is typed and a full socket.
+#[inline(always)]
+unsafe fn established(sk: *const Kernel) {
+    // SAFETY: as promised to this function; the storage is this socket's.
+    unsafe {
+        let kept = track(sk, false);
+        if kept.is_null() {
+            return;
+        }
+        let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
+        let srtt_us = if tcp.is_null() { 0 } else { TCP_SRTT_US.read(tcp) };
+        let kind = if (*kept).role == role::CLIENT { Kind::Connect } else { Kind::Accept };
+        let cgroup = cgroup_id(sk);
+        let head = header(kind, cgroup);
+        (*kept).established_ns = head.time_ns;
+        emit::<Opened>(&NETWORK, kind, |opened| {
+            (*opened).header = head;
+            fill_socket(&raw mut (*opened).socket, sk, (*kept).role);
+            (*opened).task = (*kept).task;
+            (*opened).start_ns = (*kept).start_ns;
+            (*opened).srtt_us = srtt_us;
+            (*opened).reserved = 0;
+        });
+    }
+}
+
+/// The end, established before or not.
+///
+/// # Safety
+/// `sk` is typed and a full socket.
+#[inline(always)]
+unsafe fn closed(sk: *const Kernel, old: u32) {
+    // SAFETY: as promised to this function; the storage is this socket's.
+    unsafe {
+        let kept = track(sk, false);
+        if kept.is_null() {
+            return;
+        }
+        let kind = if (*kept).established_ns != 0 {
+            Kind::Close
+        } else if (*kept).role == role::CLIENT {
+            Kind::ConnectFailure
+        } else {
+            // A listener's child that was never established: its listener counts it.
+            return;
+        };
+        emit::<Closed>(&NETWORK, kind, |closed| {
+            (*closed).header = header(kind, cgroup_id(sk));
+            fill_socket(&raw mut (*closed).socket, sk, (*kept).role);
+            (*closed).socket.state = old as u16;
+            (*closed).task = (*kept).task;
+            (*closed).start_ns = (*kept).start_ns;
+            fill_counters(&raw mut (*closed).counters, sk);
+            (*closed).error = SOCK_ERR.read(sk);
+            (*closed).reserved = 0;
+        });
+        // A socket may be used for another connect(): what it was is over.
+        (*kept).established_ns = 0;
+        (*kept).role = 0;
+    }
+}

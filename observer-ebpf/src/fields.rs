@@ -1,0 +1,104 @@
+//! The fields of kernel structures that the probes read, by name: the daemon finds their offsets in
+//! the running kernel's BTF and the probes read them through typed pointers, so that the verifier
+//! refuses a wrong one.
+
+/// Hands the list of fields to the macro `$with`.
+///
+/// Each line: the global that holds the offset, the structure, the path of the member (a dot for a
+/// member of a member, `[n]` for an element; after `|` another path to try), the type that is read,
+/// and whether the probes can do without.
+#[macro_export]
+macro_rules! kernel_fields {
+    ($with:ident) => {
+        $with! {
+            TASK_TGID: "task_struct", "tgid", u32, required;
+            TASK_PID: "task_struct", "pid", u32, required;
+            TASK_REAL_PARENT: "task_struct", "real_parent", *const Kernel, required;
+            TASK_GROUP_LEADER: "task_struct", "group_leader", *const Kernel, required;
+            TASK_START_BOOTTIME: "task_struct", "start_boottime", u64, required;
+            TASK_MM: "task_struct", "mm", *const Kernel, required;
+            TASK_EXIT_CODE: "task_struct", "exit_code", u32, required;
+            TASK_SIGNAL: "task_struct", "signal", *const Kernel, required;
+            TASK_CGROUPS: "task_struct", "cgroups", *const Kernel, required;
+            MM_ARG_START: "mm_struct", "arg_start", u64, required;
+            MM_ARG_END: "mm_struct", "arg_end", u64, required;
+            MM_FILE_PAGES: "mm_struct", "rss_stat[0].count|rss_stat.count[0]", u64, optional;
+            MM_ANON_PAGES: "mm_struct", "rss_stat[1].count|rss_stat.count[1]", u64, optional;
+            MM_SHMEM_PAGES: "mm_struct", "rss_stat[3].count|rss_stat.count[3]", u64, optional;
+            BINPRM_FILENAME: "linux_binprm", "filename", *const Kernel, required;
+            SIGNAL_LIVE: "signal_struct", "live.counter", u32, required;
+            SIGNAL_FLAGS: "signal_struct", "flags", u32, required;
+            SIGNAL_GROUP_EXIT_CODE: "signal_struct", "group_exit_code", u32, required;
+            SIGNAL_OOM_MM: "signal_struct", "oom_mm", *const Kernel, optional;
+            CSS_SET_DFL_CGRP: "css_set", "dfl_cgrp", *const Kernel, required;
+            CGROUP_KN: "cgroup", "kn", *const Kernel, required;
+            CGROUP_ROOT: "cgroup", "root", *const Kernel, required;
+            CGROUP_ROOT_HIERARCHY: "cgroup_root", "hierarchy_id", u32, required;
+            KERNFS_NODE_ID: "kernfs_node", "id", u64, required;
+            SOCK_FAMILY: "sock_common", "skc_family", u16, required;
+            SOCK_STATE: "sock_common", "skc_state", u8, required;
+            SOCK_LOCAL_PORT: "sock_common", "skc_num", u16, required;
+            SOCK_REMOTE_PORT: "sock_common", "skc_dport", u16, required;
+            SOCK_LOCAL_V4: "sock_common", "skc_rcv_saddr", u32, required;
+            SOCK_REMOTE_V4: "sock_common", "skc_daddr", u32, required;
+            SOCK_LOCAL_V6: "sock_common", "skc_v6_rcv_saddr", [u64; 2], optional;
+            SOCK_REMOTE_V6: "sock_common", "skc_v6_daddr", [u64; 2], optional;
+            SOCK_NET: "sock_common", "skc_net.net", *const Kernel, required;
+            SOCK_FLAGS: "sock_common", "skc_flags", u64, required;
+            SOCK_ERR: "sock", "sk_err", u32, required;
+            SOCK_CGROUP: "sock", "sk_cgrp_data.cgroup", *const Kernel, required;
+            NET_INUM: "net", "ns.inum", u32, required;
+            TCP_BYTES_SENT: "tcp_sock", "bytes_sent", u64, required;
+            TCP_BYTES_RETRANS: "tcp_sock", "bytes_retrans", u64, required;
+            TCP_BYTES_RECEIVED: "tcp_sock", "bytes_received", u64, required;
+            TCP_SEGS_OUT: "tcp_sock", "segs_out", u32, required;
+            TCP_SEGS_IN: "tcp_sock", "segs_in", u32, required;
+            TCP_TOTAL_RETRANS: "tcp_sock", "total_retrans", u32, required;
+            TCP_SRTT_US: "tcp_sock", "srtt_us", u32, required;
+            TCP_MDEV_US: "tcp_sock", "mdev_us", u32, required;
+            TCP_MIN_RTT: "tcp_sock", "rtt_min.s[0].v", u32, required;
+            SKB_CB: "sk_buff", "cb", [u8; 48], required;
+            SKB_LEN: "sk_buff", "len", u32, required;
+            SKB_HEAD: "sk_buff", "head", *const Kernel, required;
+            SKB_DEV: "sk_buff", "dev", *const Kernel, required;
+            SKB_NETWORK_HEADER: "sk_buff", "network_header", u16, required;
+            SKB_TRANSPORT_HEADER: "sk_buff", "transport_header", u16, required;
+            TCP_CB_FLAGS: "tcp_skb_cb", "tcp_flags", u8, required;
+            TCP_CB_SEGMENTS: "tcp_skb_cb", "tcp_gso_segs", u16, required;
+            NETDEV_NET: "net_device", "nd_net.net", *const Kernel, required;
+        }
+    };
+}
+
+/// One field: where the daemon finds it and where the probes expect its offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The probes' global, a `u32`.
+    pub global: &'static str,
+    /// The structure's name in BTF.
+    pub structure: &'static str,
+    /// The member's path, alternatives parted by `|`.
+    pub member: &'static str,
+    /// How many bytes the probes read.
+    pub size: usize,
+    /// The probes cannot do without.
+    pub required: bool,
+}
+
+/// Stands for any kernel structure behind a pointer; never read as such.
+pub enum Kernel {}
+
+macro_rules! table {
+    ($($global:ident: $structure:literal, $member:literal, $type:ty, $need:ident;)*) => {
+        /// All fields that the probes read.
+        pub const FIELDS: &[Field] = &[$(Field {
+            global: stringify!($global),
+            structure: $structure,
+            member: $member,
+            size: size_of::<$type>(),
+            required: matches!(stringify!($need).as_bytes(), b"required"),
+        }),*];
+    };
+}
+
+kernel_fields!(table);

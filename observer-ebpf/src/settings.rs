@@ -1,0 +1,14 @@
+//! What the daemon tells the probes before they are loaded: frozen read-only globals.
+
+/// The names of the settings, each a `u32` global of the probes.
+pub mod name {
+    /// 1 where `sched_process_exit` says whether the whole process ends (its second argument).
+    pub const EXIT_HAS_GROUP_DEAD: &str = "EXIT_HAS_GROUP_DEAD";
+    /// 1 where `mark_victim` gives the task, 0 where it gives only a pid.
+    pub const VICTIM_IS_TASK: &str = "VICTIM_IS_TASK";
+    /// 1 where `tcp_send_reset` gives a reason (its third argument).
+    pub const RESET_HAS_REASON: &str = "RESET_HAS_REASON";
+}
+
+/// The offset of a field that the running kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
