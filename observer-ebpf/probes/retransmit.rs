@@ -7,7 +7,7 @@ use observer_ebpf::fields::Kernel;
 use observer_ebpf::tcp::{Retransmit, role};
 
 use crate::emit::{emit, header};
-use crate::kernel::{Field, SKB_CB, SKB_LEN, TCP_CB_FLAGS, TCP_CB_SEGMENTS};
+use crate::kernel::{Field, SKB_CB, SKB_LEN, TCP_CB_FLAGS, TCP_CB_FLAGS_WIDE, TCP_CB_SEGMENTS};
 use crate::maps::NETWORK;
 use crate::socket::{NO_TASK, cgroup_id, fill_ends, fill_socket, track};
 
@@ -23,6 +23,22 @@ unsafe fn control<T: Copy>(skb: *const Kernel, member: &'static Field<T>) -> T {
     let offset = SKB_CB.offset_of() + member.offset_of();
     // SAFETY: the verifier allows any aligned read inside `cb`, which is scratch space.
     unsafe { core::ptr::read_volatile(skb.cast::<u8>().add(offset).cast::<T>()) }
+}
+
+/// The segment's TCP flags: a byte, and two with the accurate ECN of later kernels.
+///
+/// # Safety
+/// `skb` is typed as an `sk_buff`.
+#[inline(always)]
+unsafe fn flags(skb: *const Kernel) -> u32 {
+    // SAFETY: as promised to this function.
+    unsafe {
+        if TCP_CB_FLAGS_WIDE.is_present() {
+            u32::from(control(skb, &TCP_CB_FLAGS_WIDE)) & 0xff
+        } else {
+            u32::from(control(skb, &TCP_CB_FLAGS))
+        }
+    }
 }
 
 /// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb)`, with `, int err` from
@@ -45,7 +61,7 @@ pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
             }
             (*record).segments = u32::from(control(skb, &TCP_CB_SEGMENTS));
             (*record).payload_len = SKB_LEN.read(skb);
-            (*record).tcp_flags = u32::from(control(skb, &TCP_CB_FLAGS));
+            (*record).tcp_flags = flags(skb);
             (*record).reserved = 0;
         }
     });

@@ -63,7 +63,8 @@ macro_rules! kernel_fields {
             SKB_DEV: "sk_buff", "dev", *const Kernel, required;
             SKB_NETWORK_HEADER: "sk_buff", "network_header", u16, required;
             SKB_TRANSPORT_HEADER: "sk_buff", "transport_header", u16, required;
-            TCP_CB_FLAGS: "tcp_skb_cb", "tcp_flags", u8, required;
+            TCP_CB_FLAGS: "tcp_skb_cb", "tcp_flags", u8, optional;
+            TCP_CB_FLAGS_WIDE: "tcp_skb_cb", "tcp_flags", u16, optional;
             TCP_CB_SEGMENTS: "tcp_skb_cb", "tcp_gso_segs", u16, required;
             NETDEV_NET: "net_device", "nd_net.net", *const Kernel, required;
         }

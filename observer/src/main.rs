@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod event;
+mod probe;
 mod status;
 
 fn main() {}

@@ -1,0 +1,37 @@
+//! The probes: what this kernel has, loading and attaching, rings, samples and costs. Alone in using aya.
+
+mod btf;
+mod features;
+mod load;
+mod ring;
+mod system;
+
+pub(crate) use features::{Features, FeaturesError, HOOKS};
+pub(crate) use load::{Loaded, ProgramReport, Refused, RingSizes, hook_of};
+pub(crate) use ring::{LostCounts, Ring, Sampler};
+
+/// Why the probes cannot be loaded or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProbeError {
+    /// aya could not read the kernel's types.
+    #[error("cannot read the kernel's types")]
+    Btf(#[source] aya::BtfError),
+    /// The maps could not be made, or the object is not understood.
+    #[error("cannot load the probes into the kernel")]
+    Load(#[source] aya::EbpfError),
+    /// The object lacks a map.
+    #[error("the probes have no {0}")]
+    NoMap(&'static str),
+    /// A map is not what it should be.
+    #[error("cannot open a map of the probes")]
+    Map(#[source] aya::maps::MapError),
+    /// A program could not be loaded.
+    #[error("cannot load a program")]
+    Program(#[source] aya::programs::ProgramError),
+    /// The loss counters could not be read.
+    #[error("cannot read the counts of lost records")]
+    ReadLosses(#[source] aya::maps::MapError),
+    /// The sockets could not be read.
+    #[error("cannot read the sockets")]
+    Sample(#[source] std::io::Error),
+}

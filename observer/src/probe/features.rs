@@ -1,0 +1,132 @@
+//! What this kernel has: hooks and their arguments, fields and their offsets.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use observer_ebpf::fields::{FIELDS, Field};
+use observer_ebpf::settings::{ABSENT, name};
+
+use super::btf::{Btf, BtfError};
+
+/// Where the kernel shows its types.
+pub(crate) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Why the kernel cannot be examined at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FeaturesError {
+    /// The kernel shows no BTF.
+    #[error(
+        "cannot read {path}: the observer needs a kernel of 5.15 or later built with CONFIG_DEBUG_INFO_BTF (this one is {release})"
+    )]
+    NoBtf {
+        /// Where it was looked for.
+        path: String,
+        /// The running kernel.
+        release: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is not as the format has it.
+    #[error("cannot understand the kernel's BTF")]
+    Btf(#[from] BtfError),
+}
+
+/// The hooks, each with the program of the same name, and the capability that it serves.
+pub(crate) const HOOKS: &[(&str, &str)] = &[
+    ("sched_process_exec", "process_exec"),
+    ("sched_process_exit", "process_exit"),
+    ("mark_victim", "oom_kill"),
+    ("cgroup_mkdir", "container_lifetime"),
+    ("cgroup_rmdir", "container_lifetime"),
+    ("inet_sock_set_state", "tcp_connections"),
+    ("tcp_retransmit_skb", "tcp_retransmit"),
+    ("tcp_retransmit_synack", "tcp_retransmit"),
+    ("tcp_send_reset", "tcp_reset"),
+    ("tcp_receive_reset", "tcp_reset"),
+];
+
+/// What was found.
+pub(crate) struct Features {
+    /// The value of each of the probes' globals: offsets and settings.
+    pub(crate) globals: Vec<(&'static str, u32)>,
+    /// Required fields that are missing, with the reason.
+    pub(crate) missing_fields: Vec<(&'static Field, String)>,
+    /// The number of arguments of each hook that the kernel has.
+    pub(crate) hooks: HashMap<&'static str, usize>,
+    /// The kernel's reasons for a reset, by number; empty before 6.10.
+    pub(crate) reset_reasons: HashMap<u32, String>,
+}
+
+impl Features {
+    /// Examines the running kernel.
+    pub(crate) fn examine(release: &str) -> Result<Self, FeaturesError> {
+        Self::examine_file(Path::new(VMLINUX), release)
+    }
+
+    fn examine_file(path: &Path, release: &str) -> Result<Self, FeaturesError> {
+        let data = std::fs::read(path).map_err(|source| FeaturesError::NoBtf {
+            path: path.display().to_string(),
+            release: release.to_owned(),
+            source,
+        })?;
+        Ok(Self::of(&Btf::parse(data)?))
+    }
+
+    fn of(btf: &Btf) -> Self {
+        let mut globals = Vec::with_capacity(FIELDS.len() + 3);
+        let mut missing_fields = Vec::new();
+        for field in FIELDS {
+            let offset = match btf.offset(field.structure, field.member, field.size) {
+                Ok(offset) => offset,
+                Err(error) => {
+                    if field.required {
+                        missing_fields.push((field, error.to_string()));
+                    }
+                    ABSENT
+                }
+            };
+            globals.push((field.global, offset));
+        }
+        let arguments: HashMap<&'static str, Vec<u32>> =
+            HOOKS.iter().filter_map(|&(hook, _)| Some((hook, btf.hook_arguments(hook)?))).collect();
+        let count = |hook: &str| arguments.get(hook).map_or(0, Vec::len);
+        let victim_is_task = arguments
+            .get("mark_victim")
+            .and_then(|a| a.first())
+            .is_some_and(|&first| btf.is_pointer_to(first, "task_struct"));
+        globals.push((name::EXIT_HAS_GROUP_DEAD, u32::from(count("sched_process_exit") > 1)));
+        globals.push((name::VICTIM_IS_TASK, u32::from(victim_is_task)));
+        globals.push((name::RESET_HAS_REASON, u32::from(count("tcp_send_reset") > 2)));
+        let strip = |(value, name): (u32, String)| (value, reason_name(&name));
+        Self {
+            hooks: arguments.iter().map(|(&hook, arguments)| (hook, arguments.len())).collect(),
+            reset_reasons: btf.enumerators("sk_rst_reason").into_iter().map(strip).collect(),
+            globals,
+            missing_fields,
+        }
+    }
+}
+
+/// `SK_RST_REASON_TCP_STATE` is `TCP_STATE` to users.
+fn reason_name(enumerator: &str) -> String {
+    enumerator.strip_prefix("SK_RST_REASON_").unwrap_or(enumerator).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_kernel_has_all_that_is_required() {
+        let features = Features::examine("test").unwrap();
+        assert_eq!(features.missing_fields.len(), 0, "{:?}", features.missing_fields);
+        assert_eq!(features.hooks.len(), HOOKS.len(), "{:?}", features.hooks);
+    }
+
+    #[test]
+    fn a_kernel_without_btf_is_named_with_what_is_needed() {
+        let error = Features::examine_file(Path::new("/nonexistent/vmlinux"), "4.19.0-27").err().unwrap();
+        let text = error.to_string();
+        assert!(text.contains("4.19.0-27") && text.contains("5.15") && text.contains("BTF"), "{text}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Loads the probes, tells them what the kernel looks like, and attaches what this kernel can carry.
+
+use std::os::fd::AsFd as _;
+
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::programs::{BtfTracePoint, Iter, Program};
+use aya::{Btf, Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
+
+use super::features::{Features, HOOKS};
+use super::ring::{LostCounts, Ring, Sampler};
+use super::{ProbeError, system};
+
+/// The compiled probes.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("/tmp/w/bpftarget/bpfel-unknown-none/release/probes");
+
+/// The iterator over the sockets' storage.
+const SAMPLE_PROGRAM: &str = "sample_sockets";
+
+/// How large the rings are, in bytes; powers of two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RingSizes {
+    /// Of the ring for processes and cgroups.
+    pub(crate) process: u32,
+    /// Of the ring for TCP.
+    pub(crate) network: u32,
+}
+
+/// A program that could not be loaded or attached, and the kernel's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The program, named as its hook.
+    pub(crate) program: &'static str,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// The loaded probes. They leave the kernel when this is dropped.
+pub(crate) struct Loaded {
+    pub(crate) process_ring: Ring,
+    pub(crate) network_ring: Ring,
+    pub(crate) lost: LostCounts,
+    pub(crate) sampler: Option<Sampler>,
+    pub(crate) logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    pub(crate) refused: Vec<Refused>,
+    ebpf: Ebpf,
+}
+
+/// A program's name, its hook and its figures.
+pub(crate) struct ProgramReport {
+    pub(crate) name: String,
+    pub(crate) figures: system::ProgramFigures,
+}
+
+impl Loaded {
+    /// Loads and attaches. A program that the kernel refuses is left out and reported; what all need
+    /// (maps, rings) is an error. `leave_out` names hooks that shall not be used.
+    pub(crate) fn load(features: &Features, sizes: RingSizes, leave_out: &[String]) -> Result<Self, ProbeError> {
+        let btf = Btf::from_sys_fs().map_err(ProbeError::Btf)?;
+        let mut loader = EbpfLoader::new();
+        loader.btf(Some(&btf));
+        for (global, value) in &features.globals {
+            loader.override_global(global, value, true);
+        }
+        loader.map_max_entries("PROCESS", sizes.process);
+        loader.map_max_entries("NETWORK", sizes.network);
+        let mut ebpf = loader.load(OBJECT).map_err(ProbeError::Load)?;
+
+        let logger = match EbpfLogger::init(&mut ebpf) {
+            Ok(logger) => Some(logger),
+            Err(error) => {
+                log::warn!("the probes' own messages cannot be read: {error}");
+                None
+            }
+        };
+        let process_ring = Ring::new(take_ring(&mut ebpf, "PROCESS")?, "process", sizes.process);
+        let network_ring = Ring::new(take_ring(&mut ebpf, "NETWORK")?, "network", sizes.network);
+        let lost = ebpf.take_map("LOST").ok_or(ProbeError::NoMap("LOST"))?;
+        let lost = LostCounts::new(PerCpuArray::try_from(lost).map_err(ProbeError::Map)?);
+
+        let mut refused = Vec::new();
+        for &(hook, _) in HOOKS {
+            if leave_out.iter().any(|name| name == hook) {
+                refused.push(Refused { program: hook, reason: "it is switched off by configuration".to_owned() });
+            } else if let Err(reason) = attach(&mut ebpf, hook, features, &btf) {
+                refused.push(Refused { program: hook, reason });
+            }
+        }
+        let sampler = match link_sampler(&mut ebpf, &btf) {
+            Ok(sampler) => Some(sampler),
+            Err(error) => {
+                refused.push(Refused { program: SAMPLE_PROGRAM, reason: explain(&error, features) });
+                None
+            }
+        };
+        Ok(Self { process_ring, network_ring, lost, sampler, logger, refused, ebpf })
+    }
+
+    /// Each loaded program's figures.
+    pub(crate) fn programs(&self) -> Vec<ProgramReport> {
+        let mut reports: Vec<ProgramReport> = self
+            .ebpf
+            .programs()
+            .filter_map(|(name, program)| {
+                let figures = system::program_figures(program.fd().ok()?.as_fd()).ok()?;
+                Some(ProgramReport { name: name.to_owned(), figures })
+            })
+            .collect();
+        reports.sort_by(|a, b| a.name.cmp(&b.name));
+        reports
+    }
+}
+
+fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, ProbeError> {
+    let map = ebpf.take_map(name).ok_or(ProbeError::NoMap(name))?;
+    RingBuf::try_from(map).map_err(ProbeError::Map)
+}
+
+/// Loads and attaches one tracepoint program, or says why not.
+fn attach(ebpf: &mut Ebpf, hook: &'static str, features: &Features, btf: &Btf) -> Result<(), String> {
+    if !features.hooks.contains_key(hook) {
+        return Err(format!("this kernel has no hook {hook}"));
+    }
+    let program = ebpf.program_mut(hook).ok_or_else(|| format!("the probes have no program {hook}"))?;
+    let program: &mut BtfTracePoint =
+        program.try_into().map_err(|error| format!("{hook} is no tracepoint program: {error}"))?;
+    program.load(hook, btf).map_err(|error| explain(&error, features))?;
+    program.attach().map(|_| ()).map_err(|error| explain(&error, features))
+}
+
+fn link_sampler(ebpf: &mut Ebpf, btf: &Btf) -> Result<Sampler, ProbeError> {
+    let map = match ebpf.map("SOCKETS") {
+        Some(aya::maps::Map::SkStorage(map)) => {
+            map.fd().as_fd().try_clone_to_owned().map_err(ProbeError::Sample)?
+        }
+        _ => return Err(ProbeError::NoMap("SOCKETS")),
+    };
+    let program: &mut Iter = ebpf
+        .program_mut(SAMPLE_PROGRAM)
+        .ok_or(ProbeError::NoMap(SAMPLE_PROGRAM))?
+        .try_into()
+        .map_err(ProbeError::Program)?;
+    program.load("bpf_sk_storage_map", btf).map_err(ProbeError::Program)?;
+    let fd = program.fd().map_err(ProbeError::Program)?;
+    let link =
+        system::link_map_iterator(fd.as_fd(), map.as_fd()).map_err(ProbeError::Sample)?;
+    Ok(Sampler::new(link))
+}
+
+/// An error with its causes in one line; of a verifier's log the last telling line.
+fn explain(error: &(dyn std::error::Error + 'static), features: &Features) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let words = error.to_string();
+        let telling = words
+            .lines()
+            .rev()
+            .find(|line| {
+                let line = line.trim();
+                !line.is_empty() && !["processed ", "verification time", "stack depth"].iter().any(|p| line.starts_with(p))
+            })
+            .unwrap_or_default()
+            .trim();
+        if !text.contains(telling) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(telling);
+        }
+        next = error.source();
+    }
+    for (_, missing) in &features.missing_fields {
+        text.push_str("; ");
+        text.push_str(missing);
+    }
+    text
+}
+
+/// Whether a program is one that samples sockets.
+pub(crate) fn hook_of(program: &str) -> String {
+    if program == SAMPLE_PROGRAM { "iter/bpf_sk_storage_map".to_owned() } else { format!("tp_btf/{program}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Needs root: the verifier of the running kernel is the judge.
+    #[test]
+    fn the_running_kernel_takes_all_probes() {
+        let features = Features::examine("test").unwrap();
+        let loaded = Loaded::load(&features, RingSizes { process: 4096, network: 4096 }, &[]).unwrap();
+        assert_eq!(loaded.refused, Vec::new());
+    }
+}

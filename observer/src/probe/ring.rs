@@ -1,0 +1,109 @@
+//! The rings, the losses and the samples: how records leave the kernel.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use observer_ebpf::event::Kind;
+use observer_ebpf::tcp::Sample;
+use zerocopy::FromBytes;
+
+use super::{ProbeError, system};
+
+/// One ring buffer, read by one reader.
+pub(crate) struct Ring {
+    inner: RingBuf<MapData>,
+    /// `process` or `network`.
+    pub(crate) name: &'static str,
+    /// Its size in bytes.
+    pub(crate) size: u32,
+    /// Records taken so far.
+    pub(crate) records: u64,
+}
+
+impl Ring {
+    pub(super) fn new(inner: RingBuf<MapData>, name: &'static str, size: u32) -> Self {
+        Self { inner, name, size, records: 0 }
+    }
+
+    /// Takes at most `most` records, oldest first; gives how many there were.
+    pub(crate) fn drain(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> usize {
+        let mut taken = 0;
+        while taken < most
+            && let Some(record) = self.inner.next()
+        {
+            take(&record);
+            taken += 1;
+        }
+        self.records += taken as u64;
+        taken
+    }
+}
+
+impl AsRawFd for Ring {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}
+
+/// The kernel's counts of records that found no room.
+pub(crate) struct LostCounts {
+    map: PerCpuArray<MapData, u64>,
+    /// What was read last, by kind and CPU.
+    seen: Vec<Vec<u64>>,
+}
+
+impl LostCounts {
+    pub(super) fn new(map: PerCpuArray<MapData, u64>) -> Self {
+        Self { map, seen: vec![Vec::new(); Kind::ALL.len()] }
+    }
+
+    /// Reports what was lost since the last call: kind, CPU and how many.
+    pub(crate) fn read(&mut self, mut report: impl FnMut(Kind, u32, u64)) -> Result<(), ProbeError> {
+        for (kind, seen) in Kind::ALL.into_iter().zip(&mut self.seen) {
+            let counts = self.map.get(&(kind as u32), 0).map_err(ProbeError::ReadLosses)?;
+            seen.resize(counts.len(), 0);
+            for (cpu, (&count, seen)) in counts.iter().zip(seen).enumerate() {
+                if count > *seen {
+                    report(kind, cpu as u32, count - *seen);
+                    *seen = count;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads every tracked socket in one pass of an iterator.
+pub(crate) struct Sampler {
+    link: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Sampler {
+    pub(super) fn new(link: OwnedFd) -> Self {
+        Self { link, buffer: vec![0; 64 * 1024] }
+    }
+
+    /// Runs one pass; `take` is given each established socket's reading.
+    pub(crate) fn read(&mut self, mut take: impl FnMut(&Sample)) -> Result<(), ProbeError> {
+        let mut file: File = system::open_iterator(self.link.as_fd()).map_err(ProbeError::Sample)?;
+        let mut held = 0;
+        loop {
+            let read = file.read(&mut self.buffer[held..]).map_err(ProbeError::Sample)?;
+            if read == 0 {
+                return Ok(());
+            }
+            let end = held + read;
+            let whole = end - end % size_of::<Sample>();
+            for bytes in self.buffer[..whole].chunks_exact(size_of::<Sample>()) {
+                if let Ok(sample) = Sample::read_from_bytes(bytes) {
+                    take(&sample);
+                }
+            }
+            self.buffer.copy_within(whole..end, 0);
+            held = end - whole;
+        }
+    }
+}
