@@ -48,8 +48,7 @@ fn emit_cgroup(ctx: &BtfTracePointContext, kind: Kind) -> i32 {
         }
         let Some(scratch) = CGROUP_SCRATCH.get_ptr_mut(0) else { return 0 };
         let record = &raw mut (*scratch).cgroup;
-        let read =
-            bpf_probe_read_kernel_str((&raw mut (*scratch).path).cast(), PATH_MAX as u32, path.cast());
+        let read = bpf_probe_read_kernel_str((&raw mut (*scratch).path).cast(), PATH_MAX as u32, path.cast());
         let path_len = if read as u64 <= PATH_MAX as u64 { read as u64 } else { 0 };
         (*record).header = header(kind, KERNFS_NODE_ID.read(CGROUP_KN.read(group)));
         (*record).path_len = path_len as u32;

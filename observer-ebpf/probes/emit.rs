@@ -11,7 +11,8 @@ use observer_ebpf::fields::Kernel;
 use observer_ebpf::process::Task;
 
 use crate::kernel::{
-    CGROUP_KN, CSS_SET_DFL_CGRP, KERNFS_NODE_ID, TASK_CGROUPS, TASK_GROUP_LEADER, TASK_START_BOOTTIME, TASK_TGID,
+    CGROUP_KN, CSS_SET_DFL_CGRP, KERNFS_NODE_ID, TASK_CGROUPS, TASK_GROUP_LEADER, TASK_START_BOOTTIME,
+    TASK_TGID,
 };
 use crate::maps::LOST;
 

@@ -42,8 +42,7 @@ pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         } else {
             TASK_EXIT_CODE.read(TASK_GROUP_LEADER.read(task))
         };
-        let oom_victim =
-            u32::from(SIGNAL_OOM_MM.is_present() && !SIGNAL_OOM_MM.read(signal).is_null());
+        let oom_victim = u32::from(SIGNAL_OOM_MM.is_present() && !SIGNAL_OOM_MM.read(signal).is_null());
         let parent_tgid = TASK_TGID.read(TASK_REAL_PARENT.read(task));
         emit::<Exit>(&PROCESS, Kind::Exit, |exit| {
             (*exit).header = header(Kind::Exit, bpf_get_current_cgroup_id());

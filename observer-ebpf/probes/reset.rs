@@ -9,7 +9,8 @@ use observer_ebpf::tcp::{Reset, Socket, direction};
 
 use crate::emit::{emit, header};
 use crate::kernel::{
-    NET_INUM, NETDEV_NET, RESET_HAS_REASON, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SOCK_STATE,
+    NET_INUM, NETDEV_NET, RESET_HAS_REASON, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER,
+    SOCK_STATE,
 };
 use crate::maps::NETWORK;
 use crate::socket::{INET, INET6, NO_TASK, cgroup_id, fill_ends, fill_socket, state, track};
@@ -49,8 +50,7 @@ pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
         // its state says that it is one.
         unsafe {
             (*record).direction = direction::SENT;
-            (*record).reason =
-                if RESET_HAS_REASON.is_on() { ctx.arg::<u64>(2) as u32 } else { u32::MAX };
+            (*record).reason = if RESET_HAS_REASON.is_on() { ctx.arg::<u64>(2) as u32 } else { u32::MAX };
             if sk.is_null() {
                 fill_unowned(record);
             } else {

@@ -2,18 +2,16 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_socket_cookie, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
-};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_sk_storage_get, bpf_skc_to_tcp_sock};
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::process::Task;
 use observer_ebpf::tcp::{Counters, Socket, Track};
 
 use crate::kernel::{
-    CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_CGROUP, SOCK_FAMILY, SOCK_FLAGS, SOCK_LOCAL_PORT, SOCK_LOCAL_V4,
-    SOCK_LOCAL_V6, SOCK_NET, SOCK_REMOTE_PORT, SOCK_REMOTE_V4, SOCK_REMOTE_V6, SOCK_STATE, TCP_BYTES_RECEIVED,
-    TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_MDEV_US, TCP_MIN_RTT, TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SRTT_US,
-    TCP_TOTAL_RETRANS,
+    CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_CGROUP, SOCK_FAMILY, SOCK_FLAGS, SOCK_LOCAL_PORT,
+    SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_NET, SOCK_REMOTE_PORT, SOCK_REMOTE_V4, SOCK_REMOTE_V6, SOCK_STATE,
+    TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_MDEV_US, TCP_MIN_RTT, TCP_SEGS_IN,
+    TCP_SEGS_OUT, TCP_SRTT_US, TCP_TOTAL_RETRANS,
 };
 use crate::maps::SOCKETS;
 

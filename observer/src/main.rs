@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, missing_docs, reason = "the parts are being put together")]
 
 mod aggregate;
+mod decode;
 mod event;
 mod probe;
 mod status;

@@ -164,7 +164,8 @@ impl Btf {
 
     /// The names of an enumeration by their values; empty where there is none.
     pub(crate) fn enumerators(&self, name: &str) -> HashMap<u32, String> {
-        let Some(found) = self.named(name).filter_map(|id| self.get(id)).find(|t| t.kind() == KIND_ENUM) else {
+        let Some(found) = self.named(name).filter_map(|id| self.get(id)).find(|t| t.kind() == KIND_ENUM)
+        else {
             return HashMap::new();
         };
         (0..found.count())
@@ -191,7 +192,9 @@ impl Btf {
         for _ in 0..32 {
             let found = self.get(id)?;
             match found.kind() {
-                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => id = found.size_or_type,
+                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
+                    id = found.size_or_type
+                }
                 _ => return Some(found),
             }
         }
@@ -257,7 +260,9 @@ impl Btf {
                 let count = read_u32(&self.data, found.at + 20)? as usize;
                 Some(self.size(element)? * count)
             }
-            KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 => Some(found.size_or_type as usize),
+            KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 => {
+                Some(found.size_or_type as usize)
+            }
             _ => None,
         }
     }
@@ -287,7 +292,10 @@ mod tests {
     fn finds_members_through_anonymous_ones_and_arrays() {
         let btf = running();
         assert_eq!(btf.offset("list_head", "prev", 8), Ok(8));
-        assert_eq!(btf.offset("sock", "__sk_common.skc_family", 2), btf.offset("sock_common", "skc_family", 2));
+        assert_eq!(
+            btf.offset("sock", "__sk_common.skc_family", 2),
+            btf.offset("sock_common", "skc_family", 2)
+        );
         let first = btf.offset("tcp_sock", "rtt_min.s[0].v", 4).unwrap();
         assert_eq!(btf.offset("tcp_sock", "rtt_min.s[1].v", 4), Ok(first + 8));
     }

@@ -12,7 +12,7 @@ use super::ring::{LostCounts, Ring, Sampler};
 use super::{ProbeError, system};
 
 /// The compiled probes.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("/tmp/w/bpftarget/bpfel-unknown-none/release/probes");
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PROBES_OBJECT"));
 
 /// The iterator over the sockets' storage.
 const SAMPLE_PROGRAM: &str = "sample_sockets";
@@ -55,7 +55,11 @@ pub(crate) struct ProgramReport {
 impl Loaded {
     /// Loads and attaches. A program that the kernel refuses is left out and reported; what all need
     /// (maps, rings) is an error. `leave_out` names hooks that shall not be used.
-    pub(crate) fn load(features: &Features, sizes: RingSizes, leave_out: &[String]) -> Result<Self, ProbeError> {
+    pub(crate) fn load(
+        features: &Features,
+        sizes: RingSizes,
+        leave_out: &[String],
+    ) -> Result<Self, ProbeError> {
         let btf = Btf::from_sys_fs().map_err(ProbeError::Btf)?;
         let mut loader = EbpfLoader::new();
         loader.btf(Some(&btf));
@@ -81,7 +85,10 @@ impl Loaded {
         let mut refused = Vec::new();
         for &(hook, _) in HOOKS {
             if leave_out.iter().any(|name| name == hook) {
-                refused.push(Refused { program: hook, reason: "it is switched off by configuration".to_owned() });
+                refused.push(Refused {
+                    program: hook,
+                    reason: "it is switched off by configuration".to_owned(),
+                });
             } else if let Err(reason) = attach(&mut ebpf, hook, features, &btf) {
                 refused.push(Refused { program: hook, reason });
             }
@@ -142,8 +149,7 @@ fn link_sampler(ebpf: &mut Ebpf, btf: &Btf) -> Result<Sampler, ProbeError> {
         .map_err(ProbeError::Program)?;
     program.load("bpf_sk_storage_map", btf).map_err(ProbeError::Program)?;
     let fd = program.fd().map_err(ProbeError::Program)?;
-    let link =
-        system::link_map_iterator(fd.as_fd(), map.as_fd()).map_err(ProbeError::Sample)?;
+    let link = system::link_map_iterator(fd.as_fd(), map.as_fd()).map_err(ProbeError::Sample)?;
     Ok(Sampler::new(link))
 }
 
@@ -158,7 +164,8 @@ fn explain(error: &(dyn std::error::Error + 'static), features: &Features) -> St
             .rev()
             .find(|line| {
                 let line = line.trim();
-                !line.is_empty() && !["processed ", "verification time", "stack depth"].iter().any(|p| line.starts_with(p))
+                !line.is_empty()
+                    && !["processed ", "verification time", "stack depth"].iter().any(|p| line.starts_with(p))
             })
             .unwrap_or_default()
             .trim();

@@ -1,0 +1,187 @@
+//! Ring bytes become records of our own types. Pure: what cannot be understood is an error to count.
+
+mod process;
+mod tcp;
+
+use observer_ebpf::event::{Header, Kind};
+use zerocopy::FromBytes;
+
+use crate::event::{BootTime, Counters, Ending, ProcessKey, ResetDirection, RetransmitPhase, TcpState};
+
+pub(crate) use tcp::{counters, sample};
+
+/// A record that nobody has been named for yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// When it happened.
+    pub(crate) time: BootTime,
+    /// The cgroup of the task or the socket; 0 where the kernel knew none.
+    pub(crate) cgroup_id: u64,
+    /// What happened.
+    pub(crate) body: Body,
+}
+
+/// What a record tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// A program was executed.
+    Exec {
+        /// The process.
+        task: Task,
+        /// Its parent.
+        parent_pid: u32,
+        /// The path, any bytes.
+        binary: Vec<u8>,
+        /// The path was longer.
+        binary_truncated: bool,
+        /// The arguments, any bytes.
+        arguments: Vec<Vec<u8>>,
+        /// There were more, or they could not be read.
+        arguments_truncated: bool,
+    },
+    /// A process ended.
+    Exit {
+        /// The process.
+        task: Task,
+        /// Its parent.
+        parent_pid: u32,
+        /// How.
+        ending: Ending,
+        /// The OOM killer had chosen it.
+        oom_killed: bool,
+    },
+    /// The OOM killer chose a process.
+    Oom {
+        /// The victim; its start is 0 where the kernel gives only a pid.
+        task: Task,
+        /// Resident pages.
+        resident_pages: Option<u64>,
+    },
+    /// A cgroup was made.
+    CgroupMade {
+        /// Its path in the hierarchy.
+        path: String,
+    },
+    /// A cgroup was removed.
+    CgroupRemoved,
+    /// A connection was established.
+    Established {
+        /// The socket.
+        socket: Socket,
+        /// The process that asked or listened.
+        task: Option<Task>,
+        /// When the handshake began, on this side.
+        start: BootTime,
+        /// The smoothed round-trip time so far, in nanoseconds.
+        rtt_ns: Option<u64>,
+    },
+    /// A connection ended, or was not established.
+    Ended {
+        /// The socket.
+        socket: Socket,
+        /// The process that asked or listened.
+        task: Option<Task>,
+        /// When it began.
+        start: BootTime,
+        /// It had been established.
+        established: bool,
+        /// The whole life's counters.
+        counters: Counters,
+        /// The error, 0 for none.
+        errno: u32,
+    },
+    /// Segments were sent again.
+    Retransmit {
+        /// The socket.
+        socket: Socket,
+        /// The process that asked or listened.
+        task: Option<Task>,
+        /// What was sent again.
+        phase: RetransmitPhase,
+        /// How many.
+        segments: u32,
+    },
+    /// A reset was sent or received.
+    Reset {
+        /// The socket.
+        socket: Socket,
+        /// The process that asked or listened.
+        task: Option<Task>,
+        /// Which way.
+        direction: ResetDirection,
+        /// The kernel's reason.
+        reason: Option<u32>,
+    },
+}
+
+/// A task as the probes give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Task {
+    pub(crate) key: ProcessKey,
+    pub(crate) uid: u32,
+    pub(crate) comm: String,
+}
+
+/// A socket as the probes give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Socket {
+    /// The cookie; 0 where there was no socket.
+    pub(crate) cookie: u64,
+    pub(crate) local: std::net::SocketAddr,
+    pub(crate) remote: std::net::SocketAddr,
+    pub(crate) netns: u32,
+    /// `None` where there was no socket.
+    pub(crate) state: Option<TcpState>,
+    /// Whether it asked for the connection; `None` where the socket is not tracked.
+    pub(crate) outgoing: Option<bool>,
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DecodeError {
+    /// It is shorter than its kind is, or says so of a part.
+    #[error("a record of {0} bytes is cut short")]
+    Truncated(usize),
+    /// No kind has that number.
+    #[error("a record is of the unknown kind {0}")]
+    UnknownKind(u32),
+    /// A field has a value that it cannot have.
+    #[error("a record of kind {0} holds an impossible value")]
+    Impossible(&'static str),
+}
+
+/// Understands one record.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
+    let (header, _) = Header::read_from_prefix(bytes).map_err(|_| DecodeError::Truncated(bytes.len()))?;
+    let kind = Kind::from_number(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
+    let body = match kind {
+        Kind::Exec => process::exec(bytes),
+        Kind::Exit => process::exit(bytes),
+        Kind::Oom => process::oom(bytes),
+        Kind::CgroupMade => process::cgroup_made(bytes),
+        Kind::CgroupRemoved => Ok(Body::CgroupRemoved),
+        Kind::Connect | Kind::Accept => tcp::established(bytes),
+        Kind::ConnectFailure | Kind::Close => tcp::ended(bytes, kind == Kind::Close),
+        Kind::Retransmit => tcp::retransmit(bytes),
+        Kind::Reset => tcp::reset(bytes),
+        Kind::Untracked => Err(DecodeError::UnknownKind(header.kind)),
+    }?;
+    Ok(Record { time: BootTime(header.time_ns), cgroup_id: header.cgroup_id, body })
+}
+
+/// A fixed part at the beginning of a record, and what follows it.
+fn fixed<T: FromBytes>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
+    T::read_from_prefix(bytes).map_err(|_| DecodeError::Truncated(bytes.len()))
+}
+
+fn task(task: &observer_ebpf::process::Task) -> Task {
+    let length = task.comm.iter().position(|&b| b == 0).unwrap_or(task.comm.len());
+    Task {
+        key: ProcessKey { pid: task.tgid, start: BootTime(task.start_ns) },
+        uid: task.uid,
+        comm: String::from_utf8_lossy(&task.comm[..length]).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Records and samples of TCP sockets.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use observer_ebpf::tcp::{self, Closed, Opened, Reset, Retransmit, direction, role};
+
+use super::{Body, DecodeError, Socket, Task, fixed, task};
+use crate::event::{BootTime, ConnectionId, Counters, ResetDirection, RetransmitPhase, Sample, TcpState};
+
+/// `AF_INET` and `AF_INET6` on Linux.
+const INET: u16 = 2;
+const INET6: u16 = 10;
+
+/// FIN, SYN and ACK in the TCP header's 13th byte.
+const FIN: u32 = 0x01;
+const SYN: u32 = 0x02;
+const ACK: u32 = 0x10;
+
+pub(super) fn established(bytes: &[u8]) -> Result<Body, DecodeError> {
+    let (opened, _): (Opened, _) = fixed(bytes)?;
+    Ok(Body::Established {
+        socket: socket(&opened.socket)?,
+        task: known_task(&opened.task),
+        start: BootTime(opened.start_ns),
+        rtt_ns: eighths_of_us(opened.srtt_us),
+    })
+}
+
+pub(super) fn ended(bytes: &[u8], established: bool) -> Result<Body, DecodeError> {
+    let (closed, _): (Closed, _) = fixed(bytes)?;
+    Ok(Body::Ended {
+        socket: socket(&closed.socket)?,
+        task: known_task(&closed.task),
+        start: BootTime(closed.start_ns),
+        established,
+        counters: counters(&closed.counters),
+        errno: closed.error,
+    })
+}
+
+pub(super) fn retransmit(bytes: &[u8]) -> Result<Body, DecodeError> {
+    let (retransmit, _): (Retransmit, _) = fixed(bytes)?;
+    let flags = retransmit.tcp_flags;
+    let phase = match (flags & SYN != 0, flags & ACK != 0) {
+        (true, true) => RetransmitPhase::SynAck,
+        (true, false) => RetransmitPhase::Syn,
+        (false, _) if flags & FIN != 0 && retransmit.payload_len == 0 => RetransmitPhase::Fin,
+        (false, _) => RetransmitPhase::Data,
+    };
+    Ok(Body::Retransmit {
+        socket: socket(&retransmit.socket)?,
+        task: known_task(&retransmit.task),
+        phase,
+        segments: retransmit.segments,
+    })
+}
+
+pub(super) fn reset(bytes: &[u8]) -> Result<Body, DecodeError> {
+    let (reset, _): (Reset, _) = fixed(bytes)?;
+    let direction = match reset.direction {
+        direction::SENT => ResetDirection::Sent,
+        direction::RECEIVED => ResetDirection::Received,
+        _ => return Err(DecodeError::Impossible("tcp_reset")),
+    };
+    Ok(Body::Reset {
+        socket: socket(&reset.socket)?,
+        task: known_task(&reset.task),
+        direction,
+        reason: (reset.reason != u32::MAX).then_some(reset.reason),
+    })
+}
+
+/// A reading of a live socket.
+pub(crate) fn sample(sample: &tcp::Sample) -> Sample {
+    Sample {
+        id: ConnectionId(sample.cookie),
+        state: TcpState(sample.state as u8),
+        counters: counters(&sample.counters),
+    }
+}
+
+/// The kernel's counters in our units.
+pub(crate) fn counters(raw: &tcp::Counters) -> Counters {
+    Counters {
+        sent_bytes: raw.bytes_sent.saturating_sub(raw.bytes_retrans),
+        // A FIN takes one number of the sequence space and carries nothing.
+        received_bytes: raw.bytes_received.saturating_sub(u64::from(raw.fin_received)),
+        sent_segments: u64::from(raw.segs_out),
+        received_segments: u64::from(raw.segs_in),
+        retransmitted_segments: u64::from(raw.total_retrans),
+        rtt_ns: eighths_of_us(raw.srtt_us),
+        min_rtt_ns: (raw.min_rtt_us != u32::MAX).then_some(u64::from(raw.min_rtt_us) * 1000),
+        rtt_variation_ns: (raw.srtt_us != 0).then_some(u64::from(raw.mdev_us) * 250),
+    }
+}
+
+fn eighths_of_us(srtt: u32) -> Option<u64> {
+    (srtt != 0).then_some(u64::from(srtt) * 125)
+}
+
+fn known_task(raw: &observer_ebpf::process::Task) -> Option<Task> {
+    (raw.tgid != 0).then(|| task(raw))
+}
+
+fn socket(raw: &tcp::Socket) -> Result<Socket, DecodeError> {
+    let address = |bytes: [u8; 16]| match raw.family {
+        INET => Ok(IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]))),
+        // An IPv4 connection on an IPv6 socket is an IPv4 connection.
+        INET6 => Ok(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()),
+        _ => Err(DecodeError::Impossible("socket")),
+    };
+    let outgoing = match raw.role {
+        role::CLIENT => Some(true),
+        role::SERVER | role::LISTENER => Some(false),
+        _ => None,
+    };
+    Ok(Socket {
+        cookie: raw.cookie,
+        local: SocketAddr::new(address(raw.local_address)?, raw.local_port),
+        remote: SocketAddr::new(address(raw.remote_address)?, u16::from_be(raw.remote_port_be)),
+        netns: raw.netns,
+        state: (raw.state != 0).then_some(TcpState(raw.state as u8)),
+        outgoing,
+    })
+}

@@ -1,0 +1,118 @@
+//! Tests of decoding: records as the probes write them, and bytes as nobody writes them.
+
+use observer_ebpf::event::{Header, Kind};
+use observer_ebpf::process::{Exec, Task as RawTask};
+use observer_ebpf::tcp::{Closed, Counters as RawCounters, Socket as RawSocket, role};
+use zerocopy::IntoBytes;
+
+use super::*;
+
+fn header(kind: Kind) -> Header {
+    Header { time_ns: 77, cgroup_id: 5, kind: kind as u32, reserved: 0 }
+}
+
+fn raw_task() -> RawTask {
+    RawTask { start_ns: 9, tgid: 4, uid: 1000, comm: *b"redis-server\0\0\0\0" }
+}
+
+fn exec(path: &[u8], arguments: &[u8], total: u32) -> Vec<u8> {
+    let exec = Exec {
+        header: header(Kind::Exec),
+        task: raw_task(),
+        parent_tgid: 3,
+        path_len: path.len() as u32,
+        arguments_len: arguments.len() as u32,
+        arguments_total: total,
+    };
+    [exec.as_bytes(), path, arguments].concat()
+}
+
+fn closed(family: u16, local: [u8; 16]) -> Closed {
+    Closed {
+        header: header(Kind::Close),
+        socket: RawSocket {
+            cookie: 11,
+            local_address: local,
+            remote_address: local,
+            local_port: 80,
+            remote_port_be: 443_u16.to_be(),
+            family,
+            state: 1,
+            netns: 4_026_531_840,
+            role: role::CLIENT,
+        },
+        task: raw_task(),
+        start_ns: 1,
+        counters: RawCounters {
+            bytes_sent: 100,
+            bytes_retrans: 10,
+            bytes_received: 51,
+            srtt_us: 8,
+            min_rtt_us: u32::MAX,
+            fin_received: 1,
+            ..RawCounters::default()
+        },
+        error: 104,
+        reserved: 0,
+    }
+}
+
+#[test]
+fn an_exec_keeps_any_bytes_and_empty_arguments() {
+    let record = decode(&exec(b"/bin/\xffx\0", b"x\0\0-c\0", 6)).unwrap();
+    let Body::Exec { binary, arguments, arguments_truncated, task, .. } = record.body else { panic!() };
+    assert_eq!(binary, b"/bin/\xffx");
+    assert_eq!(arguments, [&b"x"[..], b"", b"-c"]);
+    assert!(!arguments_truncated);
+    assert_eq!((task.key.pid, task.comm.as_str()), (4, "redis-server"));
+    assert_eq!((record.time, record.cgroup_id), (BootTime(77), 5));
+}
+
+#[test]
+fn more_arguments_than_fit_are_marked() {
+    let Body::Exec { arguments_truncated, .. } = decode(&exec(b"/x\0", b"abc", 9000)).unwrap().body else {
+        panic!()
+    };
+    assert!(arguments_truncated);
+}
+
+#[test]
+fn counters_are_payload_and_nanoseconds() {
+    let mut local = [0; 16];
+    local[..4].copy_from_slice(&[127, 0, 0, 1]);
+    let record = decode(closed(2, local).as_bytes()).unwrap();
+    let Body::Ended { socket, counters, errno, established, .. } = record.body else { panic!() };
+    assert!(established);
+    assert_eq!(errno, 104);
+    assert_eq!(socket.local, "127.0.0.1:80".parse().unwrap());
+    assert_eq!(socket.remote.port(), 443);
+    assert_eq!((counters.sent_bytes, counters.received_bytes), (90, 50));
+    assert_eq!((counters.rtt_ns, counters.min_rtt_ns), (Some(1000), None));
+}
+
+#[test]
+fn ipv4_on_an_ipv6_socket_is_ipv4() {
+    let mapped = std::net::Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped().octets();
+    let Body::Ended { socket, .. } = decode(closed(10, mapped).as_bytes()).unwrap().body else { panic!() };
+    assert_eq!(socket.local, "10.1.2.3:80".parse().unwrap());
+}
+
+#[test]
+fn what_is_cut_or_unknown_is_an_error_at_every_length() {
+    let whole = exec(b"/bin/true\0", b"true\0", 5);
+    for length in 0..whole.len() {
+        assert!(decode(&whole[..length]).is_err(), "{length} bytes were taken for a record");
+    }
+    let mut unknown = whole;
+    unknown[16] = 200;
+    assert_eq!(decode(&unknown), Err(DecodeError::UnknownKind(200)));
+    assert!(decode(closed(77, [0; 16]).as_bytes()).is_err());
+}
+
+#[test]
+fn lengths_that_lie_are_refused() {
+    let mut record = exec(b"/x\0", b"", 0);
+    // path_len is the 5th word after header and task, at byte 60.
+    record[60..64].copy_from_slice(&u32::MAX.to_ne_bytes());
+    assert_eq!(decode(&record), Err(DecodeError::Truncated(record.len())));
+}
