@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::command::{cargo, check};
@@ -49,7 +49,9 @@ impl Step {
         let everything = ["--locked", "--workspace"];
         match self {
             Self::Setup => setup::run(Scope::Tests),
-            Self::Format => check(&mut cargo(&["fmt", "--all", "--check"])).context("run `cargo fmt --all`"),
+            Self::Format => {
+                check(&mut cargo(&["fmt", "--all", "--check"])).context("format it with `cargo fmt --all`")
+            }
             Self::Tidy => tidy::run(),
             Self::Clippy => {
                 check(cargo(&["clippy"]).args(everything).args(["--all-targets", "--", "-D", "warnings"]))
@@ -74,9 +76,8 @@ pub(crate) fn run(only: Option<Step>, end_to_end_arguments: &[String]) -> Result
         done.push((step, started.elapsed()));
         if let Err(error) = result {
             summarize(&done, false);
-            return Err(
-                error.context(format!("step `{0}` failed; alone: cargo xtask test --only {0}", step.name()))
-            );
+            let name = step.name();
+            bail!("step `{name}` failed: {error:#}\nTo run it alone: cargo xtask test --only {name}");
         }
     }
     summarize(&done, true);

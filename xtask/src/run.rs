@@ -36,6 +36,10 @@ pub(crate) fn run(daemon_arguments: &[String]) -> Result<ExitCode> {
     println!("run: building the observer in release");
     command::check(&mut command::cargo(&["build", "--release", "--package", "observer"]))?;
 
+    if privilege == Privilege::Sudo {
+        // The build may have outlasted sudo's memory, and the daemon, in the background, could not ask.
+        Privilege::look_and_ask();
+    }
     signals::watch();
     let folder = PrivateFolder::new()?;
     let server = format!("unix://{}", folder.socket().display());
@@ -209,7 +213,7 @@ fn terminate(child: &Child, privilege: Privilege, name: &str, number: i32) {
         return;
     }
     // The child is sudo, which belongs to root and passes the signal on.
-    let sent = Command::new("sudo").args(["-n", "kill", "-s", name, &child.id().to_string()]).status();
+    let sent = Command::new("sudo").args(["kill", "-s", name, &child.id().to_string()]).status();
     if !sent.is_ok_and(|status| status.success()) {
         eprintln!("run: cannot stop process {}; run: sudo kill {}", child.id(), child.id());
     }

@@ -92,17 +92,19 @@ impl Facts {
 
     /// The command that learns which packages there are.
     pub(crate) fn update_lists(&self) -> Action {
-        Action::new("learn which packages there are", &self.apt(&["update", "-q"]))
+        Action::new("learn which packages there are", &self.apt(&["update"]))
     }
 
     fn apt<'words>(&self, words: &[&'words str]) -> Vec<&'words str> {
+        // Asks nothing, waits for another apt, and prints plain lines.
+        let quietly =
+            ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"];
         let mut command = match self.packages.privilege() {
-            Privilege::Root => vec![],
-            Privilege::Sudo => vec!["sudo", "-n"],
-            Privilege::None => vec!["sudo"],
+            Privilege::Root => quietly.to_vec(),
+            Privilege::Sudo => [&["sudo", "-n"], &quietly[..]].concat(),
+            // For a human to type.
+            Privilege::None => vec!["sudo", "apt-get"],
         };
-        command.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300"]);
-        command.extend(["-o", "Dpkg::Use-Pty=0"]);
         command.extend(words);
         command
     }
@@ -200,7 +202,7 @@ fn plan_packages(packages: &[&str], facts: &Facts, plan: &mut Plan) {
         plan.by_hand.push(format!("what Debian calls {names}: install it with your distribution's tool"));
         return;
     }
-    let words = [&["install", "-y", "-q", "--no-install-recommends"], packages].concat();
+    let words = [&["install", "-y", "--no-install-recommends"], packages].concat();
     plan.actions.insert(0, Action::new("install packages of the distribution", &facts.apt(&words)));
     if facts.packages.privilege() == Privilege::None {
         plan.obstacle = Some("packages are missing, and this user is not root and has no sudo".to_owned());
