@@ -87,7 +87,12 @@ impl fmt::Display for Action {
 impl Facts {
     /// Whether the distribution's packages could bring anything of what is missing.
     pub(crate) fn wants_packages(&self) -> bool {
-        !matches!(self.missing[..], [] | [Need::PythonClient])
+        self.missing.iter().any(|need| match need {
+            Need::Tool(_) | Need::ProbeToolchain | Need::ProbeClippy => true,
+            Need::BpfLinker => !self.llvm,
+            Need::Rustfmt | Need::Clippy => !self.rustup,
+            Need::PythonClient => false,
+        })
     }
 
     /// The command that learns which packages there are.

@@ -81,6 +81,7 @@ fn neither_packages_nor_rustup_is_a_matter_for_a_human() {
 fn an_llvm_that_is_there_is_not_installed_again() {
     let facts =
         Facts { missing: vec![Need::BpfLinker], llvm: true, ..bare(Scope::Build, debian(Privilege::None)) };
+    assert!(!facts.wants_packages());
     let plan = plan(&facts);
     assert_eq!(plan.obstacle, None, "cargo install needs no root");
     assert_eq!(plan.actions.len(), 1);
