@@ -1,2 +1,77 @@
 //! The project's own commands: what cargo cannot do.
-fn main() {}
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its user")]
+
+mod workspace;
+
+mod command;
+mod toolchain;
+
+mod setup;
+
+mod run;
+mod signals;
+
+mod checks;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Sets the observer up, runs it, tests it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what building the observer needs, and skip what is there
+    ///
+    /// Says what it installs and why. Where it may not install (neither root nor sudo without a password, or no
+    /// apt), it prints the exact commands and ends with exit code 1.
+    Setup {
+        /// Install what the tests need as well: containerd, runc, tools that give the ground truth, a Python client
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Set up, build in release, start the daemon and follow it in the terminal until Ctrl-C
+    ///
+    /// The daemon listens on a socket in a private folder of its own, so it never meets another daemon, and is
+    /// stopped when the client ends. Without root, daemon and client are started through sudo.
+    Run {
+        /// More arguments for `observer daemon`, after `--`
+        #[arg(last = true)]
+        daemon: Vec<String>,
+    },
+    /// Set up and run every check: format, lints for host and BPF, tidy, unit and end-to-end tests
+    ///
+    /// Stops at the first step that fails, and names it. This is what CI runs.
+    #[command(visible_alias = "ci")]
+    Test {
+        /// Run one step alone, with the steps that it cannot do without
+        #[arg(long, value_name = "STEP")]
+        only: Option<checks::Step>,
+        /// Arguments for the end-to-end tests, after `--`: a name to filter by, --nocapture
+        #[arg(last = true)]
+        tests: Vec<String>,
+    },
+    /// Check what compiler and clippy do not: the size of files, their first line, the order of the stages
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Setup { tests: false } => setup::run(setup::Scope::Build).map(|()| ExitCode::SUCCESS),
+        Task::Setup { tests: true } => setup::run(setup::Scope::Tests).map(|()| ExitCode::SUCCESS),
+        Task::Run { daemon } => run::run(&daemon),
+        Task::Test { only, tests } => checks::run(only, &tests).map(|()| ExitCode::SUCCESS),
+        Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
