@@ -1,0 +1,341 @@
+//! The workloads that are known, by cgroup and by container id, with the names that have come for them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::cgroup_path::{Owner, owner};
+use super::containers::Life;
+use crate::event::{
+    BootTime, ContainerStart, ContainerStop, Ending, ProcessKey, Workload, WorkloadId, WorkloadKind,
+};
+use crate::inventory::{ContainerFact, PodFact};
+
+/// How long a workload stays resolvable after its cgroup was removed: 15 minutes.
+const KEPT_NS: u64 = 15 * 60 * 1_000_000_000;
+/// The machine itself, which is always there.
+const HOST: WorkloadId = WorkloadId(0);
+
+/// A workload and what is known of it beside its names.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownWorkload {
+    /// Its names so far.
+    pub(crate) workload: Arc<Workload>,
+    /// Its cgroup's path below the hierarchy's root.
+    pub(crate) cgroup_path: String,
+    /// When it was first heard of.
+    pub(crate) first_seen: BootTime,
+    /// When its cgroup was removed.
+    pub(crate) removed: Option<BootTime>,
+    life: Option<Life>,
+    owner: Owner,
+    /// Nobody can be expected to name it better.
+    settled: bool,
+}
+
+impl KnownWorkload {
+    /// Its names have come, or will not.
+    pub(super) fn is_named(&self) -> bool {
+        self.settled
+    }
+}
+
+/// What a new cgroup turned out to be.
+pub(super) enum Made {
+    /// A container that nobody has asked for yet.
+    Container {
+        /// Its id.
+        container_id: String,
+    },
+    /// Nothing to ask for.
+    Other,
+}
+
+/// The table.
+pub(super) struct Identities {
+    cgroups: HashMap<u64, WorkloadId>,
+    owners: HashMap<Owner, WorkloadId>,
+    /// The newest run of each container, by the runtime's id.
+    containers: HashMap<String, WorkloadId>,
+    workloads: HashMap<WorkloadId, KnownWorkload>,
+    /// Pods as peers, by UID: no container, no cgroup.
+    pods: HashMap<String, Arc<Workload>>,
+    /// Removed cgroups, oldest first.
+    removed: VecDeque<(BootTime, u64)>,
+    next: u64,
+    capacity: usize,
+    overflow: u64,
+}
+
+impl Identities {
+    pub(super) fn new(capacity: usize) -> Self {
+        let host = KnownWorkload {
+            workload: Arc::new(empty(HOST, WorkloadKind::Host, 1)),
+            cgroup_path: "/".to_owned(),
+            first_seen: BootTime(0),
+            removed: None,
+            life: None,
+            owner: Owner::Host,
+            settled: true,
+        };
+        Self {
+            cgroups: HashMap::new(),
+            owners: HashMap::from([(Owner::Host, HOST)]),
+            containers: HashMap::new(),
+            workloads: HashMap::from([(HOST, host)]),
+            pods: HashMap::new(),
+            removed: VecDeque::new(),
+            next: 1,
+            capacity,
+            overflow: 0,
+        }
+    }
+
+    pub(super) fn knows(&self, cgroup: u64) -> bool {
+        self.cgroups.contains_key(&cgroup)
+    }
+
+    /// The workload that a cgroup belongs to; the host where nothing is known.
+    pub(super) fn owner_of(&self, cgroup: u64) -> WorkloadId {
+        self.cgroups.get(&cgroup).copied().unwrap_or(HOST)
+    }
+
+    /// A workload; the host where it was forgotten.
+    pub(super) fn get(&self, id: WorkloadId) -> &KnownWorkload {
+        // The host is never removed.
+        self.workloads.get(&id).unwrap_or_else(|| &self.workloads[&HOST])
+    }
+
+    /// A cgroup was made, or found.
+    pub(super) fn made(&mut self, cgroup: u64, path: &str, time: BootTime) -> Made {
+        let owned = owner(path);
+        let own = owned.path == path;
+        let known = self.owners.get(&owned.owner).copied().filter(|id| {
+            // The same name in a new cgroup of its own is a new run of it.
+            !own || self.get(*id).removed.is_none()
+        });
+        if let Some(id) = known {
+            self.cgroups.insert(cgroup, id);
+            if own && let Some(entry) = self.workloads.get_mut(&id)
+                && entry.workload.cgroup_id == 0
+            {
+                entry.workload = Arc::new(Workload { cgroup_id: cgroup, ..(*entry.workload).clone() });
+            }
+            return Made::Other;
+        }
+        while self.workloads.len() >= self.capacity && !self.removed.is_empty() {
+            self.forget_oldest();
+        }
+        if self.workloads.len() >= self.capacity {
+            self.overflow += 1;
+            self.cgroups.insert(cgroup, HOST);
+            return Made::Other;
+        }
+        let id = WorkloadId(self.next);
+        self.next += 1;
+        self.cgroups.insert(cgroup, id);
+        let entry = self.entry(id, &owned.owner, owned.path, if own { cgroup } else { 0 }, time);
+        let container_id = entry.workload.container_id.clone();
+        self.workloads.insert(id, entry);
+        self.owners.insert(owned.owner, id);
+        if container_id.is_empty() {
+            return Made::Other;
+        }
+        self.containers.insert(container_id.clone(), id);
+        Made::Container { container_id }
+    }
+
+    fn entry(&self, id: WorkloadId, owner: &Owner, path: &str, cgroup: u64, time: BootTime) -> KnownWorkload {
+        let (workload, life) = match owner {
+            Owner::Host => (empty(id, WorkloadKind::Host, cgroup), None),
+            Owner::Unit(name) => (Workload { unit: name.clone(), ..empty(id, WorkloadKind::Unit, cgroup) }, None),
+            Owner::Container { id: container_id, pod_uid } => {
+                let kind = if pod_uid.is_some() { WorkloadKind::Pod } else { WorkloadKind::Container };
+                let mut workload = Workload { container_id: container_id.clone(), ..empty(id, kind, cgroup) };
+                if let Some(uid) = pod_uid {
+                    workload.pod_uid.clone_from(uid);
+                    if let Some(pod) = self.pods.get(uid) {
+                        workload.namespace.clone_from(&pod.namespace);
+                        workload.pod.clone_from(&pod.pod);
+                        workload.labels.clone_from(&pod.labels);
+                    }
+                }
+                (workload, Some(Life::default()))
+            }
+        };
+        KnownWorkload {
+            settled: life.is_none(),
+            workload: Arc::new(workload),
+            cgroup_path: path.to_owned(),
+            first_seen: time,
+            removed: None,
+            life,
+            owner: owner.clone(),
+        }
+    }
+
+    /// A cgroup was removed. Gives the end of a container that nobody saw ending.
+    pub(super) fn removed(&mut self, cgroup: u64, time: BootTime) -> Option<(WorkloadId, ContainerStop)> {
+        let id = *self.cgroups.get(&cgroup)?;
+        self.removed.push_back((time, cgroup));
+        let entry = self.workloads.get_mut(&id).filter(|entry| entry.workload.cgroup_id == cgroup)?;
+        entry.removed = Some(time);
+        let stop = entry.life.as_mut()?.removed(time)?;
+        Some((id, stop))
+    }
+
+    /// A process executed a program. Gives its container's start.
+    pub(super) fn executed(
+        &mut self,
+        cgroup: u64,
+        process: ProcessKey,
+        time: BootTime,
+    ) -> Option<(WorkloadId, ContainerStart)> {
+        let id = self.owner_of(cgroup);
+        let start = self.workloads.get_mut(&id)?.life.as_mut()?.executed(process, time)?;
+        Some((id, start))
+    }
+
+    /// A process ended. Gives its container's end.
+    pub(super) fn exited(
+        &mut self,
+        cgroup: u64,
+        process: ProcessKey,
+        ending: Ending,
+        oom_killed: bool,
+        time: BootTime,
+    ) -> Option<(WorkloadId, ContainerStop)> {
+        let id = self.owner_of(cgroup);
+        let stop = self.workloads.get_mut(&id)?.life.as_mut()?.exited(process, ending, oom_killed, time)?;
+        Some((id, stop))
+    }
+
+    /// The run of the container that a cgroup belongs to.
+    pub(super) fn life_mut(&mut self, cgroup: u64) -> Option<&mut Life> {
+        self.workloads.get_mut(self.cgroups.get(&cgroup)?)?.life.as_mut()
+    }
+
+    /// What a runtime says of a container. Gives the workload that it names, if its cgroup is known.
+    pub(super) fn name(&mut self, fact: &ContainerFact) -> Option<WorkloadId> {
+        let id = *self.containers.get(&fact.container_id)?;
+        let entry = self.workloads.get_mut(&id)?;
+        let named = Workload {
+            kind: WorkloadKind::Pod,
+            namespace: fact.pod.namespace.clone(),
+            pod: fact.pod.name.clone(),
+            pod_uid: fact.pod.uid.clone(),
+            container: fact.name.clone(),
+            labels: fact.pod.labels.clone(),
+            image: fact.image.clone(),
+            restart_count: fact.attempt,
+            sandbox: fact.sandbox,
+            ..(*entry.workload).clone()
+        };
+        if *entry.workload != named {
+            entry.workload = Arc::new(named);
+        }
+        entry.settled = true;
+        Some(id)
+    }
+
+    /// Nobody knows more of a container.
+    pub(super) fn settle(&mut self, container_id: &str) -> Option<WorkloadId> {
+        let id = *self.containers.get(container_id)?;
+        self.settle_id(id);
+        Some(id)
+    }
+
+    pub(super) fn settle_id(&mut self, id: WorkloadId) {
+        if let Some(entry) = self.workloads.get_mut(&id) {
+            entry.settled = true;
+        }
+    }
+
+    /// A pod as a peer.
+    pub(super) fn pod(&mut self, fact: &PodFact) -> Arc<Workload> {
+        if let Some(known) = self.pods.get(&fact.uid)
+            && known.labels == fact.labels
+        {
+            return Arc::clone(known);
+        }
+        let id = self.pods.get(&fact.uid).map_or(WorkloadId(self.next), |known| known.id);
+        self.next = self.next.max(id.0 + 1);
+        let pod = Arc::new(Workload {
+            namespace: fact.namespace.clone(),
+            pod: fact.name.clone(),
+            pod_uid: fact.uid.clone(),
+            labels: fact.labels.clone(),
+            ..empty(id, WorkloadKind::Pod, 0)
+        });
+        if self.pods.len() < self.capacity {
+            self.pods.insert(fact.uid.clone(), Arc::clone(&pod));
+        } else {
+            self.overflow += 1;
+        }
+        pod
+    }
+
+    /// The pod, as a peer, that a cgroup belongs to.
+    pub(super) fn pod_of_cgroup(&self, cgroup: u64) -> Option<Arc<Workload>> {
+        let own = &self.get(self.owner_of(cgroup)).workload;
+        self.pods.get(&own.pod_uid).cloned()
+    }
+
+    /// Forgets what was removed long ago.
+    pub(super) fn expire(&mut self, now: BootTime) {
+        while let Some(&(time, _)) = self.removed.front()
+            && now.since_ns(time) >= KEPT_NS
+        {
+            self.forget_oldest();
+        }
+    }
+
+    pub(super) fn workloads(&self) -> impl Iterator<Item = &KnownWorkload> {
+        self.workloads.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.workloads.len()
+    }
+
+    pub(super) fn take_overflow(&mut self) -> u64 {
+        std::mem::take(&mut self.overflow)
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((_, cgroup)) = self.removed.pop_front() else { return };
+        let Some(id) = self.cgroups.remove(&cgroup) else { return };
+        if id == HOST || self.workloads.get(&id).is_none_or(|entry| entry.workload.cgroup_id != cgroup) {
+            return;
+        }
+        if let Some(entry) = self.workloads.remove(&id) {
+            let uid = &entry.workload.pod_uid;
+            if self.owners.get(&entry.owner) == Some(&id) {
+                self.owners.remove(&entry.owner);
+            }
+            if self.containers.get(&entry.workload.container_id) == Some(&id) {
+                self.containers.remove(&entry.workload.container_id);
+            }
+            if !uid.is_empty() && !self.workloads.values().any(|other| other.workload.pod_uid == *uid) {
+                self.pods.remove(uid);
+            }
+        }
+    }
+}
+
+fn empty(id: WorkloadId, kind: WorkloadKind, cgroup_id: u64) -> Workload {
+    Workload {
+        id,
+        kind,
+        namespace: String::new(),
+        pod: String::new(),
+        pod_uid: String::new(),
+        container: String::new(),
+        container_id: String::new(),
+        unit: String::new(),
+        labels: std::collections::BTreeMap::new(),
+        image: String::new(),
+        restart_count: None,
+        cgroup_id,
+        sandbox: false,
+    }
+}

@@ -1,0 +1,150 @@
+//! The processes that are known: by exec, by /proc at the start, or by the first thing that they did.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use crate::decode::Task;
+use crate::event::{BootTime, Process, ProcessKey};
+
+/// How long a process is remembered after its end: its sockets are closed after it.
+const KEPT_NS: u64 = 60 * 1_000_000_000;
+/// A clock tick of /proc, in nanoseconds: `USER_HZ` is 100 everywhere.
+const TICK_NS: u64 = 10_000_000;
+
+struct Entry {
+    process: Arc<Process>,
+    exited: bool,
+}
+
+/// The table.
+pub(super) struct Processes {
+    entries: HashMap<u32, Entry>,
+    ended: VecDeque<(BootTime, ProcessKey)>,
+    capacity: usize,
+    overflow: u64,
+}
+
+/// The same process: /proc knows its start only to the tick.
+pub(super) fn same(a: ProcessKey, b: ProcessKey) -> bool {
+    let on_tick = |key: ProcessKey| key.start.0 % TICK_NS == 0;
+    let tick = |key: ProcessKey| key.start.0 / TICK_NS;
+    a.pid == b.pid && (a.start == b.start || ((on_tick(a) || on_tick(b)) && tick(a) == tick(b)))
+}
+
+impl Processes {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { entries: HashMap::new(), ended: VecDeque::new(), capacity, overflow: 0 }
+    }
+
+    /// A process that /proc showed. What the kernel told counts more.
+    pub(super) fn seed(&mut self, process: Process) {
+        let known = self.entries.get(&process.key.pid);
+        if known.is_none_or(|known| known.process.key.start < process.key.start && !same(known.process.key, process.key)) {
+            self.insert(Arc::new(process));
+        }
+    }
+
+    /// A process executed a program.
+    pub(super) fn exec(&mut self, task: &Task, parent_pid: u32, binary: OsString) -> Arc<Process> {
+        let process = Arc::new(Process {
+            key: task.key,
+            parent_pid,
+            uid: Some(task.uid),
+            comm: task.comm.clone(),
+            binary,
+        });
+        self.insert(Arc::clone(&process));
+        process
+    }
+
+    /// The process of a task, known or not.
+    pub(super) fn of(&mut self, task: &Task) -> Arc<Process> {
+        if let Some(known) = self.entries.get_mut(&task.key.pid)
+            && same(known.process.key, task.key)
+        {
+            if known.process.key != task.key {
+                // Now its start is known to the nanosecond.
+                known.process = Arc::new(Process { key: task.key, ..(*known.process).clone() });
+            }
+            return Arc::clone(&known.process);
+        }
+        let process = Arc::new(Process {
+            key: task.key,
+            parent_pid: 0,
+            uid: Some(task.uid),
+            comm: task.comm.clone(),
+            binary: OsString::new(),
+        });
+        let newer = self.entries.get(&task.key.pid).is_none_or(|known| known.process.key.start < task.key.start);
+        if newer {
+            self.insert(Arc::clone(&process));
+        }
+        process
+    }
+
+    /// A process ended. `None` where that was told already: two last threads may both say so.
+    pub(super) fn exit(&mut self, task: &Task, parent_pid: u32, time: BootTime) -> Option<Arc<Process>> {
+        let mut process = self.of(task);
+        let entry = self.entries.get_mut(&task.key.pid);
+        if let Some(entry) = entry
+            && same(entry.process.key, task.key)
+        {
+            if entry.exited {
+                return None;
+            }
+            entry.exited = true;
+            if entry.process.parent_pid == 0 {
+                entry.process = Arc::new(Process { parent_pid, ..(*entry.process).clone() });
+                process = Arc::clone(&entry.process);
+            }
+            self.ended.push_back((time, task.key));
+        }
+        Some(process)
+    }
+
+    /// The process that the OOM killer chose; some kernels tell only its pid.
+    pub(super) fn victim(&mut self, task: &Task) -> Option<Arc<Process>> {
+        if task.key.start.0 != 0 {
+            let known = self.of(task);
+            return Some(known);
+        }
+        self.entries.get(&task.key.pid).map(|known| Arc::clone(&known.process))
+    }
+
+    /// Forgets processes that ended a while ago.
+    pub(super) fn expire(&mut self, now: BootTime) {
+        while let Some(&(time, _)) = self.ended.front()
+            && now.since_ns(time) >= KEPT_NS
+        {
+            self.forget_oldest();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn take_overflow(&mut self) -> u64 {
+        std::mem::take(&mut self.overflow)
+    }
+
+    fn insert(&mut self, process: Arc<Process>) {
+        while self.entries.len() >= self.capacity && !self.ended.is_empty() {
+            self.forget_oldest();
+        }
+        if self.entries.len() < self.capacity || self.entries.contains_key(&process.key.pid) {
+            self.entries.insert(process.key.pid, Entry { process, exited: false });
+        } else {
+            self.overflow += 1;
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, key)) = self.ended.pop_front()
+            && self.entries.get(&key.pid).is_some_and(|entry| entry.exited && same(entry.process.key, key))
+        {
+            self.entries.remove(&key.pid);
+        }
+    }
+}
