@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod event;
+mod inventory;
 mod status;
 
 fn main() {}
