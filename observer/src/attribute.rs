@@ -20,9 +20,9 @@ use processes::Processes;
 
 use crate::decode::{Body, Record, Socket, Task};
 use crate::event::{
-    BootTime, ConnectionId, Detail, Event, Now, OomKill, Peer, PeerKind, Process, ProcessExec, ProcessExit, ProcessKey, Tcp,
-    TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, Workload, WorkloadId,
-    WorkloadKind,
+    BootTime, ConnectionId, Detail, Event, Now, OomKill, Peer, PeerKind, Process, ProcessExec, ProcessExit,
+    ProcessKey, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState,
+    Workload, WorkloadId, WorkloadKind,
 };
 use crate::inventory::{ContainerFact, Fact, PodFact};
 use crate::status::Table;
@@ -148,7 +148,9 @@ impl Attributor {
                 let run_time_ns = time.since_ns(task.key.start);
                 let exit = ProcessExit { ending, oom_killed, run_time_ns };
                 self.emit(Some(Arc::clone(&process)), at, Detail::ProcessExit(exit), out);
-                if let Some((id, stop)) = self.identities.exited(cgroup_id, task.key, ending, oom_killed, time) {
+                if let Some((id, stop)) =
+                    self.identities.exited(cgroup_id, task.key, ending, oom_killed, time)
+                {
                     self.emit_for(id, Some(process), at, Detail::ContainerStop(stop), out);
                 }
             }
@@ -307,7 +309,14 @@ impl Attributor {
         self.emit_for(id, process, at, detail, out);
     }
 
-    fn emit_for(&mut self, id: WorkloadId, process: Option<Arc<Process>>, at: Moment, detail: Detail, out: &mut Output) {
+    fn emit_for(
+        &mut self,
+        id: WorkloadId,
+        process: Option<Arc<Process>>,
+        at: Moment,
+        detail: Detail,
+        out: &mut Output,
+    ) {
         let known = self.identities.get(id);
         let event = self.event(Some(Arc::clone(&known.workload)), process, at, detail);
         if known.is_named() {
@@ -333,7 +342,13 @@ impl Attributor {
         }
     }
 
-    fn event(&self, workload: Option<Arc<Workload>>, process: Option<Arc<Process>>, at: Moment, detail: Detail) -> Event {
+    fn event(
+        &self,
+        workload: Option<Arc<Workload>>,
+        process: Option<Arc<Process>>,
+        at: Moment,
+        detail: Detail,
+    ) -> Event {
         Event { sequence: 0, boot_time: at.time, time: at.now.wall_of(at.time), workload, process, detail }
     }
 

@@ -2,8 +2,10 @@
 #![allow(dead_code, unused_imports, missing_docs, reason = "the parts are being put together")]
 
 mod aggregate;
+mod attribute;
 mod decode;
 mod event;
+mod inventory;
 mod probe;
 mod status;
 

@@ -71,12 +71,16 @@ impl Addresses {
             return Peer { kind: PeerKind::Loopback, workload: None };
         }
         let holder = self.leases.get(&remote).and_then(|leases| {
-            leases.iter().rev().find(|lease| lease.from <= time && lease.until.is_none_or(|until| time < until))
+            leases
+                .iter()
+                .rev()
+                .find(|lease| lease.from <= time && lease.until.is_none_or(|until| time < until))
         });
         if let Some(lease) = holder {
             return Peer { kind: PeerKind::Pod, workload: Some(Arc::clone(&lease.pod)) };
         }
-        let kind = if local == remote || self.host.contains(&remote) { PeerKind::Host } else { PeerKind::Outside };
+        let kind =
+            if local == remote || self.host.contains(&remote) { PeerKind::Host } else { PeerKind::Outside };
         Peer { kind, workload: None }
     }
 }

@@ -86,7 +86,8 @@ fn container(component: &str, parent: &str, in_pod: bool) -> Option<String> {
     if parent == "lxc" && !component.is_empty() {
         return Some(component.to_owned());
     }
-    (in_pod && component.len() >= 12 && component.bytes().all(|b| b.is_ascii_hexdigit())).then(|| component.to_owned())
+    (in_pod && component.len() >= 12 && component.bytes().all(|b| b.is_ascii_hexdigit()))
+        .then(|| component.to_owned())
 }
 
 /// 64 hexadecimal digits, the id of every OCI runtime's client.
@@ -95,9 +96,9 @@ fn is_id(text: &str) -> bool {
 }
 
 fn is_unit(component: &str) -> bool {
-    [".service", ".scope", ".mount", ".socket", ".swap"].iter().any(|suffix| {
-        component.strip_suffix(suffix).is_some_and(|name| !name.is_empty())
-    })
+    [".service", ".scope", ".mount", ".socket", ".swap"]
+        .iter()
+        .any(|suffix| component.strip_suffix(suffix).is_some_and(|name| !name.is_empty()))
 }
 
 /// systemd writes some bytes of a unit's name as `\xNN`.
@@ -140,9 +141,13 @@ mod tests {
         in_pod(&format!("/kubepods/burstable/pod{UID}/{ID}"));
         in_pod(&format!("/kubepods/pod{UID}/{ID}"));
         in_pod(&format!("/kubepods/besteffort/pod{UID}/crio-{ID}"));
-        in_pod(&format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{escaped}.slice/cri-containerd-{ID}.scope"));
+        in_pod(&format!(
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{escaped}.slice/cri-containerd-{ID}.scope"
+        ));
         in_pod(&format!("/kubepods.slice/kubepods-pod{escaped}.slice/crio-{ID}.scope"));
-        in_pod(&format!("/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{escaped}.slice/docker-{ID}.scope"));
+        in_pod(&format!(
+            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{escaped}.slice/docker-{ID}.scope"
+        ));
         // kind and nested kubelets put a node's own path before it.
         in_pod(&format!("/kubelet.slice/kubelet-kubepods.slice/kubepods/burstable/pod{UID}/{ID}"));
     }
@@ -168,32 +173,42 @@ mod tests {
         ] {
             assert_eq!(owner(&path).owner, Owner::Container { id: ID.into(), pod_uid: None }, "{path}");
         }
-        assert_eq!(owner("/lxc.payload.web1/init.scope").owner, Owner::Container { id: "web1".into(), pod_uid: None });
+        assert_eq!(
+            owner("/lxc.payload.web1/init.scope").owner,
+            Owner::Container { id: "web1".into(), pod_uid: None }
+        );
         assert_eq!(owner("/lxc/web1").owner, Owner::Container { id: "web1".into(), pod_uid: None });
     }
 
     #[test]
     fn units_and_the_host() {
-        let unit = |path| owner(path).owner;
+        let unit = |path: &str| owner(path).owner;
         assert_eq!(unit("/system.slice/ssh.service"), Owner::Unit("ssh.service".into()));
         assert_eq!(unit("/init.scope"), Owner::Unit("init.scope".into()));
         assert_eq!(
-            unit("/user.slice/user-1000.slice/user@1000.service/app.slice/app-org.gnome.Terminal.slice/vte.scope"),
+            unit(
+                "/user.slice/user-1000.slice/user@1000.service/app.slice/app-org.gnome.Terminal.slice/vte.scope"
+            ),
             Owner::Unit("vte.scope".into())
         );
-        assert_eq!(unit("/system.slice/dev-disk-by\\x2duuid.swap"), Owner::Unit("dev-disk-by-uuid.swap".into()));
+        assert_eq!(
+            unit("/system.slice/dev-disk-by\\x2duuid.swap"),
+            Owner::Unit("dev-disk-by-uuid.swap".into())
+        );
         assert_eq!(
             unit(&format!("/machine.slice/libpod-conmon-{ID}.scope")),
             Owner::Unit(format!("libpod-conmon-{ID}.scope"))
         );
-        for path in ["/", "", "/kubepods", &format!("/kubepods/burstable/pod{UID}"), "/system.slice", "/a/b"] {
+        for path in ["/", "", "/kubepods", &format!("/kubepods/burstable/pod{UID}"), "/system.slice", "/a/b"]
+        {
             assert_eq!(unit(path), Owner::Host, "{path}");
         }
     }
 
     #[test]
     fn no_path_makes_it_panic() {
-        for path in ["////", "/pod", "/.scope", "/é.service/\\x", "/\\x2.service", "\\xzz.service", "/lxc/"] {
+        for path in ["////", "/pod", "/.scope", "/é.service/\\x", "/\\x2.service", "\\xzz.service", "/lxc/"]
+        {
             let owned = owner(path);
             assert!(path.starts_with(owned.path) || owned.path == "/", "{path}: {owned:?}");
         }

@@ -115,7 +115,8 @@ impl Identities {
         });
         if let Some(id) = known {
             self.cgroups.insert(cgroup, id);
-            if own && let Some(entry) = self.workloads.get_mut(&id)
+            if own
+                && let Some(entry) = self.workloads.get_mut(&id)
                 && entry.workload.cgroup_id == 0
             {
                 entry.workload = Arc::new(Workload { cgroup_id: cgroup, ..(*entry.workload).clone() });
@@ -147,7 +148,9 @@ impl Identities {
     fn entry(&self, id: WorkloadId, owner: &Owner, path: &str, cgroup: u64, time: BootTime) -> KnownWorkload {
         let (workload, life) = match owner {
             Owner::Host => (empty(id, WorkloadKind::Host, cgroup), None),
-            Owner::Unit(name) => (Workload { unit: name.clone(), ..empty(id, WorkloadKind::Unit, cgroup) }, None),
+            Owner::Unit(name) => {
+                (Workload { unit: name.clone(), ..empty(id, WorkloadKind::Unit, cgroup) }, None)
+            }
             Owner::Container { id: container_id, pod_uid } => {
                 let kind = if pod_uid.is_some() { WorkloadKind::Pod } else { WorkloadKind::Container };
                 let mut workload = Workload { container_id: container_id.clone(), ..empty(id, kind, cgroup) };

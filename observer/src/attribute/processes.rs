@@ -40,7 +40,9 @@ impl Processes {
     /// A process that /proc showed. What the kernel told counts more.
     pub(super) fn seed(&mut self, process: Process) {
         let known = self.entries.get(&process.key.pid);
-        if known.is_none_or(|known| known.process.key.start < process.key.start && !same(known.process.key, process.key)) {
+        if known.is_none_or(|known| {
+            known.process.key.start < process.key.start && !same(known.process.key, process.key)
+        }) {
             self.insert(Arc::new(process));
         }
     }
@@ -76,7 +78,8 @@ impl Processes {
             comm: task.comm.clone(),
             binary: OsString::new(),
         });
-        let newer = self.entries.get(&task.key.pid).is_none_or(|known| known.process.key.start < task.key.start);
+        let newer =
+            self.entries.get(&task.key.pid).is_none_or(|known| known.process.key.start < task.key.start);
         if newer {
             self.insert(Arc::clone(&process));
         }

@@ -1,0 +1,255 @@
+//! Tests of attribution: made of records as decoding gives them, and facts as the inventory does.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::event::{Counters, Ending, EventType, ProcessKey, WallTime};
+
+const ID: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
+const UID: &str = "4f1c2d3e-5a6b-4c7d-8e9f-001122334455";
+const HOLD_NS: u64 = 1_000_000_000;
+const GROUP: u64 = 100;
+
+struct Bench {
+    attributor: Attributor,
+    events: Vec<Arc<Event>>,
+    lookups: Vec<String>,
+    time: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let settings = Settings {
+            hold_ns: HOLD_NS,
+            max_held: 100,
+            max_workloads: 10,
+            max_processes: 20,
+            page_size: 4096,
+        };
+        let attributor = Attributor::new(settings, &HashMap::from([(3, "TCP_STATE".to_owned())]));
+        Self { attributor, events: Vec::new(), lookups: Vec::new(), time: 1_000_000_000_000 }
+    }
+
+    fn now(&self) -> Now {
+        Now { boot: BootTime(self.time), wall: WallTime(self.time + 5_000_000_000_000) }
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut Attributor, Now, &mut Output)) {
+        self.time += 1000;
+        let mut out = Output::default();
+        let now = self.now();
+        act(&mut self.attributor, now, &mut out);
+        self.events.extend(out.events);
+        self.lookups.extend(out.lookups);
+    }
+
+    fn record(&mut self, cgroup_id: u64, body: Body) {
+        self.act(|attributor, now, out| {
+            attributor.record(Record { time: now.boot, cgroup_id, body }, now, out)
+        });
+    }
+
+    fn fact(&mut self, fact: Fact) {
+        self.act(|attributor, now, out| attributor.fact(fact, now, out));
+    }
+
+    fn types(&self) -> Vec<EventType> {
+        self.events.iter().map(|event| event.event_type()).collect()
+    }
+
+    fn make_container(&mut self) {
+        let path = format!("/kubepods/burstable/pod{UID}/{ID}");
+        self.record(GROUP, Body::CgroupMade { path });
+    }
+}
+
+fn task(pid: u32, start: u64) -> Task {
+    Task { key: ProcessKey { pid, start: BootTime(start) }, uid: 0, comm: "sh".to_owned() }
+}
+
+fn exec(pid: u32, start: u64) -> Body {
+    Body::Exec {
+        task: task(pid, start),
+        parent_pid: 1,
+        binary: b"/bin/sh".to_vec(),
+        binary_truncated: false,
+        arguments: vec![b"sh".to_vec()],
+        arguments_truncated: false,
+    }
+}
+
+fn exit(pid: u32, start: u64, ending: Ending) -> Body {
+    Body::Exit { task: task(pid, start), parent_pid: 1, ending, oom_killed: false }
+}
+
+fn pod_fact(address: &str, sandbox: &str, uid: &str) -> PodFact {
+    PodFact {
+        uid: uid.to_owned(),
+        namespace: "shop".to_owned(),
+        name: format!("cart-{sandbox}"),
+        sandbox_id: sandbox.to_owned(),
+        labels: BTreeMap::from([("app".to_owned(), "cart".to_owned())]),
+        addresses: vec![address.parse().unwrap()],
+        host_network: false,
+        created: None,
+        ready: true,
+    }
+}
+
+fn named(uid: &str) -> Fact {
+    Fact::Container(ContainerFact {
+        container_id: ID.to_owned(),
+        sandbox: false,
+        name: "app".to_owned(),
+        image: "local/app:1".to_owned(),
+        attempt: Some(2),
+        pod: Arc::new(pod_fact("10.0.0.9", "s1", uid)),
+    })
+}
+
+fn closed(local: &str, remote: &str) -> Body {
+    Body::Ended {
+        socket: Socket {
+            cookie: 1,
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            netns: 1,
+            state: Some(TcpState(1)),
+            outgoing: Some(true),
+        },
+        task: None,
+        start: BootTime(1),
+        established: true,
+        counters: Counters::default(),
+        errno: 0,
+    }
+}
+
+#[test]
+fn events_wait_for_their_containers_names() {
+    let mut bench = Bench::new();
+    bench.make_container();
+    assert_eq!(bench.lookups, [ID]);
+    bench.record(GROUP, exec(7, 5));
+    bench.record(GROUP, exit(7, 5, Ending::Code(3)));
+    assert!(bench.events.is_empty(), "they wait");
+    bench.fact(named(UID));
+    use EventType::{ContainerStart, ContainerStop, ProcessExec, ProcessExit};
+    assert_eq!(bench.types(), [ContainerStart, ProcessExec, ProcessExit, ContainerStop]);
+    for (event, sequence) in bench.events.iter().zip(1..) {
+        let workload = event.workload.as_ref().unwrap();
+        assert_eq!(
+            (workload.namespace.as_str(), workload.pod.as_str(), workload.container.as_str()),
+            ("shop", "cart-s1", "app")
+        );
+        assert_eq!(event.sequence, sequence);
+    }
+    let Detail::ContainerStop(stop) = &bench.events[3].detail else { panic!() };
+    assert_eq!(stop.ending, Some(Ending::Code(3)));
+}
+
+#[test]
+fn nobody_waits_longer_than_the_hold_or_for_an_answer_that_is_no() {
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.record(GROUP, exec(7, 5));
+    bench.time += HOLD_NS;
+    bench.act(|attributor, now, out| attributor.expire(now, out));
+    assert_eq!(bench.events.len(), 2);
+    let workload = bench.events[0].workload.as_ref().unwrap();
+    assert_eq!(
+        (workload.container_id.as_str(), workload.pod_uid.as_str()),
+        (ID, UID),
+        "the path tells these"
+    );
+
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.record(GROUP, exec(7, 5));
+    bench.fact(Fact::Unknown { container_id: ID.to_owned() });
+    assert_eq!(bench.events.len(), 2);
+    bench.record(GROUP, exit(7, 5, Ending::Code(0)));
+    assert_eq!(bench.events.len(), 4, "later ones do not wait again");
+}
+
+#[test]
+fn somebody_who_enters_is_not_the_containers_start_nor_its_end() {
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.fact(named(UID));
+    bench.record(GROUP, exec(7, 5));
+    bench.record(GROUP, exec(8, 6));
+    bench.record(GROUP, exit(8, 6, Ending::Code(0)));
+    assert_eq!(bench.types().iter().filter(|&&t| t == EventType::ContainerStart).count(), 1);
+    assert!(!bench.types().contains(&EventType::ContainerStop));
+    bench.record(GROUP, Body::CgroupRemoved);
+    assert_eq!(
+        bench.types().last(),
+        Some(&EventType::ContainerStop),
+        "its end was not seen, but its cgroup went"
+    );
+}
+
+#[test]
+fn an_exit_told_twice_counts_once() {
+    let mut bench = Bench::new();
+    bench.record(1, exit(7, 5, Ending::Code(0)));
+    bench.record(1, exit(7, 5, Ending::Code(0)));
+    assert_eq!(bench.events.len(), 1);
+    bench.record(1, exit(7, 6, Ending::Code(0)));
+    assert_eq!(bench.events.len(), 2, "the pid was used again");
+}
+
+#[test]
+fn an_address_belongs_to_whom_it_belonged_then() {
+    let mut bench = Bench::new();
+    bench.act(|attributor, now, _| attributor.pod(&pod_fact("10.0.0.9", "s1", "u1"), now));
+    let first = bench.time + 500;
+    bench.act(|attributor, now, _| attributor.pod(&pod_fact("10.0.0.9", "s2", "u2"), now));
+    let peer = |bench: &Bench, time: u64| {
+        let address = "10.0.0.9".parse().unwrap();
+        let peer = bench.attributor.addresses.peer("10.0.0.1".parse().unwrap(), address, BootTime(time));
+        peer.workload.map(|workload| workload.pod.clone())
+    };
+    assert_eq!(peer(&bench, first).as_deref(), Some("cart-s1"));
+    assert_eq!(peer(&bench, bench.time + 1).as_deref(), Some("cart-s2"));
+    bench.fact(Fact::PodGone { sandbox_id: "s2".to_owned() });
+    assert_eq!(peer(&bench, bench.time + 1), None);
+}
+
+#[test]
+fn peers_are_told_apart() {
+    let mut bench = Bench::new();
+    bench.fact(Fact::HostAddresses(vec!["192.0.2.1".parse().unwrap()]));
+    bench.act(|attributor, now, _| attributor.pod(&pod_fact("10.0.0.9", "s1", "u1"), now));
+    for remote in ["127.0.0.1:1", "192.0.2.1:1", "10.0.0.9:1", "198.51.100.7:1", "[::1]:1"] {
+        bench.record(1, closed("10.0.0.1:40000", remote));
+    }
+    let kinds: Vec<PeerKind> = bench.events.iter().map(|event| event.tcp().unwrap().peer.kind).collect();
+    use PeerKind::{Host, Loopback, Outside, Pod};
+    assert_eq!(kinds, [Loopback, Host, Pod, Outside, Loopback]);
+}
+
+#[test]
+fn tables_are_bounded_and_say_so() {
+    let mut bench = Bench::new();
+    for n in 0..30 {
+        let path = format!("/system.slice/unit{n}.service");
+        bench.record(1000 + n, Body::CgroupMade { path });
+        bench.record(1, exec(n as u32 + 1, 5));
+    }
+    assert!(bench.attributor.identities.len() <= 10);
+    let [(_, workloads), (_, processes)] = bench.attributor.take_overflows();
+    assert_eq!((workloads, processes), (21, 10), "the host takes one place");
+}
+
+#[test]
+fn what_was_removed_makes_room() {
+    let mut bench = Bench::new();
+    for n in 0..30 {
+        let path = format!("/system.slice/unit{n}.service");
+        bench.record(1000 + n, Body::CgroupMade { path });
+        bench.record(1000 + n, Body::CgroupRemoved);
+    }
+    assert_eq!(bench.attributor.take_overflows()[0].1, 0);
+}

@@ -1,0 +1,155 @@
+//! Facts about the node: what its containers are called, which addresses are whose, what runs already.
+//!
+//! [`start`] makes the tasks that ask (the container runtimes over CRI, the machine's interfaces) and
+//! send [`Fact`]s. [`cgroups`] and [`processes`] are read on demand and block for as long as that takes.
+
+pub(crate) mod cgroups;
+pub(crate) mod cri;
+pub(crate) mod host;
+pub(crate) mod processes;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+pub(crate) use cri::CriEndpoint;
+
+use crate::event::WallTime;
+use crate::status::IdentitySource;
+
+/// Container ids that may wait to be looked up.
+const LOOKUP_QUEUE: usize = 4096;
+/// How often the machine's own addresses are read.
+const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A fact about the node. The same one may be told again; the newest counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    /// What a runtime says of a container or of a pod's sandbox.
+    Container(ContainerFact),
+    /// No runtime knows that id, or none answers. Should one know it later, a `Container` follows.
+    Unknown {
+        /// The id that was looked up.
+        container_id: String,
+    },
+    /// A pod's sandbox was removed or is not ready any more: its addresses no longer belong to it.
+    PodGone {
+        /// The sandbox's container id.
+        sandbox_id: String,
+    },
+    /// This machine's own addresses, without loopback: all of them, sorted.
+    HostAddresses(Vec<IpAddr>),
+    /// The health of the sources that are asked here: all of them.
+    Sources(Vec<IdentitySource>),
+}
+
+/// A container as its runtime knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ContainerFact {
+    /// The full id.
+    pub(crate) container_id: String,
+    /// It is the pod's own container, which holds its namespaces.
+    pub(crate) sandbox: bool,
+    /// The name within the pod; empty for a sandbox.
+    pub(crate) name: String,
+    /// The image by name where the runtime tells it, else by id; empty for a sandbox.
+    pub(crate) image: String,
+    /// Restarts before this run of the container; `None` for a sandbox.
+    pub(crate) attempt: Option<u32>,
+    /// Its pod.
+    pub(crate) pod: Arc<PodFact>,
+}
+
+/// A pod as its runtime knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PodFact {
+    /// The UID that Kubernetes gave it.
+    pub(crate) uid: String,
+    /// Its namespace in Kubernetes.
+    pub(crate) namespace: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its sandbox's container id.
+    pub(crate) sandbox_id: String,
+    /// Its labels, less those that only repeat the fields above.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Its own addresses; none on the host's network, and none when it is not ready.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// It uses the host's network.
+    pub(crate) host_network: bool,
+    /// When its sandbox was made.
+    pub(crate) created: Option<WallTime>,
+    /// Its sandbox is up.
+    pub(crate) ready: bool,
+}
+
+/// What [`start`] needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Where runtimes may be found.
+    pub(crate) cri_endpoints: Vec<CriEndpoint>,
+    /// Somebody named these endpoints, so that each one that is absent is worth a word. Of the usual
+    /// places most are always absent.
+    pub(crate) cri_endpoints_given: bool,
+}
+
+/// The running tasks; they stop when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    lookups: mpsc::Sender<String>,
+    dropped: AtomicU64,
+    _tasks: JoinSet<()>,
+}
+
+impl Handle {
+    /// Asks the runtimes for a container. The answer is a [`Fact::Container`] or [`Fact::Unknown`].
+    /// False where too many are being asked for already; such a one is counted and gets no answer.
+    pub(crate) fn lookup(&self, container_id: &str) -> bool {
+        let accepted = self.lookups.try_send(container_id.to_owned()).is_ok();
+        if !accepted {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        accepted
+    }
+
+    /// Lookups refused so far because the queue was full.
+    pub(crate) fn dropped_lookups(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Starts the tasks on the current tokio runtime.
+pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
+    let (lookups, requests) = mpsc::channel(LOOKUP_QUEUE);
+    let mut tasks = JoinSet::new();
+    cri::spawn(settings, requests, &facts, &mut tasks);
+    tasks.spawn(watch_addresses(facts));
+    Handle { lookups, dropped: AtomicU64::new(0), _tasks: tasks }
+}
+
+/// Sends the machine's addresses, at once and then whenever they changed.
+async fn watch_addresses(facts: mpsc::Sender<Fact>) {
+    let mut told = None;
+    let mut ticks = tokio::time::interval(ADDRESS_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match tokio::task::spawn_blocking(host::addresses).await {
+            Ok(Ok(addresses)) => {
+                if told.as_ref() != Some(&addresses) {
+                    told = Some(addresses.clone());
+                    if facts.send(Fact::HostAddresses(addresses)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            Ok(Err(error)) => log::warn!("the machine's addresses: {error}"),
+            Err(error) => log::warn!("the machine's addresses: {error}"),
+        }
+    }
+}

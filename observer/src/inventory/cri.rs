@@ -1,0 +1,93 @@
+//! Container runtimes over CRI: who a container is, asked the moment it appears, and a regular survey.
+//!
+//! Each endpoint has a keeper (`runtime`) that connects, surveys and connects again. Lookups (`lookup`)
+//! use whatever connection there is. A runtime without `GetContainerEvents` is enough.
+
+mod client;
+mod convert;
+mod known;
+mod lookup;
+mod runtime;
+mod sources;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+pub(crate) use client::CriError;
+use runtime::Runtime;
+use sources::Sources;
+
+use super::{Fact, Settings};
+
+/// Where a container runtime listens: `unix:///path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CriEndpoint(PathBuf);
+
+/// What is wrong with an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no CRI endpoint: expected unix:///absolute/path")]
+pub(crate) struct CriEndpointError(String);
+
+impl CriEndpoint {
+    /// The places where containerd, CRI-O, k3s, k0s, MicroK8s and cri-dockerd listen by default.
+    pub(crate) fn usual() -> Vec<Self> {
+        [
+            "/run/containerd/containerd.sock",
+            "/run/crio/crio.sock",
+            "/run/k3s/containerd/containerd.sock",
+            "/run/k0s/containerd.sock",
+            "/var/snap/microk8s/common/run/containerd.sock",
+            "/run/cri-dockerd.sock",
+        ]
+        .map(|path| Self(path.into()))
+        .into()
+    }
+
+    /// The socket's path.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl FromStr for CriEndpoint {
+    type Err = CriEndpointError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("unix://") {
+            Some(path) if path.starts_with('/') && path.len() > 1 => Ok(Self(path.into())),
+            Some(_) | None => Err(CriEndpointError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for CriEndpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "unix://{}", self.0.display())
+    }
+}
+
+/// Starts a keeper for each endpoint, and the lookups.
+pub(super) fn spawn(
+    settings: Settings,
+    requests: mpsc::Receiver<String>,
+    facts: &mpsc::Sender<Fact>,
+    tasks: &mut JoinSet<()>,
+) {
+    let runtimes: Arc<[Arc<Runtime>]> =
+        settings.cri_endpoints.iter().map(|endpoint| Arc::new(Runtime::new(endpoint.clone()))).collect();
+    let sources = Arc::new(Sources::new(settings.cri_endpoints, settings.cri_endpoints_given, facts.clone()));
+    for (index, runtime) in runtimes.iter().enumerate() {
+        tasks.spawn(runtime::keep(Arc::clone(runtime), index, Arc::clone(&sources), facts.clone()));
+    }
+    tasks.spawn(lookup::serve(runtimes, requests, facts.clone()));
+}
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! One runtime: its connection, kept up for good, the regular survey of its pods and containers, and
+//! the answer for one container.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_cri::v1::{Container, PodSandbox};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
+
+use super::super::{ContainerFact, Fact, PodFact};
+use super::client::{Client, CriError};
+use super::known::{Known, is_complete};
+use super::sources::{Health, Sources};
+use super::{CriEndpoint, convert};
+
+/// How often all pods and containers are listed.
+const SURVEY_INTERVAL: Duration = Duration::from_secs(5);
+/// The first and the longest pause before a runtime that fails is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often a socket that is absent is looked for.
+const ABSENT_PAUSE: Duration = Duration::from_secs(1);
+
+/// One endpoint and what it told.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    endpoint: CriEndpoint,
+    state: Mutex<State>,
+    known: Mutex<Known>,
+    /// A lookup met an outage.
+    doubt: Notify,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// It answers.
+    Ready(Client),
+    /// It was not asked yet, or does not answer at the moment.
+    Down,
+    /// There is nobody to ask.
+    Nobody,
+}
+
+/// What a runtime says to a lookup.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It knows that id.
+    Found(ContainerFact),
+    /// It does not know it or cannot say: it may be asked again.
+    NotYet,
+    /// There is no runtime at this endpoint.
+    Nobody,
+}
+
+impl Runtime {
+    /// An endpoint that nobody asked yet.
+    pub(super) fn new(endpoint: CriEndpoint) -> Self {
+        Self { endpoint, state: Mutex::new(State::Down), known: Mutex::default(), doubt: Notify::new() }
+    }
+
+    /// Asks for a container or sandbox.
+    pub(super) async fn find(&self, id: &str) -> Answer {
+        let client = match &*self.state() {
+            State::Ready(client) => client.clone(),
+            State::Down => return Answer::NotYet,
+            State::Nobody => return Answer::Nobody,
+        };
+        match self.ask(&client, id).await {
+            Ok(Some(fact)) => {
+                self.known().tell(id);
+                Answer::Found(fact)
+            }
+            Ok(None) => Answer::NotYet,
+            Err(error) => {
+                log::debug!("{}: {}", self.endpoint, error.explain());
+                if error.is_outage() {
+                    *self.state() = State::Down;
+                    self.doubt.notify_one();
+                }
+                Answer::NotYet
+            }
+        }
+    }
+
+    /// The name of a container's image, where the runtime told an id and has a name for it.
+    pub(super) async fn image_name(&self, fact: &ContainerFact) -> Option<String> {
+        if !convert::is_image_id(&fact.image) {
+            return None;
+        }
+        let client = match &*self.state() {
+            State::Ready(client) => client.clone(),
+            State::Down | State::Nobody => return None,
+        };
+        self.name_image(&client, fact).await
+    }
+
+    async fn ask(&self, client: &Client, id: &str) -> Result<Option<ContainerFact>, CriError> {
+        if let Some(container) = client.container(id).await? {
+            return self.complete(client, container).await.map(Some);
+        }
+        Ok(self.pod(client, id).await?.map(convert::sandbox))
+    }
+
+    /// Adds to a container what is known of its pod, and its image's name where that costs no call.
+    async fn complete(&self, client: &Client, container: Container) -> Result<ContainerFact, CriError> {
+        let pod = match self.pod(client, &container.pod_sandbox_id).await {
+            Ok(Some(pod)) => pod,
+            Err(error) if error.is_outage() => return Err(error),
+            // Its own labels tell whose it is, too.
+            Ok(None) | Err(_) => Arc::new(convert::pod_of_container(&container)),
+        };
+        let mut fact = convert::container(container, pod);
+        if let Some(name) = self.known().image(&fact.image) {
+            fact.image = name;
+        }
+        Ok(fact)
+    }
+
+    async fn name_image(&self, client: &Client, fact: &ContainerFact) -> Option<String> {
+        let name = client.image_name(&fact.container_id).await.ok()??;
+        // Without a name, the id is remembered: it is not asked for again.
+        self.known().learn_image(fact.image.clone(), name.clone());
+        (name != fact.image).then_some(name)
+    }
+
+    /// A pod from memory, or else from the runtime.
+    async fn pod(&self, client: &Client, sandbox_id: &str) -> Result<Option<Arc<PodFact>>, CriError> {
+        if let Some(pod) = self.known().pod(sandbox_id).filter(|pod| is_complete(pod)) {
+            return Ok(Some(pod));
+        }
+        let Some(status) = client.sandbox(sandbox_id).await? else { return Ok(None) };
+        let pod = Arc::new(convert::pod(status));
+        self.known().learn(&pod);
+        Ok(Some(pod))
+    }
+
+    /// Connects and surveys for as long as the runtime answers.
+    async fn session(&self, index: usize, sources: &Sources, facts: &mpsc::Sender<Fact>) -> CriError {
+        if !self.endpoint.socket().exists() {
+            return CriError::Absent;
+        }
+        let client = Client::new(self.endpoint.socket());
+        loop {
+            let name = match client.version().await {
+                Ok(name) => name,
+                Err(error) => return error,
+            };
+            *self.state() = State::Ready(client.clone());
+            sources.report(index, Health::Answers(name)).await;
+            // Until a lookup meets an outage: then it has to tell its version again.
+            loop {
+                if let Err(error) = self.survey(&client, facts).await {
+                    return error;
+                }
+                tokio::select! {
+                    () = sleep(SURVEY_INTERVAL) => {}
+                    () = self.doubt.notified() => break,
+                }
+            }
+        }
+    }
+
+    /// Lists everything and tells what is new, what changed and what is gone.
+    async fn survey(&self, client: &Client, facts: &mpsc::Sender<Fact>) -> Result<(), CriError> {
+        self.known().begin_survey();
+        let sandboxes = client.sandboxes().await?;
+        let containers = client.containers().await?;
+        let exists: HashSet<String> = (sandboxes.iter().map(|sandbox| sandbox.id.clone()))
+            .chain(containers.iter().map(|container| container.id.clone()))
+            .collect();
+        self.known().retain_told(&exists);
+        for sandbox in sandboxes {
+            self.survey_pod(client, sandbox, facts).await?;
+        }
+        let gone = self.known().forget_gone();
+        for sandbox_id in gone {
+            send(facts, Fact::PodGone { sandbox_id }).await;
+        }
+        for container in containers {
+            if !self.known().tell(&container.id) {
+                continue;
+            }
+            let mut fact = self.complete(client, container).await?;
+            if convert::is_image_id(&fact.image)
+                && let Some(name) = self.name_image(client, &fact).await
+            {
+                fact.image = name;
+            }
+            send(facts, Fact::Container(fact)).await;
+        }
+        Ok(())
+    }
+
+    async fn survey_pod(
+        &self,
+        client: &Client,
+        sandbox: PodSandbox,
+        facts: &mpsc::Sender<Fact>,
+    ) -> Result<(), CriError> {
+        let listed = convert::listed_pod(sandbox);
+        let before = self.known().pod(&listed.sandbox_id);
+        let was_ready = before.as_ref().is_some_and(|pod| pod.ready);
+        let pod = if !listed.ready {
+            Arc::new(listed)
+        } else if let Some(pod) = before.filter(|pod| pod.ready && is_complete(pod)) {
+            pod
+        } else {
+            match client.sandbox(&listed.sandbox_id).await {
+                Ok(Some(status)) => Arc::new(convert::pod(status)),
+                // It went while it was being asked for: the next survey tells.
+                Ok(None) => return Ok(()),
+                Err(error) if error.is_outage() => return Err(error),
+                Err(_) => Arc::new(listed),
+            }
+        };
+        let news = {
+            let mut known = self.known();
+            let changed = known.learn(&pod);
+            known.tell(&pod.sandbox_id) || changed
+        };
+        if was_ready && !pod.ready {
+            send(facts, Fact::PodGone { sandbox_id: pod.sandbox_id.clone() }).await;
+        } else if news {
+            send(facts, Fact::Container(convert::sandbox(pod))).await;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the connection to one runtime up, for good.
+pub(super) async fn keep(
+    runtime: Arc<Runtime>,
+    index: usize,
+    sources: Arc<Sources>,
+    facts: mpsc::Sender<Fact>,
+) {
+    let mut pause = FIRST_PAUSE;
+    while !facts.is_closed() {
+        let error = runtime.session(index, &sources, &facts).await;
+        let answered = matches!(*runtime.state(), State::Ready(_));
+        let (state, health) = match &error {
+            CriError::Absent => (State::Nobody, Health::Absent),
+            CriError::Unsupported(_) => (State::Nobody, Health::Fails(error.explain())),
+            CriError::Timeout { .. } | CriError::Failed { .. } => {
+                (State::Down, Health::Fails(error.explain()))
+            }
+        };
+        *runtime.state() = state;
+        sources.report(index, health).await;
+        pause = if matches!(error, CriError::Absent) {
+            ABSENT_PAUSE
+        } else if answered {
+            FIRST_PAUSE
+        } else {
+            (pause * 2).min(LONGEST_PAUSE)
+        };
+        sleep(pause).await;
+    }
+}
+
+/// Sends a fact. Where nobody listens any more, these tasks are about to be stopped.
+async fn send(facts: &mpsc::Sender<Fact>, fact: Fact) {
+    let _closed = facts.send(fact).await;
+}
