@@ -1,6 +1,5 @@
 //! Lookups of single containers: asked at once, and again while their runtime may not know them yet.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +14,11 @@ use super::runtime::{Answer, Runtime};
 const MAX_ASKING: usize = 32;
 /// Lookups that ask or wait to ask again. More wait in the queue.
 const MAX_PENDING: usize = 2048;
-/// The first pause before an id is asked for again; each one is twice the one before. A runtime knows a
-/// container before its cgroup is made, but a sandbox only when its network stands.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// After so many pauses, 2.5 s in all, the answer is `Unknown`. The survey may find it later.
-const PAUSES: u32 = 8;
+/// The first pause before an id is asked for again; each one is half as long again as the one before. A
+/// runtime knows a container before its cgroup is made, but a sandbox only some 30 ms later.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// After so many pauses, 2.9 s in all, the answer is `Unknown`. The survey may find it later.
+const PAUSES: u32 = 14;
 
 /// Answers requests until there can be no more.
 pub(super) async fn serve(
@@ -28,27 +27,18 @@ pub(super) async fn serve(
     facts: mpsc::Sender<Fact>,
 ) {
     let asking = Arc::new(Semaphore::new(MAX_ASKING));
-    let mut ids = HashSet::new();
     let mut lookups = JoinSet::new();
     loop {
         tokio::select! {
-            Some(done) = lookups.join_next() => match done {
-                Ok(id) => {
-                    ids.remove(&id);
+            Some(done) = lookups.join_next() => {
+                if let Err(error) = done {
+                    log::error!("a container's lookup ended early: {error}");
                 }
-                Err(error) => log::error!("a container's lookup ended early: {error}"),
-            },
+            }
             request = requests.recv(), if lookups.len() < MAX_PENDING => {
                 let Some(id) = request else { return };
-                if ids.insert(id.clone()) {
-                    let lookup = Lookup {
-                        id,
-                        runtimes: Arc::clone(&runtimes),
-                        asking: Arc::clone(&asking),
-                        facts: facts.clone(),
-                    };
-                    lookups.spawn(lookup.run());
-                }
+                let (runtimes, asking) = (Arc::clone(&runtimes), Arc::clone(&asking));
+                lookups.spawn(Lookup { id, runtimes, asking, facts: facts.clone() }.run());
             }
         }
     }
@@ -62,7 +52,8 @@ struct Lookup {
 }
 
 impl Lookup {
-    async fn run(self) -> String {
+    async fn run(self) {
+        let mut pause = FIRST_PAUSE;
         for attempt in 0..=PAUSES {
             let answer = {
                 // Never closed; and held while asking only, not while pausing.
@@ -72,14 +63,16 @@ impl Lookup {
             match answer {
                 Asked::Found(runtime, fact) => {
                     self.tell(runtime, fact).await;
-                    return self.id;
+                    return;
                 }
-                Asked::NotYet if attempt < PAUSES => sleep(FIRST_PAUSE * 2_u32.pow(attempt)).await,
+                Asked::NotYet if attempt < PAUSES => {
+                    sleep(pause).await;
+                    pause += pause / 2;
+                }
                 Asked::NotYet | Asked::Nobody => break,
             }
         }
         self.send(Fact::Unknown { container_id: self.id.clone() }).await;
-        self.id
     }
 
     /// Asks one runtime after the other; there is hardly ever more than one.

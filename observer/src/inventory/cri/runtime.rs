@@ -2,6 +2,7 @@
 //! the answer for one container.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often a socket that is absent is looked for.
 const ABSENT_PAUSE: Duration = Duration::from_secs(1);
+/// A runtime whose socket went is restarting, until it was looked for so often at `FIRST_PAUSE`.
+const RESTART_TRIES: u32 = 100;
 
 /// One endpoint and what it told.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(super) struct Runtime {
     known: Mutex<Known>,
     /// A lookup met an outage.
     doubt: Notify,
+    /// It answered in the latest session.
+    answered: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +62,13 @@ pub(super) enum Answer {
 impl Runtime {
     /// An endpoint that nobody asked yet.
     pub(super) fn new(endpoint: CriEndpoint) -> Self {
-        Self { endpoint, state: Mutex::new(State::Down), known: Mutex::default(), doubt: Notify::new() }
+        Self {
+            endpoint,
+            state: Mutex::new(State::Down),
+            known: Mutex::default(),
+            doubt: Notify::new(),
+            answered: AtomicBool::new(false),
+        }
     }
 
     /// Asks for a container or sandbox.
@@ -148,6 +159,7 @@ impl Runtime {
                 Err(error) => return error,
             };
             *self.state() = State::Ready(client.clone());
+            self.answered.store(true, Ordering::Relaxed);
             sources.report(index, Health::Answers(name)).await;
             // Until a lookup meets an outage: then it has to tell its version again.
             loop {
@@ -245,10 +257,16 @@ pub(super) async fn keep(
     facts: mpsc::Sender<Fact>,
 ) {
     let mut pause = FIRST_PAUSE;
+    let mut restart_tries = 0;
     while !facts.is_closed() {
         let error = runtime.session(index, &sources, &facts).await;
-        let answered = matches!(*runtime.state(), State::Ready(_));
+        if runtime.answered.swap(false, Ordering::Relaxed) {
+            pause = FIRST_PAUSE;
+            restart_tries = RESTART_TRIES;
+        }
+        let restarting = restart_tries > 0;
         let (state, health) = match &error {
+            CriError::Absent if restarting => (State::Down, Health::Absent),
             CriError::Absent => (State::Nobody, Health::Absent),
             CriError::Unsupported(_) => (State::Nobody, Health::Fails(error.explain())),
             CriError::Timeout { .. } | CriError::Failed { .. } => {
@@ -257,14 +275,15 @@ pub(super) async fn keep(
         };
         *runtime.state() = state;
         sources.report(index, health).await;
-        pause = if matches!(error, CriError::Absent) {
-            ABSENT_PAUSE
-        } else if answered {
-            FIRST_PAUSE
+        if !matches!(error, CriError::Absent) {
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        } else if restarting {
+            restart_tries -= 1;
+            sleep(FIRST_PAUSE).await;
         } else {
-            (pause * 2).min(LONGEST_PAUSE)
-        };
-        sleep(pause).await;
+            sleep(ABSENT_PAUSE).await;
+        }
     }
 }
 

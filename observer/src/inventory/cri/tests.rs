@@ -108,6 +108,18 @@ async fn a_new_container_takes_one_call_once_its_pod_is_known() {
 }
 
 #[tokio::test]
+async fn every_lookup_is_answered() {
+    let (mut bench, _fake) = Bench::new(shop(), true);
+    bench.container("c1").await;
+    for _ in 0..50 {
+        bench.handle.lookup("c1");
+        bench.handle.lookup("c1");
+        bench.container("c1").await;
+        bench.container("c1").await;
+    }
+}
+
+#[tokio::test]
 async fn an_image_told_by_id_is_named_once() {
     let (mut bench, fake) = Bench::new(shop(), true);
     bench.container("c1").await;
@@ -217,8 +229,14 @@ async fn a_runtime_that_restarts_is_found_again() {
     assert!(!bench.source().await.healthy);
     bench.change(|world| world.containers.push(container("c2", "s1", "job", "job:1")));
     let _fake = Fake::start(&bench.socket, &bench.world);
-    assert!(bench.source().await.healthy);
-    assert_eq!(bench.container("c2").await.name, "job");
+    // The lookup has waited: nobody was told that this container is unknown.
+    loop {
+        let fact = bench.next().await;
+        assert!(!matches!(fact, Fact::Unknown { .. }), "{fact:?}");
+        if matches!(fact, Fact::Container(fact) if fact.container_id == "c2") {
+            break;
+        }
+    }
 }
 
 #[tokio::test]
