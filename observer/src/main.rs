@@ -6,6 +6,7 @@ mod attribute;
 mod decode;
 mod event;
 mod inventory;
+mod loss;
 mod probe;
 mod status;
 

@@ -1,11 +1,13 @@
 //! The probes: what this kernel has, loading and attaching, rings, samples and costs. Alone in using aya.
 
 mod btf;
+mod capabilities;
 mod features;
 mod load;
 mod ring;
 mod system;
 
+pub(crate) use capabilities::{capabilities, examine, missing_privileges};
 pub(crate) use features::{Features, FeaturesError, HOOKS};
 pub(crate) use load::{Loaded, ProgramReport, Refused, RingSizes, hook_of};
 pub(crate) use ring::{LostCounts, Ring, Sampler};
@@ -34,4 +36,16 @@ pub(crate) enum ProbeError {
     /// The sockets could not be read.
     #[error("cannot read the sockets")]
     Sample(#[source] std::io::Error),
+}
+
+/// An error with its causes, in one line.
+fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }

@@ -33,6 +33,8 @@ pub(crate) struct Refused {
     pub(crate) program: &'static str,
     /// Why.
     pub(crate) reason: String,
+    /// Because it was told so.
+    pub(crate) by_configuration: bool,
 }
 
 /// The loaded probes. They leave the kernel when this is dropped.
@@ -85,18 +87,17 @@ impl Loaded {
         let mut refused = Vec::new();
         for &(hook, _) in HOOKS {
             if leave_out.iter().any(|name| name == hook) {
-                refused.push(Refused {
-                    program: hook,
-                    reason: "it is switched off by configuration".to_owned(),
-                });
+                let reason = "it is switched off by configuration".to_owned();
+                refused.push(Refused { program: hook, reason, by_configuration: true });
             } else if let Err(reason) = attach(&mut ebpf, hook, features, &btf) {
-                refused.push(Refused { program: hook, reason });
+                refused.push(Refused { program: hook, reason, by_configuration: false });
             }
         }
         let sampler = match link_sampler(&mut ebpf, &btf) {
             Ok(sampler) => Some(sampler),
             Err(error) => {
-                refused.push(Refused { program: SAMPLE_PROGRAM, reason: explain(&error, features) });
+                let reason = explain(&error, features);
+                refused.push(Refused { program: SAMPLE_PROGRAM, reason, by_configuration: false });
                 None
             }
         };

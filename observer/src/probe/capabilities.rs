@@ -1,0 +1,140 @@
+//! What can be seen here and what not, with the consequence and the remedy: for `doctor` and the status.
+
+use super::features::{Features, FeaturesError, HOOKS};
+use super::load::{Loaded, Refused, RingSizes};
+use crate::status::{Capability, Missing};
+
+/// Each capability that programs serve, and what is not seen without it.
+const CONSEQUENCES: &[(&str, &str)] = &[
+    ("process_exec", "executed programs are not seen, and containers' starts neither"),
+    ("process_exit", "ends of processes and containers are not seen"),
+    ("oom_kill", "OOM kills are told by the exit alone"),
+    ("container_lifetime", "a container is known only once it does something, and may be named late"),
+    ("tcp_connections", "connections, their latency, failures and counters are not seen"),
+    ("tcp_retransmit", "retransmits show in a connection's counters only, not as events"),
+    ("tcp_reset", "resets are not seen"),
+    ("tcp_samples", "live connections show no counters before they end"),
+];
+
+/// The privileges that loading needs, by their numbers in include/uapi/linux/capability.h.
+const PRIVILEGES: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
+/// `CAP_SYS_ADMIN` stands for both.
+const SYS_ADMIN: u32 = 21;
+
+/// What the programs serve, from what the kernel refused.
+pub(crate) fn capabilities(refused: &[Refused]) -> Vec<Capability> {
+    CONSEQUENCES
+        .iter()
+        .map(|&(name, consequence)| {
+            let programs: Vec<&Refused> =
+                refused.iter().filter(|refused| capability_of(refused.program) == name).collect();
+            let reasons: Vec<String> =
+                programs.iter().map(|refused| format!("{}: {}", refused.program, refused.reason)).collect();
+            let missing = (!reasons.is_empty()).then(|| Missing {
+                reason: reasons.join("; "),
+                consequence: consequence.to_owned(),
+                remedy: remedy(&programs),
+            });
+            Capability { name, missing }
+        })
+        .collect()
+}
+
+fn capability_of(program: &str) -> &'static str {
+    HOOKS.iter().find(|(hook, _)| *hook == program).map_or("tcp_samples", |&(_, capability)| capability)
+}
+
+fn remedy(refused: &[&Refused]) -> String {
+    if refused.iter().any(|refused| refused.by_configuration) {
+        "take it out of disabled_hooks in the configuration".to_owned()
+    } else {
+        "a kernel of 5.15 or later with BTF; if it is one, please report this message".to_owned()
+    }
+}
+
+/// The privileges that this process lacks for loading probes, by name.
+pub(crate) fn missing_privileges() -> Vec<&'static str> {
+    let effective = rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits());
+    let has = |number: u32| effective & (1 << number) != 0;
+    if has(SYS_ADMIN) {
+        return Vec::new();
+    }
+    PRIVILEGES.into_iter().filter(|&(number, _)| !has(number)).map(|(_, name)| name).collect()
+}
+
+/// Tries everything out on this machine and leaves nothing behind. The capabilities `btf` and
+/// `privileges` are those without which nothing works.
+pub(crate) fn examine(release: &str) -> Vec<Capability> {
+    let missing = missing_privileges();
+    let privileges = (!missing.is_empty()).then(|| Missing {
+        reason: format!("this process lacks {}", missing.join(" and ")),
+        consequence: "no probe can be loaded: nothing is seen".to_owned(),
+        remedy: "run it as root, or grant these capabilities".to_owned(),
+    });
+    let features = Features::examine(release);
+    let btf = features.as_ref().err().map(|error| Missing {
+        reason: error_line(error),
+        consequence: "no probe can be loaded: nothing is seen".to_owned(),
+        remedy: "a kernel of 5.15 or later built with CONFIG_DEBUG_INFO_BTF=y".to_owned(),
+    });
+    let refused = match (&features, missing.is_empty()) {
+        (Ok(features), true) => {
+            let sizes = RingSizes { process: 4096, network: 4096 };
+            match Loaded::load(features, sizes, &[]) {
+                Ok(loaded) => loaded.refused,
+                Err(error) => all_refused(&super::error_chain(&error)),
+            }
+        }
+        (Ok(_), false) => all_refused("it could not be tried without the privileges"),
+        (Err(_), _) => all_refused("the kernel has no BTF"),
+    };
+    let mut all = vec![
+        Capability { name: "privileges", missing: privileges },
+        Capability { name: "btf", missing: btf },
+    ];
+    all.extend(capabilities(&refused));
+    all
+}
+
+fn error_line(error: &FeaturesError) -> String {
+    super::error_chain(error)
+}
+
+fn all_refused(reason: &str) -> Vec<Refused> {
+    HOOKS
+        .iter()
+        .map(|&(program, _)| program)
+        .chain(["sample_sockets"])
+        .map(|program| Refused { program, reason: reason.to_owned(), by_configuration: false })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hook_serves_a_capability_with_a_consequence() {
+        for (_, capability) in HOOKS {
+            assert!(CONSEQUENCES.iter().any(|(name, _)| name == capability), "{capability}");
+        }
+    }
+
+    #[test]
+    fn a_refused_program_takes_its_capability_alone() {
+        let reason = "this kernel has no hook tcp_send_reset".to_owned();
+        let refused = [Refused { program: "tcp_send_reset", reason, by_configuration: false }];
+        let missing: Vec<_> =
+            capabilities(&refused).into_iter().filter(|capability| capability.missing.is_some()).collect();
+        assert_eq!(missing.len(), 1);
+        assert_eq!(missing[0].name, "tcp_reset");
+    }
+
+    /// Needs root: this machine is the judge.
+    #[test]
+    fn this_machine_lacks_nothing() {
+        let missing: Vec<_> =
+            examine("test").into_iter().filter(|capability| capability.missing.is_some()).collect();
+        assert_eq!(missing, Vec::new());
+    }
+}
