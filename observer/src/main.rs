@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, missing_docs, reason = "the parts are being put together")]
 
 mod aggregate;
+mod config;
 mod event;
 mod status;
 
