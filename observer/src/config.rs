@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use address::{CriEndpoints, Listen};
+pub(crate) use address::{CriEndpoints, Listen, unix_path};
 pub(crate) use bounds::parse_duration;
 pub(crate) use error::Error;
 pub(crate) use flags::Flags;

@@ -1,9 +1,18 @@
 //! The observer: one binary, the daemon and its client.
 #![allow(dead_code, unused_imports, missing_docs, reason = "the parts are being put together")]
 
-mod aggregate;
+mod cli;
+mod client;
 mod config;
+
+mod aggregate;
 mod event;
 mod status;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    cli::run(cli::Cli::parse()).unwrap_or_else(|error| cli::report(&error))
+}
