@@ -79,7 +79,10 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // Where stderr cannot be written to, the exit code has to do.
-    _ = writeln!(io::stderr().lock(), "observer: {error:#}");
+    let mut stderr = io::stderr().lock();
+    // Those of client and configuration have their cause within their words already.
+    let whole = error.is::<client::Error>() || error.is::<config::Error>();
+    _ = if whole { writeln!(stderr, "observer: {error}") } else { writeln!(stderr, "observer: {error:#}") };
     if is_usage(error) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }
 

@@ -25,8 +25,8 @@ pub(super) struct Connection {
 #[command(next_help_heading = "Output")]
 pub(super) struct Output {
     /// The format
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "compact")]
-    output: Format,
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value = "compact")]
+    format: Format,
     /// Colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     color: Color,
@@ -64,7 +64,7 @@ impl Output {
         };
         let usual = if terminal { TimeFormat::Time } else { TimeFormat::Rfc3339 };
         Look {
-            format: self.output,
+            format: self.format,
             painter: Painter { enabled },
             width: size.map(|size| size.ws_col).filter(|columns| *columns > 0),
             times: self.time_format.unwrap_or(usual),

@@ -80,7 +80,7 @@ impl Lines {
         let kind = self.look.painter.paint(detail::severity(event), kind);
         let mut line = format!("{} {kind}", who(event));
         if !words.is_empty() {
-            line.push_str(&format!(" ({})", words.join(", ")));
+            line = format!("{line} ({})", words.join(", "));
         }
         if self.look.is_wide() {
             let more = self.look.painter.paint(Paint::Dim, more(event)).into_owned();

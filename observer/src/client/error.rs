@@ -38,7 +38,7 @@ pub(crate) enum Error {
         timeout: Duration,
     },
     /// The daemon, or the connection to it, ended the call.
-    #[error("{call} at {server}: {}\n{}", said(status), remedy(status.code()))]
+    #[error("{call} at {server}: {}\n{}", said(status), remedy(status))]
     Call {
         /// What was asked.
         call: &'static str,
@@ -57,13 +57,14 @@ impl Error {
 }
 
 fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
-        io::ErrorKind::TimedOut => "no answer in time".to_owned(),
-        _ => error.to_string(),
-    }
+    const KNOWN: [(io::ErrorKind, &str); 4] = [
+        (io::ErrorKind::NotFound, "no such file"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+        (io::ErrorKind::ConnectionRefused, "nobody listens there"),
+        (io::ErrorKind::TimedOut, "no answer in time"),
+    ];
+    let known = KNOWN.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned())
 }
 
 fn advice(server: &Server, error: &io::Error) -> &'static str {
@@ -79,22 +80,34 @@ fn advice(server: &Server, error: &io::Error) -> &'static str {
     }
 }
 
+/// What the daemon said; a status that has a source was made on this side, of a broken connection.
 fn said(status: &tonic::Status) -> String {
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(status);
+    if cause.is_some() {
+        let mut last = String::new();
+        while let Some(error) = cause {
+            last = error.to_string();
+            cause = error.source();
+        }
+        return format!("the connection broke: {}", escape(&last));
+    }
     let message = if status.message().is_empty() { status.code().description() } else { status.message() };
     escape(message).into_owned()
 }
 
-fn remedy(code: Code) -> &'static str {
-    match code {
+fn remedy(status: &tonic::Status) -> &'static str {
+    const ENDED: &str = "It ended, or is no observer daemon: see its log, then try again.";
+    if std::error::Error::source(status).is_some() {
+        return ENDED;
+    }
+    match status.code() {
         Code::InvalidArgument => "The daemon refused the request: see --help for what is allowed.",
         Code::PermissionDenied | Code::Unauthenticated => "Ask as root, or as a user that the daemon knows.",
         Code::Unimplemented => {
             "The daemon does not know this call: is it older than this client? See `observer status`."
         }
         Code::ResourceExhausted => "A limit was reached: ask for less, or end other clients.",
-        Code::Unavailable | Code::Cancelled => {
-            "The daemon ended or was cut off: see its log, then try again."
-        }
+        Code::Unavailable | Code::Cancelled => ENDED,
         Code::Ok
         | Code::Unknown
         | Code::DeadlineExceeded

@@ -9,7 +9,7 @@ use super::units::plural;
 /// What was lost, where and when.
 pub(crate) fn words(lost: &Lost, clock: &Clock) -> String {
     let kind = escape(&lost.kind);
-    let mut text = match lost.source() {
+    let text = match lost.source() {
         LossSource::Unspecified => format!("{} ({kind})", plural(lost.count, "event")),
         LossSource::Ring => {
             format!("{} had no room in the ring", plural(lost.count, &format!("{kind} record")))
@@ -23,18 +23,14 @@ pub(crate) fn words(lost: &Lost, clock: &Clock) -> String {
         }
         LossSource::KernelMap => format!("{} had no room in the kernel's map {kind}", counted(lost.count)),
     };
-    if let Some(cpu) = lost.cpu {
-        text.push_str(&format!(" (cpu {cpu})"));
-    }
-    match (&lost.since, &lost.until) {
-        (Some(since), Some(until)) => {
-            text.push_str(&format!(" between {} and {}", clock.text(since), clock.text(until)));
-        }
-        (None, Some(until)) => text.push_str(&format!(" before {}", clock.text(until))),
-        (Some(since), None) => text.push_str(&format!(" since {}", clock.text(since))),
-        (None, None) => {}
-    }
-    text
+    let cpu = lost.cpu.map_or_else(String::new, |cpu| format!(" (cpu {cpu})"));
+    let when = match (&lost.since, &lost.until) {
+        (Some(since), Some(until)) => format!(" between {} and {}", clock.text(since), clock.text(until)),
+        (None, Some(until)) => format!(" before {}", clock.text(until)),
+        (Some(since), None) => format!(" since {}", clock.text(since)),
+        (None, None) => String::new(),
+    };
+    format!("{text}{cpu}{when}")
 }
 
 fn counted(count: u64) -> String {

@@ -98,19 +98,26 @@ pub(crate) fn write_brief(
     }
     order::sort(workloads, Sort::Worst);
     order::sort(edges, Sort::Worst);
-    let mut table = Table::new(rows::brief_columns());
-    let mut shown = 0;
-    for workload in workloads.iter().take(limit) {
-        if shown == limit {
+    let mut all: Vec<(String, &Summary)> = Vec::with_capacity(total);
+    for workload in workloads.iter() {
+        all.push((label::owner(workload.workload.as_ref()), workload));
+        let own = edges.iter().filter(|edge| edge.workload == workload.workload).take(BRIEF_EDGES);
+        all.extend(own.map(|edge| (format!("  {}", rows::way(edge)), edge)));
+        if all.len() >= limit {
             break;
         }
-        table.row(rows::paint(workload), rows::brief(label::owner(workload.workload.as_ref()), workload));
-        shown += 1;
-        let own = edges.iter().filter(|edge| edge.workload == workload.workload);
-        for edge in own.take(BRIEF_EDGES.min(limit - shown)) {
-            table.row(rows::paint(edge), rows::brief(format!("  {}", rows::way(edge)), edge));
-            shown += 1;
-        }
+    }
+    // A filter may let an edge pass and not its workload.
+    let lone = |edge: &&Summary| !workloads.iter().any(|workload| workload.workload == edge.workload);
+    let lone = edges.iter().filter(lone).take(limit);
+    all.extend(
+        lone.map(|edge| (format!("{} {}", label::owner(edge.workload.as_ref()), rows::way(edge)), edge)),
+    );
+    all.truncate(limit);
+    let shown = all.len();
+    let mut table = Table::new(rows::brief_columns());
+    for (name, summary) in all {
+        table.row(rows::paint(summary), rows::brief(name, summary));
     }
     table.write(out, look)?;
     if shown < total {

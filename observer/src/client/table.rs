@@ -60,9 +60,9 @@ impl Table {
         let shown = self.shown(width);
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::NOTHING).set_truncation_indicator("…");
-        table.set_header(self.line(&shown, &|at| self.columns[at].title.to_owned()));
+        table.set_header(Self::line(&shown, &|at| self.columns[at].title.to_owned()));
         for (_, cells) in &self.rows {
-            table.add_row(self.line(&shown, &|at| cells.get(at).cloned().unwrap_or_default()));
+            table.add_row(Self::line(&shown, &|at| cells.get(at).cloned().unwrap_or_default()));
         }
         if let Some(width) = width {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
@@ -98,7 +98,7 @@ impl Table {
         order
     }
 
-    fn line(&self, shown: &[usize], cell: &dyn Fn(usize) -> String) -> Row {
+    fn line(shown: &[usize], cell: &dyn Fn(usize) -> String) -> Row {
         let mut row: Row = shown.iter().map(|&at| cell(at)).collect::<Vec<_>>().into();
         row.max_height(1);
         row

@@ -1,5 +1,7 @@
 //! Messages for the tests of everything that is shown.
 
+mod server;
+
 use jiff::tz::TimeZone;
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::watch_events_response::Payload;
@@ -8,6 +10,8 @@ use observer_proto::v1::{
     WorkloadKind,
 };
 use prost_types::Timestamp;
+
+pub(crate) use server::serve;
 
 use super::color::Painter;
 use super::look::{Format, Look};

@@ -6,15 +6,15 @@ use prost_types::Timestamp;
 use super::super::testing;
 use super::*;
 
-fn spread(p50_ns: u64, p99_ns: u64) -> Option<Distribution> {
-    Some(Distribution {
+fn spread(p50_ns: u64, p99_ns: u64) -> Distribution {
+    Distribution {
         count: 9,
         p50_ns,
         p90_ns: p99_ns / 2,
         p99_ns,
         max_ns: p99_ns + 1,
         ..Distribution::default()
-    })
+    }
 }
 
 fn cart() -> Summary {
@@ -35,8 +35,8 @@ fn cart() -> Summary {
             sent_segments: 1_000,
             retransmitted_segments: 42,
             resets_sent: 1,
-            handshake_latency: spread(142_000, 2_400_000),
-            rtt: spread(98_000, 1_100_000),
+            handshake_latency: Some(spread(142_000, 2_400_000)),
+            rtt: Some(spread(98_000, 1_100_000)),
             ..TcpSummary::default()
         }),
         processes: Some(ProcessSummary { execs: 16, exits, ..ProcessSummary::default() }),
@@ -48,7 +48,7 @@ fn redis() -> Summary {
     let tcp = TcpSummary {
         opened: 118,
         live: 4,
-        handshake_latency: spread(98_000, 200_000),
+        handshake_latency: Some(spread(98_000, 200_000)),
         ..TcpSummary::default()
     };
     Summary {
@@ -135,6 +135,13 @@ fn the_brief_table_is_bounded_and_says_so() {
     let shown = text(|out| write_brief(out, &testing::look(), &mut finished(all, vec![]), 15));
     assert_eq!(shown.lines().count(), 1 + 1 + 15 + 1, "\n{shown}");
     assert!(shown.ends_with("and 18 more: `observer summary` shows them all\n"), "{shown}");
+}
+
+#[test]
+fn an_edge_without_its_workload_is_shown_too() {
+    let all = vec![edge(cart(), "redis-0", true)];
+    let shown = text(|out| write_brief(out, &testing::look(), &mut finished(all, vec![]), 15));
+    assert!(shown.contains("\nshop/cart-7d9f/app -> shop/redis-0:6379  "), "{shown}");
 }
 
 #[test]
