@@ -173,11 +173,10 @@ mod tests {
     use super::super::testing;
     use super::*;
 
-    #[test]
-    fn losses_and_what_is_missing_cannot_be_overlooked() {
+    fn status() -> Status {
         let mut lost = Lost { kind: "tcp_close".to_owned(), cpu: Some(0), count: 2, ..Lost::default() };
         lost.set_source(LossSource::Ring);
-        let status = Status {
+        Status {
             version: "0.1.0".to_owned(),
             node_name: "node1".to_owned(),
             kernel_release: "6.12.0".to_owned(),
@@ -212,9 +211,13 @@ mod tests {
                 run_time_ns: 1_000,
             }],
             ..Status::default()
-        };
+        }
+    }
+
+    #[test]
+    fn losses_and_what_is_missing_cannot_be_overlooked() {
         let mut out = Vec::new();
-        write_status(&mut out, &testing::look(), &status).unwrap();
+        write_status(&mut out, &testing::look(), &status()).unwrap();
         let expected = "\
 observer 0.1.0 on node1, kernel 6.12.0
   up 2 h 3 min, attached in 210 ms

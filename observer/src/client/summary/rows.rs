@@ -28,7 +28,7 @@ const TCP: [Column; 14] = [
 
 /// The columns of edges.
 pub(super) fn edge_columns() -> Vec<Column> {
-    let own = [text("WORKLOAD", 22, 0), text("PEER", 18, 0), figures("PORT", 5, 0), text("DIR", 3, 0)];
+    let own = [text("WORKLOAD", 18, 0), text("PEER", 14, 0), figures("PORT", 5, 0), text("DIR", 3, 0)];
     own.into_iter().chain(TCP).collect()
 }
 
