@@ -1,13 +1,24 @@
 //! The observer: one binary, the daemon and its client.
 #![allow(dead_code, unused_imports, missing_docs, reason = "the parts are being put together")]
 
-mod aggregate;
-mod attribute;
-mod decode;
+mod cli;
+mod client;
+mod config;
+
 mod event;
-mod inventory;
-mod loss;
-mod probe;
 mod status;
 
-fn main() {}
+mod probe;
+mod decode;
+mod inventory;
+mod attribute;
+mod aggregate;
+mod loss;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    cli::run(cli::Cli::parse()).unwrap_or_else(|error| cli::report(&error))
+}

@@ -1,0 +1,103 @@
+//! The command line: one subcommand a file, their exit codes, and how errors are told.
+
+mod connections;
+mod daemon;
+pub(crate) mod doctor;
+mod events;
+mod follow;
+mod options;
+mod selection;
+mod status;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod workloads;
+
+use std::future::Future;
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use crate::{client, config};
+
+/// Something was asked for in a wrong way; clap's own errors end so too.
+const USAGE: u8 = 2;
+
+/// Shows what the containers of this machine do on the network and as processes.
+#[derive(Debug, clap::Parser)]
+#[command(name = "observer", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Watch this machine and serve what happens (as root)
+    Daemon(Box<config::Flags>),
+    /// Show events: what happened, or with -f what happens
+    Events(Box<events::Args>),
+    /// Show summaries of workloads and their edges over a window
+    Summary(Box<summary::Args>),
+    /// List the connections that are alive, worst first
+    Connections(Box<connections::Args>),
+    /// List the workloads that the node knows
+    Workloads(Box<workloads::Args>),
+    /// Show the daemon's state: what it can see, what it lost, what it costs
+    Status(status::Args),
+    /// Show what this kernel and machine can do; needs no daemon
+    Doctor(doctor::Args),
+    /// Follow events, with a summary table each interval
+    Follow(Box<follow::Args>),
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let result = match cli.command {
+        Command::Daemon(flags) => daemon::start(&flags),
+        Command::Events(args) => block_on(events::run(*args, &mut out)),
+        Command::Summary(args) => block_on(summary::run(*args, &mut out)),
+        Command::Connections(args) => block_on(connections::run(*args, &mut out)),
+        Command::Workloads(args) => block_on(workloads::run(*args, &mut out)),
+        Command::Status(args) => block_on(status::run(args, &mut out)),
+        Command::Doctor(args) => {
+            doctor::diagnose().and_then(|diagnosis| doctor::run(&args, &diagnosis, &mut out))
+        }
+        Command::Follow(args) => block_on(follow::run(*args, &mut out)),
+    };
+    // What was written before an error belongs before its message.
+    let flushed = out.flush();
+    let code = result?;
+    flushed?;
+    Ok(code)
+}
+
+/// Tells an error on stderr, and gives its exit code.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    // Nobody reads on (`observer events | head`): there is nobody to tell either.
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    // Where stderr cannot be written to, the exit code has to do.
+    let mut stderr = io::stderr().lock();
+    // Those of client and configuration have their cause within their words already.
+    let whole = error.is::<client::Error>() || error.is::<config::Error>();
+    _ = if whole { writeln!(stderr, "observer: {error}") } else { writeln!(stderr, "observer: {error:#}") };
+    if is_usage(error) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}
+
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<config::Error>() || error.downcast_ref::<client::Error>().is_some_and(client::Error::is_usage)
+}
+
+/// Runs a client's work until it is done, or until Ctrl-C, which is how following ends.
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(anyhow::Error::from),
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,156 @@
+//! `observer doctor`: what this kernel and machine can do, without a daemon.
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::process::ExitCode;
+
+use observer_proto::v1;
+
+use super::options::Output;
+use crate::client::{Look, Paint, escape, escape_json, write_capability};
+use crate::status::{Capability, Missing};
+
+/// Flags of `observer doctor`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What was found out about this machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Diagnosis {
+    /// Headline facts, such as the kernel's release and whether this is root.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    /// What can be seen and what not.
+    pub(crate) capabilities: Vec<Capability>,
+    /// The names of the capabilities without which the daemon is of no use.
+    pub(crate) essential: Vec<&'static str>,
+}
+
+impl Diagnosis {
+    /// Nothing essential is missing.
+    fn is_sound(&self) -> bool {
+        !self.capabilities.iter().any(|one| one.missing.is_some() && self.essential.contains(&one.name))
+    }
+}
+
+// SEAM: becomes `crate::probe::doctor()`, turned into a `Diagnosis`.
+pub(super) fn diagnose() -> anyhow::Result<Diagnosis> {
+    anyhow::bail!("the probes are not part of this build yet")
+}
+
+/// Shows the diagnosis; 1 where something essential is missing.
+pub(super) fn run(args: &Args, diagnosis: &Diagnosis, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    write(out, &args.output.look(), diagnosis)?;
+    Ok(if diagnosis.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn write(out: &mut dyn Write, look: &Look, diagnosis: &Diagnosis) -> std::io::Result<()> {
+    if look.is_json() {
+        return write_json(out, diagnosis);
+    }
+    for (name, fact) in &diagnosis.facts {
+        writeln!(out, "{} {}", look.painter.paint(Paint::Bold, format!("{name}:")), escape(fact))?;
+    }
+    for capability in &diagnosis.capabilities {
+        write_capability(out, look, &to_proto(capability))?;
+    }
+    let missing = diagnosis.capabilities.iter().filter(|one| one.missing.is_some()).count();
+    let (paint, verdict): (_, Cow<'_, str>) = match (diagnosis.is_sound(), missing) {
+        (true, 0) => (Paint::Good, "everything can be seen here".into()),
+        (true, 1) => (Paint::Warning, "the daemon can run, 1 capability is missing".into()),
+        (true, more) => {
+            (Paint::Warning, format!("the daemon can run, {more} capabilities are missing").into())
+        }
+        (false, _) => (Paint::Failure, "the daemon cannot do its work here: see the remedies above".into()),
+    };
+    writeln!(out, "{}", look.painter.paint(paint, verdict))
+}
+
+fn write_json(out: &mut dyn Write, diagnosis: &Diagnosis) -> std::io::Result<()> {
+    let facts: serde_json::Map<_, _> =
+        diagnosis.facts.iter().map(|(name, fact)| ((*name).to_owned(), fact.as_str().into())).collect();
+    let capability = |one: &Capability| {
+        let v1::Capability { name, available, reason, consequence, remedy } = to_proto(one);
+        let essential = diagnosis.essential.contains(&one.name);
+        serde_json::json!({
+            "name": name, "available": available, "essential": essential,
+            "reason": reason, "consequence": consequence, "remedy": remedy,
+        })
+    };
+    let capabilities: Vec<_> = diagnosis.capabilities.iter().map(capability).collect();
+    let object =
+        serde_json::json!({ "sound": diagnosis.is_sound(), "facts": facts, "capabilities": capabilities });
+    writeln!(out, "{}", escape_json(&object.to_string()))
+}
+
+fn to_proto(capability: &Capability) -> v1::Capability {
+    let Capability { name, missing } = capability;
+    let available = missing.is_none();
+    let Missing { reason, consequence, remedy } = missing.clone().unwrap_or_else(|| Missing {
+        reason: String::new(),
+        consequence: String::new(),
+        remedy: String::new(),
+    });
+    v1::Capability { name: (*name).to_owned(), available, reason, consequence, remedy }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::client::{Format, Painter, TimeFormat};
+
+    fn diagnosis(missing: &'static str) -> Diagnosis {
+        let gone = Missing {
+            reason: "no BTF".to_owned(),
+            consequence: "nothing is seen".to_owned(),
+            remedy: "a kernel with CONFIG_DEBUG_INFO_BTF".to_owned(),
+        };
+        let one = |name| Capability { name, missing: (name == missing).then(|| gone.clone()) };
+        Diagnosis {
+            facts: vec![("kernel", "6.12.0".to_owned()), ("root", "no\x1b".to_owned())],
+            capabilities: ["btf", "tcp_reset"].map(one).to_vec(),
+            essential: vec!["btf"],
+        }
+    }
+
+    fn shown(format: Format, diagnosis: &Diagnosis) -> String {
+        let painter = Painter { enabled: false };
+        let look = Look { format, painter, width: None, times: TimeFormat::Time, zone: TimeZone::UTC };
+        let mut out = Vec::new();
+        write(&mut out, &look, diagnosis).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_its_remedy() {
+        let expected = "\
+kernel: 6.12.0
+root: no\\x1b
+  no  btf: no BTF
+      missing: nothing is seen
+      remedy: a kernel with CONFIG_DEBUG_INFO_BTF
+  yes tcp_reset
+the daemon cannot do its work here: see the remedies above
+";
+        assert_eq!(shown(Format::Compact, &diagnosis("btf")), expected);
+        assert!(
+            shown(Format::Compact, &diagnosis("tcp_reset")).ends_with("can run, 1 capability is missing\n")
+        );
+        assert!(shown(Format::Compact, &diagnosis("")).ends_with("everything can be seen here\n"));
+        assert!(!diagnosis("btf").is_sound() && diagnosis("tcp_reset").is_sound());
+    }
+
+    #[test]
+    fn json_is_one_line() {
+        let line = shown(Format::Json, &diagnosis("tcp_reset"));
+        assert_eq!(line.lines().count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["sound"], true);
+        assert_eq!(value["capabilities"][0]["essential"], true);
+        assert_eq!(value["capabilities"][1]["reason"], "no BTF");
+    }
+}

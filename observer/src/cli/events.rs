@@ -1,0 +1,46 @@
+//! `observer events`: the last events, or with `-f` those that come.
+
+use std::io::Write;
+
+use observer_proto::v1::WatchEventsRequest;
+
+use super::options::{Connection, Output};
+use super::selection::Selection;
+use crate::client::{Lines, write_json};
+
+/// How many events are shown when nothing else was asked for.
+const USUAL_LAST: u32 = 20;
+
+/// Flags of `observer events`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Go on with events as they happen
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin with so many of the newest events in memory [default: 20 without -f, 0 with it]
+    #[arg(long, value_name = "N")]
+    last: Option<u32>,
+    #[command(flatten)]
+    selection: Selection<true>,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Shows events.
+pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Args { follow, last, selection, output, connection } = args;
+    let last = last.unwrap_or(if follow { 0 } else { USUAL_LAST });
+    let request = WatchEventsRequest { allow: selection.allow, deny: selection.deny, follow, last };
+    if selection.print_filters {
+        return Ok(write_json(out, "WatchEventsRequest", &request)?);
+    }
+    let client = connection.connect().await?;
+    let mut answers = client.watch_events(request).await?;
+    let mut lines = Lines::new(&output.look());
+    while let Some(message) = answers.next(&mut || out.flush()).await? {
+        lines.write(out, &message?)?;
+    }
+    Ok(())
+}

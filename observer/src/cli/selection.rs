@@ -1,0 +1,198 @@
+//! The flags that select: each a field of a filter, of the deny filter where it stands after `--not`.
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, FromArgMatches};
+use observer_proto::v1::{self as proto, Filter};
+
+use crate::event::EventType;
+
+/// What was selected. With `EVENTS` the flags that only events have are there too.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Selection<const EVENTS: bool> {
+    /// What passes; empty: everything.
+    pub(super) allow: Vec<Filter>,
+    /// What never passes.
+    pub(super) deny: Vec<Filter>,
+    /// Show the request instead of sending it.
+    pub(super) print_filters: bool,
+}
+
+// The two structs below give clap the flags and their help; `Selection` reads them itself, because it
+// needs to know which stand after `--not`.
+/// Flags of every selection.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Selection")]
+struct Flags {
+    /// Pods of this namespace, on either side
+    #[arg(short, long, value_name = "NAMESPACE", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    namespace: Vec<String>,
+    /// All namespaces and the host: the default
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Pods on either side: namespace/prefix, namespace/, /name or prefix
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = pod_pattern)]
+    pod: Vec<String>,
+    /// Pods that a connection comes from; same patterns
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = pod_pattern)]
+    from_pod: Vec<String>,
+    /// Pods that a connection goes to; same patterns
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',', value_parser = pod_pattern)]
+    to_pod: Vec<String>,
+    /// Containers, by name or by 8 or more characters of the id
+    #[arg(long, value_name = "NAME|ID", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    container: Vec<String>,
+    /// Workloads: a pod, a systemd unit, or host
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    workload: Vec<String>,
+    /// Addresses on either side: one, or a prefix such as 10.0.0.0/8
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address)]
+    ip: Vec<String>,
+    /// Ports on either side
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    port: Vec<u16>,
+    /// Leave out what the flags after this one select
+    #[arg(long)]
+    not: bool,
+    /// Print the request with its filters as JSON, and end
+    #[arg(long)]
+    print_filters: bool,
+}
+
+/// Flags of a selection of events.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Selection")]
+struct EventFlags {
+    /// Types of events
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = event_type())]
+    kind: Vec<proto::EventType>,
+    /// Only what failed: connects, resets, retransmits, OOM kills, exits other than 0
+    #[arg(long)]
+    failure_only: bool,
+}
+
+impl<const EVENTS: bool> clap::Args for Selection<EVENTS> {
+    fn augment_args(command: Command) -> Command {
+        let command = if EVENTS { EventFlags::augment_args(command) } else { command };
+        Flags::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<const EVENTS: bool> FromArgMatches for Selection<EVENTS> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let refused = |message: &str| clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n"));
+        let not = flag_at(matches, "not");
+        let allow = filter::<EVENTS>(matches, &|at| not.is_none_or(|not| at < not));
+        let deny = filter::<EVENTS>(matches, &|at| not.is_some_and(|not| at > not));
+        if not.is_some() && deny == Filter::default() {
+            return Err(refused(
+                "--not: no filter follows it\nIt leaves out what the flags after it select, such as `--not --port 53`.",
+            ));
+        }
+        if flag_at(matches, "all_namespaces").is_some() && !allow.namespaces.is_empty() {
+            return Err(refused("--all-namespaces and --namespace exclude each other"));
+        }
+        let some = |filter: Filter| (filter != Filter::default()).then_some(filter).into_iter().collect();
+        let print_filters = matches.get_flag("print_filters");
+        Ok(Self { allow: some(allow), deny: some(deny), print_filters })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Selection<true> {
+    /// The same for summaries, which have no types and no failures of their own. What is left out
+    /// because of its type alone cannot be left out there.
+    pub(super) fn for_summaries(&self) -> Selection<false> {
+        let plain = |filter: &Filter| Filter { types: Vec::new(), failure_only: false, ..filter.clone() };
+        let set = |filter: &Filter| *filter != Filter::default();
+        Selection {
+            allow: self.allow.iter().map(plain).filter(set).collect(),
+            deny: self.deny.iter().filter(|filter| plain(filter) == **filter).cloned().collect(),
+            print_filters: self.print_filters,
+        }
+    }
+}
+
+/// The filter of the flags at those places of the command line that `here` names.
+fn filter<const EVENTS: bool>(matches: &ArgMatches, here: &dyn Fn(usize) -> bool) -> Filter {
+    let texts = |id| values::<String>(matches, id, here);
+    let namespaces = texts("namespace");
+    let pods = |id| qualified(texts(id), &namespaces);
+    let mut filter = Filter {
+        pods: pods("pod"),
+        from_pods: pods("from_pod"),
+        to_pods: pods("to_pod"),
+        containers: texts("container"),
+        workloads: texts("workload"),
+        ports: values::<u16>(matches, "port", here).into_iter().map(u32::from).collect(),
+        addresses: texts("ip"),
+        namespaces,
+        ..Filter::default()
+    };
+    if EVENTS {
+        filter.types = values::<proto::EventType>(matches, "kind", here).into_iter().map(i32::from).collect();
+        filter.failure_only = flag_at(matches, "failure_only").is_some_and(here);
+    }
+    filter
+}
+
+/// The values of a flag that stand where `here` says.
+fn values<T: Clone + Send + Sync + 'static>(
+    matches: &ArgMatches,
+    id: &str,
+    here: &dyn Fn(usize) -> bool,
+) -> Vec<T> {
+    let values = matches.get_many::<T>(id).into_iter().flatten();
+    let places = matches.indices_of(id).into_iter().flatten();
+    places.zip(values).filter(|(at, _)| here(*at)).map(|(_, value)| value.clone()).collect()
+}
+
+/// Where a flag without a value stands, if it was given.
+fn flag_at(matches: &ArgMatches, id: &str) -> Option<usize> {
+    matches.index_of(id).filter(|_| matches.value_source(id) == Some(ValueSource::CommandLine))
+}
+
+/// With `-n shop`, `--pod cart` means `shop/cart`, as it does for kubectl.
+fn qualified(patterns: Vec<String>, namespaces: &[String]) -> Vec<String> {
+    let one = |pattern: String| {
+        if pattern.contains('/') || namespaces.is_empty() {
+            return vec![pattern];
+        }
+        namespaces.iter().map(|namespace| format!("{namespace}/{pattern}")).collect()
+    };
+    patterns.into_iter().flat_map(one).collect()
+}
+
+fn pod_pattern(text: &str) -> Result<String, &'static str> {
+    let slashes = text.matches('/').count();
+    if text.is_empty() || text == "/" || slashes > 1 || text.chars().any(char::is_whitespace) {
+        return Err("allowed are namespace/prefix, namespace/, /name and prefix");
+    }
+    Ok(text.to_owned())
+}
+
+fn address(text: &str) -> Result<String, &'static str> {
+    let known = text.parse::<IpAddr>().is_ok() || text.parse::<ipnet::IpNet>().is_ok();
+    known
+        .then(|| text.to_owned())
+        .ok_or("allowed are IPv4 and IPv6 addresses, and prefixes such as 10.0.0.0/8")
+}
+
+fn event_type() -> impl TypedValueParser<Value = proto::EventType> {
+    PossibleValuesParser::new(EventType::ALL.map(EventType::name))
+        .map(|name| proto::EventType::from_str_name(&name).unwrap_or_default())
+}

@@ -1,0 +1,32 @@
+//! The client's side: connects to a daemon, and shows what it says as lines, tables or JSON.
+
+mod color;
+mod compact;
+mod connect;
+mod detail;
+mod error;
+mod escape;
+mod json;
+mod label;
+mod look;
+mod lost;
+mod status;
+mod summary;
+mod table;
+mod time;
+mod units;
+
+pub(crate) mod listing;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub(crate) use color::{Paint, Painter};
+pub(crate) use compact::Lines;
+pub(crate) use connect::{Client, Server};
+pub(crate) use error::Error;
+pub(crate) use escape::{escape, escape_json};
+pub(crate) use json::write_json;
+pub(crate) use look::{Format, Look};
+pub(crate) use status::{write_capability, write_status};
+pub(crate) use summary::{Sort, Window, write_brief, write_tables};
+pub(crate) use time::TimeFormat;

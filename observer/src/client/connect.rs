@@ -1,0 +1,220 @@
+//! Connects to a daemon and calls it, with every failure told in the client's own words.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use observer_proto::v1::observer_client::ObserverClient;
+use observer_proto::v1::{
+    GetStatusRequest, ListConnectionsRequest, ListConnectionsResponse, ListWorkloadsRequest,
+    ListWorkloadsResponse, Status, WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest,
+    WatchSummariesResponse,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_stream::StreamExt as _;
+use tonic::transport::{Channel, Endpoint};
+
+use super::Error;
+use crate::config;
+
+/// A list of a busy node's connections is larger than the 4 MiB that gRPC expects.
+const MAX_MESSAGE: usize = 64 << 20;
+
+/// Where a daemon is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// At a unix socket.
+    Unix(PathBuf),
+    /// At a loopback address, in plain text.
+    Loopback(SocketAddr),
+}
+
+impl FromStr for Server {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const ALLOWED: &str = "allowed are unix:///path and, on this machine only, http://127.0.0.1:port";
+        if text.starts_with("unix:") {
+            return config::unix_path(text).map(Self::Unix).ok_or(ALLOWED);
+        }
+        let address = text.strip_prefix("http://").or_else(|| text.strip_prefix("tcp://")).ok_or(ALLOWED)?;
+        let address = address.strip_suffix('/').unwrap_or(address);
+        let local = address.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+        let address = match local {
+            Some(port) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
+            None => address.parse().map_err(|_no_address: std::net::AddrParseError| ALLOWED)?,
+        };
+        if address.ip().is_loopback() { Ok(Self::Loopback(address)) } else { Err(ALLOWED) }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(out, "unix://{}", path.display()),
+            Self::Loopback(address) => write!(out, "http://{address}"),
+        }
+    }
+}
+
+/// A connection to a daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    grpc: ObserverClient<Channel>,
+    server: Server,
+    timeout: Duration,
+}
+
+/// A stream of answers.
+pub(crate) struct Answers<T> {
+    stream: tonic::Streaming<T>,
+    call: &'static str,
+    server: Server,
+}
+
+impl Client {
+    /// Connects, within the timeout that also holds for every first answer.
+    pub(crate) async fn connect(server: Server, timeout: Duration) -> Result<Self, Error> {
+        let unreachable = |source| Error::Unreachable { server: server.clone(), source };
+        // The transport would hide the reason in a chain of its own errors: so the socket is opened
+        // here, and handed over.
+        let opened = match &server {
+            Server::Unix(path) => {
+                let socket = within(timeout, UnixStream::connect(path)).await.map_err(unreachable)?;
+                channel(socket, timeout).await
+            }
+            Server::Loopback(address) => {
+                let socket = within(timeout, TcpStream::connect(address)).await.map_err(unreachable)?;
+                channel(socket, timeout).await
+            }
+        };
+        let channel = opened.map_err(|source| Error::Handshake { server: server.clone(), source })?;
+        let grpc = ObserverClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        Ok(Self { grpc, server, timeout })
+    }
+
+    /// Watches events.
+    pub(crate) async fn watch_events(
+        &self,
+        request: WatchEventsRequest,
+    ) -> Result<Answers<WatchEventsResponse>, Error> {
+        let mut grpc = self.grpc.clone();
+        self.stream("watching events", grpc.watch_events(request)).await
+    }
+
+    /// Watches summaries.
+    pub(crate) async fn watch_summaries(
+        &self,
+        request: WatchSummariesRequest,
+    ) -> Result<Answers<WatchSummariesResponse>, Error> {
+        let mut grpc = self.grpc.clone();
+        self.stream("watching summaries", grpc.watch_summaries(request)).await
+    }
+
+    /// Lists the live connections.
+    pub(crate) async fn connections(
+        &self,
+        request: ListConnectionsRequest,
+    ) -> Result<ListConnectionsResponse, Error> {
+        let mut grpc = self.grpc.clone();
+        self.answer("listing connections", grpc.list_connections(request)).await
+    }
+
+    /// Lists the workloads.
+    pub(crate) async fn workloads(
+        &self,
+        request: ListWorkloadsRequest,
+    ) -> Result<ListWorkloadsResponse, Error> {
+        let mut grpc = self.grpc.clone();
+        self.answer("listing workloads", grpc.list_workloads(request)).await
+    }
+
+    /// Asks for the daemon's state.
+    pub(crate) async fn status(&self) -> Result<Status, Error> {
+        let mut grpc = self.grpc.clone();
+        let response = self.answer("asking for the status", grpc.get_status(GetStatusRequest {})).await?;
+        Ok(response.status.unwrap_or_default())
+    }
+
+    async fn stream<T>(
+        &self,
+        call: &'static str,
+        request: impl Future<Output = Result<tonic::Response<tonic::Streaming<T>>, tonic::Status>>,
+    ) -> Result<Answers<T>, Error> {
+        let stream = self.answer(call, request).await?;
+        Ok(Answers { stream, call, server: self.server.clone() })
+    }
+
+    async fn answer<T>(
+        &self,
+        call: &'static str,
+        request: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.timeout, request).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(Error::Call { call, server: self.server.clone(), status: status.into() }),
+            Err(_elapsed) => {
+                Err(Error::TimedOut { call, server: self.server.clone(), timeout: self.timeout })
+            }
+        }
+    }
+}
+
+impl<T> Answers<T> {
+    /// The next message, or `None` at the stream's end. `idle` is called before there is a wait.
+    pub(crate) async fn next(
+        &mut self,
+        idle: &mut impl FnMut() -> io::Result<()>,
+    ) -> io::Result<Option<Result<T, Error>>> {
+        let stream = &mut self.stream;
+        let ready = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(tokio_stream::Stream::poll_next(std::pin::Pin::new(&mut *stream), context))
+        })
+        .await;
+        let message = match ready {
+            std::task::Poll::Ready(message) => message,
+            std::task::Poll::Pending => {
+                idle()?;
+                stream.next().await
+            }
+        };
+        Ok(message.map(|result| {
+            result.map_err(|status| Error::Call {
+                call: self.call,
+                server: self.server.clone(),
+                status: status.into(),
+            })
+        }))
+    }
+}
+
+/// A channel over a socket that is open already; when that ends, so does the channel.
+async fn channel<S>(socket: S, timeout: Duration) -> Result<Channel, tonic::transport::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let once = Mutex::new(Some(TokioIo::new(socket)));
+    let connector = tower::service_fn(move |_uri| {
+        let socket = once.lock().ok().and_then(|mut socket| socket.take());
+        async move { socket.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the daemon hung up")) }
+    });
+    // The name is never looked up: the connector does not ask for it.
+    Endpoint::from_static("http://observer").connect_timeout(timeout).connect_with_connector(connector).await
+}
+
+async fn within<T>(timeout: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match tokio::time::timeout(timeout, work).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}

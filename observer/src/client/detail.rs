@@ -1,0 +1,217 @@
+//! What is worth knowing of an event: the words in the brackets at the end of its line.
+
+use observer_proto::v1::event::Detail;
+use observer_proto::v1::{
+    ContainerStop, Event, OomKill, Process, ProcessExec, ProcessExit, ResetDirection, RetransmitPhase, Tcp,
+    TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit,
+};
+
+use super::color::Paint;
+use super::escape::{escape, quote};
+use super::label;
+use super::units::{bytes, duration, plural};
+
+/// The words for an event, without its process.
+pub(crate) fn words(event: &Event) -> Vec<String> {
+    match &event.detail {
+        Some(Detail::ProcessExec(exec)) => process_exec(exec, event.process.as_ref()),
+        Some(Detail::ProcessExit(exit)) => process_exit(exit),
+        Some(Detail::OomKill(OomKill { resident_bytes })) => {
+            resident_bytes.iter().map(|size| format!("{} resident", bytes(*size))).collect()
+        }
+        Some(Detail::ContainerStart(start)) => container_start(&start.image, event),
+        Some(Detail::ContainerStop(stop)) => container_stop(stop),
+        Some(Detail::TcpConnect(connect)) => vec![duration(connect.handshake_latency_ns)],
+        Some(Detail::TcpAccept(accept)) => {
+            accept.handshake_latency_ns.iter().map(|ns| duration(*ns)).collect()
+        }
+        Some(Detail::TcpConnectFailure(failure)) => connect_failure(failure),
+        Some(Detail::TcpRetransmit(retransmit)) => tcp_retransmit(retransmit),
+        Some(Detail::TcpReset(reset)) => tcp_reset(reset),
+        Some(Detail::TcpClose(close)) => tcp_close(close),
+        None => vec!["no detail: is the daemon newer than this client?".to_owned()],
+    }
+}
+
+/// The connection of an event.
+pub(crate) fn tcp(event: &Event) -> Option<&Tcp> {
+    match event.detail.as_ref()? {
+        Detail::TcpConnect(TcpConnect { tcp, .. })
+        | Detail::TcpAccept(TcpAccept { tcp, .. })
+        | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })
+        | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
+        | Detail::TcpReset(TcpReset { tcp, .. })
+        | Detail::TcpClose(TcpClose { tcp, .. }) => tcp.as_ref(),
+        Detail::ProcessExec(_)
+        | Detail::ProcessExit(_)
+        | Detail::OomKill(_)
+        | Detail::ContainerStart(_)
+        | Detail::ContainerStop(_) => None,
+    }
+}
+
+/// The colour of an event's type.
+pub(crate) fn severity(event: &Event) -> Paint {
+    let ended = |code: Option<u32>, signal: Option<u32>, oom: bool| {
+        if oom || signal.is_some() || code.is_some_and(|code| code != 0) {
+            Paint::Failure
+        } else {
+            Paint::Plain
+        }
+    };
+    match &event.detail {
+        Some(Detail::OomKill(_) | Detail::TcpConnectFailure(_) | Detail::TcpReset(_)) => Paint::Failure,
+        Some(Detail::ProcessExit(exit)) => ended(exit.code, exit.signal, exit.oom_killed),
+        Some(Detail::ContainerStop(stop)) => ended(stop.code, stop.signal, stop.oom_killed),
+        Some(Detail::TcpClose(close)) if !close.error.is_empty() => Paint::Failure,
+        Some(Detail::TcpRetransmit(_)) => Paint::Warning,
+        Some(Detail::ContainerStart(_)) => Paint::Good,
+        Some(Detail::ProcessExec(_) | Detail::TcpConnect(_) | Detail::TcpAccept(_) | Detail::TcpClose(_))
+        | None => Paint::Plain,
+    }
+}
+
+fn process_exec(exec: &ProcessExec, process: Option<&Process>) -> Vec<String> {
+    let binary = process.map_or("", |process| process.binary.as_str());
+    // The program's own name for itself gives way to the path that was executed.
+    let own = exec.arguments.first().map_or("", String::as_str);
+    let mut command = quote(if binary.is_empty() { own } else { binary }).into_owned();
+    if exec.binary_truncated {
+        command.push('…');
+    }
+    for argument in exec.arguments.iter().skip(1) {
+        command.push(' ');
+        command.push_str(&quote(argument));
+    }
+    if exec.arguments_truncated {
+        command.push_str(" …");
+    }
+    let mut words = vec![command];
+    if let Some(process) = process {
+        words.push(format!("pid {} by {}", process.pid, process.parent_pid));
+        words.extend(process.uid.map(|uid| format!("uid {uid}")));
+    }
+    words
+}
+
+fn process_exit(exit: &ProcessExit) -> Vec<String> {
+    let mut words =
+        vec![ending(exit.code, exit.signal, &exit.signal_name, exit.oom_killed, exit.run_time_ns)];
+    if exit.core_dumped {
+        words.push("core dumped".to_owned());
+    }
+    words
+}
+
+fn container_start(image: &str, event: &Event) -> Vec<String> {
+    let restarts =
+        event.workload.as_ref().and_then(|workload| workload.restart_count).filter(|count| *count > 0);
+    let image = (!image.is_empty()).then(|| format!("image {}", escape(image)));
+    image.into_iter().chain(restarts.map(|count| format!("restart {count}"))).collect()
+}
+
+fn container_stop(stop: &ContainerStop) -> Vec<String> {
+    vec![ending(stop.code, stop.signal, &stop.signal_name, stop.oom_killed, stop.run_time_ns)]
+}
+
+/// How something ended, and after how long.
+fn ending(
+    code: Option<u32>,
+    signal: Option<u32>,
+    signal_name: &str,
+    oom: bool,
+    run_time: Option<u64>,
+) -> String {
+    let mut text = match (code, signal) {
+        (_, Some(signal)) if signal_name.is_empty() => format!("signal {signal}"),
+        (_, Some(_)) => escape(signal_name).into_owned(),
+        (Some(code), None) => format!("code {code}"),
+        (None, None) => "its end was not seen".to_owned(),
+    };
+    if oom {
+        text.push_str(" by the OOM killer");
+    }
+    if let Some(ns) = run_time {
+        text.push_str(" after ");
+        text.push_str(&duration(ns));
+    }
+    text
+}
+
+fn connect_failure(failure: &TcpConnectFailure) -> Vec<String> {
+    let error = if failure.error.is_empty() { "failed" } else { failure.error.as_str() };
+    let mut words = vec![format!("{} after {}", escape(error), duration(failure.duration_ns))];
+    if failure.syn_retransmits > 0 {
+        words.push(format!("SYN sent again {}", times(failure.syn_retransmits)));
+    }
+    words
+}
+
+fn tcp_retransmit(retransmit: &TcpRetransmit) -> Vec<String> {
+    let kind = match retransmit.phase() {
+        RetransmitPhase::Unspecified => "segment",
+        RetransmitPhase::Syn => "SYN segment",
+        RetransmitPhase::SynAck => "SYN-ACK segment",
+        RetransmitPhase::Data => "data segment",
+        RetransmitPhase::Fin => "FIN segment",
+    };
+    let state = (!retransmit.state.is_empty()).then(|| escape(&retransmit.state).into_owned());
+    [plural(u64::from(retransmit.segments), kind)].into_iter().chain(state).collect()
+}
+
+fn tcp_reset(reset: &TcpReset) -> Vec<String> {
+    let way = match reset.direction() {
+        ResetDirection::Unspecified => "reset",
+        ResetDirection::Sent if reset.no_socket => "sent by the kernel, no socket there",
+        ResetDirection::Sent => "sent",
+        ResetDirection::Received => "received",
+    };
+    let state = (!reset.state.is_empty()).then(|| escape(&reset.state).into_owned());
+    let reason = (!reset.reason.is_empty()).then(|| format!("reason {}", escape(&reset.reason)));
+    [way.to_owned()].into_iter().chain(state).chain(reason).collect()
+}
+
+fn tcp_close(close: &TcpClose) -> Vec<String> {
+    let lasted = duration(close.duration_ns);
+    let mut words = if close.error.is_empty() {
+        vec![lasted]
+    } else {
+        vec![format!("{} after {lasted}", escape(&close.error))]
+    };
+    if let Some(counters) = &close.counters {
+        words.push(format!("{} out", bytes(counters.sent_bytes)));
+        words.push(format!("{} in", bytes(counters.received_bytes)));
+        words.extend(counters.rtt_ns.map(|rtt| format!("rtt {}", duration(rtt))));
+        words.push(format!(
+            "{} of {} retransmitted",
+            counters.retransmitted_segments,
+            plural(counters.sent_segments, "segment")
+        ));
+    }
+    words
+}
+
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        more => format!("{more} times"),
+    }
+}
+
+/// Whether the process of an event is named in its line: where it did it, not where the kernel did.
+pub(crate) fn process(event: &Event) -> Option<String> {
+    match event.detail.as_ref()? {
+        Detail::ProcessExit(_)
+        | Detail::OomKill(_)
+        | Detail::TcpConnect(_)
+        | Detail::TcpAccept(_)
+        | Detail::TcpConnectFailure(_) => event.process.as_ref().map(label::process),
+        Detail::ProcessExec(_)
+        | Detail::ContainerStart(_)
+        | Detail::ContainerStop(_)
+        | Detail::TcpRetransmit(_)
+        | Detail::TcpReset(_)
+        | Detail::TcpClose(_) => None,
+    }
+}

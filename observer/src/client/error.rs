@@ -1,0 +1,122 @@
+//! What can go wrong between client and daemon: what was tried, what happened, what to do next.
+
+use std::io;
+use std::time::Duration;
+
+use tonic::Code;
+
+use super::connect::Server;
+use super::escape::escape;
+
+/// A client's error.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nobody could be reached.
+    #[error("cannot reach the observer daemon at {server}: {}\n{}", reason(source), advice(server, source))]
+    Unreachable {
+        /// Who was asked.
+        server: Server,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Somebody answered who does not speak gRPC.
+    #[error("cannot talk to {server}: {source}\nIs that an observer daemon? Name another with --server.")]
+    Handshake {
+        /// Who was asked.
+        server: Server,
+        /// Why not.
+        source: tonic::transport::Error,
+    },
+    /// The answer did not come in time.
+    #[error("{call} at {server}: no answer within {} s\nIs the daemon overloaded? Wait longer with --timeout.", timeout.as_secs_f64())]
+    TimedOut {
+        /// What was asked.
+        call: &'static str,
+        /// Who was asked.
+        server: Server,
+        /// How long it had.
+        timeout: Duration,
+    },
+    /// The daemon, or the connection to it, ended the call.
+    #[error("{call} at {server}: {}\n{}", said(status), remedy(status))]
+    Call {
+        /// What was asked.
+        call: &'static str,
+        /// Who was asked.
+        server: Server,
+        /// What came back.
+        status: Box<tonic::Status>,
+    },
+}
+
+impl Error {
+    /// The request itself was wrong.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Call { status, .. } if status.code() == Code::InvalidArgument)
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    const KNOWN: [(io::ErrorKind, &str); 4] = [
+        (io::ErrorKind::NotFound, "no such file"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+        (io::ErrorKind::ConnectionRefused, "nobody listens there"),
+        (io::ErrorKind::TimedOut, "no answer in time"),
+    ];
+    let known = KNOWN.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned())
+}
+
+fn advice(server: &Server, error: &io::Error) -> &'static str {
+    match (server, error.kind()) {
+        (Server::Unix(_), io::ErrorKind::PermissionDenied) => {
+            "Only root, or the socket's group, may open it: try again with sudo."
+        }
+        (_, io::ErrorKind::TimedOut) => "Is the daemon overloaded? Wait longer with --timeout.",
+        (Server::Unix(_), _) => "Start one with `observer daemon` as root, or name another with --server.",
+        (Server::Loopback(_), _) => {
+            "Is the daemon started with --listen tcp:// and --insecure-loopback? Or name another with --server."
+        }
+    }
+}
+
+/// What the daemon said; a status that has a source was made on this side, of a broken connection.
+fn said(status: &tonic::Status) -> String {
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(status);
+    if cause.is_some() {
+        let mut last = String::new();
+        while let Some(error) = cause {
+            last = error.to_string();
+            cause = error.source();
+        }
+        return format!("the connection broke: {}", escape(&last));
+    }
+    let message = if status.message().is_empty() { status.code().description() } else { status.message() };
+    escape(message).into_owned()
+}
+
+fn remedy(status: &tonic::Status) -> &'static str {
+    const ENDED: &str = "It ended, or is no observer daemon: see its log, then try again.";
+    if std::error::Error::source(status).is_some() {
+        return ENDED;
+    }
+    match status.code() {
+        Code::InvalidArgument => "The daemon refused the request: see --help for what is allowed.",
+        Code::PermissionDenied | Code::Unauthenticated => "Ask as root, or as a user that the daemon knows.",
+        Code::Unimplemented => {
+            "The daemon does not know this call: is it older than this client? See `observer status`."
+        }
+        Code::ResourceExhausted => "A limit was reached: ask for less, or end other clients.",
+        Code::Unavailable | Code::Cancelled => ENDED,
+        Code::Ok
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::DataLoss => "See the daemon's log.",
+    }
+}

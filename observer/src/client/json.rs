@@ -1,0 +1,91 @@
+//! JSON: one object a line, the proto's own mapping with its own field names and plain numbers.
+
+use std::io;
+use std::sync::LazyLock;
+
+use observer_proto::v1::FILE_DESCRIPTOR_SET;
+use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+
+use super::escape;
+
+/// The descriptors of the API; empty if they could not be read, which a test excludes.
+static POOL: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap_or_default());
+
+/// Names as in the proto, so that `jq` and the proto agree; 64-bit integers as numbers, so that they
+/// compare as such. Every proto3 JSON parser takes both. Absent and zero fields are left out.
+const OPTIONS: SerializeOptions = SerializeOptions::new()
+    .use_proto_field_name(true)
+    .stringify_64_bit_integers(false)
+    .skip_default_fields(true);
+
+/// Writes a message of the API, by its name in `observer.v1`, and a newline.
+pub(crate) fn write_json<M: prost::Message>(
+    out: &mut dyn io::Write,
+    name: &str,
+    message: &M,
+) -> io::Result<()> {
+    let descriptor = POOL
+        .get_message_by_name(&format!("observer.v1.{name}"))
+        .ok_or_else(|| io::Error::other(format!("the API has no message {name}")))?;
+    let dynamic =
+        DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(io::Error::other)?;
+    let mut line = Vec::with_capacity(256);
+    let mut serializer = serde_json::Serializer::new(&mut line);
+    dynamic.serialize_with_options(&mut serializer, &OPTIONS).map_err(io::Error::other)?;
+    let line = String::from_utf8(line).map_err(io::Error::other)?;
+    writeln!(out, "{}", escape::escape_json(&line))
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_proto::v1::{Lost, WatchEventsResponse, watch_events_response::Payload};
+
+    use super::super::testing;
+    use super::*;
+
+    fn json<M: prost::Message>(name: &str, message: &M) -> String {
+        let mut out = Vec::new();
+        write_json(&mut out, name, message).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_line_with_the_protos_names() {
+        let line = json("WatchEventsResponse", &testing::response(testing::connect()));
+        assert_eq!(line.matches('\n').count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["node_name"], "node1");
+        assert_eq!(value["time"], "2026-01-31T08:12:03.114159265Z");
+        let event = &value["event"];
+        assert_eq!(event["type"], "tcp_connect");
+        assert_eq!(event["sequence"], 41);
+        assert_eq!(event["tcp_connect"]["handshake_latency_ns"], 142_300);
+        assert_eq!(event["tcp_connect"]["tcp"]["destination"]["port"], 6379);
+        assert_eq!(event["workload"]["kind"], "WORKLOAD_KIND_POD");
+        assert_eq!(event["workload"]["labels"]["app"], "cart");
+        assert!(event["workload"].get("sandbox").is_none());
+    }
+
+    #[test]
+    fn lost_notices_and_hostile_text_are_json_too() {
+        let lost =
+            Lost { count: u64::MAX, kind: "a\x1b\"\n\u{9b}".to_owned(), cpu: Some(0), ..Lost::default() };
+        let response = WatchEventsResponse { payload: Some(Payload::Lost(lost)), ..Default::default() };
+        let line = json("WatchEventsResponse", &response);
+        assert_eq!(
+            line,
+            "{\"lost\":{\"kind\":\"a\\u001b\\\"\\n\\u009b\",\"cpu\":0,\"count\":18446744073709551615}}\n"
+        );
+    }
+
+    #[test]
+    fn every_message_that_is_written_has_a_descriptor() {
+        for name in ["WatchEventsRequest", "WatchEventsResponse", "WatchSummariesRequest"] {
+            assert!(POOL.get_message_by_name(&format!("observer.v1.{name}")).is_some(), "{name}");
+        }
+        for name in ["WatchSummariesResponse", "Connection", "WorkloadStatus", "Status", "Capability"] {
+            assert!(POOL.get_message_by_name(&format!("observer.v1.{name}")).is_some(), "{name}");
+        }
+    }
+}

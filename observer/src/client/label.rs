@@ -1,0 +1,115 @@
+//! Names of workloads, peers and processes as they stand in lines and tables, harmless.
+
+use observer_proto::v1::{Edge, Endpoint, PeerKind, Process, Workload, WorkloadKind};
+
+use super::escape::escape;
+
+/// How much of a container's id tells it apart for a reader.
+const SHORT_ID: usize = 12;
+
+/// The whole name of a workload: `namespace/pod/container`, a unit, or `host`.
+pub(crate) fn owner(workload: Option<&Workload>) -> String {
+    let Some(workload) = workload else { return "(unknown)".to_owned() };
+    if workload.pod.is_empty() {
+        return name(workload);
+    }
+    let container = match (workload.sandbox, workload.container.as_str()) {
+        (true, _) => "(sandbox)",
+        (false, "") => short(&workload.container_id),
+        (false, container) => container,
+    };
+    format!("{}/{}", name(workload), escape(container))
+}
+
+/// A workload without its container, as a peer is called: `namespace/pod`, a unit, or `host`.
+pub(crate) fn name(workload: &Workload) -> String {
+    if !workload.pod.is_empty() {
+        return format!("{}/{}", escape(&workload.namespace), escape(&workload.pod));
+    }
+    match workload.name.as_str() {
+        "" if workload.kind() == WorkloadKind::Host => "host".to_owned(),
+        "" => "(unknown)".to_owned(),
+        name => escape(name).into_owned(),
+    }
+}
+
+/// One end of a connection with its port.
+pub(crate) fn endpoint(endpoint: Option<&Endpoint>) -> String {
+    let Some(endpoint) = endpoint else { return "(unknown)".to_owned() };
+    let name = peer(endpoint.kind(), endpoint.workload.as_ref(), &endpoint.address);
+    format!("{name}:{}", endpoint.port)
+}
+
+/// The address of one end with its port.
+pub(crate) fn address(endpoint: Option<&Endpoint>) -> String {
+    endpoint.map_or_else(String::new, |end| format!("{}:{}", bracketed(&end.address), end.port))
+}
+
+/// The other side of an edge, without its port.
+pub(crate) fn edge(edge: &Edge) -> String {
+    peer(edge.kind(), edge.workload.as_ref(), &edge.address)
+}
+
+/// A process: `pid 4312 cart`.
+pub(crate) fn process(process: &Process) -> String {
+    let comm = escape(&process.comm);
+    let space = if comm.is_empty() { "" } else { " " };
+    format!("pid {}{space}{comm}", process.pid)
+}
+
+/// The first characters of a container's id.
+pub(crate) fn short(id: &str) -> &str {
+    id.char_indices().nth(SHORT_ID).map_or(id, |(end, _)| &id[..end])
+}
+
+fn peer(kind: PeerKind, workload: Option<&Workload>, address: &str) -> String {
+    match (workload, kind) {
+        // By loopback a workload talks to itself: its address says more than its name.
+        (_, PeerKind::Loopback) if !address.is_empty() => bracketed(address),
+        (Some(workload), _) => name(workload),
+        (None, PeerKind::Host) => "host".to_owned(),
+        (None, _) if address.is_empty() => "(unknown)".to_owned(),
+        (None, _) => bracketed(address),
+    }
+}
+
+/// An address that a port may follow.
+fn bracketed(address: &str) -> String {
+    let address = escape(address);
+    if address.contains(':') { format!("[{address}]") } else { address.into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn workloads_have_one_name_each() {
+        let pod = testing::pod("shop", "cart-7d9f", "app");
+        assert_eq!(owner(Some(&pod)), "shop/cart-7d9f/app");
+        let unnamed = Workload { container: String::new(), ..pod.clone() };
+        assert_eq!(owner(Some(&unnamed)), "shop/cart-7d9f/0123456789ab");
+        assert_eq!(owner(Some(&Workload { sandbox: true, ..pod })), "shop/cart-7d9f/(sandbox)");
+        let unit = Workload { name: "ssh.service".to_owned(), ..Workload::default() };
+        assert_eq!(owner(Some(&unit)), "ssh.service");
+        let host = Workload { kind: WorkloadKind::Host.into(), ..Workload::default() };
+        assert_eq!(owner(Some(&host)), "host");
+        assert_eq!(owner(None), "(unknown)");
+        let hostile = testing::pod("a\x1b[2J", "b\n", "c");
+        assert_eq!(owner(Some(&hostile)), "a\\x1b[2J/b\\n/c");
+    }
+
+    #[test]
+    fn peers_are_named_where_they_are_known() {
+        let mut end = Endpoint { address: "2001:db8::1".to_owned(), port: 443, ..Endpoint::default() };
+        assert_eq!(endpoint(Some(&end)), "[2001:db8::1]:443");
+        end.workload = Some(testing::pod("shop", "redis-0", "redis"));
+        assert_eq!(endpoint(Some(&end)), "shop/redis-0:443");
+        assert_eq!(address(Some(&end)), "[2001:db8::1]:443");
+        end.set_kind(PeerKind::Loopback);
+        assert_eq!(endpoint(Some(&end)), "[2001:db8::1]:443");
+        let host = Edge { kind: PeerKind::Host.into(), address: "10.0.0.1".to_owned(), ..Edge::default() };
+        assert_eq!(edge(&host), "host");
+    }
+}

@@ -1,0 +1,248 @@
+//! The daemon's state in sections, what was lost before everything else.
+
+use std::io;
+
+use observer_proto::v1::{Capability, Status};
+
+use super::color::Paint;
+use super::escape::escape;
+use super::look::Look;
+use super::table::{Table, figures, text};
+use super::units::{bytes, duration, plural};
+use super::{json, lost};
+
+/// Writes the state.
+pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
+    if look.is_json() {
+        return json::write_json(out, "Status", status);
+    }
+    write_head(out, look, status)?;
+    write_losses(out, look, status)?;
+    heading(out, look, "Capabilities")?;
+    for capability in &status.capabilities {
+        write_capability(out, look, capability)?;
+    }
+    heading(out, look, "Identities")?;
+    for source in &status.identity_sources {
+        let (mark, paint) = if source.healthy { ("ok", Paint::Good) } else { ("failing", Paint::Failure) };
+        let line =
+            format!("{} {}: {}", escape(&source.name), escape(&source.endpoint), escape(&source.message));
+        writeln!(out, "  {} {line}", look.painter.paint(paint, mark))?;
+    }
+    write_events(out, look, status)?;
+    write_rings(out, look, status)?;
+    write_probes(out, look, status)
+}
+
+fn write_head(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
+    let clock = look.clock();
+    let head = format!(
+        "observer {} on {}, kernel {}",
+        escape(&status.version),
+        escape(&status.node_name),
+        escape(&status.kernel_release)
+    );
+    writeln!(out, "{}", look.painter.paint(Paint::Bold, head))?;
+    let since =
+        status.start_time.as_ref().map_or_else(String::new, |time| format!(" since {}", clock.date(time)));
+    let share = super::units::percent(status.cpu_time_ns, status.uptime_ns);
+    writeln!(
+        out,
+        "  up {}{since}, attached in {}",
+        duration(status.uptime_ns),
+        duration(status.attach_duration_ns)
+    )?;
+    writeln!(
+        out,
+        "  memory {}, processor {} ({share} of one)",
+        bytes(status.resident_bytes),
+        duration(status.cpu_time_ns)
+    )?;
+    let oldest = status
+        .oldest_event
+        .as_ref()
+        .map_or_else(String::new, |time| format!(", the oldest of {}", clock.date(time)));
+    let subscribers = plural(u64::from(status.subscribers), "subscriber");
+    writeln!(out, "  {subscribers}, {} in memory{oldest}", plural(status.events_stored, "event"))
+}
+
+fn write_losses(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
+    heading(out, look, "Lost since the start")?;
+    let losses = lost::merge(&status.losses);
+    if losses.is_empty() {
+        return writeln!(out, "  {}", look.painter.paint(Paint::Good, "nothing"));
+    }
+    for loss in losses {
+        writeln!(out, "  {}", look.painter.paint(Paint::Warning, lost::words(&loss, &look.clock())))?;
+    }
+    Ok(())
+}
+
+/// One capability: a line where it is there; where it is not, why, what is missing and what to do.
+pub(crate) fn write_capability(
+    out: &mut dyn io::Write,
+    look: &Look,
+    capability: &Capability,
+) -> io::Result<()> {
+    let name = escape(&capability.name);
+    if capability.available {
+        return writeln!(out, "  {} {name}", look.painter.paint(Paint::Good, "yes"));
+    }
+    writeln!(out, "  {} {name}: {}", look.painter.paint(Paint::Failure, "no "), escape(&capability.reason))?;
+    for (what, words) in [("missing", &capability.consequence), ("remedy", &capability.remedy)] {
+        if !words.is_empty() {
+            writeln!(out, "      {what}: {}", escape(words))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_events(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
+    heading(out, look, "Events since the start")?;
+    let mut table = Table::new([text("  TYPE", 22, 0), figures("COUNT", 12, 0)]);
+    for event in &status.events {
+        table.row(Paint::Plain, vec![format!("  {}", escape(&event.r#type)), event.count.to_string()]);
+    }
+    table.write(out, look)
+}
+
+fn write_rings(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
+    heading(out, look, "Rings and tables")?;
+    let mut table = Table::new([
+        text("  RING", 22, 0),
+        figures("SIZE", 12, 0),
+        figures("RECORDS", 12, 0),
+        figures("LOST", 8, 0),
+    ]);
+    for ring in &status.rings {
+        let paint = if ring.lost > 0 { Paint::Warning } else { Paint::Plain };
+        let cells = vec![
+            format!("  {}", escape(&ring.name)),
+            bytes(ring.size_bytes),
+            ring.records.to_string(),
+            ring.lost.to_string(),
+        ];
+        table.row(paint, cells);
+    }
+    table.write(out, look)?;
+    let mut table =
+        Table::new([text("  TABLE", 22, 0), figures("ENTRIES", 12, 0), figures("CAPACITY", 12, 0)]);
+    for one in &status.tables {
+        let paint = if one.entries >= one.capacity { Paint::Warning } else { Paint::Plain };
+        table.row(
+            paint,
+            vec![format!("  {}", escape(&one.name)), one.entries.to_string(), one.capacity.to_string()],
+        );
+    }
+    table.write(out, look)
+}
+
+fn write_probes(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
+    heading(out, look, "Probes")?;
+    let counted = status.probes.iter().any(|probe| probe.run_count > 0);
+    let mut columns = vec![text("  PROBE", 28, 0), text("HOOK", 28, 0)];
+    if counted {
+        columns.extend([figures("RUNS", 12, 1), figures("EACH", 8, 1)]);
+    }
+    let mut table = Table::new(columns);
+    for probe in &status.probes {
+        let mut cells = vec![format!("  {}", escape(&probe.name)), escape(&probe.hook).into_owned()];
+        if counted {
+            let each = probe.run_time_ns.checked_div(probe.run_count);
+            cells.extend([probe.run_count.to_string(), each.map_or_else(|| "-".to_owned(), duration)]);
+        }
+        table.row(Paint::Plain, cells);
+    }
+    table.write(out, look)?;
+    if !counted && !status.probes.is_empty() {
+        let words = "  what they cost is not counted: `sysctl kernel.bpf_stats_enabled=1` turns it on";
+        writeln!(out, "{}", look.painter.paint(Paint::Dim, words))?;
+    }
+    Ok(())
+}
+
+/// A heading of a section.
+pub(crate) fn heading(out: &mut dyn io::Write, look: &Look, words: &str) -> io::Result<()> {
+    writeln!(out, "{}", look.painter.paint(Paint::Bold, words))
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_proto::v1::{EventCount, IdentitySource, LossSource, Lost, Probe, Ring};
+
+    use super::super::testing;
+    use super::*;
+
+    fn status() -> Status {
+        let mut lost = Lost { kind: "tcp_close".to_owned(), cpu: Some(0), count: 2, ..Lost::default() };
+        lost.set_source(LossSource::Ring);
+        Status {
+            version: "0.1.0".to_owned(),
+            node_name: "node1".to_owned(),
+            kernel_release: "6.12.0".to_owned(),
+            uptime_ns: 7_380_000_000_000,
+            attach_duration_ns: 210_000_000,
+            cpu_time_ns: 7_380_000_000,
+            resident_bytes: 24 << 20,
+            subscribers: 1,
+            losses: vec![lost.clone(), Lost { cpu: Some(1), count: 1, ..lost }],
+            capabilities: vec![
+                Capability { name: "tcp_close".to_owned(), available: true, ..Capability::default() },
+                Capability {
+                    name: "tcp_reset".to_owned(),
+                    available: false,
+                    reason: "no hook".to_owned(),
+                    consequence: "resets are not seen".to_owned(),
+                    remedy: "kernel 5.15".to_owned(),
+                },
+            ],
+            identity_sources: vec![IdentitySource {
+                name: "cri".to_owned(),
+                endpoint: "unix:///run/containerd/containerd.sock".to_owned(),
+                healthy: true,
+                message: "containerd 2.0".to_owned(),
+            }],
+            events: vec![EventCount { r#type: "tcp_close".to_owned(), count: 12 }],
+            rings: vec![Ring { name: "network".to_owned(), size_bytes: 8 << 20, records: 12, lost: 3 }],
+            probes: vec![Probe {
+                name: "p".to_owned(),
+                hook: "h".to_owned(),
+                run_count: 2,
+                run_time_ns: 1_000,
+            }],
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn losses_and_what_is_missing_cannot_be_overlooked() {
+        let mut out = Vec::new();
+        write_status(&mut out, &testing::look(), &status()).unwrap();
+        let expected = "\
+observer 0.1.0 on node1, kernel 6.12.0
+  up 2 h 3 min, attached in 210 ms
+  memory 24 MiB, processor 7.4 s (0.1% of one)
+  1 subscriber, 0 events in memory
+Lost since the start
+  3 tcp_close records had no room in the ring
+Capabilities
+  yes tcp_close
+  no  tcp_reset: no hook
+      missing: resets are not seen
+      remedy: kernel 5.15
+Identities
+  ok cri unix:///run/containerd/containerd.sock: containerd 2.0
+Events since the start
+  TYPE       COUNT
+  tcp_close     12
+Rings and tables
+  RING        SIZE  RECORDS  LOST
+  network  8.0 MiB       12     3
+Probes
+  PROBE  HOOK  RUNS    EACH
+  p      h        2  500 ns
+";
+        let shown = String::from_utf8(out).unwrap();
+        assert_eq!(shown, expected, "\n{shown}");
+    }
+}

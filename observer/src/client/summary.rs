@@ -1,0 +1,153 @@
+//! Summaries of one window: gathered until it is complete, sorted, shown as tables.
+
+mod order;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use observer_proto::v1::watch_summaries_response::Payload;
+use observer_proto::v1::{Lost, Summary, WatchSummariesResponse, WindowEnd};
+
+use super::color::Paint;
+use super::escape::escape;
+use super::look::Look;
+use super::table::Table;
+use super::time::after;
+use super::units::{duration, plural};
+use super::{label, lost};
+
+pub(crate) use order::Sort;
+
+/// How many edges a brief table shows of one workload.
+const BRIEF_EDGES: usize = 3;
+
+/// The summaries of a window that have come so far.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    node_name: String,
+    workloads: Vec<Summary>,
+    edges: Vec<Summary>,
+    losses: Vec<Lost>,
+}
+
+/// A window that is complete.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    window: Window,
+    end: WindowEnd,
+}
+
+impl Window {
+    /// Takes a message in; gives the window back when this was its last.
+    pub(crate) fn add(&mut self, message: WatchSummariesResponse) -> Option<Finished> {
+        self.node_name = message.node_name;
+        match message.payload? {
+            Payload::Summary(summary) if summary.edge.is_some() => self.edges.push(summary),
+            Payload::Summary(summary) => self.workloads.push(summary),
+            Payload::Lost(lost) => self.losses.push(lost),
+            Payload::NodeStatus(_) => {}
+            Payload::WindowEnd(end) => return Some(Finished { window: std::mem::take(self), end }),
+        }
+        None
+    }
+}
+
+/// Writes all workloads and all edges of a window.
+pub(crate) fn write_tables(
+    out: &mut dyn io::Write,
+    look: &Look,
+    finished: &mut Finished,
+    sort: Sort,
+) -> io::Result<()> {
+    write_head(out, look, finished)?;
+    let Window { workloads, edges, .. } = &mut finished.window;
+    if workloads.is_empty() && edges.is_empty() {
+        return writeln!(out, "nothing happened that matches");
+    }
+    order::sort(workloads, sort);
+    order::sort(edges, sort);
+    let mut table = Table::new(rows::workload_columns());
+    for summary in workloads.iter() {
+        table.row(rows::paint(summary), rows::workload(summary));
+    }
+    table.write(out, look)?;
+    let mut table = Table::new(rows::edge_columns());
+    for summary in edges.iter() {
+        table.row(rows::paint(summary), rows::edge(summary));
+    }
+    if !workloads.is_empty() && !edges.is_empty() {
+        writeln!(out)?;
+    }
+    table.write(out, look)
+}
+
+/// Writes the worst of a window: workloads, each with its worst edges below it, `limit` rows at most.
+pub(crate) fn write_brief(
+    out: &mut dyn io::Write,
+    look: &Look,
+    finished: &mut Finished,
+    limit: usize,
+) -> io::Result<()> {
+    write_head(out, look, finished)?;
+    let Window { workloads, edges, .. } = &mut finished.window;
+    let total = workloads.len() + edges.len();
+    if total == 0 {
+        return writeln!(out, "nothing happened that matches");
+    }
+    order::sort(workloads, Sort::Worst);
+    order::sort(edges, Sort::Worst);
+    let mut all: Vec<(String, &Summary)> = Vec::with_capacity(total);
+    for workload in workloads.iter() {
+        all.push((label::owner(workload.workload.as_ref()), workload));
+        let own = edges.iter().filter(|edge| edge.workload == workload.workload).take(BRIEF_EDGES);
+        all.extend(own.map(|edge| (format!("  {}", rows::way(edge)), edge)));
+        if all.len() >= limit {
+            break;
+        }
+    }
+    // A filter may let an edge pass and not its workload.
+    let lone = |edge: &&Summary| !workloads.iter().any(|workload| workload.workload == edge.workload);
+    let lone = edges.iter().filter(lone).take(limit);
+    all.extend(
+        lone.map(|edge| (format!("{} {}", label::owner(edge.workload.as_ref()), rows::way(edge)), edge)),
+    );
+    all.truncate(limit);
+    let shown = all.len();
+    let mut table = Table::new(rows::brief_columns());
+    for (name, summary) in all {
+        table.row(rows::paint(summary), rows::brief(name, summary));
+    }
+    table.write(out, look)?;
+    if shown < total {
+        let more = format!("and {} more: `observer summary` shows them all", total - shown);
+        writeln!(out, "{}", look.painter.paint(Paint::Dim, more))?;
+    }
+    Ok(())
+}
+
+/// The window's heading: when, where, and how complete it is.
+fn write_head(out: &mut dyn io::Write, look: &Look, finished: &Finished) -> io::Result<()> {
+    let Finished { window, end } = finished;
+    let clock = look.clock();
+    let start = end.window_start.unwrap_or_default();
+    let head = format!(
+        "window {} to {} ({}) [{}]: ",
+        clock.text(&start),
+        clock.text(&after(&start, end.window_ns)),
+        duration(end.window_ns),
+        escape(&window.node_name)
+    );
+    let (paint, complete) = if end.lost_events == 0 {
+        (Paint::Dim, "complete".to_owned())
+    } else {
+        (Paint::Warning, format!("{} lost, the figures are too low", plural(end.lost_events, "event")))
+    };
+    writeln!(out, "{}{}", look.painter.paint(Paint::Bold, head), look.painter.paint(paint, complete))?;
+    for notice in lost::merge(&window.losses) {
+        let words = format!("lost: {}", lost::words(&notice, &clock));
+        writeln!(out, "{}", look.painter.paint(Paint::Warning, words))?;
+    }
+    Ok(())
+}

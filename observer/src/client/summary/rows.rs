@@ -1,0 +1,153 @@
+//! The rows of summary tables: each figure as text, in columns that never change their order.
+
+use observer_proto::v1::{Distribution, Edge, ExitCount, Summary, TcpSummary};
+
+use super::super::color::Paint;
+use super::super::escape::escape;
+use super::super::label;
+use super::super::table::{Column, figures, text};
+use super::super::units;
+
+/// The columns of connections, in every table in this order.
+const TCP: [Column; 14] = [
+    figures("OPENED", 6, 1),
+    figures("FAILED", 6, 1),
+    figures("CLOSED", 6, 4),
+    figures("LIVE", 5, 3),
+    figures("HS-P50", 6, 2),
+    figures("HS-P90", 6, 6),
+    figures("HS-P99", 6, 1),
+    figures("HS-MAX", 6, 5),
+    figures("RTT-P50", 7, 3),
+    figures("RTT-P99", 7, 2),
+    figures("OUT", 7, 3),
+    figures("IN", 7, 3),
+    figures("RETR", 6, 1),
+    figures("RESETS", 6, 2),
+];
+
+/// The columns of edges.
+pub(super) fn edge_columns() -> Vec<Column> {
+    let own = [text("WORKLOAD", 18, 0), text("PEER", 14, 0), figures("PORT", 5, 0), text("DIR", 3, 0)];
+    own.into_iter().chain(TCP).collect()
+}
+
+/// The columns of workloads.
+pub(super) fn workload_columns() -> Vec<Column> {
+    let processes = [
+        figures("EXECS", 5, 2),
+        text("EXITS", 14, 2),
+        figures("OOM", 3, 2),
+        figures("STARTS", 6, 7),
+        figures("STOPS", 5, 7),
+    ];
+    [text("WORKLOAD", 28, 0)].into_iter().chain(TCP).chain(processes).collect()
+}
+
+/// The columns of the brief table.
+pub(super) fn brief_columns() -> Vec<Column> {
+    let drop = ["CLOSED", "HS-P90", "HS-MAX"];
+    let tcp = TCP.into_iter().filter(|column| !drop.contains(&column.title));
+    let processes = [figures("EXECS", 5, 2), text("EXITS", 14, 2), figures("OOM", 3, 2)];
+    [text("WORKLOAD, ITS EDGES", 30, 0)].into_iter().chain(tcp).chain(processes).collect()
+}
+
+/// An edge's row.
+pub(super) fn edge(summary: &Summary) -> Vec<String> {
+    let edge = summary.edge.clone().unwrap_or_default();
+    let own = [
+        label::owner(summary.workload.as_ref()),
+        label::edge(&edge),
+        edge.port.to_string(),
+        if edge.outgoing { "out" } else { "in" }.to_owned(),
+    ];
+    own.into_iter().chain(tcp(summary)).collect()
+}
+
+/// A workload's row.
+pub(super) fn workload(summary: &Summary) -> Vec<String> {
+    let processes = summary.processes.clone().unwrap_or_default();
+    let own = [
+        processes.execs.to_string(),
+        exits(&processes.exits),
+        processes.oom_kills.to_string(),
+        processes.container_starts.to_string(),
+        processes.container_stops.to_string(),
+    ];
+    [label::owner(summary.workload.as_ref())].into_iter().chain(tcp(summary)).chain(own).collect()
+}
+
+/// A row of the brief table: of a workload, or of an edge, which has no processes.
+pub(super) fn brief(name: String, summary: &Summary) -> Vec<String> {
+    let [opened, failed, _, live, p50, _, p99, _, rtt_p50, rtt_p99, sent, received, retransmitted, resets] =
+        tcp(summary);
+    let mut cells =
+        vec![name, opened, failed, live, p50, p99, rtt_p50, rtt_p99, sent, received, retransmitted, resets];
+    if let Some(processes) = &summary.processes {
+        cells.extend([processes.execs.to_string(), exits(&processes.exits), processes.oom_kills.to_string()]);
+    }
+    cells
+}
+
+/// The other side of an edge and the direction: `-> shop/redis-0:6379`; for one who asks this
+/// workload, the port is this workload's: `:6379 <- shop/cart-7d9f`.
+pub(super) fn way(summary: &Summary) -> String {
+    let Some(edge) = &summary.edge else { return String::new() };
+    let Edge { port, .. } = edge;
+    let peer = label::edge(edge);
+    if edge.outgoing { format!("-> {peer}:{port}") } else { format!(":{port} <- {peer}") }
+}
+
+/// The colour of a row: what failed, what was sent again.
+pub(super) fn paint(summary: &Summary) -> Paint {
+    let tcp = summary.tcp.clone().unwrap_or_default();
+    let oom = summary.processes.as_ref().is_some_and(|processes| processes.oom_kills > 0);
+    if oom || tcp.failed > 0 {
+        Paint::Failure
+    } else if tcp.retransmitted_segments > 0 || tcp.resets_sent > 0 || tcp.resets_received > 0 {
+        Paint::Warning
+    } else {
+        Paint::Plain
+    }
+}
+
+fn tcp(summary: &Summary) -> [String; 14] {
+    let tcp = summary.tcp.clone().unwrap_or_default();
+    let TcpSummary { handshake_latency, rtt, .. } = &tcp;
+    let figure = |distribution: &Option<Distribution>, value: fn(&Distribution) -> u64| match distribution {
+        Some(some) if some.count > 0 => units::tight(&units::duration(value(some))),
+        Some(_) | None => "-".to_owned(),
+    };
+    [
+        tcp.opened.to_string(),
+        tcp.failed.to_string(),
+        tcp.closed.to_string(),
+        tcp.live.to_string(),
+        figure(handshake_latency, |d| d.p50_ns),
+        figure(handshake_latency, |d| d.p90_ns),
+        figure(handshake_latency, |d| d.p99_ns),
+        figure(handshake_latency, |d| d.max_ns),
+        figure(rtt, |d| d.p50_ns),
+        figure(rtt, |d| d.p99_ns),
+        units::tight(&units::bytes(tcp.sent_bytes)),
+        units::tight(&units::bytes(tcp.received_bytes)),
+        units::percent(tcp.retransmitted_segments, tcp.sent_segments),
+        tcp.resets_sent.saturating_add(tcp.resets_received).to_string(),
+    ]
+}
+
+/// How processes ended: `0×12 1×3 SIGKILL×1`; codes before signals.
+pub(super) fn exits(exits: &[ExitCount]) -> String {
+    let mut exits: Vec<&ExitCount> = exits.iter().collect();
+    exits.sort_by_key(|exit| (exit.signal, exit.code));
+    let name = |exit: &ExitCount| match (exit.code, exit.signal) {
+        (Some(code), None) => code.to_string(),
+        (_, Some(signal)) if exit.signal_name.is_empty() => format!("signal-{signal}"),
+        (_, Some(_)) => escape(&exit.signal_name).into_owned(),
+        (None, None) => "?".to_owned(),
+    };
+    if exits.is_empty() {
+        return "-".to_owned();
+    }
+    exits.iter().map(|exit| format!("{}×{}", name(exit), exit.count)).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,139 @@
+//! The daemon's configuration: flags over environment over file over defaults, as validated types.
+
+mod address;
+mod bounds;
+mod error;
+mod file;
+mod flags;
+mod setting;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use address::{CriEndpoints, Listen, unix_path};
+pub(crate) use bounds::parse_duration;
+pub(crate) use error::Error;
+pub(crate) use flags::Flags;
+
+use setting::{Origin, Setting};
+
+/// The socket that the daemon listens on, and the client asks, unless told otherwise.
+pub(crate) const DEFAULT_SOCKET: &str = "unix:///run/observer/observer.sock";
+/// The file that is read, if it is there, unless another is named.
+pub(crate) const DEFAULT_FILE: &str = "/etc/observer/observer.toml";
+
+/// What the daemon is told to do; every value is within its bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Where it serves.
+    pub(crate) listen: Vec<Listen>,
+    /// Where it asks for containers.
+    pub(crate) cri_endpoints: CriEndpoints,
+    /// The name that every event carries.
+    pub(crate) node_name: String,
+    /// The summaries' window unless a client asks for another.
+    pub(crate) window: Duration,
+    /// The size of the ring buffer for processes.
+    pub(crate) process_ring_bytes: u32,
+    /// The size of the ring buffer for connections.
+    pub(crate) network_ring_bytes: u32,
+    /// How many events are kept in memory.
+    pub(crate) history_events: usize,
+    /// How many workloads are known at a time.
+    pub(crate) max_workloads: usize,
+    /// How many connections are followed at a time.
+    pub(crate) max_connections: usize,
+    /// How many edges are known at a time.
+    pub(crate) max_edges: usize,
+    /// How long an event may wait for its container's name.
+    pub(crate) attribution_hold: Duration,
+    /// How many events may wait for one client before it loses some.
+    pub(crate) subscriber_queue: usize,
+    /// What the daemon logs.
+    pub(crate) log: log::LevelFilter,
+}
+
+/// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
+pub(crate) const KEYS: [&str; 14] = [
+    "listen",
+    "insecure_loopback",
+    "cri_endpoint",
+    "node_name",
+    "window",
+    "process_ring_bytes",
+    "network_ring_bytes",
+    "history_events",
+    "max_workloads",
+    "max_connections",
+    "max_edges",
+    "attribution_hold",
+    "subscriber_queue",
+    "log",
+];
+
+/// The settings that were given, by key.
+type Settings = BTreeMap<&'static str, Setting>;
+
+impl Config {
+    /// From flags, the environment, the file and the defaults, the former before the latter.
+    pub(crate) fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let named = flags.config.clone().or_else(|| env("OBSERVER_CONFIG").map(PathBuf::from));
+        let mut settings = match named {
+            Some(path) => file::read(&path)?,
+            None if Path::new(DEFAULT_FILE).exists() => file::read(Path::new(DEFAULT_FILE))?,
+            None => Settings::new(),
+        };
+        for key in KEYS {
+            if let Some(value) = env(&setting::env_name(key)) {
+                let values = value.split(',').map(|value| value.trim().to_owned()).collect();
+                settings.insert(key, Setting { origin: Origin::Env(key), values });
+            }
+        }
+        settings.extend(flags.settings());
+        Self::from_settings(&settings)
+    }
+
+    fn from_settings(settings: &Settings) -> Result<Self, Error> {
+        let number = |key| bounds::number(settings, key);
+        let insecure = setting::flag(settings, "insecure_loopback")?;
+        Ok(Self {
+            listen: address::listen(settings.get("listen"), insecure)?,
+            cri_endpoints: address::cri_endpoints(settings.get("cri_endpoint"))?,
+            node_name: node_name(settings.get("node_name"))?,
+            window: Duration::from_secs(number("window")?),
+            process_ring_bytes: number("process_ring_bytes")? as u32,
+            network_ring_bytes: number("network_ring_bytes")? as u32,
+            history_events: number("history_events")? as usize,
+            max_workloads: number("max_workloads")? as usize,
+            max_connections: number("max_connections")? as usize,
+            max_edges: number("max_edges")? as usize,
+            attribution_hold: Duration::from_millis(number("attribution_hold")?),
+            subscriber_queue: number("subscriber_queue")? as usize,
+            log: log_level(settings.get("log"))?,
+        })
+    }
+}
+
+/// The given name, else the host's.
+fn node_name(setting: Option<&Setting>) -> Result<String, Error> {
+    let Some(setting) = setting else {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let name = name.trim();
+        return Ok(if name.is_empty() { "localhost".to_owned() } else { name.to_owned() });
+    };
+    let name = setting.single("one name")?;
+    if name.is_empty() || name.len() > 253 || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(setting.refused(name, "1 to 253 characters without spaces"));
+    }
+    Ok(name.to_owned())
+}
+
+fn log_level(setting: Option<&Setting>) -> Result<log::LevelFilter, Error> {
+    const ALLOWED: &str = "off, error, warn, info, debug and trace";
+    let Some(setting) = setting else { return Ok(log::LevelFilter::Info) };
+    let text = setting.single(ALLOWED)?;
+    text.parse().map_err(|_unknown: log::ParseLevelError| setting.refused(text, ALLOWED))
+}

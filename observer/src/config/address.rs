@@ -1,0 +1,96 @@
+//! Addresses of the daemon: where it listens and where container runtimes answer.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::setting::Setting;
+use super::{DEFAULT_SOCKET, Error};
+
+/// The longest path that fits a socket's address, with the byte that ends it.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Where runtimes usually have their socket.
+const USUAL_CRI_SOCKETS: [&str; 5] = [
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/k3s/containerd/containerd.sock",
+    "/run/k0s/containerd.sock",
+    "/var/snap/microk8s/common/run/containerd.sock",
+];
+
+/// A place to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// Plain text on a loopback address.
+    Loopback(SocketAddr),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(out, "unix://{}", path.display()),
+            Self::Loopback(address) => write!(out, "tcp://{address}"),
+        }
+    }
+}
+
+/// Where to ask for containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CriEndpoints {
+    /// Nowhere: `none` was given.
+    Off,
+    /// At those of the usual places that are there.
+    Usual(Vec<PathBuf>),
+    /// At these, and they are expected to answer.
+    Given(Vec<PathBuf>),
+}
+
+/// The places to listen at.
+pub(crate) fn listen(setting: Option<&Setting>, insecure: bool) -> Result<Vec<Listen>, Error> {
+    const ALLOWED: &str =
+        "unix:///path, or tcp://127.0.0.1:port (plain text, loopback only) with --insecure-loopback";
+    let Some(setting) = setting else {
+        return Ok(unix_path(DEFAULT_SOCKET).map(Listen::Unix).into_iter().collect());
+    };
+    let one = |value: &String| {
+        if let Some(path) = unix_path(value) {
+            return Ok(Listen::Unix(path));
+        }
+        let address = value.strip_prefix("tcp://").and_then(|address| address.parse::<SocketAddr>().ok());
+        match address {
+            Some(address) if insecure && address.ip().is_loopback() => Ok(Listen::Loopback(address)),
+            Some(_) | None => Err(setting.refused(value, ALLOWED)),
+        }
+    };
+    if setting.values.is_empty() {
+        return Err(setting.refused("", ALLOWED));
+    }
+    setting.values.iter().map(one).collect()
+}
+
+/// The runtimes to ask.
+pub(crate) fn cri_endpoints(setting: Option<&Setting>) -> Result<CriEndpoints, Error> {
+    const ALLOWED: &str = "unix:///path, several if need be, or `none` alone";
+    let Some(setting) = setting else {
+        return Ok(CriEndpoints::Usual(USUAL_CRI_SOCKETS.iter().map(PathBuf::from).collect()));
+    };
+    match setting.values.as_slice() {
+        [none] if none == "none" => Ok(CriEndpoints::Off),
+        [] => Err(setting.refused("", ALLOWED)),
+        values => values
+            .iter()
+            .map(|value| unix_path(value).ok_or_else(|| setting.refused(value, ALLOWED)))
+            .collect::<Result<_, _>>()
+            .map(CriEndpoints::Given),
+    }
+}
+
+/// The path of `unix:///path`, absolute and short enough for a socket.
+pub(crate) fn unix_path(value: &str) -> Option<PathBuf> {
+    let path = value.strip_prefix("unix://")?;
+    let fits = path.starts_with('/') && path.len() > 1 && path.len() <= MAX_SOCKET_PATH;
+    (fits && !path.contains('\0')).then(|| PathBuf::from(path))
+}

@@ -1,0 +1,85 @@
+//! The daemon's flags: each key as text, to be judged where the environment and the file are.
+
+use std::path::PathBuf;
+
+use super::setting::{Origin, Setting};
+
+/// Flags of `observer daemon`. Each is also a key of the file (`process_ring_bytes`) and a variable
+/// of the environment (`OBSERVER_PROCESS_RING_BYTES`); a flag wins over the variable, and that over
+/// the file.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Flags {
+    /// Read this file [default: /etc/observer/observer.toml where it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Serve at unix:///path, or at tcp://127.0.0.1:port with --insecure-loopback; may be repeated
+    /// [default: unix:///run/observer/observer.sock]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    listen: Vec<String>,
+    /// Allow --listen tcp://: plain text, loopback only, every local user may connect
+    #[arg(long)]
+    insecure_loopback: bool,
+    /// Ask the container runtime at unix:///path; may be repeated; `none`: ask nobody
+    /// [default: the usual sockets of containerd, CRI-O, k3s, k0s and microk8s]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    cri_endpoint: Vec<String>,
+    /// The node's name [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
+    /// The summaries' window, 1s to 1h [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    window: Option<String>,
+    /// The ring buffer for processes, a power of two [default: 4MiB]
+    #[arg(long, value_name = "SIZE")]
+    process_ring_bytes: Option<String>,
+    /// The ring buffer for connections, a power of two [default: 8MiB]
+    #[arg(long, value_name = "SIZE")]
+    network_ring_bytes: Option<String>,
+    /// Keep so many events in memory for --last [default: 8192]
+    #[arg(long, value_name = "N")]
+    history_events: Option<String>,
+    /// Know at most so many workloads at a time [default: 10000]
+    #[arg(long, value_name = "N")]
+    max_workloads: Option<String>,
+    /// Follow at most so many connections at a time [default: 200000]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<String>,
+    /// Know at most so many edges at a time [default: 50000]
+    #[arg(long, value_name = "N")]
+    max_edges: Option<String>,
+    /// Let an event wait so long for its container's name, 0s to 10s [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    attribution_hold: Option<String>,
+    /// Let so many events wait for a slow client before it loses some [default: 8192]
+    #[arg(long, value_name = "N")]
+    subscriber_queue: Option<String>,
+    /// Log off, error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+impl Flags {
+    /// The flags that were given.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = (&'static str, Setting)> {
+        let one = |value: &Option<String>| value.iter().cloned().collect::<Vec<_>>();
+        [
+            ("listen", self.listen.clone()),
+            ("insecure_loopback", self.insecure_loopback.then(|| "true".to_owned()).into_iter().collect()),
+            ("cri_endpoint", self.cri_endpoint.clone()),
+            ("node_name", one(&self.node_name)),
+            ("window", one(&self.window)),
+            ("process_ring_bytes", one(&self.process_ring_bytes)),
+            ("network_ring_bytes", one(&self.network_ring_bytes)),
+            ("history_events", one(&self.history_events)),
+            ("max_workloads", one(&self.max_workloads)),
+            ("max_connections", one(&self.max_connections)),
+            ("max_edges", one(&self.max_edges)),
+            ("attribution_hold", one(&self.attribution_hold)),
+            ("subscriber_queue", one(&self.subscriber_queue)),
+            ("log", one(&self.log)),
+        ]
+        .into_iter()
+        .filter(|(_, values)| !values.is_empty())
+        .map(|(key, values)| (key, Setting { origin: Origin::Flag(key), values }))
+    }
+}

@@ -1,0 +1,132 @@
+//! Tests of the configuration: precedence, every bound, and what the errors say.
+
+use std::collections::HashMap;
+
+use clap::Parser as _;
+
+use super::*;
+
+#[derive(clap::Parser)]
+struct Daemon {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// The configuration from flags, variables and the text of a file.
+fn load(flags: &[&str], env: &[(&str, &str)], file: Option<&str>) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("observer.toml");
+    let mut arguments: Vec<String> = vec!["daemon".to_owned()];
+    if let Some(text) = file {
+        std::fs::write(&path, text).unwrap();
+        arguments.push(format!("--config={}", path.display()));
+    }
+    arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+    let env: HashMap<&str, &str> = env.iter().copied().collect();
+    let flags = Daemon::try_parse_from(arguments).unwrap().flags;
+    Config::load(&flags, &|name| env.get(name).map(|&value| value.to_owned()))
+        .map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
+}
+
+#[test]
+fn defaults_are_those_that_the_help_names() {
+    let config = load(&[], &[], Some("")).unwrap();
+    assert_eq!(config.listen, [Listen::Unix("/run/observer/observer.sock".into())]);
+    assert!(matches!(config.cri_endpoints, CriEndpoints::Usual(places) if places.len() >= 3));
+    assert_eq!(config.window, Duration::from_secs(10));
+    assert_eq!((config.process_ring_bytes, config.network_ring_bytes), (4 << 20, 8 << 20));
+    assert_eq!((config.history_events, config.subscriber_queue), (8_192, 8_192));
+    assert_eq!((config.max_workloads, config.max_connections, config.max_edges), (10_000, 200_000, 50_000));
+    assert_eq!(config.attribution_hold, Duration::from_secs(1));
+    assert_eq!(config.log, log::LevelFilter::Info);
+    assert!(!config.node_name.is_empty());
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let file = "window = \"1s\"\nmax_edges = 7\nnode_name = \"file\"\n";
+    let env = [("OBSERVER_WINDOW", "2s"), ("OBSERVER_NODE_NAME", "env")];
+    let config = load(&["--window=3s"], &env, Some(file)).unwrap();
+    assert_eq!(config.window, Duration::from_secs(3));
+    assert_eq!(config.node_name, "env");
+    assert_eq!(config.max_edges, 7);
+}
+
+#[test]
+fn the_environment_can_name_the_file() {
+    let env = [("OBSERVER_CONFIG", "/nonexistent/observer.toml")];
+    let error = load(&[], &env, None).unwrap_err();
+    assert!(error.starts_with("cannot read the configuration file /nonexistent/observer.toml: "), "{error}");
+}
+
+#[test]
+fn lists_are_repeated_or_separated_by_commas() {
+    let flags = ["--listen=unix:///a", "--listen=unix:///b"];
+    let env = [("OBSERVER_CRI_ENDPOINT", "unix:///c, unix:///d")];
+    let config = load(&flags, &env, None).unwrap();
+    assert_eq!(config.listen, [Listen::Unix("/a".into()), Listen::Unix("/b".into())]);
+    assert_eq!(config.cri_endpoints, CriEndpoints::Given(vec!["/c".into(), "/d".into()]));
+    let config = load(&[], &[], Some("listen = [\"unix:///a\"]\ncri_endpoint = \"none\"")).unwrap();
+    assert_eq!((config.listen.len(), config.cri_endpoints), (1, CriEndpoints::Off));
+}
+
+#[test]
+fn plain_text_needs_its_flag_and_a_loopback_address() {
+    let error = load(&["--listen=tcp://127.0.0.1:9000"], &[], None).unwrap_err();
+    assert!(error.contains("`tcp://127.0.0.1:9000` is not allowed"), "{error}");
+    assert!(error.contains("--insecure-loopback"), "{error}");
+    assert!(load(&["--listen=tcp://10.0.0.1:9000", "--insecure-loopback"], &[], None).is_err());
+    let config = load(&["--listen=tcp://[::1]:9000", "--insecure-loopback"], &[], None).unwrap();
+    assert_eq!(config.listen[0].to_string(), "tcp://[::1]:9000");
+    assert!(load(&[], &[], Some("insecure_loopback = true\nlisten = 'tcp://127.0.0.1:1'")).is_ok());
+}
+
+#[test]
+fn wrong_values_are_refused_from_every_source() {
+    let wrong = [
+        ("window", "0s"),
+        ("window", "1500ms"),
+        ("window", "2h"),
+        ("window", "10"),
+        ("process_ring_bytes", "3MiB"),
+        ("network_ring_bytes", "2048"),
+        ("network_ring_bytes", "2GiB"),
+        ("history_events", "1000001"),
+        ("max_workloads", "0"),
+        ("max_connections", "many"),
+        ("max_edges", "-1"),
+        ("attribution_hold", "11s"),
+        ("subscriber_queue", "0"),
+        ("log", "loud"),
+        ("node_name", "a b"),
+        ("listen", "unix://relative"),
+        ("cri_endpoint", "/run/containerd/containerd.sock"),
+        ("insecure_loopback", "perhaps"),
+    ];
+    for (key, value) in wrong {
+        let error = load(&[], &[(&setting::env_name(key), value)], None).unwrap_err();
+        assert!(
+            error.starts_with(&format!("{}: `{value}` is not allowed\n", setting::env_name(key))),
+            "{error}"
+        );
+        assert!(error.contains("\nAllowed: "), "{error}");
+        let error = load(&[], &[], Some(&format!("\n{key} = \"{value}\"\n"))).unwrap_err();
+        assert!(error.starts_with(&format!("DIR/observer.toml:2: {key}: `{value}`")), "{error}");
+    }
+    let error = load(&["--window=0s"], &[], None).unwrap_err();
+    assert_eq!(error, "--window: `0s` is not allowed\nAllowed: whole seconds from 1s to 1h, such as `10s`.");
+}
+
+#[test]
+fn the_file_is_judged_line_by_line() {
+    let error = load(&[], &[], Some("window = \"5s\"\n\nwindwo = 3\n")).unwrap_err();
+    assert!(error.starts_with("DIR/observer.toml:3: unknown key `windwo`\nAllowed are listen, "), "{error}");
+    let error = load(&[], &[], Some("window = \"5s\"\nmax_edges = \n")).unwrap_err();
+    assert!(error.starts_with("DIR/observer.toml:2: not valid TOML: "), "{error}");
+    let error = load(&[], &[], Some("max_edges = 1.5\n")).unwrap_err();
+    assert!(error.starts_with("DIR/observer.toml:1: max_edges: `float` is not allowed\n"), "{error}");
+    let error = load(&[], &[], Some("[daemon]\nwindow = \"5s\"\n")).unwrap_err();
+    assert!(error.starts_with("DIR/observer.toml:1: unknown key `daemon`"), "{error}");
+    let error = load(&[], &[], Some("window = [\"5s\", \"6s\"]\n")).unwrap_err();
+    assert!(error.contains("`5s,6s` is not allowed"), "{error}");
+}
