@@ -1,5 +1,5 @@
 //! Proves the testbed itself: pods that talk, ends told apart, losses counted, and nothing left behind.
-#![allow(clippy::disallowed_methods, reason = "it measures")]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures and tells")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::guardian::{Guardian, ProcessStat, leftovers, program};
+use observer_tests::guardian::{Guardian, ProcessStat, far_files, leftovers, lock, program};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Lines, Loss, NetnsPair, Packets, Pod, Testbed, eventually, workload};
 use rustix::process::{Pid, Signal, kill_process};
@@ -162,9 +162,8 @@ async fn namespaces_without_containers_talk_and_fail() -> Result<()> {
 
     let to = format!("{}:80", right.ip);
     for (ends, error) in [("--linger0", true), ("--unread", true), ("--summary", false)] {
-        let lines = workload::in_netns(&left.netns, ["connect", "--to", &to, "--bytes", "10", ends])?;
         let before = left.netns.counters()?;
-        lines.output().await?;
+        workload::in_netns(&left.netns, ["connect", "--to", &to, "--bytes", "10", ends])?.output().await?;
         let resets = left.netns.counters()?.since(&before).get("OutRsts")?;
         ensure!(resets == i64::from(error), "{ends}: {resets} resets");
     }
@@ -192,52 +191,93 @@ async fn namespaces_without_containers_talk_and_fail() -> Result<()> {
     Ok(())
 }
 
-/// Another process with a testbed in full swing, and where that is.
-async fn up() -> Result<(Lines, PathBuf, String)> {
-    let lines = Lines::spawn("testbed-up", Command::new(program("testbed-up")?))?;
-    let line = lines.wait_for("its testbed", 2 * PATIENCE, |line| line.get("up").is_some()).await?;
-    let dir = PathBuf::from(line["dir"].as_str().context("no dir")?);
-    let id = line["up"].as_str().context("no id")?.to_owned();
-    let present = leftovers(&dir, &id);
-    for kind in ["process", "mount", "cgroup", "/sys/class/net", "folder"] {
-        ensure!(present.iter().any(|thing| thing.starts_with(kind)), "no {kind} seen in {present:#?}");
-    }
-    Ok((lines, dir, id))
+/// Another process with a testbed in full swing.
+struct Other {
+    process: Lines,
+    dir: PathBuf,
+    id: String,
+    far_files: Vec<PathBuf>,
 }
 
-async fn nothing_left(dir: &PathBuf, id: &str) -> Result<()> {
-    eventually(PATIENCE, "everything to be removed", async || {
-        let left = leftovers(dir, id);
-        Ok(if left.is_empty() { Ok(()) } else { Err(left) })
-    })
-    .await
+impl Other {
+    async fn start() -> Result<Self> {
+        let process = Lines::spawn("testbed-up", Command::new(program("testbed-up")?))?;
+        let line = process.wait_for("its testbed", 2 * PATIENCE, |line| line.get("up").is_some()).await?;
+        let dir = PathBuf::from(line["dir"].as_str().context("no dir")?);
+        let id = line["up"].as_str().context("no id")?.to_owned();
+        let present = leftovers(&dir, &id);
+        for kind in ["process", "mount", "cgroup", "/sys/class/net", "folder"] {
+            ensure!(present.iter().any(|thing| thing.starts_with(kind)), "no {kind} seen in {present:#?}");
+        }
+        let far_files = far_files(&dir, &id);
+        // Two shims' sockets, and for each pod its loopback's and its bridge's results.
+        ensure!(far_files.iter().filter(|file| file.exists()).count() >= 6, "{far_files:?}");
+        Ok(Self { process, dir, id, far_files })
+    }
+
+    fn left(&self) -> Vec<String> {
+        let mut left = leftovers(&self.dir, &self.id);
+        left.extend(
+            self.far_files.iter().filter(|file| file.exists()).map(|file| file.display().to_string()),
+        );
+        left
+    }
+
+    async fn nothing_left(&self) -> Result<()> {
+        eventually(PATIENCE, "everything to be removed", async || {
+            let left = self.left();
+            Ok(if left.is_empty() { Ok(()) } else { Err(left) })
+        })
+        .await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_of_a_testbed_that_ends_or_is_killed() -> Result<()> {
-    // In peace.
-    let (mut lines, dir, id) = up().await?;
-    lines.signal(Signal::INT)?;
-    ensure!(lines.wait().await?.success(), "{}", lines.account());
-    ensure!(leftovers(&dir, &id).is_empty(), "{:#?}", leftovers(&dir, &id));
+async fn nothing_is_left_of_a_testbed_that_ends() -> Result<()> {
+    let mut other = Other::start().await?;
+    other.process.signal(Signal::INT)?;
+    ensure!(other.process.wait().await?.success(), "{}", other.process.account());
+    // At once: the process waits for its guardian.
+    ensure!(other.left().is_empty(), "{:#?}", other.left());
+    Ok(())
+}
 
-    // Killed: its guardian does it.
-    let (mut lines, dir, id) = up().await?;
-    lines.signal(Signal::KILL)?;
-    lines.wait().await?;
-    nothing_left(&dir, &id).await?;
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_testbed_that_is_killed() -> Result<()> {
+    let mut other = Other::start().await?;
+    other.process.signal(Signal::KILL)?;
+    other.process.wait().await?;
+    other.nothing_left().await
+}
 
-    // Killed together with its guardian: the next one does it.
-    let (mut lines, dir, id) = up().await?;
-    let owner = fs::read_to_string(dir.join("owner"))?;
-    let guardian = owner.lines().filter_map(ProcessStat::named).find(|process| process.pid != lines.pid());
-    kill_process(
-        Pid::from_raw(guardian.context("no guardian")?.pid as i32).context("no pid")?,
-        Signal::KILL,
-    )?;
-    lines.signal(Signal::KILL)?;
-    lines.wait().await?;
-    ensure!(!leftovers(&dir, &id).is_empty());
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_testbed_removes_one_that_was_killed_with_its_guardian() -> Result<()> {
+    let mut other = Other::start().await?;
+    let owner = fs::read_to_string(other.dir.join("owner"))?;
+    let guardian =
+        owner.lines().filter_map(ProcessStat::named).find(|process| process.pid != other.process.pid());
+    let guardian = Pid::from_raw(guardian.context("no guardian")?.pid as i32).context("no pid")?;
+    // Otherwise a testbed that another test starts just now would remove it.
+    let held = lock()?;
+    kill_process(guardian, Signal::KILL)?;
+    other.process.signal(Signal::KILL)?;
+    other.process.wait().await?;
+    ensure!(!other.left().is_empty());
+    drop(held);
     drop(Guardian::start()?);
-    nothing_left(&dir, &id).await
+    other.nothing_left().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_outlive_a_restart_of_containerd() -> Result<()> {
+    let testbed = Testbed::start().await?;
+    let server = server(&testbed).await?;
+    testbed.stop_containerd()?;
+    ensure!(testbed.cri().await.is_err());
+    let to = format!("{}:8080", server.ip()?);
+    workload::on_host(["connect", "--to", &to])?.output().await?;
+    testbed.start_containerd().await?;
+    let client = testbed.pod("testbed", "client").run().await?;
+    client.container("connect", ["workload", "connect", "--to", &to]).start().await?.output().await?;
+    Ok(())
 }

@@ -87,7 +87,8 @@ impl<'a> ContainerBuilder<'a> {
 
     /// Creates and starts the container.
     pub async fn start(self) -> Result<Container> {
-        let container = self.create().await?;
+        // The generated messages are large, and a test that starts many containers holds many of these futures.
+        let container = Box::pin(self.create()).await?;
         container.start().await?;
         Ok(container)
     }
@@ -95,7 +96,7 @@ impl<'a> ContainerBuilder<'a> {
     /// Creates and starts the container and waits until its log has a JSON line with the field `field`, such as
     /// the server's `listening`.
     pub async fn start_until(self, field: &str) -> Result<Container> {
-        let container = self.start().await?;
+        let container = Box::pin(self.start()).await?;
         container.wait_json(&format!("a line with {field:?}"), |line| line.get(field).is_some()).await?;
         Ok(container)
     }

@@ -74,8 +74,8 @@ impl Loss {
             if percent == 100 { String::new() } else { format!("numgen random mod 100 < {percent} ") };
         let conditions = packets.conditions.join(" ");
         let rules = format!(
-            "table inet {table} {{ chain wire {{ type filter hook prerouting priority raw; policy accept; \
-             {conditions} {chance}counter drop; }} }}"
+            "table inet {table} {{\nchain wire {{\ntype filter hook prerouting priority raw; policy accept;\n\
+             {conditions} {chance}counter drop\n}}\n}}"
         );
         netns.output("nft", [rules]).context("cannot set up a loss")?;
         Ok(Self { netns: netns.clone(), table })

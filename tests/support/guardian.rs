@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 
 pub(crate) use cleanup::remove_pod_cgroups;
-pub use cleanup::{leftovers, sweep};
+pub use cleanup::{far_files, leftovers, sweep};
 pub use process_table::ProcessStat;
 pub(crate) use watch::containerd_config;
 pub use watch::run;
@@ -181,7 +181,7 @@ pub(crate) fn random() -> u64 {
 }
 
 /// Holds off every other testbed of this machine while it lives: for taking shared names and removing old ones.
-pub(crate) fn lock() -> Result<File> {
+pub fn lock() -> Result<File> {
     // The folder itself is locked, because a lock file would be one more thing to leave behind.
     let dir = File::open(std::env::temp_dir())?;
     flock(&dir, FlockOperation::LockExclusive).context("cannot lock the temporary folder")?;

@@ -204,10 +204,8 @@ fn failure(
     sent: u64,
     received: u64,
 ) -> String {
-    let errno = error.raw_os_error().unwrap_or(match error.kind() {
-        io::ErrorKind::TimedOut => libc::ETIMEDOUT,
-        _ => 0,
-    });
+    let unnumbered = if error.kind() == io::ErrorKind::TimedOut { libc::ETIMEDOUT } else { 0 };
+    let errno = error.raw_os_error().unwrap_or(unnumbered);
     let name = match errno {
         libc::ECONNREFUSED => "refused",
         libc::ETIMEDOUT => "timed_out",

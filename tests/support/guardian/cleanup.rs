@@ -45,7 +45,9 @@ pub(super) fn clean(dir: &Path, id: &str, reach: Reach) -> Result<()> {
         }
         Ok(if victims.is_empty() { Ok(()) } else { Err(victims) })
     })?;
-    remove_shim_sockets(dir);
+    for file in far_files(dir, id) {
+        let _ = fs::remove_file(file);
+    }
     for mount in mounts(dir).iter().rev() {
         quietly("umount", &["--lazy", mount]);
     }
@@ -60,7 +62,6 @@ pub(super) fn clean(dir: &Path, id: &str, reach: Reach) -> Result<()> {
         let left: Vec<_> = cgroups(id).into_iter().filter(|cgroup| !remove_cgroup(cgroup)).collect();
         Ok(if left.is_empty() { Ok(()) } else { Err(left) })
     })?;
-    remove_cni_results(id);
     fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     if folders().iter().all(|(dir, _)| !alive(dir)) {
         for root in cgroup_roots() {
@@ -80,10 +81,9 @@ pub fn leftovers(dir: &Path, id: &str) -> Vec<String> {
         .collect();
     left.extend(mounts(dir).into_iter().map(|mount| format!("mount {mount}")));
     left.extend(cgroups(id).into_iter().map(|cgroup| format!("cgroup {}", cgroup.display())));
-    for folder in ["/sys/class/net", "/run/netns", "/run/containerd/s", "/var/lib/cni/results"] {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        left.extend(names.filter(|name| name.contains(id)).map(|name| format!("{folder}/{name}")));
+    for folder in ["/sys/class/net", "/run/netns", "/var/lib/cni/results"] {
+        let names = entries(Path::new(folder)).iter().filter_map(|path| name(path)).collect::<Vec<_>>();
+        left.extend(names.iter().filter(|name| name.contains(id)).map(|name| format!("{folder}/{name}")));
     }
     if dir.exists() {
         left.push(format!("folder {}", dir.display()));
@@ -149,7 +149,8 @@ fn cgroups(id: &str) -> Vec<PathBuf> {
     cgroup_roots()
         .iter()
         .filter_map(|root| fs::read_dir(root.join("kubepods/burstable")).ok())
-        .flat_map(|entries| entries.flatten())
+        .flatten()
+        .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
         .map(|entry| entry.path())
         .collect()
@@ -184,24 +185,28 @@ fn children(cgroup: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Shims listen below /run/containerd whatever containerd is told, and only a shim that ends in peace cleans up.
-fn remove_shim_sockets(dir: &Path) {
-    let tasks = dir.join("state/io.containerd.runtime.v2.task/k8s.io");
-    for task in fs::read_dir(tasks).into_iter().flatten().flatten() {
-        let address = fs::read_to_string(task.path().join("address")).unwrap_or_default();
-        if let Some(socket) = address.trim().strip_prefix("unix://") {
-            let _ = fs::remove_file(socket);
-        }
-    }
+/// The files of a living or dead testbed that are not in its folder: shims listen below /run/containerd and network
+/// plugins remember results below /var/lib/cni, whatever containerd is told, and only what ends in peace removes them.
+pub fn far_files(dir: &Path, id: &str) -> Vec<PathBuf> {
+    let tasks = entries(&dir.join("state/io.containerd.runtime.v2.task/k8s.io"));
+    let addresses = tasks.iter().filter_map(|task| fs::read_to_string(task.join("address")).ok());
+    let mut files: Vec<PathBuf> =
+        addresses.filter_map(|address| Some(address.trim().strip_prefix("unix://")?.into())).collect();
+
+    let sandboxes = entries(&dir.join("root/io.containerd.grpc.v1.cri/sandboxes"));
+    let mut marks: Vec<String> = sandboxes.iter().filter_map(|path| name(path)).collect();
+    marks.push(id.to_owned());
+    let ours = |path: &PathBuf| name(path).is_some_and(|name| marks.iter().any(|mark| name.contains(mark)));
+    files.extend(entries(Path::new("/var/lib/cni/results")).into_iter().filter(ours));
+    files
 }
 
-/// The address plugin's cache of results is below /var/lib/cni, by the network's name.
-fn remove_cni_results(id: &str) {
-    for entry in fs::read_dir("/var/lib/cni/results").into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().contains(id) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_str()?.to_owned())
 }
 
 /// A bridge takes its ports along: the kernel removes those of a dead namespace only later.

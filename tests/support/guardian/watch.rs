@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
 
 use super::cleanup::{Reach, clean};
 use super::{ProcessStat, lock};
@@ -32,6 +32,8 @@ pub fn run() -> ExitCode {
         eprintln!("guardian: {error:#}");
     }
     let cleaned = lock().and_then(|_lock| clean(&dir, id, Reach::Descendants));
+    // All children have ended: what is not collected here would wait for the machine's first process to do it.
+    while wait(WaitOptions::empty()).is_ok() {}
     if let Err(error) = &cleaned {
         eprintln!("guardian: {error:#}");
     }
@@ -124,5 +126,5 @@ pub(crate) fn containerd_config(dir: &Path) -> PathBuf {
 
 /// Collects children that ended, adopted ones included.
 pub(super) fn reap() {
-    while let Ok(Some(_ended)) = waitpid(None, WaitOptions::NOHANG) {}
+    while let Ok(Some(_ended)) = wait(WaitOptions::NOHANG) {}
 }
