@@ -4,13 +4,15 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use observer_tests::guardian::{Guardian, ProcessStat, far_files, leftovers, lock, program};
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Lines, Loss, NetnsPair, Packets, Pod, Testbed, eventually, workload};
+use observer_tests::{Daemon, Lines, Loss, NetnsPair, Packets, Pod, Testbed, client, eventually, workload};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::task::JoinSet;
 
 async fn server(testbed: &Testbed) -> Result<Pod> {
     let pod = testbed.pod("testbed", "server").run().await?;
@@ -118,16 +120,39 @@ async fn loss_makes_the_kernel_retransmit() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_short_lives() -> Result<()> {
     let testbed = Testbed::shared().await?;
-    let pod = testbed.pod("testbed", "short").run().await?;
     let start = Instant::now();
+    let pod = testbed.pod("testbed", "short").run().await?;
+    println!("a pod's start: {:?}", start.elapsed());
+    let pod = Arc::new(pod);
+    let start = Instant::now();
+    let mut lives = JoinSet::new();
     for number in 0..20 {
-        let container = pod.container(&format!("c{number}"), ["workload", "exit", "0"]).start().await?;
-        let exit = container.wait().await?;
-        ensure!(exit.code == 0 && exit.reason == "Completed", "{exit:?}");
-        container.remove().await?;
+        let pod = Arc::clone(&pod);
+        lives.spawn(async move {
+            let container = pod.container(&format!("c{number}"), ["workload", "exit", "0"]).start().await?;
+            let exit = container.wait().await?;
+            container.remove().await?;
+            anyhow::Ok(exit)
+        });
     }
-    println!("a container's whole life: {:?}", start.elapsed() / 20);
-    pod.remove().await
+    for exit in lives.join_all().await {
+        let exit = exit?;
+        ensure!(exit.code == 0 && exit.reason == "Completed", "{exit:?}");
+    }
+    println!("a container's whole life, with others beside it: {:?}", start.elapsed() / 20);
+    let start = Instant::now();
+    let container = pod.container("alone", ["workload", "exit", "0"]).create().await?;
+    let created = start.elapsed();
+    container.start().await?;
+    let started = start.elapsed();
+    container.wait().await?;
+    let ended = start.elapsed();
+    container.remove().await?;
+    println!(
+        "alone: created {created:?}, started {started:?}, ended {ended:?}, removed {:?}",
+        start.elapsed()
+    );
+    Arc::into_inner(pod).context("the pod is still used")?.remove().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,14 +295,30 @@ async fn the_next_testbed_removes_one_that_was_killed_with_its_guardian() -> Res
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_outlive_a_restart_of_containerd() -> Result<()> {
+    let start = Instant::now();
     let testbed = Testbed::start().await?;
+    println!("a testbed's start: {:?}", start.elapsed());
     let server = server(&testbed).await?;
     testbed.stop_containerd()?;
     ensure!(testbed.cri().await.is_err());
     let to = format!("{}:8080", server.ip()?);
     workload::on_host(["connect", "--to", &to])?.output().await?;
+    ensure!(client::serving(&testbed.socket()).await.is_err());
     testbed.start_containerd().await?;
-    let client = testbed.pod("testbed", "client").run().await?;
-    client.container("connect", ["workload", "connect", "--to", &to]).start().await?.output().await?;
+    // containerd has the same health service that the daemon's start is waited for with.
+    client::serving(&testbed.socket()).await?;
+    let pod = testbed.pod("testbed", "client").run().await?;
+    pod.container("connect", ["workload", "connect", "--to", &to]).start().await?.output().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_does_not_come_up_is_told() -> Result<()> {
+    let result = Daemon::bare().binary("/bin/ls").arg("/no-such-folder").start().await;
+    let error = format!("{:#}", result.err().context("it came up")?);
+    ensure!(error.contains("ended at once") && error.contains("--listen"), "{error}");
+
+    let mut daemon = Daemon::bare().binary("/usr/bin/env").arg("unused").spawn()?;
+    ensure!(!daemon.wait().await?.success() && !daemon.running());
     Ok(())
 }

@@ -8,6 +8,9 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tower::service_fn;
 
 use crate::lines::Lines;
@@ -23,6 +26,15 @@ pub async fn channel(socket: &Path) -> Result<Channel> {
         }))
         .await
         .with_context(|| format!("cannot connect to {}", socket.display()))
+}
+
+/// Asks the standard health service of whatever listens on a socket; anything but serving is an error.
+pub async fn serving(socket: &Path) -> Result<()> {
+    let mut client = HealthClient::new(channel(socket).await?);
+    let response = client.check(HealthCheckRequest::default()).await?.into_inner();
+    let status = response.status();
+    ensure!(status == ServingStatus::Serving, "its health is {status:?}");
+    Ok(())
 }
 
 /// The observer binary: `OBSERVER_BIN`, or the one in the target folder that the tests were built into.

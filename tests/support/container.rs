@@ -80,15 +80,15 @@ impl<'a> ContainerBuilder<'a> {
             config: Some(self.config),
             sandbox_config: Some(self.pod.config.clone()),
         };
+        // Boxed, as the generated futures are large, and a test that starts many containers holds many.
         let response =
-            cri.create_container(request).await.with_context(|| format!("cannot create {name}"))?;
+            Box::pin(cri.create_container(request)).await.with_context(|| format!("cannot create {name}"))?;
         Ok(Container { id: response.into_inner().container_id, name, log, cri })
     }
 
     /// Creates and starts the container.
     pub async fn start(self) -> Result<Container> {
-        // The generated messages are large, and a test that starts many containers holds many of these futures.
-        let container = Box::pin(self.create()).await?;
+        let container = self.create().await?;
         container.start().await?;
         Ok(container)
     }
@@ -96,7 +96,7 @@ impl<'a> ContainerBuilder<'a> {
     /// Creates and starts the container and waits until its log has a JSON line with the field `field`, such as
     /// the server's `listening`.
     pub async fn start_until(self, field: &str) -> Result<Container> {
-        let container = Box::pin(self.start()).await?;
+        let container = self.start().await?;
         container.wait_json(&format!("a line with {field:?}"), |line| line.get(field).is_some()).await?;
         Ok(container)
     }
@@ -109,7 +109,8 @@ pub struct Exit {
     pub code: i32,
     /// Completed, Error, OOMKilled, …
     pub reason: String,
-    /// When its first process ran, in nanoseconds of the wall clock.
+    /// When containerd had it started, in nanoseconds of the wall clock: that is after its first process began, and
+    /// for a container that lives milliseconds even after `finished_at_ns`.
     pub started_at_ns: i64,
     /// When its end was seen, in nanoseconds of the wall clock.
     pub finished_at_ns: i64,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,11 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::transport::Channel;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
-use crate::client::{channel, follow, observer};
+use crate::client::{channel, follow, observer, serving};
 use crate::guardian::{Guardian, ProcessStat};
 use crate::lines::Lines;
 use crate::testbed::Testbed;
@@ -22,12 +20,20 @@ use crate::wait::{PATIENCE, eventually};
 /// A daemon that does not run yet.
 #[derive(Debug, Default)]
 pub struct DaemonBuilder {
+    binary: Option<PathBuf>,
     cri_endpoint: Option<String>,
     args: Vec<OsString>,
     env: Vec<(String, String)>,
 }
 
 impl DaemonBuilder {
+    /// Takes another binary than [`observer`] finds.
+    #[must_use]
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = Some(path.into());
+        self
+    }
+
     /// Adds a command line argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
@@ -54,7 +60,7 @@ impl DaemonBuilder {
         let guardian = Guardian::shared()?;
         let dir = guardian.scratch("daemon")?;
         let socket = dir.join("observer.sock");
-        let mut command = Command::new(observer()?);
+        let mut command = Command::new(self.binary.map_or_else(observer, Ok)?);
         command.arg("daemon").arg("--listen").arg(format!("unix://{}", socket.display()));
         if let Some(endpoint) = &self.cri_endpoint {
             command.arg("--cri-endpoint").arg(endpoint);
@@ -80,7 +86,8 @@ impl DaemonBuilder {
     }
 }
 
-/// A daemon of the test's own. Dropping it kills it and, when the test failed, prints what it said.
+/// A daemon of the test's own. Dropping it kills it and prints what it said last,
+/// which the harness shows if the test failed.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
@@ -152,20 +159,26 @@ impl Daemon {
 
     /// Waits until its health service says that it serves.
     pub async fn wait_serving(&mut self) -> Result<()> {
-        let (socket, dir) = (self.socket.clone(), self.dir.clone());
-        eventually(PATIENCE, "the daemon to serve", async || {
-            let ended = self.child.try_wait()?;
-            let said = || fs::read_to_string(dir.join("stderr")).unwrap_or_default();
-            ensure!(ended.is_none(), "the daemon ended at once with {ended:?}: {}", said());
-            Ok(serving(&socket).await.map_err(|error| format!("{error:#}; it said: {}", said())))
+        let (socket, child) = (self.socket.clone(), &mut self.child);
+        let stderr = self.dir.join("stderr");
+        let said = || fs::read_to_string(&stderr).unwrap_or_default();
+        eventually(PATIENCE, "the daemon to serve", || {
+            let ended = child.try_wait();
+            let socket = &socket;
+            async move {
+                let ended = ended?;
+                ensure!(ended.is_none(), "the daemon ended at once with {ended:?}: {}", said());
+                Ok(serving(socket).await.map_err(|error| format!("{error:#}; it said: {}", said())))
+            }
         })
         .await
     }
 
     /// Waits for its end.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
-        eventually(PATIENCE, "the daemon to end", async || Ok(self.child.try_wait()?.ok_or("still running")))
-            .await
+        let ended =
+            || ready(self.child.try_wait().map(|status| status.ok_or("still running")).map_err(Into::into));
+        eventually(PATIENCE, "the daemon to end", ended).await
     }
 
     /// Sends it a signal.
@@ -187,24 +200,16 @@ impl Daemon {
     }
 }
 
-/// Whether the service as a whole is healthy.
-async fn serving(socket: &Path) -> Result<()> {
-    let mut client = HealthClient::new(channel(socket).await?);
-    let response = client.check(HealthCheckRequest::default()).await?.into_inner();
-    let status = response.status();
-    ensure!(status == ServingStatus::Serving, "its health is {status:?}");
-    Ok(())
-}
-
 impl Drop for Daemon {
     fn drop(&mut self) {
-        #![allow(clippy::print_stderr, reason = "a failed test shows what its daemon said")]
+        #![allow(clippy::print_stderr, reason = "the harness shows it when the test fails, and only then")]
         if self.running() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        if std::thread::panicking() {
-            eprintln!("---- the daemon said:\n{}----", self.stderr());
-        }
+        let said = self.stderr();
+        let lines: Vec<&str> = said.lines().collect();
+        let tail = lines[lines.len().saturating_sub(100)..].join("\n");
+        eprintln!("---- the daemon said in the end:\n{tail}\n----");
     }
 }

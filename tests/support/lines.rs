@@ -1,6 +1,7 @@
 //! A child process whose standard output is read line by line, as JSON, while it runs.
 
 use std::fs::{self, File};
+use std::future::ready;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -135,7 +136,8 @@ impl Lines {
     /// Waits for its end.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
         let what = format!("{} to end", self.name);
-        let ended = async || Ok(self.child.try_wait()?.ok_or("still running"));
+        let ended =
+            || ready(self.child.try_wait().map(|status| status.ok_or("still running")).map_err(Into::into));
         let status = eventually(PATIENCE, &what, ended).await?;
         if let Some(reader) = self.reader.take() {
             // It ends with the pipe, which a grandchild may hold open: then what has been read is what there is.

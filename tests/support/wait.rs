@@ -14,10 +14,13 @@ const STEP: Duration = Duration::from_millis(10);
 /// Calls `condition` until it gives a value, and fails with `what` and its last answer after `bound`.
 ///
 /// `Ok(Err(why))` means not yet, with the reason that a failed test should show; an outer error ends the wait.
-pub async fn eventually<T, W: Debug>(
+///
+/// Not `AsyncFnMut`, whose future the compiler cannot yet show to be `Send`: a test may spawn what waits. An async
+/// closure that only reads what it captures fits all the same.
+pub async fn eventually<T, W: Debug, F: Future<Output = Result<Result<T, W>>>>(
     bound: Duration,
     what: &str,
-    mut condition: impl AsyncFnMut() -> Result<Result<T, W>>,
+    mut condition: impl FnMut() -> F,
 ) -> Result<T> {
     let deadline = Instant::now() + bound;
     loop {
