@@ -222,6 +222,7 @@ struct Other {
     dir: PathBuf,
     id: String,
     far_files: Vec<PathBuf>,
+    host_process: ProcessStat,
 }
 
 impl Other {
@@ -237,11 +238,15 @@ impl Other {
         let far_files = far_files(&dir, &id);
         // Two shims' sockets, and for each pod its loopback's and its bridge's results.
         ensure!(far_files.iter().filter(|file| file.exists()).count() >= 6, "{far_files:?}");
-        Ok(Self { process, dir, id, far_files })
+        let pid = line["host_process"].as_u64().context("no host process")? as u32;
+        let host_process = ProcessStat::read(pid).context("its host process does not run")?;
+        Ok(Self { process, dir, id, far_files, host_process })
     }
 
     fn left(&self) -> Vec<String> {
         let mut left = leftovers(&self.dir, &self.id);
+        let host_process = self.host_process.to_string();
+        left.extend(ProcessStat::runs(&host_process).then(|| format!("process on the host {host_process}")));
         left.extend(
             self.far_files.iter().filter(|file| file.exists()).map(|file| file.display().to_string()),
         );

@@ -13,6 +13,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower::service_fn;
 
+use crate::guardian::Guardian;
 use crate::lines::Lines;
 
 /// Connects to whatever speaks gRPC on a unix socket; the generated clients are made from the channel.
@@ -59,7 +60,11 @@ pub fn observer() -> Result<PathBuf> {
 /// A client command of the binary, to be run against the daemon on `socket`: `["events", "-o", "json"]`.
 pub fn command<'a>(socket: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Command> {
     let mut command = Command::new(observer()?);
-    command.args(args).arg("--server").arg(format!("unix://{}", socket.display()));
+    Guardian::shared()?
+        .mark(&mut command)
+        .args(args)
+        .arg("--server")
+        .arg(format!("unix://{}", socket.display()));
     Ok(command)
 }
 

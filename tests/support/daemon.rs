@@ -65,7 +65,8 @@ impl DaemonBuilder {
         if let Some(endpoint) = &self.cri_endpoint {
             command.arg("--cri-endpoint").arg(endpoint);
         }
-        let child = command
+        let child = guardian
+            .mark(&mut command)
             .args(&self.args)
             .envs(self.env)
             .stdin(Stdio::null())
@@ -73,9 +74,7 @@ impl DaemonBuilder {
             .stderr(File::create(dir.join("stderr"))?)
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
-        let daemon = Daemon { child, dir, socket };
-        guardian.own_process(daemon.pid())?;
-        Ok(daemon)
+        Ok(Daemon { child, dir, socket })
     }
 
     /// Starts it and waits until its health service says that it serves.

@@ -29,6 +29,9 @@ pub use watch::run;
 /// What the folder of every testbed is called, before its id.
 pub const PREFIX: &str = "observer-testbed-";
 
+/// The variable in the environment of processes that a guardian has to kill, with its id as the value.
+const MARK: &str = "TESTBED_GUARDIAN";
+
 /// All that is alive in this process, for the handler that runs when it exits.
 static ALIVE: Mutex<Vec<Weak<Guardian>>> = Mutex::new(Vec::new());
 
@@ -68,6 +71,8 @@ impl Guardian {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
+            // A test that another test started is that one's to kill, but this guardian is to outlive it.
+            .env_remove(MARK)
             // Away from the terminal's process group, which Ctrl-C ends as a whole.
             .process_group(0)
             .spawn()
@@ -104,10 +109,10 @@ impl Guardian {
         Ok(dir)
     }
 
-    /// Has a process killed in the end, if it still runs then.
-    pub fn own_process(&self, pid: u32) -> Result<()> {
-        // One that has ended already needs no guardian.
-        ProcessStat::read(pid).map_or(Ok(()), |stat| self.request(&format!("process {stat}")))
+    /// Marks a command, so that what it starts is killed in the end if it still runs then. There is no moment at which
+    /// it could be missed: until a child has become its program it holds the guardian's input open.
+    pub fn mark<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env(MARK, &self.id)
     }
 
     /// Has a named network namespace removed in the end.

@@ -48,7 +48,8 @@ impl Lines {
     pub fn spawn(name: &str, mut command: Command) -> Result<Self> {
         let guardian = Guardian::shared()?;
         let stderr = guardian.scratch("process")?.join("stderr");
-        let mut child = command
+        let mut child = guardian
+            .mark(&mut command)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr)?)
@@ -68,9 +69,7 @@ impl Lines {
             }
             shared.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
         });
-        let lines = Self { name: name.to_owned(), child, seen, reader: Some(reader), stderr };
-        guardian.own_process(lines.pid())?;
-        Ok(lines)
+        Ok(Self { name: name.to_owned(), child, seen, reader: Some(reader), stderr })
     }
 
     /// Its pid.

@@ -59,6 +59,10 @@ impl Netns {
     /// A command that will run inside the namespace.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
+        // Without a guardian nothing was started that could be entered.
+        if let Ok(guardian) = Guardian::shared() {
+            guardian.mark(&mut command);
+        }
         command.arg(format!("--net={}", self.path.display())).arg("--").arg(program);
         command
     }

@@ -113,7 +113,10 @@ impl Testbed {
 
     /// Runs `ctr` in the namespace of Kubernetes and returns what it prints.
     pub fn ctr(&self, args: &[&str]) -> Result<String> {
-        let output = Command::new("ctr")
+        // Marked, as ctr waits for a containerd that is gone.
+        let output = self
+            .guardian
+            .mark(&mut Command::new("ctr"))
             .arg("--address")
             .arg(self.socket())
             .args(["--namespace", "k8s.io"])

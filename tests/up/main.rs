@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, reason = "where the testbed is, is its output")]
 
 use anyhow::Result;
-use observer_tests::Testbed;
+use observer_tests::{Testbed, workload};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -16,12 +16,14 @@ async fn main() -> Result<()> {
     let argv =
         ["workload", "connect", "--to", &to, "--bytes", "1000", "--count", "1000000", "--interval-ms", "500"];
     let connect = client.container("connect", argv).start_until("connect_ns").await?;
+    let host = workload::on_host(["sleep", "1000000"])?;
     let up = serde_json::json!({
         "up": testbed.id(),
         "dir": testbed.dir(),
         "cri_endpoint": testbed.cri_endpoint(),
         "pods": [server.name(), client.name()],
         "containers": [serve.id(), connect.id()],
+        "host_process": host.pid(),
     });
     println!("{up}");
     tokio::signal::ctrl_c().await?;

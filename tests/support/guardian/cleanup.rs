@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::process_table::ProcessStat;
-use super::{PREFIX, watch};
+use super::{MARK, PREFIX, watch};
 use crate::wait::{PATIENCE, eventually_blocking};
 
 /// Which processes belong to a testbed beside those that it marked.
@@ -112,8 +112,7 @@ fn owned(dir: &Path) -> Vec<String> {
 
 fn processes(dir: &Path, id: &str, reach: Reach) -> Vec<ProcessStat> {
     let me = std::process::id();
-    let owned: Vec<ProcessStat> =
-        owned(dir).iter().filter_map(|line| ProcessStat::named(line.strip_prefix("process ")?)).collect();
+    let mark = format!("{MARK}={id}");
     let contained: Vec<u32> = cgroups(id).iter().flat_map(|cgroup| members(cgroup)).collect();
     let dir = dir.display().to_string();
     ProcessStat::all()
@@ -121,7 +120,7 @@ fn processes(dir: &Path, id: &str, reach: Reach) -> Vec<ProcessStat> {
         .filter(|process| process.pid != me && process.state != 'Z')
         .filter(|process| {
             (reach == Reach::Descendants && process.parent == me)
-                || owned.contains(process)
+                || process.environment().contains(&mark)
                 || contained.contains(&process.pid)
                 || (process.name.starts_with("containerd") && process.command_line().contains(&dir))
         })

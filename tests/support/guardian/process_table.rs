@@ -62,6 +62,12 @@ impl ProcessStat {
         Self::read(pid.parse().ok()?).filter(|stat| stat.start.to_string() == start)
     }
 
+    /// The environment that its program started with; empty when it may not be read.
+    pub fn environment(&self) -> Vec<String> {
+        let bytes = fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default();
+        bytes.split(|byte| *byte == 0).map(|entry| String::from_utf8_lossy(entry).into_owned()).collect()
+    }
+
     /// Its arguments, joined by spaces.
     pub fn command_line(&self) -> String {
         let bytes = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();

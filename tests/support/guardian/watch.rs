@@ -83,7 +83,7 @@ impl Watch {
     fn request(&mut self, line: &str, owned: &mut File) -> Result<()> {
         match line.split(' ').next() {
             Some("hello") => Ok(()),
-            Some("process" | "netns" | "link") => Ok(writeln!(owned, "{line}")?),
+            Some("netns" | "link") => Ok(writeln!(owned, "{line}")?),
             Some("containerd") if line.ends_with("start") => self.start_containerd(),
             Some("containerd") => self.stop_containerd(),
             _ => bail!("unknown request"),
