@@ -1,1 +1,34 @@
-//! Support of the end-to-end tests.
+//! Support of the end-to-end tests: a real containerd with real pods, faults, the daemon and its clients.
+//!
+//! A test reads from top to bottom: start a [`Testbed`], run [`Pod`]s and [`Container`]s in it, break something
+//! with [`Loss`], and compare what a [`Daemon`] tells its [`client`]s with what the workload, the kernel's own
+//! counters and the runtime say.
+#![allow(clippy::disallowed_methods, reason = "tests wait and measure")]
+
+pub mod wait;
+
+pub mod guardian;
+
+pub mod image;
+pub mod testbed;
+
+pub mod container;
+pub mod pod;
+
+pub mod faults;
+pub mod netns;
+pub mod workload;
+
+pub mod client;
+pub mod daemon;
+pub mod lines;
+
+pub use client::channel;
+pub use container::{Container, Exit};
+pub use daemon::Daemon;
+pub use faults::{Loss, Packets};
+pub use lines::Lines;
+pub use netns::{Counters, Netns, NetnsPair};
+pub use pod::Pod;
+pub use testbed::Testbed;
+pub use wait::eventually;

@@ -1,0 +1,55 @@
+//! The workload of the tests: makes connections, exits and faults on demand and prints what it measured itself.
+//!
+//! Every result is one JSON object on a line of standard output, so that a container's log is the truth that a
+//! test compares with. It runs in a container and on the host alike.
+#![allow(clippy::disallowed_methods, reason = "what it measures is time")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its results and its usage are its output")]
+
+mod args;
+mod connect;
+mod process;
+mod report;
+mod serve;
+
+use std::process::ExitCode;
+
+use args::Args;
+
+const USAGE: &str = "workload SUBCOMMAND
+  serve --port P [--v4] [--echo | --sink | --stall | --reset | --request N --response M] [--log]
+  listen-only --port P --backlog B
+  connect --to ADDR:PORT [--count N] [--parallel K] [--interval-ms M]
+          [--bytes B | --send B --receive B] [--requests R] [--hold SECONDS]
+          [--timeout-ms M | --nonblocking-cancel-ms M] [--linger0] [--unread] [--summary] [--out FILE]
+  exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
+  exec-storm --count N [--rate PER_SECOND]
+  threads [--code CODE] [--after-ms M]";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let Some(subcommand) = words.next() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let result = Args::parse(words).and_then(|args| match subcommand.as_str() {
+        "serve" => serve::serve(&args),
+        "listen-only" => serve::listen_only(&args),
+        "connect" => connect::connect(&args),
+        "exit" => process::exit(&args),
+        "kill-self" => process::kill_self(&args),
+        "segfault" => process::segfault(),
+        "eat-memory" => process::eat_memory(&args),
+        "sleep" => process::sleep(&args),
+        "pause" => process::pause(),
+        "exec-storm" => process::exec_storm(&args),
+        "threads" => process::threads(&args),
+        other => Err(format!("unknown subcommand {other}")),
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("workload: {error}\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
