@@ -54,6 +54,10 @@ pub(crate) struct Output {
     pub(crate) events: Vec<Arc<Event>>,
     /// Containers to ask the runtimes for.
     pub(crate) lookups: Vec<String>,
+    /// Workloads that more became known of.
+    pub(crate) renewed: Vec<Arc<Workload>>,
+    /// Workloads that were forgotten.
+    pub(crate) forgotten: Vec<WorkloadId>,
 }
 
 /// The stage.
@@ -90,7 +94,11 @@ impl Attributor {
     /// A cgroup that was there before or whose making was missed; no path if it is gone already.
     pub(crate) fn cgroup(&mut self, id: u64, path: Option<&str>, now: Now, out: &mut Output) {
         let made = self.identities.made(id, path.unwrap_or("/"), now.boot);
-        self.ask(made, out);
+        if path.is_none() {
+            // Nobody will tell of its removal.
+            self.identities.removed(id, now.boot);
+        }
+        Self::ask(made, out);
     }
 
     /// A container runs already; with its first process, if that could be found.
@@ -127,7 +135,7 @@ impl Attributor {
         match body {
             Body::CgroupMade { path } => {
                 let made = self.identities.made(cgroup_id, &path, time);
-                self.ask(made, out);
+                Self::ask(made, out);
             }
             Body::CgroupRemoved => {
                 if let Some((id, stop)) = self.identities.removed(cgroup_id, time) {
@@ -172,6 +180,7 @@ impl Attributor {
             self.release(id, out);
         }
         self.identities.expire(now.boot);
+        out.forgotten.append(&mut self.identities.forgotten);
         self.processes.expire(now.boot);
         self.addresses.expire(now.boot);
     }
@@ -274,6 +283,7 @@ impl Attributor {
     fn container(&mut self, container: &ContainerFact, now: Now, out: &mut Output) {
         self.pod(&container.pod, now);
         if let Some(id) = self.identities.name(container) {
+            out.renewed.push(Arc::clone(&self.identities.get(id).workload));
             self.release(id, out);
         }
     }
@@ -292,7 +302,7 @@ impl Attributor {
         }
     }
 
-    fn ask(&mut self, made: Made, out: &mut Output) {
+    fn ask(made: Made, out: &mut Output) {
         if let Made::Container { container_id } = made {
             out.lookups.push(container_id);
         }

@@ -4,6 +4,7 @@
 mod cli;
 mod client;
 mod config;
+mod daemon;
 
 mod event;
 mod status;
@@ -13,6 +14,8 @@ mod decode;
 mod inventory;
 mod attribute;
 mod aggregate;
+
+mod serve;
 mod loss;
 
 use std::process::ExitCode;

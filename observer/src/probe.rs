@@ -9,8 +9,8 @@ mod system;
 
 pub(crate) use capabilities::{capabilities, examine, missing_privileges};
 pub(crate) use features::{Features, FeaturesError, HOOKS};
-pub(crate) use load::{Loaded, ProgramReport, Refused, RingSizes, hook_of};
-pub(crate) use ring::{LostCounts, Ring, Sampler};
+pub(crate) use load::{Attached, Loaded, ProgramReport, RingSizes, hook_of};
+pub(crate) use ring::Ring;
 
 /// Why the probes cannot be loaded or read.
 #[derive(Debug, thiserror::Error)]

@@ -61,6 +61,8 @@ pub(super) struct Identities {
     pods: HashMap<String, Arc<Workload>>,
     /// Removed cgroups, oldest first.
     removed: VecDeque<(BootTime, u64)>,
+    /// Workloads that were forgotten and not yet told of.
+    pub(super) forgotten: Vec<WorkloadId>,
     next: u64,
     capacity: usize,
     overflow: u64,
@@ -84,6 +86,7 @@ impl Identities {
             workloads: HashMap::from([(HOST, host)]),
             pods: HashMap::new(),
             removed: VecDeque::new(),
+            forgotten: Vec::new(),
             next: 1,
             capacity,
             overflow: 0,
@@ -180,6 +183,9 @@ impl Identities {
     pub(super) fn removed(&mut self, cgroup: u64, time: BootTime) -> Option<(WorkloadId, ContainerStop)> {
         let id = *self.cgroups.get(&cgroup)?;
         self.removed.push_back((time, cgroup));
+        if self.removed.len() > 4 * self.capacity {
+            self.forget_oldest();
+        }
         let entry = self.workloads.get_mut(&id).filter(|entry| entry.workload.cgroup_id == cgroup)?;
         entry.removed = Some(time);
         let stop = entry.life.as_mut()?.removed(time)?;
@@ -311,6 +317,7 @@ impl Identities {
             return;
         }
         if let Some(entry) = self.workloads.remove(&id) {
+            self.forgotten.push(id);
             let uid = &entry.workload.pod_uid;
             if self.owners.get(&entry.owner) == Some(&id) {
                 self.owners.remove(&entry.owner);

@@ -15,6 +15,8 @@ pub(crate) enum LossSource {
     Subscriber,
     /// A map in the kernel was full.
     KernelMap,
+    /// The kernel left a probe out: it interrupted itself on that CPU.
+    Probe,
 }
 
 /// So many of one kind were lost at one place between two moments.

@@ -6,6 +6,8 @@ use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, Iter, Program};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
+use observer_ebpf::event::Kind;
+use observer_ebpf::tcp::Sample;
 
 use super::features::{Features, HOOKS};
 use super::ring::{LostCounts, Ring, Sampler};
@@ -39,12 +41,20 @@ pub(crate) struct Refused {
 
 /// The loaded probes. They leave the kernel when this is dropped.
 pub(crate) struct Loaded {
-    pub(crate) process_ring: Ring,
-    pub(crate) network_ring: Ring,
-    pub(crate) lost: LostCounts,
-    pub(crate) sampler: Option<Sampler>,
-    pub(crate) logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    /// What the kernel did not take.
     pub(crate) refused: Vec<Refused>,
+    process_ring: Ring,
+    network_ring: Ring,
+    attached: Attached,
+}
+
+/// The probes less their rings.
+pub(crate) struct Attached {
+    lost: LostCounts,
+    sampler: Option<Sampler>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    /// How often each program was left out, as read last.
+    missed: [u64; HOOKS.len()],
     ebpf: Ebpf,
 }
 
@@ -101,7 +111,48 @@ impl Loaded {
                 None
             }
         };
-        Ok(Self { process_ring, network_ring, lost, sampler, logger, refused, ebpf })
+        let attached = Attached { lost, sampler, logger, missed: [0; HOOKS.len()], ebpf };
+        Ok(Self { refused, process_ring, network_ring, attached })
+    }
+
+    /// The processes' ring, the network's ring, and the rest, which must outlive them.
+    pub(crate) fn into_parts(self) -> (Ring, Ring, Attached) {
+        (self.process_ring, self.network_ring, self.attached)
+    }
+}
+
+impl Attached {
+    /// Reports the records that found no room since the last call.
+    pub(crate) fn read_lost(&mut self, report: impl FnMut(Kind, u32, u64)) -> Result<(), ProbeError> {
+        self.lost.read(report)
+    }
+
+    /// Reports how often the kernel left a program out since the last call, because it was running
+    /// on that CPU already: each time is an event that nobody saw.
+    pub(crate) fn read_missed(&mut self, mut report: impl FnMut(&'static str, u64)) {
+        for (&(hook, _), seen) in HOOKS.iter().zip(&mut self.missed) {
+            let Some(program) = self.ebpf.program(hook) else { continue };
+            let figures = program.fd().ok().and_then(|fd| system::program_figures(fd.as_fd()).ok());
+            let missed = figures.map_or(*seen, |figures| figures.recursion_misses);
+            report(hook, missed.saturating_sub(*seen));
+            *seen = missed;
+        }
+    }
+
+    /// Reads every established socket once, if this kernel can.
+    pub(crate) fn sample(&mut self, take: impl FnMut(&Sample)) {
+        if let Some(sampler) = &mut self.sampler
+            && let Err(error) = sampler.read(take)
+        {
+            log::warn!("{error}");
+        }
+    }
+
+    /// Hands the probes' own messages to the log.
+    pub(crate) fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
     }
 
     /// Each loaded program's figures.
@@ -185,7 +236,7 @@ fn explain(error: &(dyn std::error::Error + 'static), features: &Features) -> St
     text
 }
 
-/// Whether a program is one that samples sockets.
+/// What a program is attached to.
 pub(crate) fn hook_of(program: &str) -> String {
     if program == SAMPLE_PROGRAM { "iter/bpf_sk_storage_map".to_owned() } else { format!("tp_btf/{program}") }
 }

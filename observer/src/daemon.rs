@@ -1,0 +1,159 @@
+//! The daemon: its parts put together in reading order, from the first check to the last goodbye.
+
+mod core;
+mod input;
+mod seed;
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{Config, CriEndpoints, Listen};
+use crate::inventory::{self, CriEndpoint, host};
+use crate::probe::{self, Features, FeaturesError, Loaded, ProbeError, RingSizes};
+use crate::serve::{ListenAddress, Listeners, ServeError, Service};
+
+use self::core::{Core, Parts};
+use self::input::Inputs;
+
+/// Calls of clients that may wait for the event loop.
+const REQUESTS_QUEUED: usize = 256;
+/// Facts that may wait for the event loop.
+const FACTS_QUEUED: usize = 1024;
+/// Threads that serve clients; the event loop has one of its own.
+const SERVING_THREADS: usize = 2;
+/// How long the server may take to say goodbye to its clients.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Why the daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DaemonError {
+    /// Capabilities are missing.
+    #[error("cannot load probes: this process lacks {missing}; run it as root, or grant these capabilities")]
+    Privileges {
+        /// Their names.
+        missing: String,
+    },
+    /// The kernel cannot be examined.
+    #[error(transparent)]
+    Features(#[from] FeaturesError),
+    /// The probes cannot be loaded.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// It cannot listen.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// An address of a runtime is none.
+    #[error("a container runtime's address is not usable: {0}")]
+    Endpoint(String),
+    /// The system refused threads, signals or descriptors.
+    #[error("cannot start the event loop")]
+    Runtime(#[source] std::io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
+    let started = host::now();
+    start_logging(config);
+    // First the socket: a second daemon must not touch the kernel at all.
+    let listeners = Listeners::bind(&listen_addresses(&config.listen))?;
+    let missing = probe::missing_privileges();
+    if !missing.is_empty() {
+        return Err(DaemonError::Privileges { missing: missing.join(" and ") });
+    }
+    let features = Features::examine(&host::kernel_release())?;
+    let sizes = RingSizes { process: config.process_ring_bytes, network: config.network_ring_bytes };
+    let loaded = Loaded::load(&features, sizes, &config.disabled_hooks)?;
+    for refused in &loaded.refused {
+        log::warn!("{} is not attached: {}", refused.program, refused.reason);
+    }
+    let attach_duration_ns = host::now().boot.since_ns(started.boot);
+    log::info!("probes attached after {} ms", attach_duration_ns / 1_000_000);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SERVING_THREADS)
+        .enable_all()
+        .build()
+        .map_err(DaemonError::Runtime)?;
+    let inventory = inventory_settings(&config.cri_endpoints)?;
+    let result = runtime.block_on(async {
+        let (requests_sender, requests) = mpsc::channel(REQUESTS_QUEUED);
+        let (facts_sender, facts) = mpsc::channel(FACTS_QUEUED);
+        let handle = inventory::start(inventory, facts_sender);
+        let stop = stop_signal()?;
+        let parts = Parts { config, features: &features, loaded, inventory: handle, started, attach_duration_ns };
+        let mut core = Core::new(parts)?;
+        core.seed();
+
+        let (goodbye, farewell) = oneshot::channel::<()>();
+        let service = Service::new(serve_settings(config), requests_sender);
+        let server = tokio::spawn(listeners.serve(service, async {
+            let _told_or_gone = farewell.await.is_ok();
+        }));
+        core.run(&mut Inputs::new(stop, requests, facts)).await;
+        // The probes go first, then the clients.
+        drop(core);
+        let _still_there = goodbye.send(()).is_ok();
+        match tokio::time::timeout(FAREWELL, server).await {
+            Ok(Ok(result)) => result.map_err(DaemonError::from),
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+fn start_logging(config: &Config) {
+    let started = env_logger::Builder::new().filter_level(config.log).try_init();
+    if started.is_err() {
+        log::debug!("somebody logs already");
+    }
+}
+
+fn listen_addresses(listen: &[Listen]) -> Vec<ListenAddress> {
+    listen
+        .iter()
+        .map(|listen| match listen {
+            Listen::Unix(path) => ListenAddress::Unix(path.clone()),
+            Listen::Loopback(address) => ListenAddress::Tcp(*address),
+        })
+        .collect()
+}
+
+fn inventory_settings(endpoints: &CriEndpoints) -> Result<inventory::Settings, DaemonError> {
+    let (paths, given) = match endpoints {
+        CriEndpoints::Off => (&[][..], true),
+        CriEndpoints::Usual(paths) => (paths.as_slice(), false),
+        CriEndpoints::Given(paths) => (paths.as_slice(), true),
+    };
+    let cri_endpoints = paths
+        .iter()
+        .map(|path| format!("unix://{}", path.display()).parse::<CriEndpoint>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| DaemonError::Endpoint(error.to_string()))?;
+    Ok(inventory::Settings { cri_endpoints, cri_endpoints_given: given })
+}
+
+fn serve_settings(config: &Config) -> crate::serve::Settings {
+    crate::serve::Settings {
+        window: config.window,
+        queue_capacity: config.subscriber_queue,
+        ..crate::serve::Settings::new(config.node_name.clone())
+    }
+}
+
+/// Ends with the first SIGTERM or SIGINT.
+fn stop_signal() -> Result<oneshot::Receiver<()>, DaemonError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
+    let (sender, receiver) = oneshot::channel();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _core_is_there = sender.send(()).is_ok();
+    });
+    Ok(receiver)
+}

@@ -1,0 +1,292 @@
+//! The event loop: the one owner of attribution, aggregation and subscribers.
+
+mod answer;
+
+use std::sync::Arc;
+
+use tokio::io::unix::AsyncFd;
+
+use super::DaemonError;
+use super::input::{Input, Inputs};
+use crate::aggregate::{self, Aggregator};
+use crate::attribute::{self, Attributor, Output};
+use crate::config::Config;
+use crate::decode::{self, Body, Record};
+use crate::event::{BootTime, EventType, LossSource, Now, Sample};
+use crate::inventory::cgroups::Cgroups;
+use crate::inventory::{self, Fact, host};
+use crate::loss::Losses;
+use crate::probe::{self, Features, Loaded, Ring};
+use crate::serve::{Limits, Subscribers};
+use crate::status::{Capability, IdentitySource};
+use observer_ebpf::event::Kind;
+
+/// Records taken from a ring at a time: between two batches clients and facts get their turn.
+const BATCH: usize = 2048;
+/// Live sockets are read each second while somebody follows summaries, else so often.
+const IDLE_SAMPLE_NS: u64 = 10_000_000_000;
+/// The length of a base window.
+const BASE_WINDOW_NS: u64 = 1_000_000_000;
+/// Processes that are known at once.
+const MAX_PROCESSES: usize = 65_536;
+/// Events that wait for names at once.
+const MAX_HELD: usize = 65_536;
+/// Handshakes with retransmits under way at once.
+const MAX_HANDSHAKES: usize = 16_384;
+
+/// What the event loop is made of.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) features: &'a Features,
+    pub(super) loaded: Loaded,
+    pub(super) inventory: inventory::Handle,
+    pub(super) started: Now,
+    pub(super) attach_duration_ns: u64,
+}
+
+/// The event loop's state.
+pub(super) struct Core<'a> {
+    config: &'a Config,
+    started: Now,
+    attach_duration_ns: u64,
+    capabilities: Vec<Capability>,
+    process_ring: AsyncFd<Ring>,
+    network_ring: AsyncFd<Ring>,
+    probes: probe::Attached,
+    inventory: inventory::Handle,
+    pub(super) cgroups: Option<Cgroups>,
+    pub(super) sources: Vec<IdentitySource>,
+    cri: Vec<IdentitySource>,
+    pub(super) attributor: Attributor,
+    pub(super) out: Output,
+    aggregator: Aggregator,
+    subscribers: Subscribers,
+    losses: Losses,
+    counts: [u64; EventType::ALL.len()],
+    /// Records that could not be understood since the last tick.
+    undecodable: u64,
+    sampled: BootTime,
+    samples: Vec<Sample>,
+    process_batch: Vec<Record>,
+    network_batch: Vec<Record>,
+}
+
+impl<'a> Core<'a> {
+    /// Puts the parts together. Needs to be called within the runtime.
+    pub(super) fn new(parts: Parts<'a>) -> Result<Self, DaemonError> {
+        let Parts { config, features, loaded, inventory, started, attach_duration_ns } = parts;
+        let now = host::now();
+        let capabilities = probe::capabilities(&loaded.refused);
+        let (process_ring, network_ring, probes) = loaded.into_parts();
+        let mut sources = Vec::new();
+        let cgroups = find_cgroups(&mut sources);
+        let attribution = attribute::Settings {
+            hold_ns: config.attribution_hold.as_nanos() as u64,
+            max_held: MAX_HELD,
+            max_workloads: config.max_workloads,
+            max_processes: MAX_PROCESSES,
+            page_size: rustix::param::page_size() as u64,
+        };
+        let aggregation = aggregate::Settings {
+            window_ns: BASE_WINDOW_NS,
+            max_connections: config.max_connections,
+            max_workloads: config.max_workloads,
+            max_edges: config.max_edges,
+            max_handshakes: MAX_HANDSHAKES,
+        };
+        let limits = Limits { kept_events: config.history_events, ..Limits::default() };
+        Ok(Self {
+            config,
+            started,
+            attach_duration_ns,
+            capabilities,
+            process_ring: AsyncFd::new(process_ring).map_err(DaemonError::Runtime)?,
+            network_ring: AsyncFd::new(network_ring).map_err(DaemonError::Runtime)?,
+            probes,
+            inventory,
+            cgroups,
+            sources,
+            cri: Vec::new(),
+            attributor: Attributor::new(attribution, &features.reset_reasons),
+            out: Output::default(),
+            aggregator: Aggregator::new(aggregation, now.boot),
+            subscribers: Subscribers::new(limits, now),
+            losses: Losses::new(now.boot),
+            counts: [0; EventType::ALL.len()],
+            undecodable: 0,
+            sampled: now.boot,
+            samples: Vec::new(),
+            process_batch: Vec::with_capacity(BATCH),
+            network_batch: Vec::with_capacity(BATCH),
+        })
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) async fn run(&mut self, inputs: &mut Inputs) {
+        loop {
+            match inputs.next([&self.process_ring, &self.network_ring]).await {
+                Input::Records => {
+                    if self.drain() {
+                        inputs.records_remain();
+                    }
+                }
+                Input::Request(request) => self.answer(request),
+                Input::Fact(fact) => self.fact(fact),
+                Input::Tick => {
+                    if self.drain() {
+                        inputs.records_remain();
+                    }
+                    self.tick();
+                }
+                Input::Stop => break,
+            }
+        }
+        self.finish();
+    }
+
+    pub(super) fn now(&self) -> Now {
+        host::now()
+    }
+
+    /// Takes a batch from the network's ring and then all from the processes' ring, which it treats
+    /// first: whatever a process did before it connected is known before its connection. True if
+    /// records remain.
+    fn drain(&mut self) -> bool {
+        let now = self.now();
+        let mut undecodable = 0;
+        let mut take = |into: &mut Vec<Record>, bytes: &[u8]| match decode::decode(bytes) {
+            Ok(record) => into.push(record),
+            Err(error) => {
+                log::debug!("{error}");
+                undecodable += 1;
+            }
+        };
+        let network_batch = &mut self.network_batch;
+        let more_network = self.network_ring.get_mut().drain(BATCH, |bytes| take(network_batch, bytes)) == BATCH;
+        let process_batch = &mut self.process_batch;
+        let more_process = self.process_ring.get_mut().drain(BATCH, |bytes| take(process_batch, bytes)) == BATCH;
+        self.undecodable += undecodable;
+
+        let mut process_batch = std::mem::take(&mut self.process_batch);
+        let mut network_batch = std::mem::take(&mut self.network_batch);
+        for record in process_batch.drain(..).chain(network_batch.drain(..)) {
+            self.attribute(record, now);
+        }
+        self.process_batch = process_batch;
+        self.network_batch = network_batch;
+        self.deliver(now);
+        more_network || more_process
+    }
+
+    fn attribute(&mut self, record: Record, now: Now) {
+        let id = record.cgroup_id;
+        let makes_it = matches!(record.body, Body::CgroupMade { .. });
+        if !makes_it && !self.attributor.knows_cgroup(id) {
+            let path = self.cgroups.as_ref().and_then(|cgroups| cgroups.path_of(id));
+            self.attributor.cgroup(id, path.as_deref(), now, &mut self.out);
+        }
+        self.attributor.record(record, now, &mut self.out);
+    }
+
+    fn fact(&mut self, fact: Fact) {
+        let now = self.now();
+        if let Fact::Sources(sources) = &fact {
+            self.cri.clone_from(sources);
+        }
+        self.attributor.fact(fact, now, &mut self.out);
+        self.deliver(now);
+    }
+
+    /// Hands on what attribution gave out.
+    pub(super) fn deliver(&mut self, now: Now) {
+        for container_id in std::mem::take(&mut self.out.lookups) {
+            if !self.inventory.lookup(&container_id) {
+                self.attributor.fact(Fact::Unknown { container_id }, now, &mut self.out);
+            }
+        }
+        for workload in self.out.renewed.drain(..) {
+            self.aggregator.renew(&workload);
+        }
+        for event in self.out.events.drain(..) {
+            self.counts[event.event_type() as usize - 1] += 1;
+            self.aggregator.record(&event);
+            self.subscribers.publish(&event);
+        }
+        for id in self.out.forgotten.drain(..) {
+            self.aggregator.forget(id);
+        }
+    }
+
+    /// What is due from time to time.
+    fn tick(&mut self) {
+        let now = self.now();
+        self.attributor.expire(now, &mut self.out);
+        self.deliver(now);
+        self.count_losses(now);
+        let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
+        if now.boot.since_ns(self.sampled) >= pause {
+            self.sample(now);
+        }
+        for window in self.aggregator.advance(now.boot) {
+            self.subscribers.publish_window(&window, now);
+        }
+        self.probes.flush_log();
+    }
+
+    /// Asks every place that can lose something, and tells.
+    fn count_losses(&mut self, now: Now) {
+        let mut round = self.losses.round(now.boot);
+        let read = self.probes.read_lost(|kind, cpu, count| {
+            let source = if kind == Kind::Untracked { LossSource::KernelMap } else { LossSource::Ring };
+            round.add(source, kind.name(), Some(cpu), count);
+        });
+        if let Err(error) = read {
+            log::error!("{error}: losses in the rings are not counted now");
+        }
+        self.probes.read_missed(|program, count| round.add(LossSource::Probe, program, None, count));
+        round.add(LossSource::Decode, "records", None, std::mem::take(&mut self.undecodable));
+        for (table, count) in self.attributor.take_overflows() {
+            round.add(LossSource::Table, table, None, count);
+        }
+        for loss in self.aggregator.losses(now.boot) {
+            round.add(loss.source, loss.kind, loss.cpu, loss.count);
+        }
+        for loss in round.finish() {
+            if loss.source != LossSource::Table {
+                self.aggregator.lost(loss.count);
+            }
+            self.subscribers.publish_loss(&loss);
+        }
+    }
+
+    /// Reads the live sockets.
+    fn sample(&mut self, now: Now) {
+        let samples = &mut self.samples;
+        samples.clear();
+        self.probes.sample(|raw| samples.push(decode::sample(raw)));
+        self.aggregator.sample(now.boot, samples);
+        self.sampled = now.boot;
+    }
+
+    /// The last round: what is in the rings is told, then the streams end.
+    fn finish(&mut self) {
+        while self.drain() {}
+        let now = self.now();
+        self.attributor.flush(&mut self.out);
+        self.deliver(now);
+        self.count_losses(now);
+        self.subscribers.stop();
+    }
+}
+
+fn find_cgroups(sources: &mut Vec<IdentitySource>) -> Option<Cgroups> {
+    let (found, endpoint, healthy, message) = match Cgroups::find() {
+        Ok(cgroups) => {
+            let root = cgroups.root().display().to_string();
+            (Some(cgroups), root, true, "version 2 hierarchy".to_owned())
+        }
+        Err(error) => (None, "/sys/fs/cgroup".to_owned(), false, error.to_string()),
+    };
+    sources.push(IdentitySource { name: "cgroup", endpoint, healthy, message });
+    found
+}

@@ -1,0 +1,116 @@
+//! What clients ask of the event loop, answered from its state.
+
+use std::sync::Arc;
+
+use super::Core;
+use crate::event::{BootTime, EventType, Now};
+use crate::inventory::host;
+use crate::probe::{self, ProgramReport};
+use crate::serve::{ConnectionList, Filters, Request, WorkloadEntry, WorkloadList};
+use crate::status::{ProbeStats, RingStats, Status, Table};
+
+/// A list of connections shows counters that are at most so old.
+const FRESH_NS: u64 = 500_000_000;
+
+impl Core<'_> {
+    /// Answers a client; one that is gone needs no answer.
+    pub(super) fn answer(&mut self, request: Request) {
+        let now = self.now();
+        match request {
+            Request::Events(request) => self.subscribers.add_events(request),
+            Request::Summaries(request) => self.subscribers.add_summaries(request),
+            Request::Connections { filters, limit, reply } => {
+                let _gone = reply.send(self.list_connections(&filters, limit, now)).is_err();
+            }
+            Request::Workloads { filters, reply } => {
+                let _gone = reply.send(WorkloadList { workloads: self.list_workloads(&filters), now }).is_err();
+            }
+            Request::Status { reply } => {
+                let _gone = reply.send((self.status(now), now)).is_err();
+            }
+        }
+    }
+
+    fn list_connections(&mut self, filters: &Filters, limit: usize, now: Now) -> ConnectionList {
+        if now.boot.since_ns(self.sampled) >= FRESH_NS {
+            self.sample(now);
+        }
+        let (connections, total) = self.aggregator.connections(|connection| filters.connection(connection), limit);
+        ConnectionList { connections, total, sampled: self.sampled, now }
+    }
+
+    fn list_workloads(&self, filters: &Filters) -> Vec<WorkloadEntry> {
+        self.attributor
+            .workloads()
+            .filter(|known| known.removed.is_none() && filters.workload(&known.workload))
+            .map(|known| {
+                let totals = self.aggregator.totals(known.workload.id);
+                WorkloadEntry {
+                    workload: Arc::clone(&known.workload),
+                    live_connections: totals.live,
+                    execs: totals.execs,
+                    connections_opened: totals.opened,
+                    cgroup_path: known.cgroup_path.clone(),
+                    first_seen: known.first_seen,
+                }
+            })
+            .collect()
+    }
+
+    fn status(&mut self, now: Now) -> Status {
+        let usage = host::usage().ok();
+        let mut identity_sources = self.sources.clone();
+        identity_sources.extend(self.cri.iter().cloned());
+        let is_network = |kind: &str| kind.starts_with("tcp_");
+        let ring = |ring: &crate::probe::Ring, lost: u64| RingStats {
+            name: ring.name,
+            size_bytes: u64::from(ring.size),
+            records: ring.records,
+            lost,
+        };
+        let rings = vec![
+            ring(self.process_ring.get_ref(), self.losses.of_ring(|kind| !is_network(kind))),
+            ring(self.network_ring.get_ref(), self.losses.of_ring(is_network)),
+        ];
+        Status {
+            start_time: self.started.wall,
+            uptime_ns: now.boot.since_ns(self.started.boot),
+            kernel_release: host::kernel_release(),
+            capabilities: self.capabilities.clone(),
+            probes: self.probes.programs().into_iter().map(probe_stats).collect(),
+            identity_sources,
+            events: EventType::ALL.into_iter().zip(self.counts).collect(),
+            losses: self.losses.all(),
+            subscribers: self.subscribers.count() as u32,
+            events_stored: self.subscribers.events_stored() as u64,
+            oldest_event: self.subscribers.oldest_event(),
+            tables: self.tables(),
+            attach_duration_ns: self.attach_duration_ns,
+            resident_bytes: usage.map_or(0, |usage| usage.resident_bytes),
+            cpu_time_ns: usage.map_or(0, |usage| usage.cpu_time_ns),
+            rings,
+        }
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        let mut tables = self.attributor.tables();
+        // The aggregator's table of workloads holds those that are active, a part of the former.
+        tables.extend(self.aggregator.tables().into_iter().filter(|table| table.name != "workloads"));
+        tables.push(Table {
+            name: "events",
+            entries: self.subscribers.events_stored() as u64,
+            capacity: self.config.history_events as u64,
+        });
+        tables
+    }
+}
+
+fn probe_stats(report: ProgramReport) -> ProbeStats {
+    let ProgramReport { name, figures } = report;
+    ProbeStats {
+        hook: probe::hook_of(&name),
+        name,
+        run_count: figures.run_count,
+        run_time_ns: figures.run_time_ns,
+    }
+}
