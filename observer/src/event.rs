@@ -153,7 +153,7 @@ impl Event {
             | Detail::TcpRetransmit(_)
             | Detail::TcpReset(_) => true,
             Detail::ProcessExit(exit) => exit.ending.is_failure(),
-            Detail::ContainerStop(stop) => stop.ending.is_none_or(|ending| ending.is_failure()),
+            Detail::ContainerStop(stop) => stop.ending.is_none_or(Ending::is_failure),
             Detail::TcpClose(close) => close.errno != 0,
             Detail::ProcessExec(_)
             | Detail::ContainerStart(_)

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use self::filter::Filters;
 pub(crate) use self::queue::Sink;
-pub(crate) use self::server::{ListenAddress, Listeners, ServeError};
+pub(crate) use self::server::{Listeners, ServeError};
 pub(crate) use self::service::{Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{BootTime, Connection, Now, Workload};

@@ -8,14 +8,14 @@ use foldhash::{HashMap, HashMapExt as _};
 #[derive(Debug)]
 pub(super) struct Slots<K, V> {
     numbers: HashMap<K, u32>,
-    slots: Vec<Option<(K, V)>>,
+    entries: Vec<Option<(K, V)>>,
     free: Vec<u32>,
     capacity: usize,
 }
 
 impl<K: Clone + Eq + Hash, V> Slots<K, V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { numbers: HashMap::new(), slots: Vec::new(), free: Vec::new(), capacity }
+        Self { numbers: HashMap::new(), entries: Vec::new(), free: Vec::new(), capacity }
     }
 
     pub(super) fn find(&self, key: &K) -> Option<u32> {
@@ -30,23 +30,23 @@ impl<K: Clone + Eq + Hash, V> Slots<K, V> {
         let at = if let Some(at) = self.free.pop() {
             at
         } else {
-            self.slots.push(None);
-            (self.slots.len() - 1) as u32
+            self.entries.push(None);
+            (self.entries.len() - 1) as u32
         };
-        *self.slots.get_mut(at as usize)? = Some((key.clone(), value));
+        *self.entries.get_mut(at as usize)? = Some((key.clone(), value));
         self.numbers.insert(key, at);
         Some(at)
     }
 
     pub(super) fn remove(&mut self, at: u32) {
-        if let Some((key, _)) = self.slots.get_mut(at as usize).and_then(Option::take) {
+        if let Some((key, _)) = self.entries.get_mut(at as usize).and_then(Option::take) {
             self.numbers.remove(&key);
             self.free.push(at);
         }
     }
 
     pub(super) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
-        for at in 0..self.slots.len() as u32 {
+        for at in 0..self.entries.len() as u32 {
             if self.get(at).is_some_and(|value| !keep(value)) {
                 self.remove(at);
             }
@@ -54,19 +54,19 @@ impl<K: Clone + Eq + Hash, V> Slots<K, V> {
     }
 
     pub(super) fn get(&self, at: u32) -> Option<&V> {
-        self.slots.get(at as usize)?.as_ref().map(|(_, value)| value)
+        self.entries.get(at as usize)?.as_ref().map(|(_, value)| value)
     }
 
     pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut V> {
-        self.slots.get_mut(at as usize)?.as_mut().map(|(_, value)| value)
+        self.entries.get_mut(at as usize)?.as_mut().map(|(_, value)| value)
     }
 
     pub(super) fn entry_mut(&mut self, at: u32) -> Option<(&K, &mut V)> {
-        self.slots.get_mut(at as usize)?.as_mut().map(|(key, value)| (&*key, value))
+        self.entries.get_mut(at as usize)?.as_mut().map(|(key, value)| (&*key, value))
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.slots.iter().flatten().map(|(key, value)| (key, value))
+        self.entries.iter().flatten().map(|(key, value)| (key, value))
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
@@ -74,7 +74,7 @@ impl<K: Clone + Eq + Hash, V> Slots<K, V> {
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.slots.iter_mut().flatten().map(|(_, value)| value)
+        self.entries.iter_mut().flatten().map(|(_, value)| value)
     }
 
     pub(super) fn len(&self) -> usize {

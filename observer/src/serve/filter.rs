@@ -159,11 +159,7 @@ fn any<V, S: Copy>(values: &[V], subjects: &[Option<S>], matches: impl Fn(&V, &S
 }
 
 /// The workload on the asking (or the listening) side.
-fn side<'a>(
-    outgoing: Option<bool>,
-    asking: bool,
-    [owner, peer]: [Option<&'a Workload>; 2],
-) -> Option<&'a Workload> {
+fn side(outgoing: Option<bool>, asking: bool, [owner, peer]: [Option<&Workload>; 2]) -> Option<&Workload> {
     if outgoing? == asking { owner } else { peer }
 }
 

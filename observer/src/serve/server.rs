@@ -7,8 +7,7 @@ mod tests;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use observer_proto::v1;
@@ -18,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
+use tonic_health::ServingStatus;
 
 use self::socket::Socket;
 use super::Service;
@@ -35,15 +35,6 @@ const CALLS_PER_CONNECTION: u32 = 256;
 /// At the end, clients that do not let go are left after this.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ListenAddress {
-    /// A unix socket that only its owner may open.
-    Unix(PathBuf),
-    /// Plain text, so on loopback only.
-    Tcp(SocketAddr),
-}
-
 /// Why the server cannot listen or serve.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
@@ -55,66 +46,40 @@ pub(crate) enum ServeError {
     Unix { path: PathBuf, source: io::Error },
     #[error("listen on {address}")]
     Tcp { address: SocketAddr, source: io::Error },
-    #[error("nothing to listen on: give at least one address, such as unix:///run/observer/observer.sock")]
-    Nowhere,
+    #[error("{0} is not a loopback address, and plain text is for loopback only")]
+    NotLoopback(SocketAddr),
     #[error("offer reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
     #[error("serve gRPC")]
     Serve(#[from] tonic::transport::Error),
 }
 
-/// An address that is not allowed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not allowed: unix:///path/to/socket, or (plain text) tcp://127.0.0.1:PORT or tcp://[::1]:PORT"
-)]
-pub(crate) struct InvalidAddress(String);
-
-impl FromStr for ListenAddress {
-    type Err = InvalidAddress;
-
-    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
-        let invalid = || InvalidAddress(text.to_owned());
-        if let Some(path) = text.strip_prefix("unix://") {
-            let path = PathBuf::from(path);
-            return if path.is_absolute() && path.file_name().is_some() {
-                Ok(Self::Unix(path))
-            } else {
-                Err(invalid())
-            };
-        }
-        let address: SocketAddr = text
-            .strip_prefix("tcp://")
-            .and_then(|address| address.parse().ok())
-            .filter(|address: &SocketAddr| address.ip().is_loopback())
-            .ok_or_else(invalid)?;
-        Ok(Self::Tcp(address))
-    }
-}
-
-/// The sockets, open and not yet served. A unix socket is removed when this or its server is dropped.
-#[derive(Debug)]
+/// The sockets, open and not yet served, so that a daemon finds out before it begins that another one
+/// is there. A unix socket is removed when this or its server is dropped.
+#[derive(Debug, Default)]
 pub(crate) struct Listeners {
     unix: Vec<Socket>,
     tcp: Vec<TcpListener>,
 }
 
 impl Listeners {
-    /// Opens all sockets, so that a daemon finds out before it begins that another one is there.
-    pub(crate) fn bind(addresses: &[ListenAddress]) -> Result<Self, ServeError> {
-        let mut listeners = Self { unix: Vec::new(), tcp: Vec::new() };
-        for address in addresses {
-            match address {
-                ListenAddress::Unix(path) => listeners.unix.push(Socket::bind(path)?),
-                ListenAddress::Tcp(address) => {
-                    let failed = |source| ServeError::Tcp { address: *address, source };
-                    let listener = TcpListener::bind(address).map_err(failed)?;
-                    listener.set_nonblocking(true).map_err(failed)?;
-                    listeners.tcp.push(listener);
-                }
-            }
+    /// Listens on a unix socket that only its owner may open.
+    pub(crate) fn unix(&mut self, path: &Path) -> Result<(), ServeError> {
+        self.unix.push(Socket::bind(path)?);
+        Ok(())
+    }
+
+    /// Listens for plain text, therefore on a loopback address alone. Returns where (port 0 is any).
+    pub(crate) fn loopback(&mut self, address: SocketAddr) -> Result<SocketAddr, ServeError> {
+        let failed = |source| ServeError::Tcp { address, source };
+        if !address.ip().is_loopback() {
+            return Err(ServeError::NotLoopback(address));
         }
-        if addresses.is_empty() { Err(ServeError::Nowhere) } else { Ok(listeners) }
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        self.tcp.push(listener);
+        Ok(bound)
     }
 
     /// Serves until `shutdown` is done, then ends in order: health says so, no new call is taken, and
@@ -155,6 +120,8 @@ impl Listeners {
             Some(result) = servers.join_next() => if let Ok(result) = result { result? },
         }
         health.set_not_serving::<ObserverServer<Service>>().await;
+        // The empty name is the whole server.
+        health.set_service_status("", ServingStatus::NotServing).await;
         stop.send_replace(true);
         let all = async { while servers.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, all).await.is_err() {

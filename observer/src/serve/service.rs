@@ -13,12 +13,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tonic::{Request as Call, Response, Status};
 
-use self::events::EventStream;
-use self::summaries::SummaryStream;
+pub(super) use self::events::EventStream;
+pub(super) use self::summaries::SummaryStream;
 use super::filter::{InvalidFilter, Purpose};
 use super::queue::queue;
 use super::{ConnectionList, EventsRequest, Filters, Request, SummariesRequest, WorkloadList, wire};
-use crate::event::{Now, WallTime};
 
 /// How long the event loop may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 mod calls;
 mod fanout;
+mod windows;
 
 use observer_proto::v1;
 

@@ -1,14 +1,18 @@
 //! A unix socket that is this daemon's alone: never taken from a living daemon, always from a dead one.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, fchmod, flock};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
 
 use super::ServeError;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1_024;
 
 /// A bound socket. The lock beside it is held as long as this lives, so that of two daemons that start
 /// at once only one touches the socket; the kernel gives it up with the process, however that ends.
@@ -27,13 +31,8 @@ impl Socket {
         }
         let lock = lock(path)?;
         check_unused(path)?;
-        // Made aside and moved, so that it is never there with other permissions, nor not listening.
-        let aside = beside(path, ".new");
-        remove(&aside).map_err(failed)?;
-        let listener = UnixListener::bind(&aside).map_err(failed)?;
-        fs::set_permissions(&aside, Permissions::from_mode(0o600)).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        fs::rename(&aside, path).map_err(failed)?;
+        remove(path).map_err(failed)?;
+        let listener = listen(path).map_err(failed)?;
         Ok(Self { path: path.to_owned(), listener, _lock: lock })
     }
 
@@ -55,12 +54,25 @@ impl Drop for Socket {
     }
 }
 
+/// A listening socket that nobody but its owner could open at any time: a socket's own mode is that of
+/// the file that it is bound to, less the umask.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(UnixListener::from(socket))
+}
+
 /// Takes the lock beside the socket. Its file stays: to remove it would let two daemons hold two of them.
 fn lock(path: &Path) -> Result<File, ServeError> {
     let failed = |source| ServeError::Unix { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
-    let file = options.open(beside(path, ".lock")).map_err(failed)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = options.open(name).map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(error) if error == rustix::io::Errno::WOULDBLOCK => Err(ServeError::Taken(path.to_owned())),
@@ -95,10 +107,4 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

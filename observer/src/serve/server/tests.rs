@@ -1,4 +1,4 @@
-//! Addresses, and whose socket it is.
+//! Where the server listens, and whose socket it is.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,17 +7,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use super::*;
 
 #[test]
-fn only_unix_sockets_and_loopback_are_addresses() {
-    let unix = ListenAddress::Unix("/run/a.sock".into());
-    assert_eq!("unix:///run/a.sock".parse(), Ok(unix));
-    assert_eq!("tcp://[::1]:9".parse(), Ok(ListenAddress::Tcp("[::1]:9".parse().unwrap())));
-    for text in
-        ["", "/run/a.sock", "unix://a.sock", "unix:///", "tcp://0.0.0.0:9", "tcp://127.0.0.1", "http://a"]
-    {
-        let error = text.parse::<ListenAddress>().unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{text:?} is not allowed: unix:///")), "{error}");
-    }
-    assert!(matches!(Listeners::bind(&[]), Err(ServeError::Nowhere)));
+fn plain_text_is_for_loopback_only() {
+    let mut listeners = Listeners::default();
+    let error = listeners.loopback(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap_err();
+    assert!(matches!(error, ServeError::NotLoopback(_)), "{error}");
+    assert_ne!(listeners.loopback(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap().port(), 0);
 }
 
 #[test]

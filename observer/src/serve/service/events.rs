@@ -11,7 +11,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::{node_status, refused, sent_at};
-use crate::event::Event;
+use crate::event::{Event, Loss, Now};
 use crate::serve::queue::{Item, Source};
 use crate::serve::wire;
 
@@ -62,6 +62,13 @@ impl EventStream {
     }
 }
 
+/// How a stream ends where the daemon does.
+fn stopping(untold: &[(Loss, Now)]) -> VecDeque<Payload> {
+    let lost = untold.iter().map(|(loss, now)| Payload::Lost(wire::lost(loss, *now)));
+    let status = node_status(v1::NodeState::Stopping, "the daemon is stopping");
+    lost.chain([Payload::NodeStatus(status)]).collect()
+}
+
 impl Stream for EventStream {
     type Item = Result<v1::WatchEventsResponse, Status>;
 
@@ -76,21 +83,17 @@ impl Stream for EventStream {
                 let payload = ending.pop_front();
                 return Poll::Ready(payload.map(|payload| Ok(this.response(payload))));
             }
-            match ready!(this.source.items.poll_recv(context)) {
-                Some(item) => match this.payload(item) {
-                    Ok(None) => {}
-                    Ok(Some(payload)) => return Poll::Ready(Some(Ok(this.response(payload)))),
-                    Err(status) => {
-                        this.ending = Some(VecDeque::new());
-                        return Poll::Ready(Some(Err(status)));
-                    }
-                },
-                None => {
-                    this.ending = Some(this.source.last_words().map_or_else(VecDeque::new, |untold| {
-                        let lost = untold.iter().map(|(loss, now)| Payload::Lost(wire::lost(loss, *now)));
-                        let stopping = node_status(v1::NodeState::Stopping, "the daemon is stopping");
-                        lost.chain([Payload::NodeStatus(stopping)]).collect()
-                    }))
+            let Some(item) = ready!(this.source.items.poll_recv(context)) else {
+                let untold = this.source.last_words();
+                this.ending = Some(untold.map_or_else(VecDeque::new, |untold| stopping(&untold)));
+                continue;
+            };
+            match this.payload(item) {
+                Ok(None) => {}
+                Ok(Some(payload)) => return Poll::Ready(Some(Ok(this.response(payload)))),
+                Err(status) => {
+                    this.ending = Some(VecDeque::new());
+                    return Poll::Ready(Some(Err(status)));
                 }
             }
         }

@@ -36,7 +36,7 @@ pub(crate) struct SummaryStream {
 }
 
 impl SummaryStream {
-    pub(super) fn new(
+    pub(in crate::serve) fn new(
         source: Source,
         node_name: &str,
         filters: Filters,
@@ -117,7 +117,9 @@ impl SummaryStream {
     fn end(&mut self) {
         self.ended = true;
         let Some(untold) = self.source.last_words() else { return };
-        untold.into_iter().for_each(|(loss, now)| self.note(loss, now));
+        for (loss, now) in untold {
+            self.note(loss, now);
+        }
         let now = self.now;
         self.ready.extend(take(&mut self.lost).iter().map(|loss| Payload::Lost(wire::lost(loss, now))));
         let stopping = node_status(v1::NodeState::Stopping, "the daemon is stopping");

@@ -17,7 +17,7 @@ use crate::aggregate::{self, Aggregator};
 use crate::event::examples::{WALL_NS, connect, event, pod, tcp};
 use crate::event::{BootTime, Now, WallTime};
 use crate::serve::{
-    ConnectionList, Limits, ListenAddress, Listeners, Request, Service, Settings, Subscribers, WorkloadList,
+    ConnectionList, Limits, Listeners, Request, Service, Settings, Subscribers, WorkloadList,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -37,7 +37,8 @@ struct Daemon {
 fn start() -> Daemon {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("observer.sock");
-    let listeners = Listeners::bind(&[ListenAddress::Unix(path.clone())]).unwrap();
+    let mut listeners = Listeners::default();
+    listeners.unix(&path).unwrap();
     let (requests, inbox) = mpsc::channel(16);
     let service = Service::new(Settings::new("node-1".into()), requests);
     let (stop, stopped) = oneshot::channel();
@@ -173,6 +174,37 @@ async fn lists_are_filtered_and_bad_requests_refused() {
     }
     let error = client.get_status(v1::GetStatusRequest {}).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable, "{error}");
+}
+
+/// Names of the services that reflection tells of, by one version of it.
+macro_rules! reflected {
+    ($daemon:expr, $version:ident) => {{
+        use pb::server_reflection_request::MessageRequest;
+        use pb::server_reflection_response::MessageResponse;
+        use tonic_reflection::pb::$version as pb;
+        let channel = channel(&$daemon.path).await;
+        let mut client = pb::server_reflection_client::ServerReflectionClient::new(channel);
+        let message_request = Some(MessageRequest::ListServices(String::new()));
+        let request = pb::ServerReflectionRequest { host: String::new(), message_request };
+        let answers = client.server_reflection_info(tokio_stream::iter([request])).await;
+        let answer = answers.unwrap().into_inner().message().await.unwrap().unwrap();
+        match answer.message_response.unwrap() {
+            MessageResponse::ListServicesResponse(list) => {
+                list.service.into_iter().map(|service| service.name).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    }};
+}
+
+#[tokio::test]
+async fn both_versions_of_reflection_tell_of_the_services() {
+    let daemon = start();
+    for names in [reflected!(daemon, v1), reflected!(daemon, v1alpha)] {
+        for name in ["observer.v1.Observer", "grpc.health.v1.Health"] {
+            assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
+        }
+    }
 }
 
 #[tokio::test]
