@@ -231,8 +231,8 @@ impl Figures {
         Window { start, length_ns, lost_events, workloads, edges, live: Arc::clone(&self.live) }
     }
 
-    /// Finds or makes a workload's slot, which something happens to. Where there is no room, those that are idle give way with
-    /// their totals.
+    /// Finds or makes a workload's slot, which something happens to. Where there is no room, those that
+    /// are idle give way with their totals.
     fn workload(&mut self, workload: &Arc<Workload>) -> Option<u32> {
         if let Some(at) = self.workloads.find(&workload.id) {
             if let Some(slot) = self.workloads.get_mut(at)
