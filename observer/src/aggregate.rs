@@ -1,5 +1,338 @@
 //! Windows: events become the figures of workloads and edges. Pure and bounded.
+//!
+//! Bytes, segments and retransmits are the differences between two readings of a connection's own
+//! counters and belong to the window in which they are read, so they add up to what the connection
+//! tells at its end, whether or not it was ever in the table.
+//!
+//! Segments sent again are counted by this rule, each once:
+//! - A socket's counter (`total_retrans`) holds them all: a client's SYNs, data, FINs, and, once a
+//!   request has become a socket, its SYN-ACKs (`tcp_create_openreq_child` copies `num_retrans`).
+//!   So retransmits of established connections are not counted as events but by that counter.
+//! - A handshake may last minutes or never end, so its SYNs and SYN-ACKs are counted as they happen,
+//!   and noted. What was noted is taken off what the counter (at the connection's first reading) or
+//!   the failure's `syn_retransmits` tells again. A request that never becomes a socket needs no more.
 
+mod connections;
+mod figures;
+mod handshakes;
 mod histogram;
+mod merge;
+mod slots;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use histogram::Histogram;
+use std::sync::Arc;
+
+use self::connections::Connections;
+pub(crate) use self::figures::Totals;
+use self::figures::{Figures, Place};
+use self::handshakes::Handshakes;
+pub(crate) use self::histogram::Histogram;
+use crate::event::{
+    BootTime, Connection, Counters, Detail, Event, Loss, LossSource, ResetDirection, RetransmitPhase, Sample,
+    Tcp, TcpClose, TcpConnectFailure, TcpRetransmit, TcpState, TcpSummary, Window, Workload, WorkloadId,
+};
+use crate::status::Table;
+
+/// After so many windows without a call the machine has slept: the time between is left out.
+const LONGEST_GAP: u64 = 60;
+
+/// The bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// The length of a base window; longer ones are merged from these.
+    pub(crate) window_ns: u64,
+    /// Live connections in the table. One costs about 300 bytes.
+    pub(crate) max_connections: usize,
+    /// Workloads with something live, or with something that happened in the window.
+    pub(crate) max_workloads: usize,
+    /// Edges with something live, or with something that happened in the window.
+    pub(crate) max_edges: usize,
+    /// Handshakes under way with retransmits.
+    pub(crate) max_handshakes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            window_ns: 1_000_000_000,
+            max_connections: 65_536,
+            max_workloads: 4_096,
+            max_edges: 16_384,
+            max_handshakes: 4_096,
+        }
+    }
+}
+
+/// Makes windows and holds the table of live connections.
+#[derive(Debug)]
+pub(crate) struct Aggregator {
+    settings: Settings,
+    window_start: BootTime,
+    lost_events: u64,
+    figures: Figures,
+    connections: Connections,
+    handshakes: Handshakes,
+    no_room_connections: u64,
+    no_room_handshakes: u64,
+    losses_since: BootTime,
+    sampled: BootTime,
+}
+
+impl Aggregator {
+    /// The first window starts now.
+    pub(crate) fn new(settings: Settings, now: BootTime) -> Self {
+        Self {
+            settings,
+            window_start: now,
+            lost_events: 0,
+            figures: Figures::new(settings.max_workloads, settings.max_edges),
+            connections: Connections::new(settings.max_connections),
+            handshakes: Handshakes::new(settings.max_handshakes),
+            no_room_connections: 0,
+            no_room_handshakes: 0,
+            losses_since: now,
+            sampled: now,
+        }
+    }
+
+    /// Counts an event in the open window. One that no owner is known of belongs to no summary.
+    pub(crate) fn record(&mut self, event: &Event) {
+        let Some(workload) = &event.workload else { return };
+        match &event.detail {
+            Detail::ProcessExec(_) => self.figures.processes(workload, |processes| processes.execs += 1),
+            Detail::ProcessExit(exit) => self.figures.processes(workload, |processes| {
+                *processes.exits.entry(exit.ending).or_default() += 1;
+            }),
+            Detail::OomKill(_) => self.figures.processes(workload, |processes| processes.oom_kills += 1),
+            Detail::ContainerStart(_) => {
+                self.figures.processes(workload, |processes| processes.container_starts += 1);
+            }
+            Detail::ContainerStop(_) => {
+                self.figures.processes(workload, |processes| processes.container_stops += 1);
+            }
+            Detail::TcpConnect(connect) => {
+                self.open(event, workload, &connect.tcp, Some(connect.handshake_latency_ns));
+            }
+            Detail::TcpAccept(accept) => self.open(event, workload, &accept.tcp, accept.handshake_latency_ns),
+            Detail::TcpConnectFailure(failure) => self.fail(workload, failure),
+            Detail::TcpRetransmit(retransmit) => self.retransmit(event.boot_time, workload, retransmit),
+            Detail::TcpReset(reset) => {
+                let place = self.place(workload, &reset.tcp);
+                self.figures.tcp(place, |tcp| match reset.direction {
+                    ResetDirection::Sent => tcp.resets_sent += 1,
+                    ResetDirection::Received => tcp.resets_received += 1,
+                });
+            }
+            Detail::TcpClose(close) => self.close(workload, close),
+        }
+    }
+
+    /// Takes readings of live sockets. One that is not in the table is counted when it ends.
+    pub(crate) fn sample(&mut self, now: BootTime, samples: &[Sample]) {
+        self.sampled = now;
+        for Sample { id, state, counters } in samples {
+            if let Some((place, before)) = self.connections.read(*id, *state, *counters) {
+                self.count(place, &before, counters);
+            }
+        }
+    }
+
+    /// Adds a connection that is older than the daemon. What its counters hold already is not counted.
+    pub(crate) fn adopt(&mut self, connection: Connection) {
+        let place = self.figures.place(&connection.workload, &connection.tcp);
+        self.insert(connection, place);
+    }
+
+    /// So many events are known to be lost, on the whole node.
+    pub(crate) fn lost(&mut self, count: u64) {
+        self.lost_events += count;
+    }
+
+    /// More became known of a workload: the summaries and the connections to come tell it.
+    pub(crate) fn renew(&mut self, workload: &Arc<Workload>) {
+        if self.figures.renew(workload) {
+            self.connections.renew(workload);
+        }
+    }
+
+    /// A workload is no more; its totals are forgotten with it.
+    pub(crate) fn forget(&mut self, id: WorkloadId) {
+        self.figures.forget(id);
+    }
+
+    /// The windows that have ended by now, oldest first. An event that happened just before a window's
+    /// end and arrives after this call belongs to the next window.
+    pub(crate) fn advance(&mut self, now: BootTime) -> Vec<Arc<Window>> {
+        let mut finished = Vec::new();
+        let length = self.settings.window_ns;
+        let mut ended = now.since_ns(self.window_start) / length;
+        while ended > 0 {
+            let lost = std::mem::take(&mut self.lost_events);
+            finished.push(Arc::new(self.figures.finish(self.window_start, length, lost)));
+            let passed = if ended > LONGEST_GAP { ended } else { 1 };
+            self.window_start.0 += passed * length;
+            ended -= passed;
+            self.handshakes.expire(now);
+        }
+        finished
+    }
+
+    /// What found no room since the last call. Lost connections are complete in the summaries, which
+    /// count them at their end; what the other tables had no room for is missing there.
+    pub(crate) fn losses(&mut self, now: BootTime) -> Vec<Loss> {
+        let no_room = std::mem::take(&mut self.figures.no_room);
+        let since = std::mem::replace(&mut self.losses_since, now);
+        let counts = [
+            ("connections", std::mem::take(&mut self.no_room_connections)),
+            ("workloads", no_room.workloads),
+            ("edges", no_room.edges),
+            ("handshakes", std::mem::take(&mut self.no_room_handshakes)),
+        ];
+        let lost = counts.into_iter().filter(|(_, count)| *count > 0);
+        lost.map(|(kind, count)| Loss {
+            source: LossSource::Table,
+            kind,
+            cpu: None,
+            count,
+            since,
+            until: now,
+        })
+        .collect()
+    }
+
+    /// The live connections that `matches` lets pass, those with the most retransmitted segments and
+    /// then the slowest first, `limit` at most, and how many passed in all.
+    pub(crate) fn connections(
+        &self,
+        matches: impl Fn(&Connection) -> bool,
+        limit: usize,
+    ) -> (Vec<Connection>, u64) {
+        self.connections.list(matches, limit)
+    }
+
+    /// When the counters of the live connections were last read.
+    pub(crate) const fn sampled(&self) -> BootTime {
+        self.sampled
+    }
+
+    /// What a workload did since the daemon started (or, where the table had to be swept, since then).
+    pub(crate) fn totals(&self, id: WorkloadId) -> Totals {
+        self.figures.totals(id)
+    }
+
+    /// The tables and how full they are.
+    pub(crate) fn tables(&self) -> [Table; 4] {
+        let [workloads, edges] = self.figures.sizes();
+        let connections = (self.connections.len(), self.settings.max_connections);
+        let handshakes = (self.handshakes.len(), self.handshakes.capacity());
+        [("connections", connections), ("workloads", workloads), ("edges", edges), ("handshakes", handshakes)]
+            .map(|(name, (entries, capacity))| Table {
+                name,
+                entries: entries as u64,
+                capacity: capacity as u64,
+            })
+    }
+
+    fn open(&mut self, event: &Event, workload: &Arc<Workload>, tcp: &Tcp, latency_ns: Option<u64>) {
+        let place = self.figures.place(workload, tcp);
+        self.figures.opened(place);
+        if let Some(latency) = latency_ns {
+            self.figures.tcp(place, |tcp| tcp.handshake_latency.record(latency));
+        }
+        let before_ns = if tcp.outgoing { latency_ns.unwrap_or(0) } else { 0 };
+        let connection = Connection {
+            tcp: tcp.clone(),
+            workload: Arc::clone(workload),
+            process: event.process.clone(),
+            start: BootTime(event.boot_time.0.saturating_sub(before_ns)),
+            handshake_latency_ns: latency_ns,
+            state: TcpState::ESTABLISHED,
+            counters: Counters { retransmitted_segments: self.handshakes.take(tcp), ..Counters::default() },
+        };
+        self.insert(connection, place);
+    }
+
+    fn insert(&mut self, connection: Connection, place: Place) {
+        let (id, start) = (connection.tcp.id, connection.start);
+        let counted = connection.counters.retransmitted_segments;
+        if let Some(replaced) = self.connections.remove(id) {
+            self.figures.live(replaced.place, false);
+        }
+        if self.connections.insert(connection, place) {
+            self.figures.live(place, true);
+        } else {
+            self.no_room_connections += 1;
+            if counted > 0 && !self.handshakes.note_owed(id, counted, start) {
+                self.no_room_handshakes += 1;
+            }
+        }
+    }
+
+    fn fail(&mut self, workload: &Arc<Workload>, failure: &TcpConnectFailure) {
+        let TcpConnectFailure { tcp, errno: _, duration_ns: _, syn_retransmits } = failure;
+        let left = u64::from(*syn_retransmits).saturating_sub(self.handshakes.take(tcp));
+        let place = self.figures.place(workload, tcp);
+        self.figures.tcp(place, |tcp| {
+            tcp.failed += 1;
+            tcp.retransmitted_segments += left;
+        });
+    }
+
+    fn retransmit(&mut self, now: BootTime, workload: &Arc<Workload>, retransmit: &TcpRetransmit) {
+        let TcpRetransmit { tcp, phase, segments, state: _ } = retransmit;
+        let segments = u64::from(*segments);
+        match phase {
+            RetransmitPhase::Data | RetransmitPhase::Fin => return,
+            // With TCP Fast Open the socket is there before the handshake's end and counts by itself.
+            RetransmitPhase::SynAck if self.connections.has(tcp.id) => return,
+            RetransmitPhase::Syn | RetransmitPhase::SynAck => {}
+        }
+        if self.handshakes.note(tcp, segments, now) {
+            let place = self.figures.place(workload, tcp);
+            self.figures.tcp(place, |tcp| tcp.retransmitted_segments += segments);
+        } else {
+            self.no_room_handshakes += segments;
+            self.lost_events += segments;
+        }
+    }
+
+    fn close(&mut self, workload: &Arc<Workload>, close: &TcpClose) {
+        let TcpClose { tcp, duration_ns: _, counters, errno: _ } = close;
+        let (place, before) = if let Some(entry) = self.connections.remove(tcp.id) {
+            self.figures.live(entry.place, false);
+            (entry.place, entry.connection.counters)
+        } else {
+            let counted = self.handshakes.take_owed(tcp.id);
+            let before = Counters { retransmitted_segments: counted, ..Counters::default() };
+            (self.figures.place(workload, tcp), before)
+        };
+        self.figures.tcp(place, |tcp| tcp.closed += 1);
+        self.count(place, &before, counters);
+    }
+
+    /// The place of a connection: its own while it lives, else by its ends.
+    fn place(&mut self, workload: &Arc<Workload>, tcp: &Tcp) -> Place {
+        self.connections.place(tcp.id).unwrap_or_else(|| self.figures.place(workload, tcp))
+    }
+
+    /// Counts what happened to a connection between two readings.
+    fn count(&mut self, place: Place, before: &Counters, after: &Counters) {
+        let since = |select: fn(&Counters) -> u64| select(after).saturating_sub(select(before));
+        let sent_bytes = since(|counters| counters.sent_bytes);
+        let received_bytes = since(|counters| counters.received_bytes);
+        let sent_segments = since(|counters| counters.sent_segments);
+        let received_segments = since(|counters| counters.received_segments);
+        let retransmitted_segments = since(|counters| counters.retransmitted_segments);
+        self.figures.tcp(place, |tcp: &mut TcpSummary| {
+            tcp.sent_bytes += sent_bytes;
+            tcp.received_bytes += received_bytes;
+            tcp.sent_segments += sent_segments;
+            tcp.received_segments += received_segments;
+            tcp.retransmitted_segments += retransmitted_segments;
+            if let Some(rtt) = after.rtt_ns {
+                tcp.rtt.record(rtt);
+            }
+        });
+    }
+}

@@ -1,5 +1,7 @@
 //! The domain: what happened, to whom, in types of our own that no wire format and no kernel shapes.
 
+#[cfg(test)]
+pub(crate) mod examples;
 mod identity;
 mod loss;
 mod process;
@@ -15,7 +17,9 @@ pub(crate) use process::{
     ContainerStart, ContainerStop, Ending, OomKill, Process, ProcessExec, ProcessExit, ProcessKey,
     signal_name,
 };
-pub(crate) use summary::{Edge, EdgeSummary, ProcessSummary, TcpSummary, Window, WorkloadSummary};
+pub(crate) use summary::{
+    Edge, EdgeSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window, WorkloadSummary,
+};
 pub(crate) use tcp::{
     Connection, ConnectionId, Counters, ResetDirection, RetransmitPhase, Sample, Tcp, TcpAccept, TcpClose,
     TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, error_name,
@@ -149,7 +153,7 @@ impl Event {
             | Detail::TcpRetransmit(_)
             | Detail::TcpReset(_) => true,
             Detail::ProcessExit(exit) => exit.ending.is_failure(),
-            Detail::ContainerStop(stop) => stop.ending.is_none_or(|ending| ending.is_failure()),
+            Detail::ContainerStop(stop) => stop.ending.is_none_or(Ending::is_failure),
             Detail::TcpClose(close) => close.errno != 0,
             Detail::ProcessExec(_)
             | Detail::ContainerStart(_)

@@ -7,16 +7,20 @@ mod config;
 mod daemon;
 
 mod event;
+mod loss;
 mod status;
 
 mod probe;
+
 mod decode;
+
 mod inventory;
+
 mod attribute;
+
 mod aggregate;
 
 mod serve;
-mod loss;
 
 use std::process::ExitCode;
 

@@ -5,6 +5,7 @@
     missing_docs,
     unreachable_pub,
     clippy::pedantic,
+    clippy::large_enum_variant,
     clippy::allow_attributes_without_reason,
     clippy::wildcard_enum_match_arm,
     reason = "generated code; the proto files hold the documentation"

@@ -1,8 +1,10 @@
 //! Summaries: one window's figures of each workload and each edge.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::{BootTime, Ending, Peer, PeerKind, Workload, WorkloadId};
 use crate::aggregate::Histogram;
@@ -80,4 +82,29 @@ pub(crate) struct Window {
     pub(crate) lost_events: u64,
     pub(crate) workloads: HashMap<WorkloadId, WorkloadSummary>,
     pub(crate) edges: HashMap<Edge, EdgeSummary>,
+    /// What is connected at its end, whether or not anything happened to it in the window.
+    pub(crate) live: Arc<Live>,
+}
+
+/// The workloads and edges that have live connections. Windows share one as long as it does not change.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) workloads: Vec<LiveWorkload>,
+    pub(crate) edges: Vec<LiveEdge>,
+}
+
+/// A workload with live connections.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveWorkload {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) live: u64,
+}
+
+/// An edge with live connections.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveEdge {
+    pub(crate) edge: Edge,
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) peer: Peer,
+    pub(crate) live: u64,
 }

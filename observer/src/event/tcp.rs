@@ -31,6 +31,8 @@ pub(crate) struct Tcp {
 pub(crate) struct TcpState(pub(crate) u8);
 
 impl TcpState {
+    /// The established state.
+    pub(crate) const ESTABLISHED: Self = Self(1);
     /// The listening state.
     pub(crate) const LISTEN: Self = Self(10);
 

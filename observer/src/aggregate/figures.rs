@@ -1,0 +1,316 @@
+//! The figures of the open window: one slot for each workload and edge, reused from window to window.
+
+use std::mem::{replace, take};
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _};
+
+use super::slots::Slots;
+use crate::event::{
+    BootTime, Edge, EdgeSummary, Live, LiveEdge, LiveWorkload, Peer, ProcessSummary, Tcp, TcpSummary, Window,
+    Workload, WorkloadId, WorkloadSummary,
+};
+
+/// Where the figures of a connection go.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    /// `None` where the table of workloads was full.
+    workload: Option<u32>,
+    /// `None` where the table of edges was full as well.
+    edge: Option<u32>,
+}
+
+/// What a workload did since the daemon started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Connections alive now.
+    pub(crate) live: u64,
+    /// Programs executed.
+    pub(crate) execs: u64,
+    /// Connections established, asked for or accepted.
+    pub(crate) opened: u64,
+}
+
+#[derive(Debug)]
+struct WorkloadSlot {
+    workload: Arc<Workload>,
+    totals: Totals,
+    touched: bool,
+    gone: bool,
+    tcp: TcpSummary,
+    processes: ProcessSummary,
+}
+
+#[derive(Debug)]
+struct EdgeSlot {
+    workload: u32,
+    peer: Peer,
+    live: u64,
+    touched: bool,
+    tcp: TcpSummary,
+}
+
+/// What found no room, since it was last asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NoRoom {
+    pub(super) workloads: u64,
+    pub(super) edges: u64,
+}
+
+/// The slots. Only those that something happened to are visited when a window ends, so a workload or
+/// edge that is idle costs nothing, live connections or not.
+#[derive(Debug)]
+pub(super) struct Figures {
+    workloads: Slots<WorkloadId, WorkloadSlot>,
+    edges: Slots<Edge, EdgeSlot>,
+    touched_workloads: Vec<u32>,
+    touched_edges: Vec<u32>,
+    /// As of the last window's end; made anew only where a count of live connections changed.
+    live: Arc<Live>,
+    live_changed: bool,
+    /// Idle workloads have made room in this window already.
+    swept: bool,
+    /// What found no room in the open window.
+    missing: u64,
+    pub(super) no_room: NoRoom,
+}
+
+impl Figures {
+    pub(super) fn new(max_workloads: usize, max_edges: usize) -> Self {
+        Self {
+            workloads: Slots::new(max_workloads),
+            edges: Slots::new(max_edges),
+            touched_workloads: Vec::new(),
+            touched_edges: Vec::new(),
+            live: Arc::default(),
+            live_changed: false,
+            swept: false,
+            missing: 0,
+            no_room: NoRoom::default(),
+        }
+    }
+
+    /// Where the figures of a connection go; makes the slots.
+    pub(super) fn place(&mut self, workload: &Arc<Workload>, tcp: &Tcp) -> Place {
+        let Some(owner) = self.workload(workload) else { return Place::default() };
+        let peer = tcp.peer.workload.as_ref().map(|workload| workload.id);
+        let edge = Edge {
+            workload: workload.id,
+            kind: tcp.peer.kind,
+            peer,
+            address: if peer.is_some() { None } else { Some(tcp.remote.ip()) },
+            port: if tcp.outgoing { tcp.remote.port() } else { tcp.local.port() },
+            outgoing: tcp.outgoing,
+        };
+        let found = self.edges.find(&edge).or_else(|| {
+            let slot = EdgeSlot {
+                workload: owner,
+                peer: tcp.peer.clone(),
+                live: 0,
+                touched: false,
+                tcp: TcpSummary::default(),
+            };
+            self.edges.insert(edge, slot)
+        });
+        if found.is_none() {
+            self.no_room.edges += 1;
+            self.missing += 1;
+        }
+        if let (Some(slot), Some(peer)) = (self.touch_edge(found), &tcp.peer.workload) {
+            renew(&mut slot.peer, peer);
+        }
+        Place { workload: Some(owner), edge: found }
+    }
+
+    /// Changes the figures of a connection's workload and edge.
+    pub(super) fn tcp(&mut self, place: Place, change: impl Fn(&mut TcpSummary)) {
+        if let Some(slot) = self.touch_workload(place.workload) {
+            change(&mut slot.tcp);
+        }
+        if let Some(slot) = self.touch_edge(place.edge) {
+            change(&mut slot.tcp);
+        }
+    }
+
+    /// Changes the figures of a workload's processes.
+    pub(super) fn processes(&mut self, workload: &Arc<Workload>, change: impl Fn(&mut ProcessSummary)) {
+        let at = self.workload(workload);
+        if let Some(slot) = at.and_then(|at| self.workloads.get_mut(at)) {
+            let before = slot.processes.execs;
+            change(&mut slot.processes);
+            slot.totals.execs += slot.processes.execs - before;
+        }
+    }
+
+    /// A connection was established.
+    pub(super) fn opened(&mut self, place: Place) {
+        self.tcp(place, |tcp| tcp.opened += 1);
+        if let Some(slot) = place.workload.and_then(|at| self.workloads.get_mut(at)) {
+            slot.totals.opened += 1;
+        }
+    }
+
+    /// A connection came into the table (`true`) or left it.
+    pub(super) fn live(&mut self, place: Place, there: bool) {
+        let step = |count: &mut u64| *count = if there { *count + 1 } else { count.saturating_sub(1) };
+        if let Some(slot) = self.touch_workload(place.workload) {
+            step(&mut slot.totals.live);
+        }
+        if let Some(slot) = self.touch_edge(place.edge) {
+            step(&mut slot.live);
+        }
+        self.live_changed = true;
+    }
+
+    /// More became known of a workload; `true` where it has live connections.
+    pub(super) fn renew(&mut self, workload: &Arc<Workload>) -> bool {
+        self.live_changed = true;
+        for slot in self.edges.values_mut() {
+            renew(&mut slot.peer, workload);
+        }
+        let Some(slot) = self.workloads.find(&workload.id).and_then(|at| self.workloads.get_mut(at)) else {
+            return false;
+        };
+        slot.workload = Arc::clone(workload);
+        slot.totals.live > 0
+    }
+
+    /// The workload is no more: its slot goes as soon as nothing of it is live.
+    pub(super) fn forget(&mut self, id: WorkloadId) {
+        let Some(at) = self.workloads.find(&id) else { return };
+        let Some(slot) = self.workloads.get_mut(at) else { return };
+        slot.gone = true;
+        if !slot.touched && slot.totals.live == 0 {
+            self.workloads.remove(at);
+        }
+    }
+
+    /// What a workload did since the daemon started.
+    pub(super) fn totals(&self, id: WorkloadId) -> Totals {
+        self.workloads
+            .find(&id)
+            .and_then(|at| self.workloads.get(at))
+            .map_or_else(Totals::default, |slot| slot.totals)
+    }
+
+    /// Entries and capacity of the tables of workloads and of edges.
+    pub(super) fn sizes(&self) -> [(usize, usize); 2] {
+        [(self.workloads.len(), self.workloads.capacity()), (self.edges.len(), self.edges.capacity())]
+    }
+
+    /// Ends the window and begins another. What found no room counts as lost in it.
+    pub(super) fn finish(&mut self, start: BootTime, length_ns: u64, lost_events: u64) -> Window {
+        self.swept = false;
+        let lost_events = lost_events + take(&mut self.missing);
+        if take(&mut self.live_changed) {
+            self.live = Arc::new(self.collect_live());
+        }
+        let mut edges = HashMap::with_capacity(self.touched_edges.len());
+        for at in self.touched_edges.drain(..) {
+            let Some((key, slot)) = self.edges.entry_mut(at) else { continue };
+            let Some(owner) = self.workloads.get(slot.workload) else { continue };
+            slot.touched = false;
+            let tcp = TcpSummary { live: slot.live, ..take(&mut slot.tcp) };
+            let (workload, peer) = (Arc::clone(&owner.workload), slot.peer.clone());
+            edges.insert(key.clone(), EdgeSummary { workload, peer, tcp });
+            if slot.live == 0 {
+                self.edges.remove(at);
+            }
+        }
+        let mut workloads = HashMap::with_capacity(self.touched_workloads.len());
+        for at in self.touched_workloads.drain(..) {
+            let Some((id, slot)) = self.workloads.entry_mut(at) else { continue };
+            slot.touched = false;
+            let tcp = TcpSummary { live: slot.totals.live, ..take(&mut slot.tcp) };
+            let (workload, processes) = (Arc::clone(&slot.workload), take(&mut slot.processes));
+            workloads.insert(*id, WorkloadSummary { workload, tcp, processes });
+            if slot.gone && slot.totals.live == 0 {
+                self.workloads.remove(at);
+            }
+        }
+        Window { start, length_ns, lost_events, workloads, edges, live: Arc::clone(&self.live) }
+    }
+
+    /// Finds or makes a workload's slot, which something happens to. Where there is no room, those that
+    /// are idle give way with their totals.
+    fn workload(&mut self, workload: &Arc<Workload>) -> Option<u32> {
+        if let Some(at) = self.workloads.find(&workload.id) {
+            if let Some(slot) = self.workloads.get_mut(at)
+                && !Arc::ptr_eq(&slot.workload, workload)
+            {
+                slot.workload = Arc::clone(workload);
+            }
+            self.touch_workload(Some(at));
+            return Some(at);
+        }
+        if self.workloads.is_full() && !replace(&mut self.swept, true) {
+            self.workloads.retain(|slot| slot.touched || slot.totals.live > 0);
+        }
+        let slot = WorkloadSlot {
+            workload: Arc::clone(workload),
+            totals: Totals::default(),
+            touched: false,
+            gone: false,
+            tcp: TcpSummary::default(),
+            processes: ProcessSummary::default(),
+        };
+        let at = self.workloads.insert(workload.id, slot);
+        if at.is_none() {
+            self.no_room.workloads += 1;
+            self.missing += 1;
+        }
+        self.touch_workload(at);
+        at
+    }
+
+    fn touch_workload(&mut self, at: Option<u32>) -> Option<&mut WorkloadSlot> {
+        let at = at?;
+        let slot = self.workloads.get_mut(at)?;
+        if !slot.touched {
+            slot.touched = true;
+            self.touched_workloads.push(at);
+        }
+        Some(slot)
+    }
+
+    fn touch_edge(&mut self, at: Option<u32>) -> Option<&mut EdgeSlot> {
+        let at = at?;
+        let slot = self.edges.get_mut(at)?;
+        if !slot.touched {
+            slot.touched = true;
+            self.touched_edges.push(at);
+        }
+        Some(slot)
+    }
+
+    fn collect_live(&self) -> Live {
+        let workloads = self.workloads.values().filter(|slot| slot.totals.live > 0);
+        let edges = self.edges.entries().filter(|(_, slot)| slot.live > 0);
+        Live {
+            workloads: workloads
+                .map(|slot| LiveWorkload { workload: Arc::clone(&slot.workload), live: slot.totals.live })
+                .collect(),
+            edges: edges
+                .filter_map(|(edge, slot)| {
+                    let owner = self.workloads.get(slot.workload)?;
+                    Some(LiveEdge {
+                        edge: edge.clone(),
+                        workload: Arc::clone(&owner.workload),
+                        peer: slot.peer.clone(),
+                        live: slot.live,
+                    })
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Takes a newer description of the same workload over.
+pub(super) fn renew(peer: &mut Peer, newer: &Arc<Workload>) {
+    if let Some(known) = &mut peer.workload
+        && known.id == newer.id
+        && !Arc::ptr_eq(known, newer)
+    {
+        *known = Arc::clone(newer);
+    }
+}

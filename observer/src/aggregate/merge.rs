@@ -1,0 +1,118 @@
+//! Windows that follow one another become one longer window.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use crate::event::{
+    BootTime, Edge, EdgeSummary, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window, WorkloadSummary,
+};
+
+impl Window {
+    /// When it ended.
+    pub(crate) const fn end(&self) -> BootTime {
+        BootTime(self.start.0.saturating_add(self.length_ns))
+    }
+
+    /// Adds a later window. Time between the two, if any, belongs to the result.
+    pub(crate) fn merge(&mut self, later: &Self) {
+        let Self { start: _, length_ns: _, lost_events, workloads, edges, live } = later;
+        self.length_ns = later.end().since_ns(self.start);
+        self.lost_events += lost_events;
+        for (id, summary) in workloads {
+            match self.workloads.entry(*id) {
+                Entry::Occupied(mut known) => known.get_mut().merge(summary),
+                Entry::Vacant(room) => drop(room.insert(summary.clone())),
+            }
+        }
+        for (edge, summary) in edges {
+            match self.edges.entry(edge.clone()) {
+                Entry::Occupied(mut known) => known.get_mut().merge(summary),
+                Entry::Vacant(room) => drop(room.insert(summary.clone())),
+            }
+        }
+        self.live = Arc::clone(live);
+    }
+
+    /// Adds what has live connections and nothing else to tell, so that idle connections are seen.
+    pub(crate) fn show_idle(&mut self) {
+        let alive = |live| TcpSummary { live, ..TcpSummary::default() };
+        for LiveWorkload { workload, live } in &self.live.workloads {
+            self.workloads.entry(workload.id).or_insert_with(|| WorkloadSummary {
+                workload: Arc::clone(workload),
+                tcp: alive(*live),
+                processes: ProcessSummary::default(),
+            });
+        }
+        for LiveEdge { edge, workload, peer, live } in &self.live.edges {
+            self.edges.entry(Edge::clone(edge)).or_insert_with(|| EdgeSummary {
+                workload: Arc::clone(workload),
+                peer: peer.clone(),
+                tcp: alive(*live),
+            });
+        }
+    }
+}
+
+impl WorkloadSummary {
+    fn merge(&mut self, later: &Self) {
+        let Self { workload, tcp, processes } = later;
+        self.workload = Arc::clone(workload);
+        self.tcp.merge(tcp);
+        self.processes.merge(processes);
+    }
+}
+
+impl EdgeSummary {
+    fn merge(&mut self, later: &Self) {
+        let Self { workload, peer, tcp } = later;
+        self.workload = Arc::clone(workload);
+        self.peer = peer.clone();
+        self.tcp.merge(tcp);
+    }
+}
+
+impl TcpSummary {
+    fn merge(&mut self, later: &Self) {
+        let Self {
+            opened,
+            failed,
+            closed,
+            live,
+            sent_bytes,
+            received_bytes,
+            sent_segments,
+            received_segments,
+            retransmitted_segments,
+            resets_sent,
+            resets_received,
+            handshake_latency,
+            rtt,
+        } = later;
+        self.opened += opened;
+        self.failed += failed;
+        self.closed += closed;
+        self.live = *live;
+        self.sent_bytes += sent_bytes;
+        self.received_bytes += received_bytes;
+        self.sent_segments += sent_segments;
+        self.received_segments += received_segments;
+        self.retransmitted_segments += retransmitted_segments;
+        self.resets_sent += resets_sent;
+        self.resets_received += resets_received;
+        self.handshake_latency.merge(handshake_latency);
+        self.rtt.merge(rtt);
+    }
+}
+
+impl ProcessSummary {
+    fn merge(&mut self, later: &Self) {
+        let Self { execs, exits, oom_kills, container_starts, container_stops } = later;
+        self.execs += execs;
+        for (ending, count) in exits {
+            *self.exits.entry(*ending).or_default() += count;
+        }
+        self.oom_kills += oom_kills;
+        self.container_starts += container_starts;
+        self.container_stops += container_stops;
+    }
+}

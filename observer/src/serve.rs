@@ -1,0 +1,94 @@
+//! The gRPC side: what clients ask of the event loop, and how its answers reach them.
+//!
+//! The event loop owns the state; the services own nothing. A call becomes a `Request`, sent over a
+//! bounded queue; the loop answers it or hands it to its `Subscribers`. Filters are evaluated in the
+//! loop, before anything is built for the wire; conversion happens in each stream's own task.
+
+pub(crate) mod filter;
+mod history;
+mod queue;
+mod server;
+mod service;
+mod subscribers;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+pub(crate) use self::filter::Filters;
+pub(crate) use self::queue::Sink;
+pub(crate) use self::server::{Listeners, ServeError};
+pub(crate) use self::service::{Service, Settings};
+pub(crate) use self::subscribers::{Limits, Subscribers};
+use crate::event::{BootTime, Connection, Now, Workload};
+use crate::status::Status;
+
+/// What a client asks of the event loop.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// For `Subscribers::add_events`.
+    Events(EventsRequest),
+    /// For `Subscribers::add_summaries`.
+    Summaries(SummariesRequest),
+    /// The live connections that pass, worst first, `limit` at most.
+    Connections { filters: Filters, limit: usize, reply: oneshot::Sender<ConnectionList> },
+    /// The workloads that pass, in any order.
+    Workloads { filters: Filters, reply: oneshot::Sender<WorkloadList> },
+    /// The daemon's state; `Now` dates what it holds.
+    Status { reply: oneshot::Sender<(Status, Now)> },
+}
+
+/// Asks for events.
+#[derive(Debug)]
+pub(crate) struct EventsRequest {
+    pub(crate) filters: Filters,
+    /// So many of the newest events in memory come first.
+    pub(crate) last: usize,
+    /// Goes on with new ones.
+    pub(crate) follow: bool,
+    pub(crate) sink: Sink,
+}
+
+/// Asks for windows. They are merged and filtered in the stream's own task.
+#[derive(Debug)]
+pub(crate) struct SummariesRequest {
+    /// How long a window the client wants: so much of the history comes first.
+    pub(crate) length_ns: u64,
+    pub(crate) sink: Sink,
+}
+
+/// The answer to `Request::Connections`.
+#[derive(Debug)]
+pub(crate) struct ConnectionList {
+    pub(crate) connections: Vec<Connection>,
+    /// How many passed, listed or not.
+    pub(crate) total: u64,
+    /// When the counters were read.
+    pub(crate) sampled: BootTime,
+    pub(crate) now: Now,
+}
+
+/// The answer to `Request::Workloads`.
+#[derive(Debug)]
+pub(crate) struct WorkloadList {
+    pub(crate) workloads: Vec<WorkloadEntry>,
+    pub(crate) now: Now,
+}
+
+/// A workload and what it is doing.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkloadEntry {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) live_connections: u64,
+    /// Since the daemon started.
+    pub(crate) execs: u64,
+    /// Since the daemon started.
+    pub(crate) connections_opened: u64,
+    /// Below the mount point of the hierarchy; empty where it is not known.
+    pub(crate) cgroup_path: String,
+    /// For a container, when its cgroup was made.
+    pub(crate) first_seen: BootTime,
+}

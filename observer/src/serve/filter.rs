@@ -1,0 +1,177 @@
+//! Filters: compiled once a request, then asked for every event.
+
+mod compile;
+mod pattern;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+pub(crate) use self::compile::{InvalidFilter, Purpose};
+use self::pattern::{ContainerPattern, PodPattern};
+use crate::event::{
+    Connection, Edge, EdgeSummary, Event, EventType, ProcessSummary, TcpSummary, Workload, WorkloadSummary,
+};
+
+/// What passes: what an allow filter matches (or anything, where there is none) and no deny filter does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filters {
+    allow: Vec<Filter>,
+    deny: Vec<Filter>,
+}
+
+/// Every field that is set must match; one of its values does.
+#[derive(Clone, Debug, Default)]
+struct Filter {
+    /// It names other nodes than this one.
+    elsewhere: bool,
+    /// A bit for each type; 0 for all.
+    types: u16,
+    failure_only: bool,
+    namespaces: Vec<String>,
+    pods: Vec<PodPattern>,
+    from_pods: Vec<PodPattern>,
+    to_pods: Vec<PodPattern>,
+    containers: Vec<ContainerPattern>,
+    workloads: Vec<String>,
+    ports: Vec<u16>,
+    addresses: Vec<IpNet>,
+}
+
+/// What a filter looks at, of whatever is filtered.
+struct Subject<'a> {
+    event_type: Option<EventType>,
+    failed: bool,
+    owner: Option<&'a Workload>,
+    peer: Option<&'a Workload>,
+    /// The owner asked for the connection; `None` where it is not about one.
+    outgoing: Option<bool>,
+    ports: [Option<u16>; 2],
+    addresses: [Option<IpAddr>; 2],
+}
+
+impl Filters {
+    /// The event passes.
+    pub(crate) fn event(&self, event: &Event) -> bool {
+        if self.is_empty() {
+            return true;
+        }
+        let tcp = event.tcp();
+        let ends = tcp.map(|tcp| [tcp.local, tcp.remote]);
+        self.pass(&Subject {
+            event_type: Some(event.event_type()),
+            failed: event.is_failure(),
+            owner: event.workload.as_deref(),
+            peer: tcp.and_then(|tcp| tcp.peer.workload.as_deref()),
+            outgoing: tcp.map(|tcp| tcp.outgoing),
+            ports: both(ends, SocketAddr::port),
+            addresses: both(ends, SocketAddr::ip),
+        })
+    }
+
+    /// The live connection passes. One with retransmits counts as failed.
+    pub(crate) fn connection(&self, connection: &Connection) -> bool {
+        let tcp = &connection.tcp;
+        let ends = Some([tcp.local, tcp.remote]);
+        self.pass(&Subject {
+            event_type: None,
+            failed: connection.counters.retransmitted_segments > 0,
+            owner: Some(&connection.workload),
+            peer: tcp.peer.workload.as_deref(),
+            outgoing: Some(tcp.outgoing),
+            ports: both(ends, SocketAddr::port),
+            addresses: both(ends, SocketAddr::ip),
+        })
+    }
+
+    /// The edge's summary passes. Its port is the listening side's, its address the peer's.
+    pub(super) fn edge(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
+        self.pass(&Subject {
+            event_type: None,
+            failed: failed(&summary.tcp),
+            owner: Some(&summary.workload),
+            peer: summary.peer.workload.as_deref(),
+            outgoing: Some(edge.outgoing),
+            ports: [Some(edge.port), None],
+            addresses: [edge.address, None],
+        })
+    }
+
+    /// The workload's own summary passes. It has no ends, so no port and no address matches it.
+    pub(super) fn summary(&self, summary: &WorkloadSummary) -> bool {
+        let ProcessSummary { exits, oom_kills, .. } = &summary.processes;
+        let ended_badly = *oom_kills > 0 || exits.keys().any(|ending| ending.is_failure());
+        self.owner(&summary.workload, failed(&summary.tcp) || ended_badly)
+    }
+
+    /// The workload passes.
+    pub(crate) fn workload(&self, workload: &Workload) -> bool {
+        self.owner(workload, false)
+    }
+
+    fn owner(&self, workload: &Workload, failed: bool) -> bool {
+        self.pass(&Subject {
+            event_type: None,
+            failed,
+            owner: Some(workload),
+            peer: None,
+            outgoing: None,
+            ports: [None; 2],
+            addresses: [None; 2],
+        })
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.allow.is_empty() && self.deny.is_empty()
+    }
+
+    fn pass(&self, subject: &Subject<'_>) -> bool {
+        (self.allow.is_empty() || self.allow.iter().any(|filter| filter.matches(subject)))
+            && !self.deny.iter().any(|filter| filter.matches(subject))
+    }
+}
+
+impl Filter {
+    fn matches(&self, subject: &Subject<'_>) -> bool {
+        let Subject { event_type, failed, owner, peer, outgoing, ports, addresses } = subject;
+        let either = [*owner, *peer];
+        // The cheap and the telling ones come first.
+        !self.elsewhere
+            && (self.types == 0 || event_type.is_some_and(|of| self.types & bit(of) != 0))
+            && (!self.failure_only || *failed)
+            && any(&self.ports, ports, |port, of| port == of)
+            && any(&self.addresses, addresses, |net, of| net.contains(&of.to_canonical()))
+            && any(&self.namespaces, &either, |namespace, of| *namespace == of.namespace)
+            && any(&self.pods, &either, |pattern, of| pattern.matches(of))
+            && any(&self.containers, &[*owner], |pattern, of| pattern.matches(of))
+            && any(&self.workloads, &[*owner], |name, of| name == of.name())
+            && any(&self.from_pods, &[side(*outgoing, true, either)], |pattern, of| pattern.matches(of))
+            && any(&self.to_pods, &[side(*outgoing, false, either)], |pattern, of| pattern.matches(of))
+    }
+}
+
+/// The field is not set, or one of its values matches one of the subject's.
+fn any<V, S: Copy>(values: &[V], subjects: &[Option<S>], matches: impl Fn(&V, &S) -> bool) -> bool {
+    values.is_empty()
+        || subjects.iter().flatten().any(|subject| values.iter().any(|value| matches(value, subject)))
+}
+
+/// The workload on the asking (or the listening) side.
+fn side(outgoing: Option<bool>, asking: bool, [owner, peer]: [Option<&Workload>; 2]) -> Option<&Workload> {
+    if outgoing? == asking { owner } else { peer }
+}
+
+fn both<T>(ends: Option<[SocketAddr; 2]>, select: fn(&SocketAddr) -> T) -> [Option<T>; 2] {
+    let [local, remote] = ends.map_or([None, None], |ends| ends.map(Some));
+    [local.as_ref().map(select), remote.as_ref().map(select)]
+}
+
+const fn bit(event_type: EventType) -> u16 {
+    1 << event_type as u16
+}
+
+const fn failed(tcp: &TcpSummary) -> bool {
+    tcp.failed + tcp.retransmitted_segments + tcp.resets_sent + tcp.resets_received > 0
+}

@@ -1,0 +1,140 @@
+//! Tables of filters and what they match.
+
+use observer_proto::v1;
+
+use super::*;
+use crate::event::examples::{close, connect, counters, event, host, pod, tcp};
+use crate::event::{Detail, Ending, ProcessExit};
+
+fn compile(allow: Vec<v1::Filter>, deny: Vec<v1::Filter>) -> Result<Filters, String> {
+    Filters::compile(allow, deny, Purpose::Events, "node-1").map_err(|error| error.to_string())
+}
+
+fn texts<const N: usize>(values: [&str; N]) -> Vec<String> {
+    values.map(str::to_owned).to_vec()
+}
+
+/// `shop/web-1` (10.0.0.1:40000) asks `data/db-1` (10.0.0.2:5432).
+fn connected() -> Event {
+    let (web, db) = (pod(1, "shop", "web-1"), pod(2, "data", "db-1"));
+    event(&web, 1, connect(&tcp(1, true, "10.0.0.2:5432", Some(&db))))
+}
+
+#[test]
+fn fields_match_as_documented() {
+    let none = v1::Filter::default;
+    let db_id = format!("{:064x}", 2);
+    let cases: Vec<(v1::Filter, bool)> = vec![
+        (v1::Filter { namespaces: texts(["shop"]), ..none() }, true),
+        (v1::Filter { namespaces: texts(["data"]), ..none() }, true),
+        (v1::Filter { namespaces: texts(["sho"]), ..none() }, false),
+        (v1::Filter { pods: texts(["shop/we"]), ..none() }, true),
+        (v1::Filter { pods: texts(["data/we"]), ..none() }, false),
+        (v1::Filter { pods: texts(["data/"]), ..none() }, true),
+        (v1::Filter { pods: texts(["/db-1"]), ..none() }, true),
+        (v1::Filter { pods: texts(["/db"]), ..none() }, false),
+        (v1::Filter { pods: texts(["db", "nothing"]), ..none() }, true),
+        (v1::Filter { from_pods: texts(["web"]), ..none() }, true),
+        (v1::Filter { from_pods: texts(["db"]), ..none() }, false),
+        (v1::Filter { to_pods: texts(["db"]), ..none() }, true),
+        (v1::Filter { to_pods: texts(["web"]), ..none() }, false),
+        (v1::Filter { containers: texts(["app"]), ..none() }, true),
+        (v1::Filter { containers: texts(["00000000"]), ..none() }, true),
+        (v1::Filter { containers: texts(["0000000"]), ..none() }, false),
+        (v1::Filter { containers: vec![db_id], ..none() }, false),
+        (v1::Filter { workloads: texts(["web-1"]), ..none() }, true),
+        (v1::Filter { workloads: texts(["db-1"]), ..none() }, false),
+        (v1::Filter { types: vec![EventType::TcpConnect as i32], ..none() }, true),
+        (v1::Filter { types: vec![EventType::TcpClose as i32], ..none() }, false),
+        (v1::Filter { ports: vec![5432], ..none() }, true),
+        (v1::Filter { ports: vec![40000], ..none() }, true),
+        (v1::Filter { ports: vec![80], ..none() }, false),
+        (v1::Filter { addresses: texts(["10.0.0.2"]), ..none() }, true),
+        (v1::Filter { addresses: texts(["10.9.9.9/8"]), ..none() }, true),
+        (v1::Filter { addresses: texts(["::ffff:10.0.0.1"]), ..none() }, true),
+        (v1::Filter { addresses: texts(["fe80::/10", "192.0.2.1"]), ..none() }, false),
+        (v1::Filter { failure_only: true, ..none() }, false),
+        (v1::Filter { node_names: texts(["node-1"]), ..none() }, true),
+        (v1::Filter { node_names: texts(["node-2"]), ..none() }, false),
+        (v1::Filter { namespaces: texts(["shop"]), ports: vec![80], ..none() }, false),
+    ];
+    let event = connected();
+    for (filter, expected) in cases {
+        let filters = compile(vec![filter.clone()], Vec::new()).unwrap();
+        assert_eq!(filters.event(&event), expected, "{filter:?}");
+        let filters = compile(Vec::new(), vec![filter.clone()]).unwrap();
+        assert_eq!(filters.event(&event), !expected, "deny {filter:?}");
+    }
+}
+
+#[test]
+fn filters_add_up_and_deny_wins() {
+    let by_port = |port| v1::Filter { ports: vec![port], ..v1::Filter::default() };
+    let event = connected();
+    assert!(compile(vec![by_port(1), by_port(5432)], Vec::new()).unwrap().event(&event));
+    assert!(!compile(vec![by_port(5432)], vec![by_port(40000)]).unwrap().event(&event));
+    assert!(Filters::default().event(&event));
+}
+
+#[test]
+fn processes_have_no_peer_and_no_port() {
+    let exit = |code| {
+        let ending = Ending::Code(code);
+        Detail::ProcessExit(ProcessExit { ending, oom_killed: false, run_time_ns: 0 })
+    };
+    let web = pod(1, "shop", "web-1");
+    let failures = v1::Filter { failure_only: true, ..v1::Filter::default() };
+    let failures = compile(vec![failures], Vec::new()).unwrap();
+    assert!(failures.event(&event(&web, 1, exit(1))));
+    assert!(!failures.event(&event(&web, 1, exit(0))));
+    let from = v1::Filter { from_pods: texts(["web"]), ..v1::Filter::default() };
+    assert!(!compile(vec![from], Vec::new()).unwrap().event(&event(&web, 1, exit(1))));
+    let of_host = v1::Filter { workloads: texts(["host"]), ..v1::Filter::default() };
+    let of_host = compile(vec![of_host], Vec::new()).unwrap();
+    assert!(of_host.event(&event(&host(3), 1, exit(0))) && !of_host.event(&event(&web, 1, exit(0))));
+    let close = close(&tcp(1, false, "192.0.2.1:9", None), counters(1, 0));
+    assert!(!failures.event(&event(&web, 1, close)));
+}
+
+#[test]
+fn what_is_not_allowed_is_named_with_what_is() {
+    let none = v1::Filter::default;
+    let many = vec!["a".to_owned(); 1_001];
+    let cases: Vec<(v1::Filter, &str)> = vec![
+        (none(), "allow[0]: an empty filter is not allowed: set at least one field"),
+        (v1::Filter { ports: vec![0], ..none() }, "allow[0].ports: 0 is not allowed: a port from 1 to 65535"),
+        (v1::Filter { ports: vec![70_000], ..none() }, "allow[0].ports: 70000 is not"),
+        (v1::Filter { types: vec![0], ..none() }, "allow[0].types: 0 is not allowed: one of process_exec, "),
+        (v1::Filter { types: vec![12], ..none() }, "allow[0].types: 12 is not"),
+        (v1::Filter { pods: texts(["a", "a/b/c"]), ..none() }, "allow[0].pods: \"a/b/c\" is not allowed: `"),
+        (v1::Filter { pods: texts(["/"]), ..none() }, "allow[0].pods: \"/\""),
+        (v1::Filter { pods: texts([""]), ..none() }, "allow[0].pods: \"\""),
+        (v1::Filter { to_pods: texts(["web-*"]), ..none() }, "allow[0].to_pods: \"web-*\""),
+        (v1::Filter { addresses: texts(["10.0.0.0/33"]), ..none() }, "allow[0].addresses: \"10.0.0.0/33\""),
+        (
+            v1::Filter { namespaces: texts([""]), ..none() },
+            "allow[0].namespaces: \"\" is not allowed: a name",
+        ),
+        (v1::Filter { namespaces: many, ..none() }, "allow, deny: 1001 values is not allowed"),
+    ];
+    for (filter, expected) in cases {
+        let error = compile(vec![filter], Vec::new()).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let filter = v1::Filter { failure_only: true, ..none() };
+    assert!(compile(vec![filter; 101], Vec::new()).is_err());
+}
+
+#[test]
+fn fields_without_a_meaning_are_refused() {
+    let types = v1::Filter { types: vec![1], ..v1::Filter::default() };
+    let ports = v1::Filter { ports: vec![1], ..v1::Filter::default() };
+    let refused = |filter: &v1::Filter, purpose| {
+        Filters::compile(Vec::new(), vec![filter.clone()], purpose, "").map_err(|error| error.field).err()
+    };
+    for purpose in [Purpose::Summaries, Purpose::Connections, Purpose::Workloads] {
+        assert_eq!(refused(&types, purpose), Some("deny[0].types".to_owned()));
+    }
+    assert_eq!(refused(&ports, Purpose::Summaries), None);
+    assert_eq!(refused(&ports, Purpose::Workloads), Some("deny[0].ports".to_owned()));
+}

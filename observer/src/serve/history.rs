@@ -1,0 +1,83 @@
+//! What a new subscriber gets first: the newest events and windows, bounded.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Filters;
+use crate::event::{Event, WallTime, Window};
+
+/// The newest events.
+#[derive(Debug)]
+pub(super) struct Events {
+    newest: VecDeque<Arc<Event>>,
+    capacity: usize,
+}
+
+impl Events {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { newest: VecDeque::new(), capacity }
+    }
+
+    pub(super) fn push(&mut self, event: &Arc<Event>) {
+        if self.newest.len() >= self.capacity {
+            self.newest.pop_front();
+        }
+        if self.capacity > 0 {
+            self.newest.push_back(Arc::clone(event));
+        }
+    }
+
+    /// The newest `last` of those that pass, oldest first.
+    pub(super) fn last(&self, last: usize, filters: &Filters) -> Vec<Arc<Event>> {
+        let passing = self.newest.iter().rev().filter(|event| filters.event(event));
+        let mut newest: Vec<_> = passing.take(last).cloned().collect();
+        newest.reverse();
+        newest
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.newest.len()
+    }
+
+    pub(super) fn oldest(&self) -> Option<WallTime> {
+        self.newest.front().map(|event| event.time)
+    }
+}
+
+/// The newest windows, bounded by number and by what they hold.
+#[derive(Debug)]
+pub(super) struct Windows {
+    newest: VecDeque<Arc<Window>>,
+    capacity: usize,
+    /// Workloads and edges in all windows.
+    entries: usize,
+    max_entries: usize,
+}
+
+impl Windows {
+    pub(super) fn new(capacity: usize, max_entries: usize) -> Self {
+        Self { newest: VecDeque::new(), capacity, entries: 0, max_entries }
+    }
+
+    pub(super) fn push(&mut self, window: &Arc<Window>) {
+        self.entries += entries(window);
+        self.newest.push_back(Arc::clone(window));
+        while self.newest.len() > self.capacity || self.entries > self.max_entries {
+            let Some(oldest) = self.newest.pop_front() else { break };
+            self.entries -= entries(&oldest);
+        }
+    }
+
+    /// Those of the newest `length_ns`, oldest first.
+    pub(super) fn last(&self, length_ns: u64) -> Vec<Arc<Window>> {
+        let Some(end) = self.newest.back().map(|window| window.end()) else { return Vec::new() };
+        let within = |window: &&Arc<Window>| end.since_ns(window.start) <= length_ns;
+        self.newest.iter().filter(within).cloned().collect()
+    }
+}
+
+/// What of a window takes memory.
+fn entries(window: &Window) -> usize {
+    let Window { start: _, length_ns: _, lost_events: _, workloads, edges, live } = window;
+    workloads.len() + edges.len() + live.edges.len() / 4
+}

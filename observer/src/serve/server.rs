@@ -1,0 +1,157 @@
+//! The gRPC server: the sockets, the service with health and reflection, and an orderly end.
+
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use observer_proto::v1;
+use observer_proto::v1::observer_server::ObserverServer;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic_health::ServingStatus;
+
+use self::socket::Socket;
+use super::Service;
+
+/// An idle client is asked so often whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long it may take to answer.
+const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
+/// The longest request; the longest filter list allowed fits.
+const LONGEST_REQUEST_BYTES: usize = 1024 * 1024;
+/// The longest answer.
+const LONGEST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Calls at a time over one connection.
+const CALLS_PER_CONNECTION: u32 = 256;
+/// At the end, clients that do not let go are left after this.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why the server cannot listen or serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error("another daemon is listening on {}", .0.display())]
+    Taken(PathBuf),
+    #[error("{} is there and is not a socket; remove it or listen elsewhere", .0.display())]
+    NotASocket(PathBuf),
+    #[error("listen on unix://{}", path.display())]
+    Unix { path: PathBuf, source: io::Error },
+    #[error("listen on {address}")]
+    Tcp { address: SocketAddr, source: io::Error },
+    #[error("{0} is not a loopback address, and plain text is for loopback only")]
+    NotLoopback(SocketAddr),
+    #[error("offer reflection")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error("serve gRPC")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+/// The sockets, open and not yet served, so that a daemon finds out before it begins that another one
+/// is there. A unix socket is removed when this or its server is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    unix: Vec<Socket>,
+    tcp: Vec<TcpListener>,
+}
+
+impl Listeners {
+    /// Listens on a unix socket that only its owner may open.
+    pub(crate) fn unix(&mut self, path: &Path) -> Result<(), ServeError> {
+        self.unix.push(Socket::bind(path)?);
+        Ok(())
+    }
+
+    /// Listens for plain text, therefore on a loopback address alone. Returns where (port 0 is any).
+    pub(crate) fn loopback(&mut self, address: SocketAddr) -> Result<SocketAddr, ServeError> {
+        let failed = |source| ServeError::Tcp { address, source };
+        if !address.ip().is_loopback() {
+            return Err(ServeError::NotLoopback(address));
+        }
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        self.tcp.push(listener);
+        Ok(bound)
+    }
+
+    /// Serves until `shutdown` is done, then ends in order: health says so, no new call is taken, and
+    /// open ones have a moment to end. The event loop ends its streams by `Subscribers::stop`.
+    pub(crate) async fn serve(
+        self,
+        service: Service,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServeError> {
+        let Self { unix, tcp } = self;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<ObserverServer<Service>>().await;
+        let (stop, stopping) = watch::channel(false);
+        let mut servers = JoinSet::new();
+        let mut sockets = Vec::new();
+        for socket in unix {
+            let path = socket.path().to_owned();
+            let incoming = socket
+                .listener()
+                .map_err(|source| ServeError::Unix { path, source })
+                .map(UnixListenerStream::new)?;
+            let router = router(service.clone())?.add_service(health_service.clone());
+            servers.spawn(router.serve_with_incoming_shutdown(incoming, ended(stopping.clone())));
+            sockets.push(socket);
+        }
+        for listener in tcp {
+            let address =
+                listener.local_addr().unwrap_or_else(|_unknown| SocketAddr::from(([127, 0, 0, 1], 0)));
+            let incoming = tokio::net::TcpListener::from_std(listener)
+                .map_err(|source| ServeError::Tcp { address, source })
+                .map(TcpListenerStream::new)?;
+            let router = router(service.clone())?.add_service(health_service.clone());
+            servers.spawn(router.serve_with_incoming_shutdown(incoming, ended(stopping.clone())));
+        }
+        tokio::select! {
+            () = shutdown => {}
+            // A server that ends by itself has failed.
+            Some(result) = servers.join_next() => if let Ok(result) = result { result? },
+        }
+        health.set_not_serving::<ObserverServer<Service>>().await;
+        // The empty name is the whole server.
+        health.set_service_status("", ServingStatus::NotServing).await;
+        stop.send_replace(true);
+        let all = async { while servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, all).await.is_err() {
+            log::info!("left clients that did not let go within {} s", FAREWELL.as_secs());
+        }
+        drop(sockets);
+        Ok(())
+    }
+}
+
+/// The service with reflection, both versions: older clients (grpcio's for Python) know v1alpha only.
+fn router(service: Service) -> Result<Router, ServeError> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let observer = ObserverServer::new(service)
+        .max_decoding_message_size(LONGEST_REQUEST_BYTES)
+        .max_encoding_message_size(LONGEST_ANSWER_BYTES);
+    Ok(Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
+        .max_concurrent_streams(CALLS_PER_CONNECTION)
+        .add_service(observer)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}
+
+/// Done once the server is to stop (or whoever says so is gone).
+async fn ended(mut stopping: watch::Receiver<bool>) {
+    let _stopped = stopping.wait_for(|stop| *stop).await.is_ok();
+}

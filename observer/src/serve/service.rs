@@ -1,0 +1,206 @@
+//! The gRPC service: checks a request, asks the event loop, and shapes the answer.
+
+mod events;
+mod summaries;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use observer_proto::v1;
+use observer_proto::v1::observer_server::Observer;
+use prost::Message as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tonic::{Request as Call, Response, Status};
+
+pub(super) use self::events::EventStream;
+pub(super) use self::summaries::SummaryStream;
+use super::filter::{InvalidFilter, Purpose};
+use super::queue::queue;
+use super::{ConnectionList, EventsRequest, Filters, Request, SummariesRequest, WorkloadList, wire};
+
+/// How long the event loop may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest window.
+const LONGEST_WINDOW_S: u64 = 3_600;
+/// Base windows on their way to one subscriber.
+const WINDOWS_QUEUED: usize = 64;
+/// Connections listed where the client names no limit.
+const CONNECTIONS_LISTED: usize = 10_000;
+/// Clients refuse messages of more than 4 MiB unless told otherwise; this leaves room for the rest.
+const LONGEST_LIST_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
+
+/// What the service has to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// This node's name.
+    pub(crate) node_name: String,
+    /// The summaries' window where the client names none: whole seconds.
+    pub(crate) window: Duration,
+    /// Events on their way to one subscriber. What does not fit is lost to that subscriber.
+    pub(crate) queue_capacity: usize,
+}
+
+impl Settings {
+    /// The defaults for a node.
+    pub(crate) fn new(node_name: String) -> Self {
+        Self { node_name, window: Duration::from_secs(10), queue_capacity: 16_384 }
+    }
+}
+
+/// The service; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    settings: Arc<Settings>,
+    requests: mpsc::Sender<Request>,
+}
+
+#[tonic::async_trait]
+impl Observer for Service {
+    type WatchEventsStream = EventStream;
+    type WatchSummariesStream = SummaryStream;
+
+    async fn watch_events(
+        &self,
+        call: Call<v1::WatchEventsRequest>,
+    ) -> Result<Response<EventStream>, Status> {
+        let v1::WatchEventsRequest { allow, deny, follow, last } = call.into_inner();
+        let filters = self.compile(allow, deny, Purpose::Events)?;
+        let (sink, source) = queue(self.settings.queue_capacity, "events");
+        let last = last as usize;
+        self.send(Request::Events(EventsRequest { filters, last, follow, sink })).await?;
+        Ok(Response::new(EventStream::new(source, &self.settings.node_name)))
+    }
+
+    async fn watch_summaries(
+        &self,
+        call: Call<v1::WatchSummariesRequest>,
+    ) -> Result<Response<SummaryStream>, Status> {
+        let v1::WatchSummariesRequest { allow, deny, follow, window } = call.into_inner();
+        let filters = self.compile(allow, deny, Purpose::Summaries)?;
+        let length_ns = window_ns(window.as_ref(), self.settings.window)?;
+        let (sink, source) = queue(WINDOWS_QUEUED, "windows");
+        self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
+        Ok(Response::new(SummaryStream::new(source, &self.settings.node_name, filters, length_ns, follow)))
+    }
+
+    async fn list_connections(
+        &self,
+        call: Call<v1::ListConnectionsRequest>,
+    ) -> Result<Response<v1::ListConnectionsResponse>, Status> {
+        let v1::ListConnectionsRequest { allow, deny, limit } = call.into_inner();
+        let filters = self.compile(allow, deny, Purpose::Connections)?;
+        let limit = if limit == 0 { CONNECTIONS_LISTED } else { limit as usize };
+        let ConnectionList { connections, total, sampled, now } =
+            self.ask(|reply| Request::Connections { filters, limit, reply }).await?;
+        let mut bytes = 0;
+        let listed = connections.iter().map(|connection| wire::connection(connection, now));
+        // Those that do not fit are the least interesting ones; `total` tells of them.
+        let fits = listed.take_while(|connection| {
+            bytes += connection.encoded_len() + 8;
+            bytes <= LONGEST_LIST_BYTES
+        });
+        Ok(Response::new(v1::ListConnectionsResponse {
+            connections: fits.collect(),
+            total,
+            node_name: self.settings.node_name.clone(),
+            time: Some(wire::boot_timestamp(sampled, now)),
+        }))
+    }
+
+    async fn list_workloads(
+        &self,
+        call: Call<v1::ListWorkloadsRequest>,
+    ) -> Result<Response<v1::ListWorkloadsResponse>, Status> {
+        let v1::ListWorkloadsRequest { allow, deny } = call.into_inner();
+        let filters = self.compile(allow, deny, Purpose::Workloads)?;
+        let WorkloadList { mut workloads, now } =
+            self.ask(|reply| Request::Workloads { filters, reply }).await?;
+        workloads.sort_by(|a, b| wire::order(&a.workload).cmp(&wire::order(&b.workload)));
+        Ok(Response::new(v1::ListWorkloadsResponse {
+            workloads: workloads.iter().map(|entry| wire::workload_status(entry, now)).collect(),
+            node_name: self.settings.node_name.clone(),
+        }))
+    }
+
+    async fn get_status(
+        &self,
+        _call: Call<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let (status, now) = self.ask(|reply| Request::Status { reply }).await?;
+        let status = Some(wire::status(status, &self.settings.node_name, now));
+        Ok(Response::new(v1::GetStatusResponse { status }))
+    }
+}
+
+impl Service {
+    /// Sends what it is asked to the event loop.
+    pub(crate) fn new(settings: Settings, requests: mpsc::Sender<Request>) -> Self {
+        Self { settings: Arc::new(settings), requests }
+    }
+
+    fn compile(
+        &self,
+        allow: Vec<v1::Filter>,
+        deny: Vec<v1::Filter>,
+        purpose: Purpose,
+    ) -> Result<Filters, Status> {
+        Filters::compile(allow, deny, purpose, &self.settings.node_name).map_err(Status::from)
+    }
+
+    async fn send(&self, request: Request) -> Result<(), Status> {
+        match timeout(PATIENCE, self.requests.send(request)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_closed)) => Err(Status::unavailable("the daemon is stopping")),
+            Err(_elapsed) => Err(busy()),
+        }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
+        let (reply, answer) = oneshot::channel();
+        self.send(request(reply)).await?;
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_dropped)) => Err(Status::unavailable("the daemon is stopping")),
+            Err(_elapsed) => Err(busy()),
+        }
+    }
+}
+
+impl From<InvalidFilter> for Status {
+    fn from(error: InvalidFilter) -> Self {
+        Self::invalid_argument(error.to_string())
+    }
+}
+
+/// The window that is asked for, in nanoseconds.
+fn window_ns(asked: Option<&prost_types::Duration>, default: Duration) -> Result<u64, Status> {
+    let Some(prost_types::Duration { seconds, nanos }) = asked else { return Ok(default.as_nanos() as u64) };
+    match u64::try_from(*seconds) {
+        Ok(seconds @ 1..=LONGEST_WINDOW_S) if *nanos == 0 => Ok(seconds * 1_000_000_000),
+        Ok(_) | Err(_) => Err(Status::invalid_argument(format!(
+            "window: {seconds} s and {nanos} ns is not allowed: whole seconds from 1 to {LONGEST_WINDOW_S}",
+        ))),
+    }
+}
+
+fn busy() -> Status {
+    Status::unavailable(format!("the daemon did not answer within {} s; try again", PATIENCE.as_secs()))
+}
+
+fn refused(subscribers: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "{subscribers} streams are open already, as many as the daemon allows; end one or try again later",
+    ))
+}
+
+/// The state that begins or ends a stream.
+fn node_status(state: v1::NodeState, message: &str) -> v1::NodeStatus {
+    v1::NodeStatus { state: state.into(), message: message.to_owned() }
+}
+
+/// When a message is sent.
+#[allow(clippy::disallowed_methods, reason = "messages carry the time of their sending")]
+fn sent_at() -> prost_types::Timestamp {
+    SystemTime::now().into()
+}

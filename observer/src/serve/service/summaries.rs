@@ -1,0 +1,157 @@
+//! One stream of summaries: base windows are merged here, then filtered and converted.
+
+use std::collections::VecDeque;
+use std::mem::take;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use observer_proto::v1;
+use observer_proto::v1::watch_summaries_response::Payload;
+use tokio_stream::Stream;
+use tonic::Status;
+
+use super::{node_status, refused, sent_at};
+use crate::event::{Loss, Now, Window};
+use crate::serve::queue::{Item, Source, add, same_kind};
+use crate::serve::{Filters, wire};
+
+/// The answer to `WatchSummaries`.
+#[derive(Debug)]
+pub(crate) struct SummaryStream {
+    source: Source,
+    node_name: String,
+    filters: Filters,
+    length_ns: u64,
+    follow: bool,
+    /// The window that is not complete yet.
+    open: Option<Window>,
+    /// What was lost meanwhile.
+    lost: Vec<Loss>,
+    /// The newest reading of the clocks.
+    now: Now,
+    /// To be sent.
+    ready: VecDeque<Payload>,
+    ended: bool,
+}
+
+impl SummaryStream {
+    pub(in crate::serve) fn new(
+        source: Source,
+        node_name: &str,
+        filters: Filters,
+        length_ns: u64,
+        follow: bool,
+    ) -> Self {
+        Self {
+            source,
+            node_name: node_name.to_owned(),
+            filters,
+            length_ns,
+            follow,
+            open: None,
+            lost: Vec::new(),
+            now: Now::default(),
+            ready: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    fn take(&mut self, item: Item) -> Result<(), Status> {
+        match item {
+            Item::Connected => {
+                let status = node_status(v1::NodeState::Connected, "summaries follow as windows end");
+                self.ready.push_back(Payload::NodeStatus(status));
+            }
+            Item::Refused { subscribers } => return Err(refused(subscribers)),
+            Item::Windows(windows, now) => windows.iter().for_each(|window| self.merge(window, now)),
+            Item::Window(window, now) => self.merge(&window, now),
+            Item::Lost(lost) => self.note(lost.0, lost.1),
+            Item::Events(_) | Item::Event(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Adds a base window. A window ends when it is long enough, or when the next base window begins
+    /// after its end, because the machine slept or this client was too slow.
+    fn merge(&mut self, window: &Arc<Window>, now: Now) {
+        if self.ended {
+            return;
+        }
+        match &mut self.open {
+            Some(open) if window.start.since_ns(open.start) < self.length_ns => open.merge(window),
+            _ => {
+                self.finish(now);
+                self.open = Some(Window::clone(window));
+            }
+        }
+        if self.open.as_ref().is_some_and(|open| open.length_ns >= self.length_ns) {
+            self.finish(now);
+        }
+    }
+
+    /// Sends the open window, what was lost in it, and its end.
+    fn finish(&mut self, now: Now) {
+        let Some(mut window) = self.open.take() else { return };
+        if self.ended {
+            return;
+        }
+        window.show_idle();
+        let summaries = wire::summaries(&window, &self.filters, now);
+        let end = wire::window_end(&window, summaries.len(), now);
+        self.ready.extend(summaries.into_iter().map(Payload::Summary));
+        self.ready.extend(take(&mut self.lost).iter().map(|loss| Payload::Lost(wire::lost(loss, now))));
+        self.ready.push_back(Payload::WindowEnd(end));
+        self.ended = !self.follow;
+    }
+
+    fn note(&mut self, loss: Loss, now: Now) {
+        self.now = now;
+        match self.lost.iter_mut().find(|known| same_kind(known, &loss)) {
+            Some(known) => add(known, &loss),
+            None => self.lost.push(loss),
+        }
+    }
+
+    /// The queue has ended. A window that is not complete is not told.
+    fn end(&mut self) {
+        self.ended = true;
+        let Some(untold) = self.source.last_words() else { return };
+        for (loss, now) in untold {
+            self.note(loss, now);
+        }
+        let now = self.now;
+        self.ready.extend(take(&mut self.lost).iter().map(|loss| Payload::Lost(wire::lost(loss, now))));
+        let stopping = node_status(v1::NodeState::Stopping, "the daemon is stopping");
+        self.ready.push_back(Payload::NodeStatus(stopping));
+    }
+}
+
+impl Stream for SummaryStream {
+    type Item = Result<v1::WatchSummariesResponse, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(payload) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(v1::WatchSummariesResponse {
+                    payload: Some(payload),
+                    node_name: this.node_name.clone(),
+                    time: Some(sent_at()),
+                })));
+            }
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            match ready!(this.source.items.poll_recv(context)) {
+                Some(item) => {
+                    if let Err(status) = this.take(item) {
+                        this.ended = true;
+                        return Poll::Ready(Some(Err(status)));
+                    }
+                }
+                None => this.end(),
+            }
+        }
+    }
+}

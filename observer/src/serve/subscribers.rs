@@ -1,0 +1,135 @@
+//! Those who follow: the event loop hands each update to them and never waits for one.
+
+use std::sync::Arc;
+
+use super::history;
+use super::queue::{Gone, Item, Sink};
+use super::{EventsRequest, Filters, SummariesRequest};
+use crate::event::{Event, Loss, Now, WallTime, Window};
+
+/// The bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Streams at a time, of both kinds together.
+    pub(crate) subscribers: usize,
+    /// Events kept for those who ask for the last ones. One costs about 600 bytes.
+    pub(crate) kept_events: usize,
+    /// Base windows kept, so that a new subscriber need not wait for its first window.
+    pub(crate) kept_windows: usize,
+    /// Workloads and edges in the kept windows. One costs about 500 bytes.
+    pub(crate) kept_entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { subscribers: 1_000, kept_events: 8_192, kept_windows: 60, kept_entries: 20_000 }
+    }
+}
+
+/// The streams that are open, and what new ones get first.
+#[derive(Debug)]
+pub(crate) struct Subscribers {
+    limits: Limits,
+    events: Vec<(Filters, Sink)>,
+    summaries: Vec<Sink>,
+    last_events: history::Events,
+    last_windows: history::Windows,
+    /// The newest reading of the clocks.
+    now: Now,
+}
+
+impl Subscribers {
+    pub(crate) fn new(limits: Limits, now: Now) -> Self {
+        Self {
+            limits,
+            events: Vec::new(),
+            summaries: Vec::new(),
+            last_events: history::Events::new(limits.kept_events),
+            last_windows: history::Windows::new(limits.kept_windows, limits.kept_entries),
+            now,
+        }
+    }
+
+    /// Opens a stream of events.
+    pub(crate) fn add_events(&mut self, request: EventsRequest) {
+        let EventsRequest { filters, last, follow, sink } = request;
+        let Some(mut sink) = self.connect(sink) else { return };
+        let newest = self.last_events.last(last, &filters);
+        let sent = if newest.is_empty() { Ok(()) } else { sink.send(Item::Events(newest), self.now) };
+        if sent.is_ok() && follow {
+            self.events.push((filters, sink));
+        }
+    }
+
+    /// Opens a stream of windows.
+    pub(crate) fn add_summaries(&mut self, request: SummariesRequest) {
+        let SummariesRequest { length_ns, sink } = request;
+        let Some(mut sink) = self.connect(sink) else { return };
+        let newest = self.last_windows.last(length_ns);
+        let sent =
+            if newest.is_empty() { Ok(()) } else { sink.send(Item::Windows(newest, self.now), self.now) };
+        if sent.is_ok() {
+            self.summaries.push(sink);
+        }
+    }
+
+    /// Keeps an event and hands it to those whose filters let it pass.
+    pub(crate) fn publish(&mut self, event: &Arc<Event>) {
+        let now = Now { boot: event.boot_time, wall: event.time };
+        self.now = now;
+        self.last_events.push(event);
+        self.events.retain_mut(|(filters, sink)| {
+            !filters.event(event) || sink.send(Item::Event(Arc::clone(event)), now).is_ok()
+        });
+    }
+
+    /// Tells all of them what was lost before it reached any of them.
+    pub(crate) fn publish_loss(&mut self, loss: &Loss) {
+        let now = self.now;
+        self.each(|sink| sink.lost(loss, now));
+    }
+
+    /// Keeps a finished base window and hands it to those who follow summaries. Being called once a
+    /// second, this is also when everybody is told of losses that found no room, and when streams
+    /// that ended are let go.
+    pub(crate) fn publish_window(&mut self, window: &Arc<Window>, now: Now) {
+        self.now = now;
+        self.last_windows.push(window);
+        self.events.retain_mut(|(_, sink)| sink.tell(now).is_ok());
+        self.summaries.retain_mut(|sink| sink.send(Item::Window(Arc::clone(window), now), now).is_ok());
+    }
+
+    /// Ends all streams with what is still to be told.
+    pub(crate) fn stop(&mut self) {
+        let events = self.events.drain(..).map(|(_, sink)| sink);
+        events.chain(self.summaries.drain(..)).for_each(|sink| sink.stop(self.now));
+    }
+
+    /// How many are following.
+    pub(crate) fn count(&self) -> usize {
+        self.events.len() + self.summaries.len()
+    }
+
+    /// How many events are in memory.
+    pub(crate) fn events_stored(&self) -> usize {
+        self.last_events.len()
+    }
+
+    /// The time of the oldest event in memory.
+    pub(crate) fn oldest_event(&self) -> Option<WallTime> {
+        self.last_events.oldest()
+    }
+
+    /// Greets a stream, or refuses it where there are too many.
+    fn connect(&mut self, mut sink: Sink) -> Option<Sink> {
+        let subscribers = self.count();
+        let room = subscribers < self.limits.subscribers;
+        let greeting = if room { Item::Connected } else { Item::Refused { subscribers } };
+        sink.send(greeting, self.now).ok().filter(|()| room).map(|()| sink)
+    }
+
+    fn each(&mut self, mut tell: impl FnMut(&mut Sink) -> Result<(), Gone>) {
+        self.events.retain_mut(|(_, sink)| tell(sink).is_ok());
+        self.summaries.retain_mut(|sink| tell(sink).is_ok());
+    }
+}

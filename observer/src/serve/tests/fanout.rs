@@ -1,0 +1,131 @@
+//! Who gets what, and what a slow one loses.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::event::examples::{connect, event, pod, tcp};
+use crate::event::{BootTime, Event, Loss, LossSource, Now, Window};
+use crate::serve::filter::Purpose;
+use crate::serve::queue::queue;
+use crate::serve::{EventsRequest, Filters, Limits, Subscribers, SummariesRequest};
+
+fn subscribers(limits: Limits) -> Subscribers {
+    Subscribers::new(limits, Now::default())
+}
+
+fn happened(at: u64, port: u16) -> Arc<Event> {
+    let remote = format!("192.0.2.1:{port}");
+    Arc::new(event(&pod(1, "shop", "a"), at, connect(&tcp(at, true, &remote, None))))
+}
+
+fn follow(subscribers: &mut Subscribers, capacity: usize, filters: Filters, last: usize) -> Source {
+    let (sink, source) = queue(capacity, "events");
+    subscribers.add_events(EventsRequest { filters, last, follow: true, sink });
+    source
+}
+
+/// The items in short: `+` connected, a number for an event, `[..]` for old ones, `-n(since..until)`.
+fn told(source: &mut Source) -> String {
+    let short = |item: Item| match item {
+        Item::Connected => "+".to_owned(),
+        Item::Refused { subscribers } => format!("refused {subscribers}"),
+        Item::Event(event) => event.sequence.to_string(),
+        Item::Events(events) => {
+            format!("{:?}", events.iter().map(|event| event.sequence).collect::<Vec<_>>())
+        }
+        Item::Window(window, _) => format!("w{}", window.start.0),
+        Item::Windows(windows, _) => {
+            format!("{:?}", windows.iter().map(|window| window.start.0).collect::<Vec<_>>())
+        }
+        Item::Lost(lost) => {
+            let Loss { source, count, since, until, .. } = lost.0;
+            format!("-{count} {source:?} {}..{}", since.0, until.0)
+        }
+    };
+    drain(source).into_iter().map(short).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_slow_one_loses_its_own_and_is_told_before_what_comes_later() {
+    let mut subscribers = subscribers(Limits::default());
+    let mut slow = follow(&mut subscribers, 4, Filters::default(), 0);
+    let mut fast = follow(&mut subscribers, 100, Filters::default(), 0);
+    (1..=8).for_each(|at| subscribers.publish(&happened(at, 80)));
+    assert_eq!(told(&mut slow), "+ 1 2 3");
+    subscribers.publish(&happened(9, 80));
+    assert_eq!(told(&mut slow), "-5 Subscriber 4..8 9");
+    assert_eq!(told(&mut fast), "+ 1 2 3 4 5 6 7 8 9");
+}
+
+#[test]
+fn a_loss_is_told_within_a_second_even_if_nothing_happens_any_more() {
+    let mut subscribers = subscribers(Limits::default());
+    let mut slow = follow(&mut subscribers, 4, Filters::default(), 0);
+    (1..=5).for_each(|at| subscribers.publish(&happened(at, 80)));
+    let ring = |count, until| Loss {
+        source: LossSource::Ring,
+        kind: "tcp_close",
+        cpu: Some(0),
+        count,
+        since: BootTime(1),
+        until: BootTime(until),
+    };
+    subscribers.publish_loss(&ring(2, 5));
+    subscribers.publish_loss(&ring(3, 7));
+    assert_eq!(told(&mut slow), "+ 1 2 3");
+    subscribers.publish_window(&Arc::default(), Now::default());
+    assert_eq!(told(&mut slow), "-2 Subscriber 4..5 -5 Ring 1..7");
+}
+
+#[test]
+fn filters_and_the_last_ones_in_memory() {
+    let mut subscribers = subscribers(Limits { kept_events: 4, ..Limits::default() });
+    (1..=6).for_each(|at| subscribers.publish(&happened(at, 80 + at as u16 % 2)));
+    assert_eq!(subscribers.events_stored(), 4);
+    let filters = Filters::compile(vec![by_port(81)], Vec::new(), Purpose::Events, "").unwrap();
+    let mut source = follow(&mut subscribers, 10, filters, 9);
+    subscribers.publish(&happened(7, 80));
+    subscribers.publish(&happened(8, 81));
+    assert_eq!(told(&mut source), "+ [3, 5] 8");
+}
+
+#[test]
+fn those_that_are_gone_are_let_go_and_too_many_refused() {
+    let mut subscribers = subscribers(Limits { subscribers: 1, ..Limits::default() });
+    let source = follow(&mut subscribers, 10, Filters::default(), 0);
+    let mut second = follow(&mut subscribers, 10, Filters::default(), 0);
+    assert_eq!((told(&mut second).as_str(), subscribers.count()), ("refused 1", 1));
+    drop(source);
+    subscribers.publish_window(&Arc::default(), Now::default());
+    assert_eq!(subscribers.count(), 0);
+}
+
+#[test]
+fn a_new_one_gets_the_newest_windows_first() {
+    let mut subscribers = subscribers(Limits { kept_windows: 3, ..Limits::default() });
+    let window = |start| Arc::new(Window { start: BootTime(start), length_ns: 1, ..Window::default() });
+    (1..=5).for_each(|start| subscribers.publish_window(&window(start), Now::default()));
+    for (length_ns, expected) in [(2, "+ [4, 5] w6"), (10, "+ [4, 5, 6] w7")] {
+        let (sink, mut source) = queue(10, "windows");
+        subscribers.add_summaries(SummariesRequest { length_ns, sink });
+        let next = if length_ns == 2 { 6 } else { 7 };
+        subscribers.publish_window(&window(next), Now::default());
+        assert_eq!(told(&mut source), expected);
+    }
+}
+
+#[test]
+fn the_end_is_told_with_what_is_still_untold() {
+    let mut subscribers = subscribers(Limits::default());
+    let mut slow = follow(&mut subscribers, 4, Filters::default(), 0);
+    (1..=5).for_each(|at| subscribers.publish(&happened(at, 80)));
+    subscribers.stop();
+    assert_eq!(told(&mut slow), "+ 1 2 3");
+    let untold = slow.last_words().expect("a farewell");
+    assert_eq!(untold.first().map(|(loss, _)| loss.count), Some(2));
+    let (sink, mut short) = queue(4, "events");
+    let filters = Filters::default();
+    subscribers.add_events(EventsRequest { filters, last: 5, follow: false, sink });
+    assert_eq!(told(&mut short), "+ [1, 2, 3, 4, 5]");
+    assert!(short.last_words().is_none(), "a stream at its end is no stopping daemon");
+}

@@ -1,0 +1,159 @@
+//! From the domain to the proto. Every value is taken apart in full, so that a new field cannot be
+//! forgotten here.
+
+mod event;
+mod status;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use observer_proto::v1;
+use prost_types::Timestamp;
+
+pub(super) use self::event::event;
+pub(super) use self::status::{status, workload_status};
+pub(super) use self::summary::{connection, order, summaries, window_end};
+use crate::event::{
+    BootTime, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey, Tcp, WallTime, Workload,
+    WorkloadKind,
+};
+
+/// A time of the wall clock.
+pub(super) fn timestamp(WallTime(ns): WallTime) -> Timestamp {
+    Timestamp { seconds: (ns / 1_000_000_000) as i64, nanos: (ns % 1_000_000_000) as i32 }
+}
+
+/// A time of the boot clock, by a reading of both.
+pub(super) fn boot_timestamp(time: BootTime, now: Now) -> Timestamp {
+    timestamp(now.wall_of(time))
+}
+
+/// What was lost.
+pub(super) fn lost(loss: &Loss, now: Now) -> v1::Lost {
+    let Loss { source, kind, cpu, count, since, until } = loss;
+    let source = match source {
+        LossSource::Ring => v1::LossSource::Ring,
+        LossSource::Decode => v1::LossSource::Decode,
+        LossSource::Table => v1::LossSource::Table,
+        LossSource::Subscriber => v1::LossSource::Subscriber,
+        LossSource::KernelMap => v1::LossSource::KernelMap,
+    };
+    v1::Lost {
+        source: source.into(),
+        kind: (*kind).into(),
+        cpu: *cpu,
+        count: *count,
+        since: Some(boot_timestamp(*since, now)),
+        until: Some(boot_timestamp(*until, now)),
+    }
+}
+
+/// A workload.
+pub(super) fn workload(workload: &Workload) -> v1::Workload {
+    let name = workload.name().to_owned();
+    let Workload {
+        id: _,
+        kind,
+        namespace,
+        pod,
+        pod_uid,
+        container,
+        container_id,
+        unit: _,
+        labels,
+        image,
+        restart_count,
+        cgroup_id,
+        sandbox,
+    } = workload;
+    let kind = match kind {
+        WorkloadKind::Pod => v1::WorkloadKind::Pod,
+        WorkloadKind::Container => v1::WorkloadKind::Container,
+        WorkloadKind::Unit => v1::WorkloadKind::Unit,
+        WorkloadKind::Host => v1::WorkloadKind::Host,
+    };
+    v1::Workload {
+        kind: kind.into(),
+        name,
+        namespace: namespace.clone(),
+        pod: pod.clone(),
+        pod_uid: pod_uid.clone(),
+        container: container.clone(),
+        container_id: container_id.clone(),
+        labels: labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        image: image.clone(),
+        restart_count: *restart_count,
+        cgroup_id: *cgroup_id,
+        sandbox: *sandbox,
+    }
+}
+
+/// A process. Its start names it, so `now` should be a reading that does not waver.
+fn process(process: &Process, now: Now) -> v1::Process {
+    let Process { key: ProcessKey { pid, start }, parent_pid, uid, comm, binary } = process;
+    v1::Process {
+        pid: *pid,
+        start_time: Some(boot_timestamp(*start, now)),
+        parent_pid: *parent_pid,
+        uid: *uid,
+        comm: comm.clone(),
+        binary: binary.to_string_lossy().into_owned(),
+    }
+}
+
+fn peer_kind(kind: PeerKind) -> v1::PeerKind {
+    match kind {
+        PeerKind::Pod => v1::PeerKind::Pod,
+        PeerKind::Host => v1::PeerKind::Host,
+        PeerKind::Loopback => v1::PeerKind::Loopback,
+        PeerKind::Outside => v1::PeerKind::Outside,
+    }
+}
+
+/// The two ends of a connection: the source is the one that asked.
+fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
+    let Tcp { id, local, remote, outgoing, peer: Peer { kind, workload: peer }, netns } = tcp;
+    let this = v1::Endpoint {
+        address: local.ip().to_string(),
+        port: local.port().into(),
+        workload: owner.map(workload),
+        kind: v1::PeerKind::Unspecified.into(),
+    };
+    let other = v1::Endpoint {
+        address: remote.ip().to_string(),
+        port: remote.port().into(),
+        workload: peer.as_deref().map(workload),
+        kind: peer_kind(*kind).into(),
+    };
+    let (source, destination) = if *outgoing { (this, other) } else { (other, this) };
+    v1::Tcp {
+        connection_id: if id.0 == 0 { String::new() } else { format!("{:x}", id.0) },
+        source: Some(source),
+        destination: Some(destination),
+        outgoing: *outgoing,
+        netns: *netns,
+    }
+}
+
+fn counters(counters: &Counters) -> v1::TcpCounters {
+    let Counters {
+        sent_bytes,
+        received_bytes,
+        sent_segments,
+        received_segments,
+        retransmitted_segments,
+        rtt_ns,
+        min_rtt_ns,
+        rtt_variation_ns,
+    } = counters;
+    v1::TcpCounters {
+        sent_bytes: *sent_bytes,
+        received_bytes: *received_bytes,
+        sent_segments: *sent_segments,
+        received_segments: *received_segments,
+        retransmitted_segments: u32::try_from(*retransmitted_segments).unwrap_or(u32::MAX),
+        rtt_ns: *rtt_ns,
+        min_rtt_ns: *min_rtt_ns,
+        rtt_variation_ns: *rtt_variation_ns,
+    }
+}

@@ -1,0 +1,147 @@
+//! Events on the wire.
+
+use std::ffi::OsString;
+
+use observer_proto::v1;
+use observer_proto::v1::event::Detail as WireDetail;
+
+use super::{counters, process, tcp, timestamp, workload};
+use crate::event::{
+    ContainerStart, ContainerStop, Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit,
+    ResetDirection, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset,
+    TcpRetransmit, Workload, error_name, signal_name,
+};
+
+/// An event.
+pub(in crate::serve) fn event(event: &Event, node_name: &str) -> v1::Event {
+    let event_type = event.event_type() as i32;
+    let Event { sequence, boot_time, time, workload: owner, process: of, detail } = event;
+    // The event's own two times date all that it holds, so that they fit one another.
+    let now = Now { boot: *boot_time, wall: *time };
+    v1::Event {
+        sequence: *sequence,
+        time: Some(timestamp(*time)),
+        r#type: event_type,
+        node_name: node_name.to_owned(),
+        workload: owner.as_deref().map(workload),
+        process: of.as_deref().map(|of| process(of, now)),
+        detail: Some(of_detail(detail, owner.as_deref())),
+    }
+}
+
+fn of_detail(detail: &Detail, owner: Option<&Workload>) -> WireDetail {
+    match detail {
+        Detail::ProcessExec(exec) => WireDetail::ProcessExec(process_exec(exec)),
+        Detail::ProcessExit(exit) => WireDetail::ProcessExit(process_exit(exit)),
+        Detail::OomKill(OomKill { resident_bytes }) => {
+            WireDetail::OomKill(v1::OomKill { resident_bytes: *resident_bytes })
+        }
+        Detail::ContainerStart(ContainerStart {}) => {
+            let image = owner.map(|workload| workload.image.clone()).unwrap_or_default();
+            WireDetail::ContainerStart(v1::ContainerStart { image })
+        }
+        Detail::ContainerStop(stop) => WireDetail::ContainerStop(container_stop(stop)),
+        Detail::TcpConnect(TcpConnect { tcp: ends, handshake_latency_ns }) => {
+            let handshake_latency_ns = *handshake_latency_ns;
+            WireDetail::TcpConnect(v1::TcpConnect { tcp: Some(tcp(owner, ends)), handshake_latency_ns })
+        }
+        Detail::TcpAccept(TcpAccept { tcp: ends, handshake_latency_ns }) => {
+            let handshake_latency_ns = *handshake_latency_ns;
+            WireDetail::TcpAccept(v1::TcpAccept { tcp: Some(tcp(owner, ends)), handshake_latency_ns })
+        }
+        Detail::TcpConnectFailure(failure) => WireDetail::TcpConnectFailure(tcp_failure(failure, owner)),
+        Detail::TcpRetransmit(retransmit) => WireDetail::TcpRetransmit(tcp_retransmit(retransmit, owner)),
+        Detail::TcpReset(reset) => WireDetail::TcpReset(tcp_reset(reset, owner)),
+        Detail::TcpClose(close) => WireDetail::TcpClose(tcp_close(close, owner)),
+    }
+}
+
+/// The code, the signal and its name; an ending has either the first or the others.
+pub(super) fn ending(ending: Ending) -> (Option<u32>, Option<u32>, String) {
+    match ending {
+        Ending::Code(code) => (Some(code.into()), None, String::new()),
+        Ending::Signal { signal, core_dumped: _ } => (None, Some(signal.into()), signal_name(signal)),
+    }
+}
+
+fn process_exec(exec: &ProcessExec) -> v1::ProcessExec {
+    let ProcessExec { arguments, arguments_truncated, binary_truncated } = exec;
+    let text = |argument: &OsString| argument.to_string_lossy().into_owned();
+    v1::ProcessExec {
+        arguments: arguments.iter().map(text).collect(),
+        arguments_truncated: *arguments_truncated,
+        binary_truncated: *binary_truncated,
+    }
+}
+
+fn process_exit(exit: &ProcessExit) -> v1::ProcessExit {
+    let ProcessExit { ending: how, oom_killed, run_time_ns } = exit;
+    let (code, signal, signal_name) = ending(*how);
+    v1::ProcessExit {
+        code,
+        signal,
+        signal_name,
+        core_dumped: matches!(how, Ending::Signal { core_dumped: true, .. }),
+        run_time_ns: Some(*run_time_ns),
+        oom_killed: *oom_killed,
+    }
+}
+
+fn container_stop(stop: &ContainerStop) -> v1::ContainerStop {
+    let ContainerStop { ending: how, oom_killed, run_time_ns } = stop;
+    let (code, signal, signal_name) = how.map(ending).unwrap_or_default();
+    v1::ContainerStop { code, signal, signal_name, oom_killed: *oom_killed, run_time_ns: *run_time_ns }
+}
+
+fn tcp_failure(failure: &TcpConnectFailure, owner: Option<&Workload>) -> v1::TcpConnectFailure {
+    let TcpConnectFailure { tcp: ends, errno, duration_ns, syn_retransmits } = failure;
+    let error = if *errno == 0 { "cancelled" } else { error_name(*errno) };
+    v1::TcpConnectFailure {
+        tcp: Some(tcp(owner, ends)),
+        error: error.to_owned(),
+        errno: *errno,
+        duration_ns: *duration_ns,
+        syn_retransmits: *syn_retransmits,
+    }
+}
+
+fn tcp_retransmit(retransmit: &TcpRetransmit, owner: Option<&Workload>) -> v1::TcpRetransmit {
+    let TcpRetransmit { tcp: ends, phase, segments, state } = retransmit;
+    let phase = match phase {
+        RetransmitPhase::Syn => v1::RetransmitPhase::Syn,
+        RetransmitPhase::SynAck => v1::RetransmitPhase::SynAck,
+        RetransmitPhase::Data => v1::RetransmitPhase::Data,
+        RetransmitPhase::Fin => v1::RetransmitPhase::Fin,
+    };
+    v1::TcpRetransmit {
+        tcp: Some(tcp(owner, ends)),
+        phase: phase.into(),
+        segments: *segments,
+        state: state.name().to_owned(),
+    }
+}
+
+fn tcp_reset(reset: &TcpReset, owner: Option<&Workload>) -> v1::TcpReset {
+    let TcpReset { tcp: ends, direction, state, reason } = reset;
+    let direction = match direction {
+        ResetDirection::Sent => v1::ResetDirection::Sent,
+        ResetDirection::Received => v1::ResetDirection::Received,
+    };
+    v1::TcpReset {
+        tcp: Some(tcp(owner, ends)),
+        direction: direction.into(),
+        state: state.map(|state| state.name().to_owned()).unwrap_or_default(),
+        reason: reason.as_deref().unwrap_or_default().to_owned(),
+        no_socket: state.is_none(),
+    }
+}
+
+fn tcp_close(close: &TcpClose, owner: Option<&Workload>) -> v1::TcpClose {
+    let TcpClose { tcp: ends, duration_ns, counters: whole, errno } = close;
+    v1::TcpClose {
+        tcp: Some(tcp(owner, ends)),
+        duration_ns: *duration_ns,
+        counters: Some(counters(whole)),
+        error: error_name(*errno).to_owned(),
+    }
+}

@@ -1,0 +1,92 @@
+//! The daemon's state and its workloads on the wire.
+
+use observer_proto::v1;
+
+use super::{boot_timestamp, lost, timestamp, workload};
+use crate::event::{EventType, Now};
+use crate::serve::WorkloadEntry;
+use crate::status::{Capability, IdentitySource, ProbeStats, RingStats, Status, Table};
+
+/// The daemon's state.
+pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
+    let Status {
+        start_time,
+        uptime_ns,
+        kernel_release,
+        capabilities,
+        probes,
+        identity_sources,
+        events,
+        losses,
+        subscribers,
+        events_stored,
+        oldest_event,
+        tables,
+        attach_duration_ns,
+        resident_bytes,
+        cpu_time_ns,
+        rings,
+    } = status;
+    v1::Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        start_time: Some(timestamp(start_time)),
+        uptime_ns,
+        node_name: node_name.to_owned(),
+        kernel_release,
+        capabilities: capabilities.into_iter().map(capability).collect(),
+        probes: probes.into_iter().map(probe).collect(),
+        identity_sources: identity_sources.into_iter().map(identity_source).collect(),
+        events: events.into_iter().map(event_count).collect(),
+        losses: losses.iter().map(|loss| lost(loss, now)).collect(),
+        subscribers,
+        events_stored,
+        oldest_event: oldest_event.map(timestamp),
+        tables: tables.into_iter().map(table).collect(),
+        attach_duration_ns,
+        resident_bytes,
+        cpu_time_ns,
+        rings: rings.into_iter().map(ring).collect(),
+    }
+}
+
+/// A workload and what it is doing.
+pub(in crate::serve) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::WorkloadStatus {
+    let WorkloadEntry { workload: of, live_connections, execs, connections_opened, cgroup_path, first_seen } =
+        entry;
+    v1::WorkloadStatus {
+        workload: Some(workload(of)),
+        live_connections: *live_connections,
+        execs: *execs,
+        connections_opened: *connections_opened,
+        cgroup_path: cgroup_path.clone(),
+        first_seen: Some(boot_timestamp(*first_seen, now)),
+    }
+}
+
+fn capability(Capability { name, missing }: Capability) -> v1::Capability {
+    let available = missing.is_none();
+    let (reason, consequence, remedy) =
+        missing.map(|missing| (missing.reason, missing.consequence, missing.remedy)).unwrap_or_default();
+    v1::Capability { name: name.to_owned(), available, reason, consequence, remedy }
+}
+
+fn probe(ProbeStats { name, hook, run_count, run_time_ns }: ProbeStats) -> v1::Probe {
+    v1::Probe { name, hook, run_count, run_time_ns }
+}
+
+fn identity_source(source: IdentitySource) -> v1::IdentitySource {
+    let IdentitySource { name, endpoint, healthy, message } = source;
+    v1::IdentitySource { name: name.to_owned(), endpoint, healthy, message }
+}
+
+fn event_count((event_type, count): (EventType, u64)) -> v1::EventCount {
+    v1::EventCount { r#type: event_type.name().to_owned(), count }
+}
+
+fn table(Table { name, entries, capacity }: Table) -> v1::Table {
+    v1::Table { name: name.to_owned(), entries, capacity }
+}
+
+fn ring(RingStats { name, size_bytes, records, lost }: RingStats) -> v1::Ring {
+    v1::Ring { name: name.to_owned(), size_bytes, records, lost }
+}

@@ -1,0 +1,95 @@
+//! What clients see of the domain's values.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::sync::Arc;
+
+use observer_proto::v1;
+
+use super::*;
+use crate::event::examples::{WALL_NS, accept, connect, event as example, pod, tcp as ends};
+use crate::event::{Detail, Ending, EventType, ProcessExec, ProcessExit};
+
+#[test]
+fn the_types_names_and_numbers_are_the_protos() {
+    for event_type in EventType::ALL {
+        let wire = v1::EventType::try_from(event_type as i32).expect("a type of the proto");
+        assert_eq!(wire.as_str_name(), event_type.name());
+    }
+}
+
+#[test]
+fn the_source_is_the_end_that_asked() {
+    let (web, db) = (pod(1, "shop", "web"), pod(2, "data", "db"));
+    let sides = |outgoing, detail: fn(&Tcp) -> Detail| {
+        let ends = ends(0xab, outgoing, "10.0.0.2:5432", Some(&db));
+        let wire = event(&example(&web, 3, detail(&ends)), "node-1");
+        let tcp = match wire.detail {
+            Some(v1::event::Detail::TcpConnect(connect)) => connect.tcp,
+            Some(v1::event::Detail::TcpAccept(accept)) => accept.tcp,
+            other => panic!("{other:?}"),
+        };
+        let v1::Tcp { connection_id, source, destination, .. } = tcp.unwrap();
+        assert_eq!(connection_id, "ab");
+        let name = |end: Option<v1::Endpoint>| end.unwrap().workload.unwrap().name;
+        (name(source), name(destination))
+    };
+    assert_eq!(sides(true, connect), ("web".into(), "db".into()));
+    assert_eq!(sides(false, accept), ("db".into(), "web".into()));
+}
+
+#[test]
+fn times_and_arguments_are_told() {
+    let web = pod(1, "shop", "web");
+    let exec = ProcessExec {
+        arguments: vec!["sh".into(), OsString::from_vec(vec![b'a', 0xff])],
+        arguments_truncated: true,
+        binary_truncated: false,
+    };
+    let process = Process {
+        key: ProcessKey { pid: 9, start: BootTime(1_000) },
+        parent_pid: 1,
+        uid: Some(0),
+        comm: "sh".into(),
+        binary: "/bin/sh".into(),
+    };
+    let mut happened = example(&web, 5_000, Detail::ProcessExec(exec));
+    happened.process = Some(Arc::new(process));
+    let wire = event(&happened, "node-1");
+    let at = |ns| Some(timestamp(WallTime(WALL_NS + ns)));
+    assert_eq!((wire.time, wire.process.unwrap().start_time), (at(5_000), at(1_000)));
+    assert_eq!((wire.r#type, wire.node_name.as_str()), (1, "node-1"));
+    let Some(v1::event::Detail::ProcessExec(exec)) = wire.detail else { panic!("no exec") };
+    assert_eq!((exec.arguments, exec.arguments_truncated), (vec!["sh".into(), "a\u{fffd}".into()], true));
+}
+
+#[test]
+fn an_ending_is_a_code_or_a_signal() {
+    let told = |ending| {
+        let exit = ProcessExit { ending, oom_killed: true, run_time_ns: 7 };
+        match event(&example(&pod(1, "a", "b"), 1, Detail::ProcessExit(exit)), "").detail {
+            Some(v1::event::Detail::ProcessExit(exit)) => exit,
+            other => panic!("{other:?}"),
+        }
+    };
+    let code = told(Ending::Code(1));
+    assert_eq!((code.code, code.signal, code.signal_name.as_str()), (Some(1), None, ""));
+    let signal = told(Ending::Signal { signal: 9, core_dumped: false });
+    assert_eq!((signal.code, signal.signal, signal.signal_name.as_str()), (None, Some(9), "SIGKILL"));
+}
+
+#[test]
+fn a_loss_is_dated_by_both_clocks() {
+    let loss = Loss {
+        source: LossSource::Ring,
+        kind: "tcp_close",
+        cpu: Some(1),
+        count: 4,
+        since: BootTime(10),
+        until: BootTime(2_000_000_000),
+    };
+    let now = Now { boot: BootTime(3_000_000_000), wall: WallTime(WALL_NS) };
+    let wire = lost(&loss, now);
+    assert_eq!((wire.source(), wire.kind.as_str(), wire.count), (v1::LossSource::Ring, "tcp_close", 4));
+    assert_eq!(wire.until, Some(timestamp(WallTime(WALL_NS - 1_000_000_000))));
+}
