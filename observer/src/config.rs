@@ -20,6 +20,8 @@ pub(crate) use flags::Flags;
 
 use setting::{Origin, Setting};
 
+use crate::probe::HOOKS;
+
 /// The socket that the daemon listens on, and the client asks, unless told otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "unix:///run/observer/observer.sock";
 /// The file that is read, if it is there, unless another is named.
@@ -52,12 +54,14 @@ pub(crate) struct Config {
     pub(crate) attribution_hold: Duration,
     /// How many events may wait for one client before it loses some.
     pub(crate) subscriber_queue: usize,
+    /// Hooks of the kernel that no program shall be attached to.
+    pub(crate) disabled_hooks: Vec<String>,
     /// What the daemon logs.
     pub(crate) log: log::LevelFilter,
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 14] = [
+pub(crate) const KEYS: [&str; 15] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
@@ -71,6 +75,7 @@ pub(crate) const KEYS: [&str; 14] = [
     "max_edges",
     "attribution_hold",
     "subscriber_queue",
+    "disabled_hooks",
     "log",
 ];
 
@@ -112,6 +117,7 @@ impl Config {
             max_edges: number("max_edges")? as usize,
             attribution_hold: Duration::from_millis(number("attribution_hold")?),
             subscriber_queue: number("subscriber_queue")? as usize,
+            disabled_hooks: disabled_hooks(settings.get("disabled_hooks"))?,
             log: log_level(settings.get("log"))?,
         })
     }
@@ -129,6 +135,17 @@ fn node_name(setting: Option<&Setting>) -> Result<String, Error> {
         return Err(setting.refused(name, "1 to 253 characters without spaces"));
     }
     Ok(name.to_owned())
+}
+
+fn disabled_hooks(setting: Option<&Setting>) -> Result<Vec<String>, Error> {
+    let Some(setting) = setting else { return Ok(Vec::new()) };
+    for name in &setting.values {
+        if !HOOKS.iter().any(|(hook, _)| hook == name) {
+            let names: Vec<_> = HOOKS.iter().map(|&(hook, _)| hook).collect();
+            return Err(setting.refused(name, names.join(", ")));
+        }
+    }
+    Ok(setting.values.clone())
 }
 
 fn log_level(setting: Option<&Setting>) -> Result<log::LevelFilter, Error> {

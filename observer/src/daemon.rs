@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Config, CriEndpoints, Listen};
 use crate::inventory::{self, CriEndpoint, host};
 use crate::probe::{self, Features, FeaturesError, Loaded, ProbeError, RingSizes};
-use crate::serve::{ListenAddress, Listeners, ServeError, Service};
+use crate::serve::{Listeners, ServeError, Service};
 
 use self::core::{Core, Parts};
 use self::input::Inputs;
@@ -57,7 +57,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     let started = host::now();
     start_logging(config);
     // First the socket: a second daemon must not touch the kernel at all.
-    let listeners = Listeners::bind(&listen_addresses(&config.listen))?;
+    let listeners = listen(&config.listen)?;
     let missing = probe::missing_privileges();
     if !missing.is_empty() {
         return Err(DaemonError::Privileges { missing: missing.join(" and ") });
@@ -82,7 +82,8 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         let (facts_sender, facts) = mpsc::channel(FACTS_QUEUED);
         let handle = inventory::start(inventory, facts_sender);
         let stop = stop_signal()?;
-        let parts = Parts { config, features: &features, loaded, inventory: handle, started, attach_duration_ns };
+        let parts =
+            Parts { config, features: &features, loaded, inventory: handle, started, attach_duration_ns };
         let mut core = Core::new(parts)?;
         core.seed();
 
@@ -111,14 +112,18 @@ fn start_logging(config: &Config) {
     }
 }
 
-fn listen_addresses(listen: &[Listen]) -> Vec<ListenAddress> {
-    listen
-        .iter()
-        .map(|listen| match listen {
-            Listen::Unix(path) => ListenAddress::Unix(path.clone()),
-            Listen::Loopback(address) => ListenAddress::Tcp(*address),
-        })
-        .collect()
+fn listen(addresses: &[Listen]) -> Result<Listeners, ServeError> {
+    let mut listeners = Listeners::default();
+    for address in addresses {
+        match address {
+            Listen::Unix(path) => listeners.unix(path)?,
+            Listen::Loopback(address) => {
+                let bound = listeners.loopback(*address)?;
+                log::info!("every user of this machine may connect to {bound}");
+            }
+        }
+    }
+    Ok(listeners)
 }
 
 fn inventory_settings(endpoints: &CriEndpoints) -> Result<inventory::Settings, DaemonError> {

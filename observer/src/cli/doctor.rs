@@ -8,6 +8,9 @@ use observer_proto::v1;
 
 use super::options::Output;
 use crate::client::{Look, Paint, escape, escape_json, write_capability};
+use crate::inventory::cgroups::Cgroups;
+use crate::inventory::{CriEndpoint, host};
+use crate::probe;
 use crate::status::{Capability, Missing};
 
 /// Flags of `observer doctor`.
@@ -35,9 +38,51 @@ impl Diagnosis {
     }
 }
 
-// SEAM: becomes `crate::probe::doctor()`, turned into a `Diagnosis`.
-pub(super) fn diagnose() -> anyhow::Result<Diagnosis> {
-    anyhow::bail!("the probes are not part of this build yet")
+/// Tries out what this machine can do; leaves nothing behind.
+pub(super) fn diagnose() -> Diagnosis {
+    let release = host::kernel_release();
+    let mut capabilities = probe::examine(&release);
+    let (cgroups, cgroup_capability) = cgroups();
+    capabilities.push(cgroup_capability);
+    let sockets: Vec<String> = CriEndpoint::usual()
+        .iter()
+        .filter(|endpoint| endpoint.socket().exists())
+        .map(ToString::to_string)
+        .collect();
+    let runtimes = if sockets.is_empty() {
+        "no CRI socket at the usual places: containers show by id; name one with --cri-endpoint".to_owned()
+    } else {
+        sockets.join(", ")
+    };
+    let missing = probe::missing_privileges();
+    let privileges =
+        if missing.is_empty() { "sufficient".to_owned() } else { format!("lacks {}", missing.join(", ")) };
+    Diagnosis {
+        facts: vec![
+            ("node", host::node_name()),
+            ("kernel", release),
+            ("privileges", privileges),
+            ("cgroups", cgroups),
+            ("container runtimes", runtimes),
+        ],
+        capabilities,
+        essential: vec!["privileges", "btf"],
+    }
+}
+
+fn cgroups() -> (String, Capability) {
+    let (fact, missing) = match Cgroups::find() {
+        Ok(cgroups) => (format!("version 2 at {}", cgroups.root().display()), None),
+        Err(error) => (
+            "no version 2 hierarchy".to_owned(),
+            Some(Missing {
+                reason: error.to_string(),
+                consequence: "nothing can be attributed to containers or units".to_owned(),
+                remedy: "mount cgroup2, as systemd does".to_owned(),
+            }),
+        ),
+    };
+    (fact, Capability { name: "attribution", missing })
 }
 
 /// Shows the diagnosis; 1 where something essential is missing.

@@ -21,6 +21,9 @@ pub(crate) fn words(lost: &Lost, clock: &Clock) -> String {
         LossSource::Subscriber => {
             format!("{} of this client's own, which read too slowly", plural(lost.count, "message"))
         }
+        LossSource::Probe => {
+            format!("{} of the probe {kind} left out by the kernel", plural(lost.count, "run"))
+        }
         LossSource::KernelMap => format!("{} had no room in the kernel's map {kind}", counted(lost.count)),
     };
     let cpu = lost.cpu.map_or_else(String::new, |cpu| format!(" (cpu {cpu})"));

@@ -53,6 +53,10 @@ pub(crate) struct Flags {
     /// Let so many events wait for a slow client before it loses some [default: 8192]
     #[arg(long, value_name = "N")]
     subscriber_queue: Option<String>,
+    /// Attach nothing to this hook of the kernel; may be repeated. `observer doctor` names the
+    /// capability that goes with it
+    #[arg(long, value_name = "HOOK", value_delimiter = ',')]
+    disabled_hooks: Vec<String>,
     /// Log off, error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
@@ -76,6 +80,7 @@ impl Flags {
             ("max_edges", one(&self.max_edges)),
             ("attribution_hold", one(&self.attribution_hold)),
             ("subscriber_queue", one(&self.subscriber_queue)),
+            ("disabled_hooks", self.disabled_hooks.clone()),
             ("log", one(&self.log)),
         ]
         .into_iter()

@@ -2,8 +2,6 @@
 
 mod answer;
 
-use std::sync::Arc;
-
 use tokio::io::unix::AsyncFd;
 
 use super::DaemonError;
@@ -31,6 +29,8 @@ const BASE_WINDOW_NS: u64 = 1_000_000_000;
 const MAX_PROCESSES: usize = 65_536;
 /// Events that wait for names at once.
 const MAX_HELD: usize = 65_536;
+/// A difference between the clocks that is a step, not the time between two readings.
+const CLOCK_STEP_NS: u64 = 1_000_000;
 /// Handshakes with retransmits under way at once.
 const MAX_HANDSHAKES: usize = 16_384;
 
@@ -48,6 +48,8 @@ pub(super) struct Parts<'a> {
 pub(super) struct Core<'a> {
     config: &'a Config,
     started: Now,
+    /// The reading that the wall clock's times are worked out from.
+    clock: Now,
     attach_duration_ns: u64,
     capabilities: Vec<Capability>,
     process_ring: AsyncFd<Ring>,
@@ -98,10 +100,11 @@ impl<'a> Core<'a> {
         Ok(Self {
             config,
             started,
+            clock: started,
             attach_duration_ns,
             capabilities,
-            process_ring: AsyncFd::new(process_ring).map_err(DaemonError::Runtime)?,
-            network_ring: AsyncFd::new(network_ring).map_err(DaemonError::Runtime)?,
+            process_ring: process_ring.watch().map_err(DaemonError::Runtime)?,
+            network_ring: network_ring.watch().map_err(DaemonError::Runtime)?,
             probes,
             inventory,
             cgroups,
@@ -144,8 +147,16 @@ impl<'a> Core<'a> {
         self.finish();
     }
 
-    pub(super) fn now(&self) -> Now {
-        host::now()
+    /// Both clocks. The offset between them is kept until the wall clock steps, so that the same
+    /// moment of the boot clock is always told in the same way.
+    pub(super) fn now(&mut self) -> Now {
+        let read = host::now();
+        let kept = self.clock.wall_of(read.boot);
+        if kept.0.abs_diff(read.wall.0) > CLOCK_STEP_NS {
+            self.clock = read;
+            return read;
+        }
+        Now { boot: read.boot, wall: kept }
     }
 
     /// Takes a batch from the network's ring and then all from the processes' ring, which it treats
@@ -162,9 +173,11 @@ impl<'a> Core<'a> {
             }
         };
         let network_batch = &mut self.network_batch;
-        let more_network = self.network_ring.get_mut().drain(BATCH, |bytes| take(network_batch, bytes)) == BATCH;
+        let more_network =
+            self.network_ring.get_mut().drain(BATCH, |bytes| take(network_batch, bytes)) == BATCH;
         let process_batch = &mut self.process_batch;
-        let more_process = self.process_ring.get_mut().drain(BATCH, |bytes| take(process_batch, bytes)) == BATCH;
+        let more_process =
+            self.process_ring.get_mut().drain(BATCH, |bytes| take(process_batch, bytes)) == BATCH;
         self.undecodable += undecodable;
 
         let mut process_batch = std::mem::take(&mut self.process_batch);

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use observer_ebpf::event::Kind;
 use observer_ebpf::tcp::Sample;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use zerocopy::FromBytes;
 
 use super::{ProbeError, system};
@@ -25,6 +27,13 @@ pub(crate) struct Ring {
 impl Ring {
     pub(super) fn new(inner: RingBuf<MapData>, name: &'static str, size: u32) -> Self {
         Self { inner, name, size, records: 0 }
+    }
+
+    /// Registers it with the runtime, to be woken when it has records.
+    #[allow(unsafe_code, reason = "tokio wants a promise that the descriptor stays the same")]
+    pub(crate) fn watch(self) -> std::io::Result<AsyncFd<Self>> {
+        // SAFETY: the ring owns its descriptor for as long as it lives, and never changes it.
+        unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }.map_err(std::io::Error::from)
     }
 
     /// Takes at most `most` records, oldest first; gives how many there were.

@@ -105,6 +105,11 @@ impl Subscribers {
         events.chain(self.summaries.drain(..)).for_each(|sink| sink.stop(self.now));
     }
 
+    /// Somebody follows summaries.
+    pub(crate) fn has_summaries(&self) -> bool {
+        !self.summaries.is_empty()
+    }
+
     /// How many are following.
     pub(crate) fn count(&self) -> usize {
         self.events.len() + self.summaries.len()

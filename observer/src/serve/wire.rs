@@ -37,6 +37,7 @@ pub(super) fn lost(loss: &Loss, now: Now) -> v1::Lost {
         LossSource::Table => v1::LossSource::Table,
         LossSource::Subscriber => v1::LossSource::Subscriber,
         LossSource::KernelMap => v1::LossSource::KernelMap,
+        LossSource::Probe => v1::LossSource::Probe,
     };
     v1::Lost {
         source: source.into(),

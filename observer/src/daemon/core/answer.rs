@@ -23,7 +23,8 @@ impl Core<'_> {
                 let _gone = reply.send(self.list_connections(&filters, limit, now)).is_err();
             }
             Request::Workloads { filters, reply } => {
-                let _gone = reply.send(WorkloadList { workloads: self.list_workloads(&filters), now }).is_err();
+                let _gone =
+                    reply.send(WorkloadList { workloads: self.list_workloads(&filters), now }).is_err();
             }
             Request::Status { reply } => {
                 let _gone = reply.send((self.status(now), now)).is_err();
@@ -35,7 +36,8 @@ impl Core<'_> {
         if now.boot.since_ns(self.sampled) >= FRESH_NS {
             self.sample(now);
         }
-        let (connections, total) = self.aggregator.connections(|connection| filters.connection(connection), limit);
+        let (connections, total) =
+            self.aggregator.connections(|connection| filters.connection(connection), limit);
         ConnectionList { connections, total, sampled: self.sampled, now }
     }
 
