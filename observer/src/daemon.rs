@@ -2,6 +2,7 @@
 
 mod core;
 mod input;
+mod memory;
 mod seed;
 
 use std::time::Duration;
@@ -55,6 +56,7 @@ pub(crate) enum DaemonError {
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     let started = host::now();
+    memory::limit_arenas();
     start_logging(config);
     // First the socket: a second daemon must not touch the kernel at all.
     let listeners = listen(&config.listen)?;
@@ -86,6 +88,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
             Parts { config, features: &features, loaded, inventory: handle, started, attach_duration_ns };
         let mut core = Core::new(parts)?;
         core.seed();
+        memory::release();
 
         let (goodbye, farewell) = oneshot::channel::<()>();
         let service = Service::new(serve_settings(config), requests_sender);
