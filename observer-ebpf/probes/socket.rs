@@ -10,8 +10,8 @@ use observer_ebpf::tcp::{Counters, Socket, Track};
 use crate::kernel::{
     CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_CGROUP, SOCK_FAMILY, SOCK_FLAGS, SOCK_LOCAL_PORT,
     SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_NET, SOCK_REMOTE_PORT, SOCK_REMOTE_V4, SOCK_REMOTE_V6, SOCK_STATE,
-    TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_MDEV_US, TCP_MIN_RTT, TCP_SEGS_IN,
-    TCP_SEGS_OUT, TCP_SRTT_US, TCP_TOTAL_RETRANS,
+    TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_LOCAL_PORT_BE, TCP_MDEV_US, TCP_MIN_RTT,
+    TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SRTT_US, TCP_TOTAL_RETRANS,
 };
 use crate::maps::SOCKETS;
 
@@ -98,6 +98,11 @@ pub(crate) unsafe fn fill_socket(into: *mut Socket, sk: *const Kernel, role: u32
     // SAFETY: as promised to this function.
     unsafe {
         fill_ends(into, sk);
+        // `skc_num` is taken away before the state CLOSE is told; `inet_sport` stays.
+        let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
+        if !tcp.is_null() {
+            (*into).local_port = u16::from_be(TCP_LOCAL_PORT_BE.read(tcp));
+        }
         (*into).cookie = bpf_get_socket_cookie(sk.cast_mut().cast());
         (*into).role = role;
     }

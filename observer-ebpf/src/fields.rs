@@ -48,6 +48,7 @@ macro_rules! kernel_fields {
             SOCK_ERR: "sock", "sk_err", u32, required;
             SOCK_CGROUP: "sock", "sk_cgrp_data.cgroup", *const Kernel, required;
             NET_INUM: "net", "ns.inum", u32, required;
+            TCP_LOCAL_PORT_BE: "tcp_sock", "inet_conn.icsk_inet.inet_sport", u16, required;
             TCP_BYTES_SENT: "tcp_sock", "bytes_sent", u64, required;
             TCP_BYTES_RETRANS: "tcp_sock", "bytes_retrans", u64, required;
             TCP_BYTES_RECEIVED: "tcp_sock", "bytes_received", u64, required;
