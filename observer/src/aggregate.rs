@@ -138,12 +138,6 @@ impl Aggregator {
         }
     }
 
-    /// Adds a connection that is older than the daemon. What its counters hold already is not counted.
-    pub(crate) fn adopt(&mut self, connection: Connection) {
-        let place = self.figures.place(&connection.workload, &connection.tcp);
-        self.insert(connection, place);
-    }
-
     /// So many events are known to be lost, on the whole node.
     pub(crate) fn lost(&mut self, count: u64) {
         self.lost_events += count;

@@ -8,7 +8,6 @@ mod identities;
 mod processes;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 
@@ -20,9 +19,9 @@ use processes::Processes;
 
 use crate::decode::{Body, Record, Socket, Task};
 use crate::event::{
-    BootTime, ConnectionId, Detail, Event, Now, OomKill, Peer, PeerKind, Process, ProcessExec, ProcessExit,
+    BootTime, ConnectionId, Detail, Event, Now, OomKill, PeerKind, Process, ProcessExec, ProcessExit,
     ProcessKey, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState,
-    Workload, WorkloadId, WorkloadKind,
+    Workload, WorkloadId,
 };
 use crate::inventory::{ContainerFact, Fact, PodFact};
 use crate::status::Table;
@@ -54,6 +53,8 @@ pub(crate) struct Output {
     pub(crate) events: Vec<Arc<Event>>,
     /// Containers to ask the runtimes for.
     pub(crate) lookups: Vec<String>,
+    /// Processes that nobody has told the program of.
+    pub(crate) unknown_processes: Vec<ProcessKey>,
     /// Workloads that more became known of.
     pub(crate) renewed: Vec<Arc<Workload>>,
     /// Workloads that were forgotten.
@@ -253,7 +254,7 @@ impl Attributor {
                 if at.cgroup_id == 0 {
                     // No socket, no process: at most the address says whose it was.
                     let owner = self.addresses.peer(socket.remote.ip(), socket.local.ip(), at.time).workload;
-                    let event = self.event(owner, None, at, detail);
+                    let event = Self::event(owner, None, at, detail);
                     self.send(event, out);
                 } else {
                     self.emit_task(task.as_ref(), at, detail, out);
@@ -310,6 +311,7 @@ impl Attributor {
 
     fn emit_task(&mut self, task: Option<&Task>, at: Moment, detail: Detail, out: &mut Output) {
         let process = task.map(|task| self.processes.of(task));
+        out.unknown_processes.append(&mut self.processes.unknown);
         self.emit(process, at, detail, out);
     }
 
@@ -328,7 +330,7 @@ impl Attributor {
         out: &mut Output,
     ) {
         let known = self.identities.get(id);
-        let event = self.event(Some(Arc::clone(&known.workload)), process, at, detail);
+        let event = Self::event(Some(Arc::clone(&known.workload)), process, at, detail);
         if known.is_named() {
             self.send(event, out);
             return;
@@ -353,7 +355,6 @@ impl Attributor {
     }
 
     fn event(
-        &self,
         workload: Option<Arc<Workload>>,
         process: Option<Arc<Process>>,
         at: Moment,

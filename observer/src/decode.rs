@@ -8,7 +8,7 @@ use zerocopy::FromBytes;
 
 use crate::event::{BootTime, Counters, Ending, ProcessKey, ResetDirection, RetransmitPhase, TcpState};
 
-pub(crate) use tcp::{counters, sample};
+pub(crate) use tcp::sample;
 
 /// A record that nobody has been named for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +152,8 @@ pub(crate) enum DecodeError {
 
 /// Understands one record.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
-    let (header, _) = Header::read_from_prefix(bytes).map_err(|_| DecodeError::Truncated(bytes.len()))?;
+    let (header, _) =
+        Header::read_from_prefix(bytes).map_err(|_short| DecodeError::Truncated(bytes.len()))?;
     let kind = Kind::from_number(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
     let body = match kind {
         Kind::Exec => process::exec(bytes),
@@ -171,7 +172,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
 
 /// A fixed part at the beginning of a record, and what follows it.
 fn fixed<T: FromBytes>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
-    T::read_from_prefix(bytes).map_err(|_| DecodeError::Truncated(bytes.len()))
+    T::read_from_prefix(bytes).map_err(|_short| DecodeError::Truncated(bytes.len()))
 }
 
 fn task(task: &observer_ebpf::process::Task) -> Task {

@@ -11,7 +11,6 @@ pub(crate) mod processes;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -102,24 +101,14 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Handle {
     lookups: mpsc::Sender<String>,
-    dropped: AtomicU64,
     _tasks: JoinSet<()>,
 }
 
 impl Handle {
     /// Asks the runtimes for a container. The answer is a [`Fact::Container`] or [`Fact::Unknown`].
-    /// False where too many are being asked for already; such a one is counted and gets no answer.
+    /// False where too many are being asked for already; such a one gets no answer.
     pub(crate) fn lookup(&self, container_id: &str) -> bool {
-        let accepted = self.lookups.try_send(container_id.to_owned()).is_ok();
-        if !accepted {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        accepted
-    }
-
-    /// Lookups refused so far because the queue was full.
-    pub(crate) fn dropped_lookups(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.lookups.try_send(container_id.to_owned()).is_ok()
     }
 }
 
@@ -129,7 +118,7 @@ pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
     let mut tasks = JoinSet::new();
     cri::spawn(settings, requests, &facts, &mut tasks);
     tasks.spawn(watch_addresses(facts));
-    Handle { lookups, dropped: AtomicU64::new(0), _tasks: tasks }
+    Handle { lookups, _tasks: tasks }
 }
 
 /// Sends the machine's addresses, at once and then whenever they changed.

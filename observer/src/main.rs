@@ -1,5 +1,4 @@
 //! The observer: one binary, the daemon and its client.
-#![allow(dead_code, unused_imports, missing_docs, reason = "the parts are being put together")]
 
 mod cli;
 mod client;

@@ -23,27 +23,32 @@ pub(super) struct Processes {
     ended: VecDeque<(BootTime, ProcessKey)>,
     capacity: usize,
     overflow: u64,
+    /// Those that were met without having been told of, since somebody asked last.
+    pub(super) unknown: Vec<ProcessKey>,
 }
 
 /// The same process: /proc knows its start only to the tick.
 pub(super) fn same(a: ProcessKey, b: ProcessKey) -> bool {
-    let on_tick = |key: ProcessKey| key.start.0 % TICK_NS == 0;
+    let on_tick = |key: ProcessKey| key.start.0.is_multiple_of(TICK_NS);
     let tick = |key: ProcessKey| key.start.0 / TICK_NS;
     a.pid == b.pid && (a.start == b.start || ((on_tick(a) || on_tick(b)) && tick(a) == tick(b)))
 }
 
 impl Processes {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), ended: VecDeque::new(), capacity, overflow: 0 }
+        Self { entries: HashMap::new(), ended: VecDeque::new(), capacity, overflow: 0, unknown: Vec::new() }
     }
 
     /// A process that /proc showed. What the kernel told counts more.
     pub(super) fn seed(&mut self, process: Process) {
-        let known = self.entries.get(&process.key.pid);
-        if known.is_none_or(|known| {
-            known.process.key.start < process.key.start && !same(known.process.key, process.key)
-        }) {
-            self.insert(Arc::new(process));
+        match self.entries.get_mut(&process.key.pid) {
+            Some(known) if same(known.process.key, process.key) => {
+                if known.process.binary.is_empty() {
+                    known.process = Arc::new(Process { key: known.process.key, ..process });
+                }
+            }
+            Some(known) if known.process.key.start >= process.key.start => {}
+            Some(_) | None => self.insert(Arc::new(process)),
         }
     }
 
@@ -89,6 +94,8 @@ impl Processes {
     /// A process ended. `None` where that was told already: two last threads may both say so.
     pub(super) fn exit(&mut self, task: &Task, parent_pid: u32, time: BootTime) -> Option<Arc<Process>> {
         let mut process = self.of(task);
+        // It is gone from /proc, or will be at once.
+        self.unknown.clear();
         let entry = self.entries.get_mut(&task.key.pid);
         if let Some(entry) = entry
             && same(entry.process.key, task.key)
@@ -109,8 +116,7 @@ impl Processes {
     /// The process that the OOM killer chose; some kernels tell only its pid.
     pub(super) fn victim(&mut self, task: &Task) -> Option<Arc<Process>> {
         if task.key.start.0 != 0 {
-            let known = self.of(task);
-            return Some(known);
+            return Some(self.of(task));
         }
         self.entries.get(&task.key.pid).map(|known| Arc::clone(&known.process))
     }

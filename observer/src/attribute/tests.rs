@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use EventType::{ContainerStart, ContainerStop, ProcessExec, ProcessExit};
+use PeerKind::{Host, Loopback, Outside, Pod};
+
 use super::*;
 use crate::event::{Counters, Ending, EventType, ProcessKey, WallTime};
 
@@ -45,7 +48,7 @@ impl Bench {
 
     fn record(&mut self, cgroup_id: u64, body: Body) {
         self.act(|attributor, now, out| {
-            attributor.record(Record { time: now.boot, cgroup_id, body }, now, out)
+            attributor.record(Record { time: now.boot, cgroup_id, body }, now, out);
         });
     }
 
@@ -134,7 +137,6 @@ fn events_wait_for_their_containers_names() {
     bench.record(GROUP, exit(7, 5, Ending::Code(3)));
     assert!(bench.events.is_empty(), "they wait");
     bench.fact(named(UID));
-    use EventType::{ContainerStart, ContainerStop, ProcessExec, ProcessExit};
     assert_eq!(bench.types(), [ContainerStart, ProcessExec, ProcessExit, ContainerStop]);
     for (event, sequence) in bench.events.iter().zip(1..) {
         let workload = event.workload.as_ref().unwrap();
@@ -154,7 +156,7 @@ fn nobody_waits_longer_than_the_hold_or_for_an_answer_that_is_no() {
     bench.make_container();
     bench.record(GROUP, exec(7, 5));
     bench.time += HOLD_NS;
-    bench.act(|attributor, now, out| attributor.expire(now, out));
+    bench.act(Attributor::expire);
     assert_eq!(bench.events.len(), 2);
     let workload = bench.events[0].workload.as_ref().unwrap();
     assert_eq!(
@@ -226,7 +228,6 @@ fn peers_are_told_apart() {
         bench.record(1, closed("10.0.0.1:40000", remote));
     }
     let kinds: Vec<PeerKind> = bench.events.iter().map(|event| event.tcp().unwrap().peer.kind).collect();
-    use PeerKind::{Host, Loopback, Outside, Pod};
     assert_eq!(kinds, [Loopback, Host, Pod, Outside, Loopback]);
 }
 

@@ -10,9 +10,9 @@ use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, Output};
 use crate::config::Config;
 use crate::decode::{self, Body, Record};
-use crate::event::{BootTime, EventType, LossSource, Now, Sample};
+use crate::event::{EventType, LossSource, Now, Process, Sample};
 use crate::inventory::cgroups::Cgroups;
-use crate::inventory::{self, Fact, host};
+use crate::inventory::{self, Fact, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
 use crate::serve::{Limits, Subscribers};
@@ -67,7 +67,8 @@ pub(super) struct Core<'a> {
     counts: [u64; EventType::ALL.len()],
     /// Records that could not be understood since the last tick.
     undecodable: u64,
-    sampled: BootTime,
+    /// Containers that could not be asked for since the last tick: too many are being asked for.
+    refused_lookups: u64,
     samples: Vec<Sample>,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
@@ -117,7 +118,7 @@ impl<'a> Core<'a> {
             losses: Losses::new(now.boot),
             counts: [0; EventType::ALL.len()],
             undecodable: 0,
-            sampled: now.boot,
+            refused_lookups: 0,
             samples: Vec::new(),
             process_batch: Vec::with_capacity(BATCH),
             network_batch: Vec::with_capacity(BATCH),
@@ -214,7 +215,14 @@ impl<'a> Core<'a> {
     pub(super) fn deliver(&mut self, now: Now) {
         for container_id in std::mem::take(&mut self.out.lookups) {
             if !self.inventory.lookup(&container_id) {
+                self.refused_lookups += 1;
                 self.attributor.fact(Fact::Unknown { container_id }, now, &mut self.out);
+            }
+        }
+        for key in std::mem::take(&mut self.out.unknown_processes) {
+            // A worker that never executed anything itself: /proc knows its program for later events.
+            if let Some(fact) = processes::read(key.pid).ok().flatten().filter(|fact| fact.is(key)) {
+                self.attributor.process(Process { key, ..fact.into_process() });
             }
         }
         for workload in self.out.renewed.drain(..) {
@@ -237,7 +245,7 @@ impl<'a> Core<'a> {
         self.deliver(now);
         self.count_losses(now);
         let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
-        if now.boot.since_ns(self.sampled) >= pause {
+        if now.boot.since_ns(self.aggregator.sampled()) >= pause {
             self.sample(now);
         }
         for window in self.aggregator.advance(now.boot) {
@@ -258,6 +266,7 @@ impl<'a> Core<'a> {
         }
         self.probes.read_missed(|program, count| round.add(LossSource::Probe, program, None, count));
         round.add(LossSource::Decode, "records", None, std::mem::take(&mut self.undecodable));
+        round.add(LossSource::Table, "lookups", None, std::mem::take(&mut self.refused_lookups));
         for (table, count) in self.attributor.take_overflows() {
             round.add(LossSource::Table, table, None, count);
         }
@@ -278,7 +287,6 @@ impl<'a> Core<'a> {
         samples.clear();
         self.probes.sample(|raw| samples.push(decode::sample(raw)));
         self.aggregator.sample(now.boot, samples);
-        self.sampled = now.boot;
     }
 
     /// The last round: what is in the rings is told, then the streams end.

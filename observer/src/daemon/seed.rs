@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::core::Core;
-use crate::event::{Process, ProcessKey};
+use crate::event::ProcessKey;
 use crate::inventory::processes::{self, ProcessFact};
 use crate::status::IdentitySource;
 
@@ -54,11 +54,9 @@ impl Core<'_> {
         };
         self.sources.push(source);
         let mut keys = HashMap::with_capacity(found.len());
-        for ProcessFact { pid, start, parent_pid, uid, comm, binary, cgroup: _ } in found {
-            let key = ProcessKey { pid, start };
-            keys.insert(pid, key);
-            let binary = binary.unwrap_or_default().into_os_string();
-            self.attributor.process(Process { key, parent_pid, uid, comm, binary });
+        for process in found.into_iter().map(ProcessFact::into_process) {
+            keys.insert(process.key.pid, process.key);
+            self.attributor.process(process);
         }
         keys
     }

@@ -80,7 +80,7 @@ pub(crate) fn sample(sample: &tcp::Sample) -> Sample {
 }
 
 /// The kernel's counters in our units.
-pub(crate) fn counters(raw: &tcp::Counters) -> Counters {
+fn counters(raw: &tcp::Counters) -> Counters {
     Counters {
         sent_bytes: raw.bytes_sent.saturating_sub(raw.bytes_retrans),
         // A FIN takes one number of the sequence space and carries nothing.

@@ -33,8 +33,6 @@ pub(crate) struct TcpState(pub(crate) u8);
 impl TcpState {
     /// The established state.
     pub(crate) const ESTABLISHED: Self = Self(1);
-    /// The listening state.
-    pub(crate) const LISTEN: Self = Self(10);
 
     /// The state's name, as `ss` and the RFC write it.
     pub(crate) const fn name(self) -> &'static str {

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub(crate) use client::CriError;
 use runtime::Runtime;
 use sources::Sources;
 

@@ -47,6 +47,13 @@ pub(crate) struct ProcessFact {
 }
 
 impl ProcessFact {
+    /// As the domain's type; its start is known to the tick only.
+    pub(crate) fn into_process(self) -> crate::event::Process {
+        let Self { pid, start, parent_pid, uid, comm, binary, cgroup: _ } = self;
+        let binary = binary.unwrap_or_default().into_os_string();
+        crate::event::Process { key: ProcessKey { pid, start }, parent_pid, uid, comm, binary }
+    }
+
     /// It is the process that the kernel names so: procfs tells the start in ticks alone.
     pub(crate) fn is(&self, key: ProcessKey) -> bool {
         self.pid == key.pid && floor_to_tick(key.start) == self.start

@@ -67,7 +67,7 @@ struct Type {
     name: u32,
     info: u32,
     /// A size, or the id of another type.
-    size_or_type: u32,
+    extent: u32,
 }
 
 impl Type {
@@ -146,7 +146,7 @@ impl Btf {
     /// The arguments of a `tp_btf` hook, or `None` where the kernel does not have it.
     pub(crate) fn hook_arguments(&self, hook: &str) -> Option<Vec<u32>> {
         let id = self.named(&format!("btf_trace_{hook}")).next()?;
-        let prototype = self.get(self.get(self.get(id)?.size_or_type)?.size_or_type)?;
+        let prototype = self.get(self.get(self.get(id)?.extent)?.extent)?;
         if prototype.kind() != KIND_FUNC_PROTO {
             return None;
         }
@@ -158,7 +158,7 @@ impl Btf {
     pub(crate) fn is_pointer_to(&self, id: u32, structure: &str) -> bool {
         self.resolve(id)
             .filter(|pointer| pointer.kind() == KIND_PTR)
-            .and_then(|pointer| self.resolve(pointer.size_or_type))
+            .and_then(|pointer| self.resolve(pointer.extent))
             .is_some_and(|target| target.kind() == KIND_STRUCT && self.string(target.name) == structure)
     }
 
@@ -184,7 +184,7 @@ impl Btf {
     fn get(&self, id: u32) -> Option<Type> {
         let at = *self.types.get(id.checked_sub(1)? as usize)? as usize;
         let word = |n: usize| read_u32(&self.data, at + 4 * n);
-        Some(Type { at, name: word(0)?, info: word(1)?, size_or_type: word(2)? })
+        Some(Type { at, name: word(0)?, info: word(1)?, extent: word(2)? })
     }
 
     /// Sees through typedefs and qualifiers.
@@ -193,7 +193,7 @@ impl Btf {
             let found = self.get(id)?;
             match found.kind() {
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
-                    id = found.size_or_type
+                    id = found.extent;
                 }
                 _ => return Some(found),
             }
@@ -260,9 +260,7 @@ impl Btf {
                 let count = read_u32(&self.data, found.at + 20)? as usize;
                 Some(self.size(element)? * count)
             }
-            KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 => {
-                Some(found.size_or_type as usize)
-            }
+            KIND_INT | KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 => Some(found.extent as usize),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Core;
-use crate::event::{BootTime, EventType, Now};
+use crate::event::{EventType, Now};
 use crate::inventory::host;
 use crate::probe::{self, ProgramReport};
 use crate::serve::{ConnectionList, Filters, Request, WorkloadEntry, WorkloadList};
@@ -33,12 +33,12 @@ impl Core<'_> {
     }
 
     fn list_connections(&mut self, filters: &Filters, limit: usize, now: Now) -> ConnectionList {
-        if now.boot.since_ns(self.sampled) >= FRESH_NS {
+        if now.boot.since_ns(self.aggregator.sampled()) >= FRESH_NS {
             self.sample(now);
         }
         let (connections, total) =
             self.aggregator.connections(|connection| filters.connection(connection), limit);
-        ConnectionList { connections, total, sampled: self.sampled, now }
+        ConnectionList { connections, total, sampled: self.aggregator.sampled(), now }
     }
 
     fn list_workloads(&self, filters: &Filters) -> Vec<WorkloadEntry> {

@@ -52,13 +52,6 @@ impl Known {
         false
     }
 
-    /// The survey's list has this sandbox.
-    pub(super) fn confirm(&mut self, sandbox_id: &str) {
-        if let Some(entry) = self.pods.get_mut(sandbox_id) {
-            entry.survey = self.survey;
-        }
-    }
-
     /// Forgets the pods that the survey did not find and returns the sandboxes of those that were ready.
     /// A pod that a lookup found meanwhile is newer than the survey's list and stays.
     pub(super) fn forget_gone(&mut self) -> Vec<String> {
@@ -125,7 +118,7 @@ mod tests {
         known.learn(&pod("went", false));
         known.begin_survey();
         known.learn(&pod("new", true));
-        known.confirm("stays");
+        known.learn(&pod("stays", true));
         assert_eq!(known.forget_gone(), ["goes"]);
         assert!(known.pod("stays").is_some() && known.pod("new").is_some());
         assert!(known.pod("went").is_none());
