@@ -30,7 +30,7 @@ pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         let signal: *const Kernel = TASK_SIGNAL.read(task);
         if EXIT_HAS_GROUP_DEAD.is_on() {
             let group_dead: u64 = ctx.arg(1);
-            if group_dead & 0xff == 0 {
+            if group_dead as u8 == 0 {
                 return 0;
             }
         } else if SIGNAL_LIVE.read(signal) != 0 {

@@ -5,6 +5,17 @@
     target_arch = "bpf",
     allow(unsafe_code, reason = "a probe is made of kernel pointers, helpers and maps")
 )]
+#![cfg_attr(
+    target_arch = "bpf",
+    allow(
+        clippy::inline_always,
+        reason = "a function of its own loses the types that the verifier has followed"
+    )
+)]
+#![cfg_attr(
+    target_arch = "bpf",
+    allow(clippy::needless_pass_by_value, reason = "the macros hand the context over by value")
+)]
 
 #[cfg(target_arch = "bpf")]
 mod cgroup;

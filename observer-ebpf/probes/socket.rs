@@ -67,6 +67,7 @@ pub(crate) unsafe fn cgroup_id(sk: *const Kernel) -> u64 {
 ///
 /// # Safety
 /// `into` is valid for writes; `sk` is typed as a structure that begins with `sock_common`.
+#[allow(clippy::cast_ptr_alignment, reason = "the addresses lie at multiples of 8 in `Socket`")]
 #[inline(always)]
 pub(crate) unsafe fn fill_ends(into: *mut Socket, sk: *const Kernel) {
     // SAFETY: as promised to this function.

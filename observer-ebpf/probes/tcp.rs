@@ -47,7 +47,7 @@ unsafe fn make_track(ctx: &BtfTracePointContext, sk: *const Kernel) -> Option<*m
     let kept = unsafe { track(sk, true) };
     if kept.is_null() {
         // The kernel's memory is short: say so, but not a thousand times.
-        if count_lost(Kind::Untracked) & 1023 == 0 {
+        if count_lost(Kind::Untracked).is_multiple_of(1024) {
             warn!(ctx, "no kernel memory for a socket's storage: the connection is not tracked");
         }
         return None;
