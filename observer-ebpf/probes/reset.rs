@@ -13,7 +13,7 @@ use crate::kernel::{
     SOCK_STATE,
 };
 use crate::maps::NETWORK;
-use crate::socket::{INET, INET6, NO_TASK, cgroup_id, fill_ends, fill_socket, state, track};
+use crate::socket::{INET, INET6, NO_TASK, cgroup_id, fill_ends, fill_owned, state};
 
 /// `void tcp_receive_reset(struct sock *sk)`, 5.11 to 7.2. A reset that ends an attempt to connect
 /// is told as that attempt's failure.
@@ -76,15 +76,8 @@ pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
 unsafe fn fill_from_socket(record: *mut Reset, sk: *const Kernel) {
     // SAFETY: as promised to this function.
     unsafe {
-        let kept = track(sk, false);
         (*record).header = header(Kind::Reset, cgroup_id(sk));
-        if kept.is_null() {
-            fill_socket(&raw mut (*record).socket, sk, 0);
-            (*record).task = NO_TASK;
-        } else {
-            fill_socket(&raw mut (*record).socket, sk, (*kept).role);
-            (*record).task = (*kept).task;
-        }
+        fill_owned(&raw mut (*record).socket, &raw mut (*record).task, sk);
     }
 }
 

@@ -9,7 +9,7 @@ use observer_ebpf::tcp::{Retransmit, role};
 use crate::emit::{emit, header};
 use crate::kernel::{Field, SKB_CB, SKB_LEN, TCP_CB_FLAGS, TCP_CB_FLAGS_WIDE, TCP_CB_SEGMENTS};
 use crate::maps::NETWORK;
-use crate::socket::{NO_TASK, cgroup_id, fill_ends, fill_socket, track};
+use crate::socket::{cgroup_id, fill_ends, fill_owned};
 
 /// SYN and ACK in the TCP header's 13th byte.
 const SYN_ACK: u32 = 0x12;
@@ -50,15 +50,8 @@ pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
     emit::<Retransmit>(&NETWORK, Kind::Retransmit, |record| {
         // SAFETY: the record is ours; `sk` (a full socket) and `skb` are typed by the hook.
         unsafe {
-            let kept = track(sk, false);
             (*record).header = header(Kind::Retransmit, cgroup_id(sk));
-            if kept.is_null() {
-                fill_socket(&raw mut (*record).socket, sk, 0);
-                (*record).task = NO_TASK;
-            } else {
-                fill_socket(&raw mut (*record).socket, sk, (*kept).role);
-                (*record).task = (*kept).task;
-            }
+            fill_owned(&raw mut (*record).socket, &raw mut (*record).task, sk);
             (*record).segments = u32::from(control(skb, &TCP_CB_SEGMENTS));
             (*record).payload_len = SKB_LEN.read(skb);
             (*record).tcp_flags = flags(skb);
@@ -77,11 +70,10 @@ pub(crate) fn tcp_retransmit_synack(ctx: BtfTracePointContext) -> i32 {
     emit::<Retransmit>(&NETWORK, Kind::Retransmit, |record| {
         // SAFETY: the record is ours; `sk` (a full socket) and `request` are typed by the hook.
         unsafe {
-            let kept = track(sk, false);
             (*record).header = header(Kind::Retransmit, cgroup_id(sk));
-            fill_socket(&raw mut (*record).socket, sk, role::SERVER);
+            fill_owned(&raw mut (*record).socket, &raw mut (*record).task, sk);
+            (*record).socket.role = role::SERVER;
             fill_ends(&raw mut (*record).socket, request);
-            (*record).task = if kept.is_null() { NO_TASK } else { (*kept).task };
             (*record).segments = 1;
             (*record).payload_len = 0;
             (*record).tcp_flags = SYN_ACK;

@@ -4,10 +4,10 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_seq_write};
 use observer_ebpf::fields::Kernel;
-use observer_ebpf::tcp::{Counters, Sample, Track, role};
+use observer_ebpf::tcp::{Sample, Track, role};
 
 use crate::kernel::SOCK_STATE;
-use crate::socket::fill_counters;
+use crate::socket::{NO_COUNTERS, fill_counters};
 
 /// `struct bpf_iter_meta` (include/linux/bpf.h).
 #[repr(C)]
@@ -43,19 +43,7 @@ pub(crate) extern "C" fn sample_sockets(ctx: *const IterContext) -> i32 {
         }
         let mut sample = Sample {
             cookie: bpf_get_socket_cookie(sk.cast_mut().cast()),
-            counters: Counters {
-                bytes_sent: 0,
-                bytes_retrans: 0,
-                bytes_received: 0,
-                segs_out: 0,
-                segs_in: 0,
-                total_retrans: 0,
-                srtt_us: 0,
-                mdev_us: 0,
-                min_rtt_us: u32::MAX,
-                fin_received: 0,
-                reserved: 0,
-            },
+            counters: NO_COUNTERS,
             state: u32::from(SOCK_STATE.read(sk)),
             role,
         };

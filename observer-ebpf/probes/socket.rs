@@ -109,8 +109,42 @@ pub(crate) unsafe fn fill_socket(into: *mut Socket, sk: *const Kernel, role: u32
     }
 }
 
+/// Writes a full socket and the process of its storage down, if it has one.
+///
+/// # Safety
+/// `into` and `task` are valid for writes; `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn fill_owned(into: *mut Socket, task: *mut Task, sk: *const Kernel) {
+    // SAFETY: as promised to this function; the storage is this socket's, and tested.
+    unsafe {
+        let kept = track(sk, false);
+        if kept.is_null() {
+            fill_socket(into, sk, 0);
+            *task = NO_TASK;
+        } else {
+            fill_socket(into, sk, (*kept).role);
+            *task = (*kept).task;
+        }
+    }
+}
+
 /// No process is known.
 pub(crate) const NO_TASK: Task = Task { start_ns: 0, tgid: 0, uid: 0, comm: [0; 16] };
+
+/// Nothing is counted.
+pub(crate) const NO_COUNTERS: Counters = Counters {
+    bytes_sent: 0,
+    bytes_retrans: 0,
+    bytes_received: 0,
+    segs_out: 0,
+    segs_in: 0,
+    total_retrans: 0,
+    srtt_us: 0,
+    mdev_us: 0,
+    min_rtt_us: u32::MAX,
+    fin_received: 0,
+    reserved: 0,
+};
 
 /// Writes the socket's counters down; zeros where it is no TCP socket.
 ///
@@ -122,19 +156,7 @@ pub(crate) unsafe fn fill_counters(into: *mut Counters, sk: *const Kernel) {
     unsafe {
         let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
         if tcp.is_null() {
-            *into = Counters {
-                bytes_sent: 0,
-                bytes_retrans: 0,
-                bytes_received: 0,
-                segs_out: 0,
-                segs_in: 0,
-                total_retrans: 0,
-                srtt_us: 0,
-                mdev_us: 0,
-                min_rtt_us: u32::MAX,
-                fin_received: 0,
-                reserved: 0,
-            };
+            *into = NO_COUNTERS;
             return;
         }
         (*into).bytes_sent = TCP_BYTES_SENT.read(tcp);

@@ -43,8 +43,13 @@ pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 /// `sk` is typed and a full socket.
 #[inline(always)]
 unsafe fn make_track(ctx: &BtfTracePointContext, sk: *const Kernel) -> Option<*mut Track> {
-    // SAFETY: as promised to this function.
-    let kept = unsafe { track(sk, true) };
+    // SAFETY: as promised to this function. SCTP and DCCP run through the same hook.
+    let kept = unsafe {
+        if bpf_skc_to_tcp_sock(sk.cast_mut().cast()).is_null() {
+            return None;
+        }
+        track(sk, true)
+    };
     if kept.is_null() {
         // The kernel's memory is short: say so, but not a thousand times.
         if count_lost(Kind::Untracked).is_multiple_of(1024) {

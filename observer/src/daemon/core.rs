@@ -21,6 +21,8 @@ use observer_ebpf::event::Kind;
 
 /// Records taken from a ring at a time: between two batches clients and facts get their turn.
 const BATCH: usize = 2048;
+/// Batches taken from the processes' ring before the network's batch is treated.
+const PROCESS_ROUNDS: usize = 8;
 /// Live sockets are read each second while somebody follows summaries, else so often.
 const IDLE_SAMPLE_NS: u64 = 10_000_000_000;
 /// The length of a base window.
@@ -173,23 +175,25 @@ impl<'a> Core<'a> {
                 undecodable += 1;
             }
         };
-        let network_batch = &mut self.network_batch;
-        let more_network =
-            self.network_ring.get_mut().drain(BATCH, |bytes| take(network_batch, bytes)) == BATCH;
-        let process_batch = &mut self.process_batch;
-        let more_process =
-            self.process_ring.get_mut().drain(BATCH, |bytes| take(process_batch, bytes)) == BATCH;
-        self.undecodable += undecodable;
-
-        let mut process_batch = std::mem::take(&mut self.process_batch);
         let mut network_batch = std::mem::take(&mut self.network_batch);
+        let mut process_batch = std::mem::take(&mut self.process_batch);
+        let taken = self.network_ring.get_mut().drain(BATCH, |bytes| take(&mut network_batch, bytes));
+        let mut remain = taken == BATCH;
+        for round in 1..=PROCESS_ROUNDS {
+            let taken = self.process_ring.get_mut().drain(BATCH, |bytes| take(&mut process_batch, bytes));
+            if taken < BATCH {
+                break;
+            }
+            remain |= round == PROCESS_ROUNDS;
+        }
+        self.undecodable += undecodable;
         for record in process_batch.drain(..).chain(network_batch.drain(..)) {
             self.attribute(record, now);
         }
-        self.process_batch = process_batch;
         self.network_batch = network_batch;
+        self.process_batch = process_batch;
         self.deliver(now);
-        more_network || more_process
+        remain
     }
 
     fn attribute(&mut self, record: Record, now: Now) {
