@@ -1,7 +1,7 @@
 //! What can be seen here and what not, with the consequence and the remedy: for `doctor` and the status.
 
-use super::features::{Features, FeaturesError, HOOKS};
-use super::load::{Loaded, Refused, RingSizes};
+use super::features::{Features, HOOKS};
+use super::load::{Cause, Loaded, Refused, RingSizes};
 use crate::status::{Capability, Missing};
 
 /// Each capability that programs serve, and what is not seen without it.
@@ -45,11 +45,12 @@ fn capability_of(program: &str) -> &'static str {
 }
 
 fn remedy(refused: &[&Refused]) -> String {
-    if refused.iter().any(|refused| refused.by_configuration) {
-        "take it out of disabled_hooks in the configuration".to_owned()
-    } else {
-        "a kernel of 5.15 or later with BTF; if it is one, please report this message".to_owned()
-    }
+    let remedies = refused.iter().map(|refused| match refused.cause {
+        Cause::Configuration => "take it out of disabled_hooks in the configuration",
+        Cause::Privileges => "see `privileges`",
+        Cause::Kernel => "a kernel of 5.15 or later with BTF; if it is one, please report this message",
+    });
+    remedies.last().unwrap_or_default().to_owned()
 }
 
 /// The privileges that this process lacks for loading probes, by name.
@@ -73,7 +74,7 @@ pub(crate) fn examine(release: &str) -> Vec<Capability> {
     });
     let features = Features::examine(release);
     let btf = features.as_ref().err().map(|error| Missing {
-        reason: error_line(error),
+        reason: super::error_chain(error),
         consequence: "no probe can be loaded: nothing is seen".to_owned(),
         remedy: "a kernel of 5.15 or later built with CONFIG_DEBUG_INFO_BTF=y".to_owned(),
     });
@@ -82,11 +83,11 @@ pub(crate) fn examine(release: &str) -> Vec<Capability> {
             let sizes = RingSizes { process: 4096, network: 4096 };
             match Loaded::load(features, sizes, &[]) {
                 Ok(loaded) => loaded.refused,
-                Err(error) => all_refused(&super::error_chain(&error)),
+                Err(error) => all_refused(&super::error_chain(&error), Cause::Kernel),
             }
         }
-        (Ok(_), false) => all_refused("it could not be tried without the privileges"),
-        (Err(_), _) => all_refused("the kernel has no BTF"),
+        (Ok(_), false) => all_refused("it could not be tried without the privileges", Cause::Privileges),
+        (Err(_), _) => all_refused("the kernel has no BTF", Cause::Kernel),
     };
     let mut all = vec![
         Capability { name: "privileges", missing: privileges },
@@ -96,16 +97,12 @@ pub(crate) fn examine(release: &str) -> Vec<Capability> {
     all
 }
 
-fn error_line(error: &FeaturesError) -> String {
-    super::error_chain(error)
-}
-
-fn all_refused(reason: &str) -> Vec<Refused> {
+fn all_refused(reason: &str, cause: Cause) -> Vec<Refused> {
     HOOKS
         .iter()
         .map(|&(program, _)| program)
         .chain(["sample_sockets"])
-        .map(|program| Refused { program, reason: reason.to_owned(), by_configuration: false })
+        .map(|program| Refused { program, reason: reason.to_owned(), cause })
         .collect()
 }
 
@@ -123,7 +120,7 @@ mod tests {
     #[test]
     fn a_refused_program_takes_its_capability_alone() {
         let reason = "this kernel has no hook tcp_send_reset".to_owned();
-        let refused = [Refused { program: "tcp_send_reset", reason, by_configuration: false }];
+        let refused = [Refused { program: "tcp_send_reset", reason, cause: Cause::Kernel }];
         let missing: Vec<_> =
             capabilities(&refused).into_iter().filter(|capability| capability.missing.is_some()).collect();
         assert_eq!(missing.len(), 1);

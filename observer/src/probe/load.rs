@@ -35,8 +35,19 @@ pub(crate) struct Refused {
     pub(crate) program: &'static str,
     /// Why.
     pub(crate) reason: String,
-    /// Because it was told so.
-    pub(crate) by_configuration: bool,
+    /// What kind of reason it is.
+    pub(crate) cause: Cause,
+}
+
+/// Why a program is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The daemon was told to do without.
+    Configuration,
+    /// This process may not load anything.
+    Privileges,
+    /// The kernel cannot carry it.
+    Kernel,
 }
 
 /// The loaded probes. They leave the kernel when this is dropped.
@@ -98,16 +109,16 @@ impl Loaded {
         for &(hook, _) in HOOKS {
             if leave_out.iter().any(|name| name == hook) {
                 let reason = "it is switched off by configuration".to_owned();
-                refused.push(Refused { program: hook, reason, by_configuration: true });
+                refused.push(Refused { program: hook, reason, cause: Cause::Configuration });
             } else if let Err(reason) = attach(&mut ebpf, hook, features, &btf) {
-                refused.push(Refused { program: hook, reason, by_configuration: false });
+                refused.push(Refused { program: hook, reason, cause: Cause::Kernel });
             }
         }
         let sampler = match link_sampler(&mut ebpf, &btf) {
             Ok(sampler) => Some(sampler),
             Err(error) => {
                 let reason = explain(&error, features);
-                refused.push(Refused { program: SAMPLE_PROGRAM, reason, by_configuration: false });
+                refused.push(Refused { program: SAMPLE_PROGRAM, reason, cause: Cause::Kernel });
                 None
             }
         };
