@@ -45,12 +45,14 @@ fn capability_of(program: &str) -> &'static str {
 }
 
 fn remedy(refused: &[&Refused]) -> String {
-    let remedies = refused.iter().map(|refused| match refused.cause {
-        Cause::Configuration => "take it out of disabled_hooks in the configuration",
-        Cause::Privileges => "see `privileges`",
-        Cause::Kernel => "a kernel of 5.15 or later with BTF; if it is one, please report this message",
-    });
-    remedies.last().unwrap_or_default().to_owned()
+    let remedy = match refused.first().map(|refused| refused.cause) {
+        Some(Cause::Configuration) => "take it out of disabled_hooks in the configuration",
+        Some(Cause::Privileges) => "see `privileges`",
+        Some(Cause::Kernel) | None => {
+            "a kernel of 5.15 or later with BTF; if it is one, please report this message"
+        }
+    };
+    remedy.to_owned()
 }
 
 /// The privileges that this process lacks for loading probes, by name.
