@@ -26,9 +26,9 @@ fn listed(connection: &Value) -> Result<[u64; 4]> {
     let mut figures = [0; 4];
     let fields = ["sent_bytes", "received_bytes", "sent_segments", "received_segments"];
     for (figure, field) in figures.iter_mut().zip(fields) {
-        // 64-bit numbers are text in JSON.
+        // In JSON 64-bit numbers are text, and zero is left out.
         let value = &connection["counters"][field];
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = if value.is_null() { "0".to_owned() } else { value.to_string().replace('"', "") };
         *figure = text.parse().with_context(|| format!("no {field} in {connection}"))?;
     }
     Ok(figures)
