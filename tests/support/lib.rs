@@ -22,6 +22,7 @@ pub mod workload;
 pub mod client;
 pub mod daemon;
 pub mod lines;
+pub mod watch;
 
 pub use client::channel;
 pub use container::{Container, Exit};
@@ -32,3 +33,4 @@ pub use netns::{Counters, Netns, NetnsPair};
 pub use pod::Pod;
 pub use testbed::Testbed;
 pub use wait::eventually;
+pub use watch::Watch;

@@ -1,0 +1,186 @@
+//! Segments sent again are told as the kernel counts them: exactly, for each network namespace and phase.
+#![allow(clippy::print_stdout, reason = "it tells what it measured")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use observer_proto::v1::event::Detail;
+use observer_proto::v1::observer_client::ObserverClient;
+use observer_proto::v1::watch_summaries_response::Payload;
+use observer_proto::v1::{Event, EventType, RetransmitPhase, WatchSummariesRequest};
+use observer_tests::wait::PATIENCE;
+use observer_tests::watch::tcp;
+use observer_tests::{Daemon, Loss, Packets, Pod, Testbed, Watch, eventually};
+use tokio::task::JoinHandle;
+
+/// Retransmitted segments by pod, and by phase.
+type Segments = BTreeMap<(String, &'static str), u64>;
+
+fn retransmitted(events: &[Event]) -> Result<Segments> {
+    let mut sums = Segments::new();
+    for event in events {
+        let Some(Detail::TcpRetransmit(detail)) = &event.detail else { continue };
+        ensure!(detail.phase() != RetransmitPhase::Unspecified && detail.segments > 0, "{event:?}");
+        let pod = event.workload.as_ref().context("no workload")?.pod.clone();
+        *sums.entry((pod, detail.phase().as_str_name())).or_default() += u64::from(detail.segments);
+    }
+    Ok(sums)
+}
+
+/// The sums of all workloads' summaries in the background.
+struct Summed {
+    by_pod: Arc<Mutex<BTreeMap<String, u64>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Summed {
+    async fn start(daemon: &Daemon) -> Result<Self> {
+        let mut client = ObserverClient::new(daemon.channel().await?);
+        let window = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+        let request = WatchSummariesRequest { follow: true, window, ..WatchSummariesRequest::default() };
+        let mut stream = client.watch_summaries(request).await?.into_inner();
+        let by_pod = Arc::new(Mutex::new(BTreeMap::new()));
+        let shared = Arc::clone(&by_pod);
+        let reader = tokio::spawn(async move {
+            while let Ok(Some(message)) = stream.message().await {
+                let Some(Payload::Summary(summary)) = message.payload else { continue };
+                let (None, Some(workload), Some(tcp)) = (summary.edge, summary.workload, summary.tcp) else {
+                    continue;
+                };
+                let mut sums = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                *sums.entry(workload.pod).or_default() += tcp.retransmitted_segments;
+            }
+        });
+        Ok(Self { by_pod, reader })
+    }
+
+    fn of(&self, pod: &Pod) -> u64 {
+        self.by_pod.lock().unwrap_or_else(PoisonError::into_inner).get(pod.name()).copied().unwrap_or(0)
+    }
+}
+
+impl Drop for Summed {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Two pods under one daemon.
+struct Setting {
+    // Dropped first, so that a failed test ends its streams before its daemon.
+    watch: Watch,
+    summed: Summed,
+    daemon: Daemon,
+    server: Pod,
+    client: Pod,
+}
+
+impl Setting {
+    async fn start() -> Result<Self> {
+        let testbed = Testbed::shared().await?;
+        let daemon = Daemon::on(testbed).start().await?;
+        let watch = Watch::all(&daemon).await?;
+        let summed = Summed::start(&daemon).await?;
+        let server = testbed.pod("retransmits", "server").run().await?;
+        server.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;
+        let client = testbed.pod("retransmits", "client").run().await?;
+        Ok(Self { watch, summed, daemon, server, client })
+    }
+
+    /// Runs the client under losses to its end, and compares: events with each namespace's RetransSegs, and the
+    /// summaries as well. Gives the phases that there were on the client's side and on the server's.
+    async fn run(&self, losses: Vec<Loss>, more: &[&str]) -> Result<[BTreeSet<&'static str>; 2]> {
+        let to = format!("{}:8080", self.server.ip()?);
+        let argv = ["workload", "connect", "--to", &to].into_iter().chain(more.iter().copied());
+        self.client.container("connect", argv).start().await?.wait().await?;
+        let dropped = losses.iter().map(Loss::dropped).sum::<Result<u64>>()?;
+        drop(losses);
+        let ours = [self.client.netns().inode()?, self.server.netns().inode()?];
+        let ours = |event: &Event| tcp(event).is_some_and(|tcp| ours.contains(&u64::from(tcp.netns)));
+        // All that was opened is closed, on both sides: nothing is sent again after that.
+        eventually(PATIENCE, "all connections to be closed", async || {
+            let opened = |event: &Event| {
+                ours(event) && matches!(event.r#type(), EventType::TcpConnect | EventType::TcpAccept)
+            };
+            let opened = self.watch.count(opened);
+            let closed = self.watch.count(|event| ours(event) && event.r#type() == EventType::TcpClose);
+            Ok(if opened > 0 && opened == closed { Ok(()) } else { Err((opened, closed)) })
+        })
+        .await?;
+        self.watch.settle(ours).await?;
+        ensure!(self.watch.lost().is_empty(), "{:?}", self.watch.lost());
+
+        let sums = retransmitted(&self.watch.events(ours))?;
+        println!("dropped {dropped}, sent again {sums:?}");
+        let mut phases = [BTreeSet::new(), BTreeSet::new()];
+        for (pod, phases) in [&self.client, &self.server].into_iter().zip(&mut phases) {
+            let own = |(key, _): &(&(String, &'static str), &u64)| key.0 == pod.name();
+            let told: u64 = sums.iter().filter(own).map(|(_, count)| count).sum();
+            let kernel = pod.counters()?.get("RetransSegs")? as u64;
+            ensure!(told == kernel, "{}: events tell {told}, the kernel {kernel}: {sums:?}", pod.name());
+            eventually(PATIENCE, "the summaries to tell the same", async || {
+                let summed = self.summed.of(pod);
+                ensure!(summed <= kernel, "{}: summaries tell {summed}, the kernel {kernel}", pod.name());
+                Ok(if summed == kernel { Ok(()) } else { Err((summed, kernel)) })
+            })
+            .await?;
+            phases.extend(sums.iter().filter(own).map(|(key, _)| key.1));
+        }
+        Ok(phases)
+    }
+
+    async fn end(self) -> Result<()> {
+        let Self { watch, summed, mut daemon, server, client } = self;
+        drop((watch, summed));
+        daemon.stop().await?;
+        server.remove().await?;
+        client.remove().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_sent_again_is_counted_as_the_kernel_does() -> Result<()> {
+    let setting = Setting::start().await?;
+    let losses = vec![
+        setting.server.lose(5, &Packets::data().to_port(8080))?,
+        setting.client.lose(5, &Packets::data().from_port(8080))?,
+    ];
+    let more = ["--count", "20", "--parallel", "10", "--bytes", "300000"];
+    let phases = setting.run(losses, &more).await?;
+    let data = RetransmitPhase::Data.as_str_name();
+    ensure!(phases.iter().all(|phases| phases.contains(data)), "{phases:?}");
+    setting.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_segments_sent_again_are_counted_as_the_kernel_does() -> Result<()> {
+    let setting = Setting::start().await?;
+    let losses = vec![setting.server.lose(40, &Packets::syn())?];
+    let more = ["--count", "20", "--parallel", "20", "--bytes", "100"];
+    let phases = setting.run(losses, &more).await?;
+    let only_syn = [BTreeSet::from([RetransmitPhase::Syn.as_str_name()]), BTreeSet::new()];
+    ensure!(phases == only_syn, "{phases:?}");
+    setting.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_them_sent_again_are_counted_as_the_kernel_does() -> Result<()> {
+    let setting = Setting::start().await?;
+    let losses = vec![setting.client.lose(40, &Packets::syn_ack())?];
+    let more = ["--count", "20", "--parallel", "20", "--bytes", "100"];
+    let [_, server] = setting.run(losses, &more).await?;
+    ensure!(server == BTreeSet::from([RetransmitPhase::SynAck.as_str_name()]), "{server:?}");
+    setting.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn last_segments_sent_again_are_counted_as_the_kernel_does() -> Result<()> {
+    let setting = Setting::start().await?;
+    let fin = Packets::tcp().and("tcp flags & fin == fin");
+    let losses = vec![setting.server.lose(60, &fin)?];
+    let more = ["--count", "20", "--parallel", "20", "--bytes", "100"];
+    let [client, _] = setting.run(losses, &more).await?;
+    ensure!(client.contains(RetransmitPhase::Fin.as_str_name()), "{client:?}");
+    setting.end().await
+}

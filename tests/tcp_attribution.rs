@@ -1,0 +1,309 @@
+//! Each connection is told exactly once on each side, of the right pods, with the figures that its ends measured.
+#![allow(clippy::print_stdout, reason = "it tells what it measured")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use observer_proto::v1::event::Detail;
+use observer_proto::v1::{Event, EventType, PeerKind, Tcp, Workload, WorkloadKind};
+use observer_tests::watch::{ends, tcp};
+use observer_tests::{Container, Daemon, Packets, Pod, Testbed, Watch, workload};
+use rustix::process::{Pid, setpriority_process};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+/// One test at a time: what one measures, another one would disturb.
+static ALONE: Mutex<()> = Mutex::const_new(());
+/// So often may a busy machine disturb the measurement.
+const ROUNDS: usize = 5;
+
+async fn server(testbed: &Testbed, namespace: &str, port: &str) -> Result<(Pod, Container)> {
+    let pod = testbed.pod(namespace, "server").label("app", "server").run().await?;
+    let serve = pod.container("serve", ["workload", "serve", "--port", port, "--log"]);
+    let serve = serve.start_until("listening").await?;
+    Ok((pod, serve))
+}
+
+/// Runs the workload's client in a container of a pod, to its end, whatever that is. What it measures shall be the
+/// handshake, not how long the server that it wakes keeps the processor: so it goes before others.
+async fn client(pod: &Pod, name: &str, to: &str, more: &[&str]) -> Result<(Container, Vec<Value>)> {
+    let script = format!("sleep 1; exec workload connect --to {to} {}", more.join(" "));
+    let container = pod.container(name, ["sh", "-c", script.as_str()]).start().await?;
+    if let Some(pid) = Pid::from_raw(container.pid().await? as i32) {
+        // Without the right to do so the measurement is only noisier.
+        let _ = setpriority_process(Some(pid), -20);
+    }
+    container.wait().await?;
+    let lines = container.json();
+    Ok((container, lines))
+}
+
+/// Events of one type, by their source and destination; twice the same is an error.
+fn by_ends(events: &[Event], kind: EventType) -> Result<BTreeMap<(String, String), Event>> {
+    let mut found = BTreeMap::new();
+    for event in events.iter().filter(|event| event.r#type() == kind) {
+        let key = ends(tcp(event).context("no tcp")?);
+        ensure!(found.insert(key, event.clone()).is_none(), "twice: {event:?}");
+    }
+    Ok(found)
+}
+
+fn is_pod(workload: Option<&Workload>, pod: &Pod) -> Result<()> {
+    let workload = workload.context("no workload")?;
+    ensure!(
+        workload.kind() == WorkloadKind::Pod
+            && workload.pod == pod.name()
+            && workload.namespace == pod.namespace()
+            && workload.pod_uid == pod.uid(),
+        "it is {workload:?}, not {}/{}",
+        pod.namespace(),
+        pod.name()
+    );
+    Ok(())
+}
+
+/// A side of a connection: the event's own workload is that container, and the other end is that pod.
+fn is_between(event: &Event, pod: &Pod, container: &Container, other: &Pod, outgoing: bool) -> Result<()> {
+    is_pod(event.workload.as_ref(), pod)?;
+    let own = event.workload.as_ref().context("no workload")?;
+    ensure!(own.container == container.name() && own.container_id == container.id(), "{event:?}");
+    let tcp = tcp(event).context("no tcp")?;
+    ensure!(tcp.outgoing == outgoing && u64::from(tcp.netns) == pod.netns().inode()?, "{event:?}");
+    let (source, destination) =
+        (tcp.source.as_ref().context("ends")?, tcp.destination.as_ref().context("ends")?);
+    let (near, far) = if outgoing { (source, destination) } else { (destination, source) };
+    is_pod(near.workload.as_ref(), pod)?;
+    is_pod(far.workload.as_ref(), other)?;
+    ensure!(far.kind() == PeerKind::Pod, "{event:?}");
+    Ok(())
+}
+
+/// The kernel's figure is from the first SYN to the established state. The client's own one has in it what comes
+/// before and after: the system call, the server's work on the last ACK where both share a processor, and the wake-up.
+/// So it is never shorter, and longer by little as long as nobody else takes the processor. Gives how many of a
+/// hundred agree within 20 % or 50 µs.
+fn agreeing(pairs: &[(u64, u64)]) -> Result<usize> {
+    let mut differences: Vec<i64> = pairs.iter().map(|(kernel, own)| *own as i64 - *kernel as i64).collect();
+    differences.sort_unstable();
+    let at = |percent: usize| differences[(differences.len() - 1) * percent / 100];
+    let near = pairs.iter().filter(|(kernel, own)| own.abs_diff(*kernel) <= (own / 5).max(50_000)).count();
+    let figures = format!(
+        "client's own minus the kernel's, ns: min {} p50 {} p95 {} max {}; {near} of {} within 20 % or 50 µs",
+        at(0),
+        at(50),
+        at(95),
+        at(100),
+        pairs.len()
+    );
+    println!("{figures}");
+    ensure!(differences[0] >= 0, "{figures}: {pairs:?}");
+    Ok(near * 100 / pairs.len())
+}
+
+/// Whether the machine has more to do than it has processors, by its load of the last minute.
+fn is_busy() -> Result<bool> {
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let load: f64 = load.split_whitespace().next().context("no load")?.parse()?;
+    Ok(load > std::thread::available_parallelism()?.get() as f64)
+}
+
+fn number(line: &Value, field: &str) -> Result<u64> {
+    line[field].as_u64().with_context(|| format!("no {field} in {line}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_connection_is_told_once_on_both_sides() -> Result<()> {
+    let _alone = ALONE.lock().await;
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let watch = Watch::all(&daemon).await?;
+    let (server_pod, serve) = server(testbed, "attribution", "8080").await?;
+    let client_pod = testbed.pod("attribution", "client").run().await?;
+
+    let v4 = format!("{}:8080", server_pod.ip()?);
+    let mut best = 0;
+    let mut busy = true;
+    for round in 0..ROUNDS {
+        let name = format!("v4-{round}");
+        let pairs = one_round(&watch, &client_pod, (&server_pod, &serve), &name, &v4, 200).await?;
+        best = best.max(agreeing(&pairs)?);
+        busy &= is_busy()?;
+        if best >= 95 {
+            break;
+        }
+    }
+    // A machine that works for others all the time disturbs what the client measures, not what the kernel does.
+    let wanted = if busy { 50 } else { 95 };
+    println!("{best} % agree; wanted {wanted} %");
+    ensure!(best >= wanted, "in the best of {ROUNDS} rounds {best} % of the latencies agree");
+    let v6 = format!("[{}]:8080", server_pod.ipv6()?);
+    agreeing(&one_round(&watch, &client_pod, (&server_pod, &serve), "v6", &v6, 50).await?)?;
+    server_pod.remove().await?;
+    client_pod.remove().await
+}
+
+/// So many connections, each checked on both sides; gives the kernel's and the client's own latency of each.
+async fn one_round(
+    watch: &Watch,
+    client_pod: &Pod,
+    (server_pod, serve): (&Pod, &Container),
+    name: &str,
+    to: &str,
+    count: usize,
+) -> Result<Vec<(u64, u64)>> {
+    let ours = [client_pod.netns().inode()?, server_pod.netns().inode()?];
+    let ours = |event: &Event| tcp(event).is_some_and(|tcp| ours.contains(&u64::from(tcp.netns)));
+    let seen = watch.sequences(ours);
+    let more = ["--count", &count.to_string(), "--bytes", "3000", "--interval-ms", "2"];
+    let (container, lines) = client(client_pod, name, to, &more).await?;
+    ensure!(lines.len() == count && lines.iter().all(|line| line.get("error").is_none()), "{lines:?}");
+    watch.settle(ours).await?;
+    ensure!(watch.lost().is_empty(), "{:?}", watch.lost());
+    let events = watch.events(|event| ours(event) && !seen.contains(&event.sequence));
+    let connects = by_ends(&events, EventType::TcpConnect)?;
+    let accepts = by_ends(&events, EventType::TcpAccept)?;
+    let (from_client, from_server): (Vec<_>, Vec<_>) = events
+        .into_iter()
+        .filter(|event| event.r#type() == EventType::TcpClose)
+        .partition(|event| tcp(event).is_some_and(|tcp| tcp.outgoing));
+    let client_closes = by_ends(&from_client, EventType::TcpClose)?;
+    let server_closes = by_ends(&from_server, EventType::TcpClose)?;
+    let told = [connects.len(), accepts.len(), client_closes.len(), server_closes.len()];
+    ensure!(told == [count; 4], "{name}: {told:?} instead of {count} each");
+
+    let served: BTreeMap<String, Value> = serve
+        .json()
+        .into_iter()
+        .filter_map(|line| Some((line["accepted"].as_str()?.to_owned(), line)))
+        .collect();
+    let mut latencies = Vec::new();
+    for line in &lines {
+        let local = line["local"].as_str().context("no local")?.to_owned();
+        let own = served.get(&local).with_context(|| format!("the server did not see {local}"))?;
+        let key = (local, to.to_owned());
+        let event = connects.get(&key).with_context(|| format!("no connect {key:?}"))?;
+        is_between(event, client_pod, &container, server_pod, true)?;
+        if let Some(Detail::TcpConnect(connect)) = &event.detail {
+            latencies.push((connect.handshake_latency_ns, number(line, "connect_ns")?));
+        }
+        let process = event.process.as_ref().context("no process")?;
+        ensure!(process.comm == "workload", "{process:?}");
+        let event = accepts.get(&key).with_context(|| format!("no accept {key:?}"))?;
+        is_between(event, server_pod, serve, client_pod, false)?;
+
+        let close = client_closes.get(&key).with_context(|| format!("no close {key:?}"))?;
+        is_between(close, client_pod, &container, server_pod, true)?;
+        bytes_are(close, number(line, "sent")?, number(line, "received")?)?;
+        let close = server_closes.get(&key).with_context(|| format!("no close {key:?}"))?;
+        is_between(close, server_pod, serve, client_pod, false)?;
+        bytes_are(close, number(own, "sent")?, number(own, "received")?)?;
+    }
+    Ok(latencies)
+}
+
+fn bytes_are(event: &Event, sent: u64, received: u64) -> Result<()> {
+    let Some(Detail::TcpClose(close)) = &event.detail else { anyhow::bail!("no close: {event:?}") };
+    let counters = close.counters.as_ref().context("no counters")?;
+    ensure!(
+        (counters.sent_bytes, counters.received_bytes) == (sent, received),
+        "{sent} {received} {close:?}"
+    );
+    ensure!(close.error.is_empty() && counters.rtt_ns.is_some(), "{close:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connects_that_fail_say_why() -> Result<()> {
+    let _alone = ALONE.lock().await;
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let watch = Watch::all(&daemon).await?;
+    let (server_pod, _serve) = server(testbed, "failures", "8080").await?;
+    let client_pod = testbed.pod("failures", "client").run().await?;
+    let netns = client_pod.netns().inode()?;
+    let ours = |event: &Event| tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == netns);
+
+    let refused = format!("{}:9", server_pod.ip()?);
+    let (first, lines) = client(&client_pod, "refused", &refused, &["--count", "5"]).await?;
+    ensure!(lines.iter().all(|line| line["error"] == "refused") && lines.len() == 5, "{lines:?}");
+    let loss = server_pod.lose(100, &Packets::syn())?;
+    let canceled = format!("[{}]:8080", server_pod.ipv6()?);
+    let more = ["--count", "5", "--nonblocking-cancel-ms", "20"];
+    let (second, lines) = client(&client_pod, "canceled", &canceled, &more).await?;
+    ensure!(lines.iter().all(|line| line["error"] == "canceled") && lines.len() == 5, "{lines:?}");
+    drop(loss);
+
+    watch.settle(ours).await?;
+    let events = watch.events(ours);
+    ensure!(events.len() == 10, "each is told once, as a failure: {events:#?}");
+    for (to, error, errno, container) in
+        [(refused, "refused", libc::ECONNREFUSED, first), (canceled, "cancelled", 0, second)]
+    {
+        let events: Vec<_> =
+            events.iter().filter(|event| tcp(event).is_some_and(|tcp| ends(tcp).1 == to)).collect();
+        ensure!(events.len() == 5, "{to}: {events:?}");
+        for event in events {
+            is_between(event, &client_pod, &container, &server_pod, true)?;
+            let Some(Detail::TcpConnectFailure(failure)) = &event.detail else { anyhow::bail!("{event:?}") };
+            ensure!(failure.error == error && failure.errno == errno as u32, "{failure:?}");
+            let least = if errno == 0 { Duration::from_millis(20) } else { Duration::ZERO };
+            ensure!(Duration::from_nanos(failure.duration_ns) >= least, "{failure:?}");
+        }
+    }
+    server_pod.remove().await?;
+    client_pod.remove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loopback_and_the_host_are_told_apart() -> Result<()> {
+    let _alone = ALONE.lock().await;
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let watch = Watch::all(&daemon).await?;
+    let (pod, serve) = server(testbed, "near", "8080").await?;
+    let own = |tcp: &Tcp, side: bool| {
+        let end = if side == tcp.outgoing { &tcp.source } else { &tcp.destination };
+        end.clone().unwrap_or_default()
+    };
+    for to in ["127.0.0.1:8080", "[::1]:8080"] {
+        let name = if to.starts_with('[') { "lo6" } else { "lo4" };
+        let (container, lines) = client(&pod, name, to, &["--bytes", "10"]).await?;
+        let ends_of = (lines[0]["local"].as_str().context("no local")?.to_owned(), to.to_owned());
+        let ours = |event: &Event| tcp(event).is_some_and(|tcp| ends(tcp) == ends_of);
+        watch.wait_count("loopback's events", 4, ours).await?;
+        watch.settle(ours).await?;
+        let events = watch.events(ours);
+        ensure!(events.len() == 4, "{events:#?}");
+        for event in &events {
+            let tcp = tcp(event).context("no tcp")?;
+            is_pod(event.workload.as_ref(), &pod)?;
+            let name = event.workload.as_ref().map(|workload| workload.container.as_str());
+            let right = if tcp.outgoing { container.name() } else { serve.name() };
+            ensure!(name == Some(right), "{event:?}");
+            ensure!(own(tcp, false).kind() == PeerKind::Loopback, "{event:?}");
+        }
+    }
+
+    let to = format!("{}:8080", pod.ip()?);
+    let lines = workload::on_host(["connect", "--to", &to, "--bytes", "10"])?.output().await?;
+    let ends_of = (lines[0]["local"].as_str().context("no local")?.to_owned(), to);
+    let ours = |event: &Event| tcp(event).is_some_and(|tcp| ends(tcp) == ends_of);
+    watch.wait_count("the host's events", 4, ours).await?;
+    watch.settle(ours).await?;
+    let events = watch.events(ours);
+    ensure!(events.len() == 4, "{events:#?}");
+    for event in &events {
+        let tcp = tcp(event).context("no tcp")?;
+        let far = own(tcp, false);
+        if tcp.outgoing {
+            let kind = event.workload.as_ref().context("no workload")?.kind();
+            ensure!(matches!(kind, WorkloadKind::Host | WorkloadKind::Unit), "{event:?}");
+            is_pod(far.workload.as_ref(), &pod)?;
+        } else {
+            is_pod(event.workload.as_ref(), &pod)?;
+            ensure!(far.kind() == PeerKind::Host, "{event:?}");
+        }
+    }
+    pod.remove().await
+}
