@@ -145,7 +145,7 @@ impl Attributor {
             }
             Body::Exec { task, parent_pid, binary, binary_truncated, arguments, arguments_truncated } => {
                 let process = self.processes.exec(&task, parent_pid, std::ffi::OsString::from_vec(binary));
-                if let Some((id, start)) = self.identities.executed(cgroup_id, process.key, time) {
+                if let Some((id, start)) = self.identities.executed(cgroup_id, &process, time) {
                     self.emit_for(id, Some(Arc::clone(&process)), at, Detail::ContainerStart(start), out);
                 }
                 let arguments = arguments.into_iter().map(std::ffi::OsString::from_vec).collect();

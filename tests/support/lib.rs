@@ -21,6 +21,7 @@ pub mod workload;
 
 pub mod client;
 pub mod daemon;
+pub mod events;
 pub mod lines;
 pub mod watch;
 

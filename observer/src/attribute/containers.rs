@@ -1,5 +1,8 @@
 //! One run of a container: its first process, its start and its end.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
 use super::processes::same;
 use crate::event::{BootTime, ContainerStart, ContainerStop, Ending, ProcessKey};
 
@@ -20,10 +23,14 @@ impl Life {
         }
     }
 
-    /// A process in it executed a program: the first one starts the container. A runtime's own
-    /// program (`runc init`) was executed before it entered the container's cgroup.
-    pub(super) fn executed(&mut self, process: ProcessKey, time: BootTime) -> Option<ContainerStart> {
-        if self.started.is_some() {
+    /// A process in it executed a program: the first one starts the container.
+    pub(super) fn executed(
+        &mut self,
+        process: ProcessKey,
+        binary: &OsStr,
+        time: BootTime,
+    ) -> Option<ContainerStart> {
+        if self.started.is_some() || is_runtime(binary) {
             return None;
         }
         self.first_process = Some(process);
@@ -59,4 +66,13 @@ impl Life {
     fn run_time(&self, until: BootTime) -> Option<u64> {
         self.started.filter(|start| start.0 != 0).map(|start| until.since_ns(start))
     }
+}
+
+/// The runtime executes itself again: `runc init` does so from a sealed copy while its parent moves it into the
+/// container's cgroup, before or after. A container's first program cannot have such a path: descriptors of the
+/// runtime are closed when it is executed, and `/proc/self/exe` would be the runtime itself.
+fn is_runtime(binary: &OsStr) -> bool {
+    let binary = binary.as_bytes();
+    binary == b"/proc/self/exe"
+        || [&b"/dev/fd/"[..], b"/proc/self/fd/"].iter().any(|folder| binary.starts_with(folder))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cgroup_path::{Owner, owner};
 use super::containers::Life;
 use crate::event::{
-    BootTime, ContainerStart, ContainerStop, Ending, ProcessKey, Workload, WorkloadId, WorkloadKind,
+    BootTime, ContainerStart, ContainerStop, Ending, Process, ProcessKey, Workload, WorkloadId, WorkloadKind,
 };
 use crate::inventory::{ContainerFact, PodFact};
 
@@ -196,11 +196,12 @@ impl Identities {
     pub(super) fn executed(
         &mut self,
         cgroup: u64,
-        process: ProcessKey,
+        process: &Process,
         time: BootTime,
     ) -> Option<(WorkloadId, ContainerStart)> {
         let id = self.owner_of(cgroup);
-        let start = self.workloads.get_mut(&id)?.life.as_mut()?.executed(process, time)?;
+        let life = self.workloads.get_mut(&id)?.life.as_mut()?;
+        let start = life.executed(process.key, &process.binary, time)?;
         Some((id, start))
     }
 

@@ -129,6 +129,34 @@ fn closed(local: &str, remote: &str) -> Body {
 }
 
 #[test]
+fn the_runtime_that_executes_itself_again_does_not_start_the_container() {
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.fact(named(UID));
+    let Body::Exec { task, parent_pid, binary_truncated, arguments, arguments_truncated, .. } = exec(6, 60)
+    else {
+        panic!("not an exec")
+    };
+    let binary = b"/dev/fd/6".to_vec();
+    bench.record(
+        GROUP,
+        Body::Exec { task, parent_pid, binary, binary_truncated, arguments, arguments_truncated },
+    );
+    bench.record(GROUP, exit(6, 60, Ending::Code(0)));
+    bench.record(GROUP, exec(7, 70));
+    bench.record(GROUP, exit(7, 70, Ending::Code(1)));
+    let expected = [
+        EventType::ProcessExec,
+        EventType::ProcessExit,
+        EventType::ContainerStart,
+        EventType::ProcessExec,
+        EventType::ProcessExit,
+        EventType::ContainerStop,
+    ];
+    assert_eq!(bench.types(), expected);
+}
+
+#[test]
 fn events_wait_for_their_containers_names() {
     let mut bench = Bench::new();
     bench.make_container();

@@ -80,6 +80,11 @@ pub(super) fn spawn(
     let runtimes: Arc<[Arc<Runtime>]> =
         settings.cri_endpoints.iter().map(|endpoint| Arc::new(Runtime::new(endpoint.clone()))).collect();
     let sources = Arc::new(Sources::new(settings.cri_endpoints, settings.cri_endpoints_given, facts.clone()));
+    if runtimes.is_empty() {
+        // Nobody else would say so.
+        let sources = Arc::clone(&sources);
+        tasks.spawn(async move { sources.report_nowhere().await });
+    }
     for (index, runtime) in runtimes.iter().enumerate() {
         tasks.spawn(runtime::keep(Arc::clone(runtime), index, Arc::clone(&sources), facts.clone()));
     }

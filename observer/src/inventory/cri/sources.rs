@@ -53,6 +53,11 @@ impl Sources {
         }
     }
 
+    /// Tells that there is nobody to ask.
+    pub(super) async fn report_nowhere(&self) {
+        let _closed = self.facts.send(Fact::Sources(vec![self.nowhere()])).await;
+    }
+
     fn sources(&self, health: &[Health]) -> Vec<IdentitySource> {
         let asked = health.iter().zip(&self.endpoints).filter(|(health, _)| **health != Health::Unasked);
         let present = health.iter().any(|health| !matches!(health, Health::Absent | Health::Unasked));
@@ -127,5 +132,13 @@ mod tests {
         let messages = messages(&mut told);
         assert!(messages[0].2.starts_with("there is no socket"), "{messages:?}");
         assert_eq!(messages[1].2, "Version failed: broken; new containers show by id");
+    }
+
+    #[tokio::test]
+    async fn no_endpoint_at_all_is_told() {
+        let (facts, mut told) = mpsc::channel(1);
+        Sources::new(Vec::new(), true, facts).report_nowhere().await;
+        let message = "no CRI endpoint is set; containers show by id";
+        assert_eq!(messages(&mut told), [(String::new(), false, message.to_owned())]);
     }
 }

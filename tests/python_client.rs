@@ -1,0 +1,160 @@
+//! Proves the API with a client of another language that knows nothing but what the server's reflection tells it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use observer_tests::client::json;
+use observer_tests::events::{is, is_of, nothing_lost, watch};
+use observer_tests::wait::PATIENCE;
+use observer_tests::{Daemon, Lines, Testbed};
+use serde_json::{Value, json};
+
+const API: &str = "observer.v1.Observer";
+
+/// The interpreter with grpcio: the one that the test run names, or the one of the set-up.
+fn python() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("OBSERVER_PYTHON") {
+        return Ok(PathBuf::from(path));
+    }
+    // target/<profile>/deps/<test>
+    let own = std::env::current_exe()?;
+    let path =
+        own.ancestors().nth(3).context("the test is in no target folder")?.join("test-venv/bin/python");
+    ensure!(path.exists(), "no {}: cargo xtask setup --tests makes it", path.display());
+    Ok(path)
+}
+
+fn call(daemon: &Daemon, service: &str, method: &str, request: &Value) -> Result<Lines> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/observer_client.py");
+    let mut command = Command::new(python()?);
+    command.arg("-B").arg(script).arg(format!("unix://{}", daemon.socket().display()));
+    command.args([service, method, &request.to_string()]);
+    Lines::spawn("the Python client", command)
+}
+
+async fn answer(daemon: &Daemon, service: &str, method: &str, request: Value) -> Result<Value> {
+    let mut answers = call(daemon, service, method, &request)?.output().await?;
+    ensure!(answers.len() == 1, "{answers:?}");
+    Ok(answers.remove(0))
+}
+
+/// In JSON a 64-bit number may be text: here all numbers are.
+fn plain(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => Value::String(number.to_string()),
+        Value::Array(items) => items.iter().map(plain).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
+        Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
+    }
+}
+
+fn events(lines: &Lines) -> Vec<Value> {
+    let mut events: Vec<Value> = lines.matching(|line| line.get("event").is_some());
+    events.iter_mut().for_each(|line| *line = plain(&line["event"]));
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_reads_the_same_stream() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let ours = watch(&daemon, ["-n", "snakes"]).await?;
+    let request = json!({"follow": true, "allow": [{"namespaces": ["snakes"]}]});
+    let theirs = call(&daemon, API, "WatchEvents", &request)?;
+    let connected = |line: &Value| line["node_status"]["state"] == "NODE_STATE_CONNECTED";
+    theirs.wait_for("the stream's start", PATIENCE, connected).await?;
+
+    let server = testbed.pod("snakes", "server").label("app", "server").run().await?;
+    let argv = ["workload", "serve", "--port", "8080"];
+    server.container("serve", argv).start_until("listening").await?;
+    let client = testbed.pod("snakes", "client").run().await?;
+    let to = format!("{}:8080", server.ip()?);
+    client
+        .container("connect", ["workload", "connect", "--to", &to, "--count", "3"])
+        .start()
+        .await?
+        .output()
+        .await?;
+    client.container("fail", ["workload", "exit", "3"]).start().await?.wait().await?;
+    // Both ends of the last connections are closed, and the last container has stopped.
+    for lines in [&ours, &theirs] {
+        lines
+            .wait_for("the end", PATIENCE, |line| is_of(line, "container_stop", client.name(), "fail"))
+            .await?;
+        lines.wait_count("closes", PATIENCE, 6, |line| is(line, "tcp_close")).await?;
+    }
+    let last = events(&ours).last().map(|event| event["sequence"].clone()).context("no event")?;
+    let all_of = |events: Vec<Value>| -> Vec<Value> {
+        let end = events.iter().position(|event| event["sequence"] == last).map_or(0, |at| at + 1);
+        events.into_iter().take(end).collect()
+    };
+    theirs.wait_for("the last event", PATIENCE, |line| plain(&line["event"]["sequence"]) == last).await?;
+    let (ours_seen, theirs_seen) = (all_of(events(&ours)), all_of(events(&theirs)));
+    ensure!(ours_seen.len() >= 20, "{}", ours.account());
+    for (our, their) in ours_seen.iter().zip(&theirs_seen) {
+        ensure!(our == their, "ours {our}\ntheirs {their}");
+    }
+    ensure!(ours_seen.len() == theirs_seen.len(), "{} and {}", ours_seen.len(), theirs_seen.len());
+    nothing_lost(&ours)?;
+    nothing_lost(&theirs)?;
+
+    // A narrower filter on the server's side, over what is in memory.
+    let pods = format!("/{}", client.name());
+    let filter = json!({"pods": [pods], "types": ["container_stop", "process_exec"]});
+    let deny = json!({"containers": ["connect"]});
+    let request = json!({"last": 1000, "allow": [filter], "deny": [deny]});
+    let theirs = call(&daemon, API, "WatchEvents", &request)?;
+    let mut theirs = theirs;
+    ensure!(theirs.wait().await?.success(), "{}", theirs.account());
+    let args = ["events", "--last", "1000", "--pod", &pods, "-t", "container_stop,process_exec", "--not"];
+    let ours = json(daemon.socket(), args.into_iter().chain(["--container", "connect"])).await?;
+    let ours: Vec<Value> =
+        ours.iter().filter(|line| line.get("event").is_some()).map(|line| plain(&line["event"])).collect();
+    ensure!(ours.len() >= 2 && ours == events(&theirs), "{ours:#?} {}", theirs.account());
+    server.remove().await?;
+    client.remove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_asks_for_the_rest() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let pod = testbed.pod("questions", "asked").label("app", "asked").run().await?;
+    let container = pod.container("sleeper", ["sleep", "1000"]).start().await?;
+
+    let services = answer(&daemon, "list", "services", json!({})).await?;
+    let services: Vec<&str> =
+        services["services"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    ensure!(services.contains(&API) && services.contains(&"grpc.health.v1.Health"), "{services:?}");
+
+    for service in ["", API] {
+        let health = answer(&daemon, "grpc.health.v1.Health", "Check", json!({"service": service})).await?;
+        ensure!(health["status"] == "SERVING", "{service:?}: {health}");
+    }
+
+    let status = answer(&daemon, API, "GetStatus", json!({})).await?["status"].take();
+    let capabilities = status["capabilities"].as_array().context("no capabilities")?;
+    ensure!(capabilities.iter().all(|one| one["available"] == true) && capabilities.len() >= 8, "{status}");
+    ensure!(status["rings"].as_array().is_some_and(|rings| rings.len() == 2), "{status}");
+
+    let watch = watch(&daemon, ["-n", "questions", "--last", "100"]).await?;
+    watch
+        .wait_for("its start", PATIENCE, |line| is_of(line, "container_start", pod.name(), "sleeper"))
+        .await?;
+    let request = json!({"allow": [{"namespaces": ["questions"]}]});
+    let listed = answer(&daemon, API, "ListWorkloads", request).await?;
+    let listed = listed["workloads"].as_array().context("no workloads")?;
+    let sleeper =
+        listed.iter().find(|one| one["workload"]["container"] == "sleeper").context("not listed")?;
+    ensure!(sleeper["workload"]["container_id"] == container.id(), "{sleeper}");
+    ensure!(sleeper["workload"]["pod"] == pod.name(), "{sleeper}");
+    ensure!(sleeper["workload"]["labels"]["app"] == "asked", "{sleeper}");
+
+    let mut refused = call(&daemon, API, "WatchEvents", &json!({"allow": [{"ports": [70_000]}]}))?;
+    ensure!(refused.wait().await?.code() == Some(1), "{}", refused.account());
+    let error = refused.values().pop().context("no error")?;
+    ensure!(error["code"] == "INVALID_ARGUMENT", "{error}");
+    ensure!(error["message"].as_str().is_some_and(|words| words.contains("70000")), "{error}");
+    pod.remove().await
+}
