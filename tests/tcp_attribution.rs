@@ -127,7 +127,6 @@ async fn each_connection_is_told_once_on_both_sides() -> Result<()> {
             break;
         }
     }
-    println!("{best} % agree");
     ensure!(best >= WANTED, "in the best of {ROUNDS} rounds {best} % of the latencies agree");
     let v6 = format!("[{}]:8080", server_pod.ipv6()?);
     agreeing(&one_round(&watch, &client_pod, (&server_pod, &serve), "v6", &v6, 50).await?)?;
@@ -163,7 +162,6 @@ async fn one_round(
     let server_closes = by_ends(&from_server, EventType::TcpClose)?;
     let told = [connects.len(), accepts.len(), client_closes.len(), server_closes.len()];
     ensure!(told == [count; 4], "{name}: {told:?} instead of {count} each");
-
     let served: BTreeMap<String, Value> = serve
         .json()
         .into_iter()
