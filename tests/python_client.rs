@@ -50,9 +50,7 @@ fn plain(value: &Value) -> Value {
 }
 
 fn events(lines: &Lines) -> Vec<Value> {
-    let mut events: Vec<Value> = lines.matching(|line| line.get("event").is_some());
-    events.iter_mut().for_each(|line| *line = plain(&line["event"]));
-    events
+    lines.matching(|line| line.get("event").is_some()).iter().map(|line| plain(&line["event"])).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

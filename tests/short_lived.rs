@@ -48,10 +48,12 @@ async fn lives(pod: Arc<Pod>, first: usize) -> Result<Vec<(String, Life)>> {
 }
 
 /// The runtime's own processes that set a container up: they enter its cgroup, may execute the runtime once more
-/// there, and end there.
+/// there, before or after, and end there.
 fn is_runtime(line: &Value) -> bool {
-    (is(line, "process_exec") || is(line, "process_exit"))
-        && line["event"]["process"]["comm"].as_str().is_some_and(|comm| comm.starts_with("runc"))
+    let process = &line["event"]["process"];
+    let text = |field: &str| process[field].as_str().unwrap_or_default().to_owned();
+    let itself = text("binary") == "/proc/self/exe" || text("binary").starts_with("/dev/fd/");
+    (is(line, "process_exec") || is(line, "process_exit")) && (itself || text("comm").starts_with("runc"))
 }
 
 fn check(life: &Life, id: &str, all: &[Value]) -> Result<()> {

@@ -18,6 +18,7 @@ use crate::faults::{Loss, Packets};
 use crate::guardian::remove_pod_cgroups;
 use crate::netns::{Counters, Netns};
 use crate::testbed::{Cri, Testbed};
+use crate::wait::{PATIENCE, eventually};
 
 /// A pod that does not run yet.
 #[derive(Debug)]
@@ -232,9 +233,17 @@ impl Drop for Pod {
 }
 
 async fn remove(mut cri: Cri, id: &str, uid: &str) -> Result<()> {
-    cri.stop_pod_sandbox(StopPodSandboxRequest { pod_sandbox_id: id.to_owned() })
-        .await
-        .context("cannot stop a pod")?;
+    // containerd 1.6 fails with `ttrpc: closed` where a container's shim ends just then: the next try finds it gone.
+    eventually(PATIENCE, "a pod to stop", || {
+        let mut cri = cri.clone();
+        async move {
+            Ok(cri
+                .stop_pod_sandbox(StopPodSandboxRequest { pod_sandbox_id: id.to_owned() })
+                .await
+                .map(|_| ()))
+        }
+    })
+    .await?;
     cri.remove_pod_sandbox(RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() })
         .await
         .context("cannot remove a pod")?;
