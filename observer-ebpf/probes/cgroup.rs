@@ -8,7 +8,7 @@ use observer_ebpf::cgroup::{Cgroup, PATH_MAX};
 use observer_ebpf::event::Kind;
 use observer_ebpf::fields::Kernel;
 
-use crate::emit::{count_lost, header};
+use crate::emit::{count_lost, header, wake};
 use crate::kernel::{CGROUP_KN, CGROUP_ROOT, CGROUP_ROOT_HIERARCHY, KERNFS_NODE_ID};
 use crate::maps::PROCESS;
 
@@ -54,7 +54,7 @@ fn emit_cgroup(ctx: &BtfTracePointContext, kind: Kind) -> i32 {
         (*record).path_len = path_len as u32;
         (*record).reserved = 0;
         let size = size_of::<Cgroup>() as u64 + path_len;
-        if bpf_ringbuf_output((&raw const PROCESS).cast_mut().cast(), record.cast(), size, 0) < 0 {
+        if bpf_ringbuf_output((&raw const PROCESS).cast_mut().cast(), record.cast(), size, wake()) < 0 {
             count_lost(kind);
         }
     }

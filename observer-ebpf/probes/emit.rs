@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{
     bpf_get_current_comm, bpf_get_current_task_btf, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
 };
@@ -14,7 +15,7 @@ use crate::kernel::{
     CGROUP_KN, CSS_SET_DFL_CGRP, KERNFS_NODE_ID, TASK_CGROUPS, TASK_GROUP_LEADER, TASK_START_BOOTTIME,
     TASK_TGID,
 };
-use crate::maps::LOST;
+use crate::maps::{ASLEEP, LOST};
 
 /// The boot clock.
 #[inline(always)]
@@ -42,12 +43,29 @@ pub(crate) fn count_lost(kind: Kind) -> u64 {
     }
 }
 
+/// With which flags a record is handed over: a daemon that reads anyway is not woken.
+///
+/// A wake-up is an interrupt on this CPU, which may run what waits there, this program included; the
+/// kernel leaves a program out that interrupts itself, and its event would be lost.
+#[inline(always)]
+pub(crate) fn wake() -> u64 {
+    let Some(asleep) = ASLEEP.get_ptr_mut(0) else { return u64::from(BPF_RB_FORCE_WAKEUP) };
+    // SAFETY: the pointer is to the map's only value. Two CPUs that read 1 both wake: no harm.
+    unsafe {
+        if asleep.read_volatile() == 0 {
+            return u64::from(BPF_RB_NO_WAKEUP);
+        }
+        asleep.write_volatile(0);
+    }
+    u64::from(BPF_RB_FORCE_WAKEUP)
+}
+
 /// Hands a record of fixed size over; `fill` writes it in place.
 #[inline(always)]
 pub(crate) fn emit<T: 'static>(ring: &RingBuf, kind: Kind, fill: impl FnOnce(*mut T)) {
     if let Some(mut entry) = ring.reserve::<T>(0) {
         fill(entry.as_mut_ptr());
-        entry.submit(0);
+        entry.submit(wake());
     } else {
         count_lost(kind);
     }

@@ -10,7 +10,7 @@ use observer_ebpf::event::Kind;
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::process::{ARGUMENTS_MAX, Exec, PATH_MAX};
 
-use crate::emit::{count_lost, fill_current, header};
+use crate::emit::{count_lost, fill_current, header, wake};
 use crate::kernel::{BINPRM_FILENAME, MM_ARG_END, MM_ARG_START, TASK_MM, TASK_REAL_PARENT, TASK_TGID};
 use crate::maps::PROCESS;
 
@@ -51,7 +51,7 @@ pub(crate) fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
         (*exec).arguments_len = arguments_len as u32;
         (*exec).arguments_total = total;
         let size = size_of::<Exec>() as u64 + path_len + arguments_len;
-        if bpf_ringbuf_output((&raw const PROCESS).cast_mut().cast(), exec.cast(), size, 0) < 0 {
+        if bpf_ringbuf_output((&raw const PROCESS).cast_mut().cast(), exec.cast(), size, wake()) < 0 {
             count_lost(Kind::Exec);
         }
     }

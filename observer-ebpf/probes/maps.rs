@@ -2,7 +2,7 @@
 
 use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
 use observer_ebpf::event::Kind;
 use observer_ebpf::tcp::Track;
 
@@ -13,6 +13,10 @@ pub(crate) static PROCESS: RingBuf = RingBuf::with_byte_size(4096, 0);
 /// Records of TCP. The daemon sets the size.
 #[map]
 pub(crate) static NETWORK: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// 1 while the daemon sleeps: the next record wakes it, and no other one does.
+#[map]
+pub(crate) static ASLEEP: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Records that found no room, by [`Kind`] and CPU.
 #[map]

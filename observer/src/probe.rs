@@ -33,6 +33,9 @@ pub(crate) enum ProbeError {
     /// The loss counters could not be read.
     #[error("cannot read the counts of lost records")]
     ReadLosses(#[source] aya::maps::MapError),
+    /// The probes could not be asked to wake the daemon.
+    #[error("cannot ask the probes for a wake-up")]
+    SetAlarm(#[source] aya::maps::MapError),
     /// The sockets could not be read.
     #[error("cannot read the sockets")]
     Sample(#[source] std::io::Error),

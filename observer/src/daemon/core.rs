@@ -5,7 +5,7 @@ mod answer;
 use tokio::io::unix::AsyncFd;
 
 use super::DaemonError;
-use super::input::{Input, Inputs};
+use super::input::{Found, Input, Inputs};
 use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, Output};
 use crate::config::Config;
@@ -131,23 +131,27 @@ impl<'a> Core<'a> {
     pub(super) async fn run(&mut self, inputs: &mut Inputs) {
         loop {
             match inputs.next([&self.process_ring, &self.network_ring]).await {
-                Input::Records => {
-                    if self.drain() {
-                        inputs.records_remain();
-                    }
-                }
+                Input::Records => self.read(inputs),
                 Input::Request(request) => self.answer(request),
                 Input::Fact(fact) => self.fact(fact),
                 Input::Tick => {
-                    if self.drain() {
-                        inputs.records_remain();
-                    }
+                    self.read(inputs);
                     self.tick();
                 }
                 Input::Stop => break,
             }
         }
         self.finish();
+    }
+
+    /// Reads the rings, and has the probes wake the daemon if it may sleep then.
+    fn read(&mut self, inputs: &mut Inputs) {
+        let found = self.drain();
+        if inputs.found(found)
+            && let Err(error) = self.probes.set_alarm()
+        {
+            log::error!("{error}: records are read four times a second only");
+        }
     }
 
     /// Both clocks. The offset between them is kept until the wall clock steps, so that the same
@@ -163,9 +167,8 @@ impl<'a> Core<'a> {
     }
 
     /// Takes a batch from the network's ring and then all from the processes' ring, which it treats
-    /// first: whatever a process did before it connected is known before its connection. True if
-    /// records remain.
-    fn drain(&mut self) -> bool {
+    /// first: whatever a process did before it connected is known before its connection.
+    fn drain(&mut self) -> Found {
         let now = self.now();
         let mut undecodable = 0;
         let mut take = |into: &mut Vec<Record>, bytes: &[u8]| match decode::decode(bytes) {
@@ -187,13 +190,18 @@ impl<'a> Core<'a> {
             remain |= round == PROCESS_ROUNDS;
         }
         self.undecodable += undecodable;
+        let found = match (remain, process_batch.is_empty() && network_batch.is_empty() && undecodable == 0) {
+            (true, _) => Found::More,
+            (false, true) => Found::Nothing,
+            (false, false) => Found::All,
+        };
         for record in process_batch.drain(..).chain(network_batch.drain(..)) {
             self.attribute(record, now);
         }
         self.network_batch = network_batch;
         self.process_batch = process_batch;
         self.deliver(now);
-        remain
+        found
     }
 
     fn attribute(&mut self, record: Record, now: Now) {
@@ -295,7 +303,7 @@ impl<'a> Core<'a> {
 
     /// The last round: what is in the rings is told, then the streams end.
     fn finish(&mut self) {
-        while self.drain() {}
+        while self.drain() == Found::More {}
         let now = self.now();
         self.attributor.flush(&mut self.out);
         self.deliver(now);

@@ -10,8 +10,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use crate::inventory::Fact;
 use crate::serve::Request;
 
-/// How long records gather in the rings once the first one has come: a flood wakes the daemon 200
-/// times a second, not once a record, and the kernel wakes nobody while records wait.
+/// How often the rings are read while records come: a flood wakes the daemon 200 times a second, and
+/// the kernel wakes nobody.
 const GATHER: Duration = Duration::from_millis(5);
 /// How often what has no event of its own is looked at: losses, waiting events, windows.
 const TICK: Duration = Duration::from_millis(250);
@@ -30,14 +30,35 @@ pub(super) enum Input {
     Stop,
 }
 
+/// What a look into the rings found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing.
+    Nothing,
+    /// Some records, all taken.
+    All,
+    /// More than were taken.
+    More,
+}
+
+/// When the rings are read next.
+enum Reading {
+    /// At that moment.
+    At(Instant),
+    /// At that moment, for the last time if there is nothing: the probes know that the daemon is about
+    /// to sleep, but one of them may have been writing when it was told.
+    LastAt(Instant),
+    /// When a probe wakes the daemon.
+    Asleep,
+}
+
 /// Everything that the event loop waits for, beside the rings.
 pub(super) struct Inputs {
     stop: oneshot::Receiver<()>,
     requests: mpsc::Receiver<Request>,
     facts: mpsc::Receiver<Fact>,
     ticks: Interval,
-    /// When gathered records shall be read.
-    drain_at: Option<Instant>,
+    reading: Reading,
 }
 
 impl Inputs {
@@ -48,26 +69,40 @@ impl Inputs {
     ) -> Self {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { stop, requests, facts, ticks, drain_at: None }
+        Self { stop, requests, facts, ticks, reading: Reading::At(Instant::now()) }
     }
 
-    /// The rings were not emptied: come back at once.
-    pub(super) fn records_remain(&mut self) {
-        self.drain_at = Some(Instant::now());
+    /// Takes down what a look into the rings found. True if the probes have to be told that the daemon
+    /// is about to sleep.
+    #[must_use]
+    pub(super) fn found(&mut self, found: Found) -> bool {
+        let soon = Instant::now() + GATHER;
+        let (next, tell) = match (found, &self.reading) {
+            (Found::More, _) => (Reading::At(Instant::now()), false),
+            (Found::All, _) => (Reading::At(soon), false),
+            (Found::Nothing, Reading::At(_)) => (Reading::LastAt(soon), true),
+            (Found::Nothing, Reading::LastAt(moment)) if Instant::now() < *moment => {
+                (Reading::LastAt(*moment), false)
+            }
+            (Found::Nothing, Reading::LastAt(_) | Reading::Asleep) => (Reading::Asleep, false),
+        };
+        self.reading = next;
+        tell
     }
 
     /// Waits for the next input.
     pub(super) async fn next<T: AsRawFd>(&mut self, rings: [&AsyncFd<T>; 2]) -> Input {
         loop {
-            let gathering = self.drain_at.is_some();
-            let drain_at = self.drain_at.unwrap_or_else(Instant::now);
+            let read_at = match self.reading {
+                Reading::At(moment) | Reading::LastAt(moment) => Some(moment),
+                Reading::Asleep => None,
+            };
             tokio::select! {
-                () = tokio::time::sleep_until(drain_at), if gathering => {
-                    self.drain_at = None;
+                () = tokio::time::sleep_until(read_at.unwrap_or_else(Instant::now)), if read_at.is_some() => {
                     return Input::Records;
                 }
-                () = filled(rings[0]), if !gathering => self.drain_at = Some(Instant::now() + GATHER),
-                () = filled(rings[1]), if !gathering => self.drain_at = Some(Instant::now() + GATHER),
+                () = filled(rings[0]), if read_at.is_none() => self.reading = Reading::At(Instant::now() + GATHER),
+                () = filled(rings[1]), if read_at.is_none() => self.reading = Reading::At(Instant::now() + GATHER),
                 Some(request) = self.requests.recv() => return Input::Request(request),
                 Some(fact) = self.facts.recv() => return Input::Fact(fact),
                 _ = self.ticks.tick() => return Input::Tick,

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd as _;
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, Iter};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -10,7 +10,7 @@ use observer_ebpf::event::Kind;
 use observer_ebpf::tcp::Sample;
 
 use super::features::{Features, HOOKS};
-use super::ring::{LostCounts, Ring, Sampler};
+use super::ring::{Alarm, LostCounts, Ring, Sampler};
 use super::{ProbeError, system};
 
 /// The compiled probes.
@@ -61,6 +61,7 @@ pub(crate) struct Loaded {
 
 /// The probes less their rings.
 pub(crate) struct Attached {
+    alarm: Alarm,
     lost: LostCounts,
     sampler: Option<Sampler>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -105,6 +106,9 @@ impl Loaded {
         let lost = ebpf.take_map("LOST").ok_or(ProbeError::NoMap("LOST"))?;
         let lost = LostCounts::new(PerCpuArray::try_from(lost).map_err(ProbeError::Map)?);
 
+        let alarm = ebpf.take_map("ASLEEP").ok_or(ProbeError::NoMap("ASLEEP"))?;
+        let alarm = Alarm::new(Array::try_from(alarm).map_err(ProbeError::Map)?);
+
         let mut refused = Vec::new();
         for &(hook, _) in HOOKS {
             if leave_out.iter().any(|name| name == hook) {
@@ -122,7 +126,7 @@ impl Loaded {
                 None
             }
         };
-        let attached = Attached { lost, sampler, logger, missed: [0; HOOKS.len()], ebpf };
+        let attached = Attached { alarm, lost, sampler, logger, missed: [0; HOOKS.len()], ebpf };
         Ok(Self { refused, process_ring, network_ring, attached })
     }
 
@@ -133,6 +137,11 @@ impl Loaded {
 }
 
 impl Attached {
+    /// Has the next record, on either ring, wake the daemon.
+    pub(crate) fn set_alarm(&mut self) -> Result<(), ProbeError> {
+        self.alarm.set()
+    }
+
     /// Reports the records that found no room since the last call.
     pub(crate) fn read_lost(&mut self, report: impl FnMut(Kind, u32, u64)) -> Result<(), ProbeError> {
         self.lost.read(report)

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use observer_ebpf::event::Kind;
 use observer_ebpf::tcp::Sample;
 use tokio::io::Interest;
@@ -53,6 +53,24 @@ impl Ring {
 impl AsRawFd for Ring {
     fn as_raw_fd(&self) -> RawFd {
         self.inner.as_raw_fd()
+    }
+}
+
+/// What tells the probes that the daemon sleeps.
+pub(crate) struct Alarm {
+    map: Array<MapData, u32>,
+}
+
+impl Alarm {
+    pub(super) fn new(map: Array<MapData, u32>) -> Self {
+        Self { map }
+    }
+
+    /// The next record, on either ring, shall wake the daemon. The records after it do not.
+    ///
+    /// A record that is being written at this moment may not have seen this: look once more, later.
+    pub(crate) fn set(&mut self) -> Result<(), ProbeError> {
+        self.map.set(0, 1, 0).map_err(ProbeError::SetAlarm)
     }
 }
 
