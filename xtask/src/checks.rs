@@ -118,7 +118,7 @@ fn clippy_bpf() -> Result<Command> {
 }
 
 fn end_to_end(arguments: &[String]) -> Command {
-    let mut command = cargo(&["test", "--locked", "--release", "--package", "observer-tests"]);
+    let mut command = cargo(&["test", "--locked", "--package", "observer-tests"]);
     command
         .env("OBSERVER_BIN", workspace::observer_binary())
         .env("OBSERVER_PYTHON", workspace::python_environment().join("bin/python"));
