@@ -15,6 +15,7 @@ pub mod testbed;
 pub mod container;
 pub mod pod;
 
+pub mod delay;
 pub mod faults;
 pub mod netns;
 pub mod workload;
@@ -28,6 +29,7 @@ pub mod watch;
 pub use client::channel;
 pub use container::{Container, Exit};
 pub use daemon::Daemon;
+pub use delay::SlowLink;
 pub use faults::{Loss, Packets};
 pub use lines::Lines;
 pub use netns::{Counters, Netns, NetnsPair};
