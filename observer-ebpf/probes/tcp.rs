@@ -20,21 +20,53 @@ use crate::socket::{NO_TASK, cgroup_id, fill_counters, fill_socket, state, track
 /// interrupt, where the current task is anybody's.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    state_changes(&ctx);
+    0
+}
+
+/// The same once more, for what the first one did not see.
+///
+/// The kernel leaves a program out that is already running on the CPU (`prog->active`): an interrupt in
+/// the middle of it may run a backlog of packets, each with a change of state. A soft interrupt is not
+/// interrupted by another one, so whatever finds one of the two running finds the other one idle.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn inet_sock_set_state_again(ctx: BtfTracePointContext) -> i32 {
+    state_changes(&ctx);
+    0
+}
+
+#[inline(always)]
+fn state_changes(ctx: &BtfTracePointContext) {
     let sk: *const Kernel = ctx.arg(0);
     let old = ctx.arg::<u64>(1) as u32;
     let new = ctx.arg::<u64>(2) as u32;
     // SAFETY: `sk` is typed by the hook and a full socket.
     unsafe {
         match new {
-            state::SYN_SENT => begin(&ctx, sk, role::CLIENT),
-            state::LISTEN => begin(&ctx, sk, role::LISTENER),
-            state::SYN_RECV if old == state::LISTEN => begin_child(&ctx, sk),
+            state::SYN_SENT => begin(ctx, sk, new, role::CLIENT),
+            state::LISTEN => begin(ctx, sk, new, role::LISTENER),
+            state::SYN_RECV if old == state::LISTEN => begin_child(ctx, sk),
             state::ESTABLISHED => established(sk),
             state::CLOSE if old != state::LISTEN => closed(sk, old),
             _ => {}
         }
     }
-    0
+}
+
+/// Takes down that this change is treated; false if it was already. The socket is locked.
+///
+/// # Safety
+/// `kept` is the socket's storage.
+#[inline(always)]
+unsafe fn is_news(kept: *mut Track, new: u32) -> bool {
+    // SAFETY: as promised to this function.
+    unsafe {
+        if (*kept).treated == new {
+            return false;
+        }
+        (*kept).treated = new;
+    }
+    true
 }
 
 /// The socket's storage, made if need be; a socket without is counted.
@@ -65,14 +97,16 @@ unsafe fn make_track(ctx: &BtfTracePointContext, sk: *const Kernel) -> Option<*m
 /// # Safety
 /// `sk` is typed and a full socket.
 #[inline(always)]
-unsafe fn begin(ctx: &BtfTracePointContext, sk: *const Kernel, role: u32) {
+unsafe fn begin(ctx: &BtfTracePointContext, sk: *const Kernel, new: u32, role: u32) {
     // SAFETY: as promised to this function; the storage is this socket's.
     unsafe {
         let Some(kept) = make_track(ctx, sk) else { return };
+        if !is_news(kept, new) {
+            return;
+        }
         (*kept).start_ns = now_ns();
         (*kept).established_ns = 0;
         (*kept).role = role;
-        (*kept).reserved = 0;
         fill_current(&raw mut (*kept).task, current());
     }
 }
@@ -87,13 +121,15 @@ unsafe fn begin_child(ctx: &BtfTracePointContext, sk: *const Kernel) {
     // SAFETY: as promised to this function; the storage is this socket's.
     unsafe {
         let Some(kept) = make_track(ctx, sk) else { return };
+        if !is_news(kept, state::SYN_RECV) {
+            return;
+        }
         if (*kept).role != role::LISTENER {
             (*kept).task = NO_TASK;
         }
         (*kept).start_ns = now_ns();
         (*kept).established_ns = 0;
         (*kept).role = role::SERVER;
-        (*kept).reserved = 0;
     }
 }
 
@@ -104,7 +140,7 @@ unsafe fn established(sk: *const Kernel) {
     // SAFETY: as promised to this function; the storage is this socket's.
     unsafe {
         let kept = track(sk, false);
-        if kept.is_null() {
+        if kept.is_null() || !is_news(kept, state::ESTABLISHED) {
             return;
         }
         let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
@@ -133,7 +169,7 @@ unsafe fn closed(sk: *const Kernel, old: u32) {
     // SAFETY: as promised to this function; the storage is this socket's.
     unsafe {
         let kept = track(sk, false);
-        if kept.is_null() {
+        if kept.is_null() || !is_news(kept, state::CLOSE) {
             return;
         }
         let kind = if (*kept).established_ns != 0 {

@@ -30,8 +30,8 @@ pub struct Track {
     pub task: Task,
     /// A [`role`].
     pub role: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The state (include/net/tcp_states.h) whose beginning was treated last.
+    pub treated: u32,
 }
 
 /// Which socket, and its two ends.

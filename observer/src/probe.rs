@@ -1,5 +1,6 @@
 //! The probes: what this kernel has, loading and attaching, rings, samples and costs. Alone in using aya.
 
+mod attach;
 mod btf;
 mod capabilities;
 mod features;
@@ -7,9 +8,10 @@ mod load;
 mod ring;
 mod system;
 
+pub(crate) use attach::hook_of;
 pub(crate) use capabilities::{capabilities, examine, missing_privileges};
 pub(crate) use features::{Features, FeaturesError, HOOKS};
-pub(crate) use load::{Attached, Loaded, ProgramReport, RingSizes, hook_of};
+pub(crate) use load::{Attached, Loaded, ProgramReport, RingSizes};
 pub(crate) use ring::Ring;
 
 /// Why the probes cannot be loaded or read.

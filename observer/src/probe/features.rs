@@ -45,6 +45,10 @@ pub(crate) const HOOKS: &[(&str, &str)] = &[
     ("tcp_receive_reset", "tcp_reset"),
 ];
 
+/// A second program on a hook: the kernel leaves a program out that interrupts itself, and this one sees
+/// what the first one did not. The hook, and the program.
+pub(crate) const SECOND: (&str, &str) = ("inet_sock_set_state", "inet_sock_set_state_again");
+
 /// What was found.
 pub(crate) struct Features {
     /// The value of each of the probes' globals: offsets and settings.

@@ -3,21 +3,18 @@
 use std::os::fd::AsFd as _;
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, Iter};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use observer_ebpf::event::Kind;
 use observer_ebpf::tcp::Sample;
 
+use super::attach::{SAMPLE_PROGRAM, attach, attach_second, explain, link_sampler};
 use super::features::{Features, HOOKS};
 use super::ring::{Alarm, LostCounts, Ring, Sampler};
 use super::{ProbeError, system};
 
 /// The compiled probes.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PROBES_OBJECT"));
-
-/// The iterator over the sockets' storage.
-const SAMPLE_PROGRAM: &str = "sample_sockets";
 
 /// How large the rings are, in bytes; powers of two.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +64,8 @@ pub(crate) struct Attached {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// How often each program was left out, as read last.
     missed: [u64; HOOKS.len()],
+    /// The hook whose second program makes up for what the first one misses.
+    doubled: Option<&'static str>,
     ebpf: Ebpf,
 }
 
@@ -114,10 +113,11 @@ impl Loaded {
             if leave_out.iter().any(|name| name == hook) {
                 let reason = "it is switched off by configuration".to_owned();
                 refused.push(Refused { program: hook, reason, cause: Cause::Configuration });
-            } else if let Err(reason) = attach(&mut ebpf, hook, features, &btf) {
+            } else if let Err(reason) = attach(&mut ebpf, hook, hook, features, &btf) {
                 refused.push(Refused { program: hook, reason, cause: Cause::Kernel });
             }
         }
+        let doubled = attach_second(&mut ebpf, features, &btf, &refused);
         let sampler = match link_sampler(&mut ebpf, &btf) {
             Ok(sampler) => Some(sampler),
             Err(error) => {
@@ -126,7 +126,7 @@ impl Loaded {
                 None
             }
         };
-        let attached = Attached { alarm, lost, sampler, logger, missed: [0; HOOKS.len()], ebpf };
+        let attached = Attached { alarm, lost, sampler, logger, missed: [0; HOOKS.len()], doubled, ebpf };
         Ok(Self { refused, process_ring, network_ring, attached })
     }
 
@@ -148,9 +148,12 @@ impl Attached {
     }
 
     /// Reports how often the kernel left a program out since the last call, because it was running
-    /// on that CPU already: each time is an event that nobody saw.
+    /// on that CPU already: each time is an event that nobody saw, unless the hook has a second one.
     pub(crate) fn read_missed(&mut self, mut report: impl FnMut(&'static str, u64)) {
         for (&(hook, _), seen) in HOOKS.iter().zip(&mut self.missed) {
+            if self.doubled == Some(hook) {
+                continue;
+            }
             let Some(program) = self.ebpf.program(hook) else { continue };
             let figures = program.fd().ok().and_then(|fd| system::program_figures(fd.as_fd()).ok());
             let missed = figures.map_or(*seen, |figures| figures.recursion_misses);
@@ -193,72 +196,6 @@ impl Attached {
 fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, ProbeError> {
     let map = ebpf.take_map(name).ok_or(ProbeError::NoMap(name))?;
     RingBuf::try_from(map).map_err(ProbeError::Map)
-}
-
-/// Loads and attaches one tracepoint program, or says why not.
-fn attach(ebpf: &mut Ebpf, hook: &'static str, features: &Features, btf: &Btf) -> Result<(), String> {
-    if !features.hooks.contains_key(hook) {
-        return Err(format!("this kernel has no hook {hook}"));
-    }
-    let program = ebpf.program_mut(hook).ok_or_else(|| format!("the probes have no program {hook}"))?;
-    let program: &mut BtfTracePoint =
-        program.try_into().map_err(|error| format!("{hook} is no tracepoint program: {error}"))?;
-    program.load(hook, btf).map_err(|error| explain(&error, features))?;
-    program.attach().map(|_| ()).map_err(|error| explain(&error, features))
-}
-
-fn link_sampler(ebpf: &mut Ebpf, btf: &Btf) -> Result<Sampler, ProbeError> {
-    let map = match ebpf.map("SOCKETS") {
-        Some(aya::maps::Map::SkStorage(map)) => {
-            map.fd().as_fd().try_clone_to_owned().map_err(ProbeError::Sample)?
-        }
-        _ => return Err(ProbeError::NoMap("SOCKETS")),
-    };
-    let program: &mut Iter = ebpf
-        .program_mut(SAMPLE_PROGRAM)
-        .ok_or(ProbeError::NoMap(SAMPLE_PROGRAM))?
-        .try_into()
-        .map_err(ProbeError::Program)?;
-    program.load("bpf_sk_storage_map", btf).map_err(ProbeError::Program)?;
-    let fd = program.fd().map_err(ProbeError::Program)?;
-    let link = system::link_map_iterator(fd.as_fd(), map.as_fd()).map_err(ProbeError::Sample)?;
-    Ok(Sampler::new(link))
-}
-
-/// An error with its causes in one line; of a verifier's log the last telling line.
-fn explain(error: &(dyn std::error::Error + 'static), features: &Features) -> String {
-    let mut text = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let words = error.to_string();
-        let telling = words
-            .lines()
-            .rev()
-            .find(|line| {
-                let line = line.trim();
-                !line.is_empty()
-                    && !["processed ", "verification time", "stack depth"].iter().any(|p| line.starts_with(p))
-            })
-            .unwrap_or_default()
-            .trim();
-        if !text.contains(telling) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(telling);
-        }
-        next = error.source();
-    }
-    for (_, missing) in &features.missing_fields {
-        text.push_str("; ");
-        text.push_str(missing);
-    }
-    text
-}
-
-/// What a program is attached to.
-pub(crate) fn hook_of(program: &str) -> String {
-    if program == SAMPLE_PROGRAM { "iter/bpf_sk_storage_map".to_owned() } else { format!("tp_btf/{program}") }
 }
 
 #[cfg(test)]

@@ -1,0 +1,108 @@
+//! Attaching single programs, and saying why one could not be.
+
+use std::os::fd::AsFd as _;
+
+use aya::programs::{BtfTracePoint, Iter};
+use aya::{Btf, Ebpf};
+
+use super::features::{Features, SECOND};
+use super::load::Refused;
+use super::ring::Sampler;
+use super::{ProbeError, system};
+
+/// The iterator over the sockets' storage.
+pub(super) const SAMPLE_PROGRAM: &str = "sample_sockets";
+
+/// Loads and attaches one tracepoint program, or says why not.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    hook: &'static str,
+    features: &Features,
+    btf: &Btf,
+) -> Result<(), String> {
+    if !features.hooks.contains_key(hook) {
+        return Err(format!("this kernel has no hook {hook}"));
+    }
+    let program = ebpf.program_mut(name).ok_or_else(|| format!("the probes have no program {name}"))?;
+    let program: &mut BtfTracePoint =
+        program.try_into().map_err(|error| format!("{name} is no tracepoint program: {error}"))?;
+    program.load(hook, btf).map_err(|error| explain(&error, features))?;
+    program.attach().map(|_| ()).map_err(|error| explain(&error, features))
+}
+
+/// Attaches the second program of a hook where the first one is attached. Gives the hook if it is; without,
+/// what the first one misses is a loss, and told as one.
+pub(super) fn attach_second(
+    ebpf: &mut Ebpf,
+    features: &Features,
+    btf: &Btf,
+    refused: &[Refused],
+) -> Option<&'static str> {
+    let (hook, program) = SECOND;
+    if refused.iter().any(|refused| refused.program == hook) {
+        return None;
+    }
+    attach(ebpf, program, hook, features, btf)
+        .inspect_err(|reason| log::warn!("{program} is not attached: {reason}"))
+        .ok()
+        .map(|()| hook)
+}
+
+pub(super) fn link_sampler(ebpf: &mut Ebpf, btf: &Btf) -> Result<Sampler, ProbeError> {
+    let map = match ebpf.map("SOCKETS") {
+        Some(aya::maps::Map::SkStorage(map)) => {
+            map.fd().as_fd().try_clone_to_owned().map_err(ProbeError::Sample)?
+        }
+        _ => return Err(ProbeError::NoMap("SOCKETS")),
+    };
+    let program: &mut Iter = ebpf
+        .program_mut(SAMPLE_PROGRAM)
+        .ok_or(ProbeError::NoMap(SAMPLE_PROGRAM))?
+        .try_into()
+        .map_err(ProbeError::Program)?;
+    program.load("bpf_sk_storage_map", btf).map_err(ProbeError::Program)?;
+    let fd = program.fd().map_err(ProbeError::Program)?;
+    let link = system::link_map_iterator(fd.as_fd(), map.as_fd()).map_err(ProbeError::Sample)?;
+    Ok(Sampler::new(link))
+}
+
+/// An error with its causes in one line; of a verifier's log the last telling line.
+pub(super) fn explain(error: &(dyn std::error::Error + 'static), features: &Features) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let words = error.to_string();
+        let telling = words
+            .lines()
+            .rev()
+            .find(|line| {
+                let line = line.trim();
+                !line.is_empty()
+                    && !["processed ", "verification time", "stack depth"].iter().any(|p| line.starts_with(p))
+            })
+            .unwrap_or_default()
+            .trim();
+        if !text.contains(telling) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(telling);
+        }
+        next = error.source();
+    }
+    for (_, missing) in &features.missing_fields {
+        text.push_str("; ");
+        text.push_str(missing);
+    }
+    text
+}
+
+/// What a program is attached to.
+pub(crate) fn hook_of(program: &str) -> String {
+    if program == SAMPLE_PROGRAM {
+        return "iter/bpf_sk_storage_map".to_owned();
+    }
+    let hook = if program == SECOND.1 { SECOND.0 } else { program };
+    format!("tp_btf/{hook}")
+}
