@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::event::Detail;
-use observer_proto::v1::{Event, EventType, PeerKind, Tcp, Workload, WorkloadKind};
+use observer_proto::v1::{Event, EventType, PeerKind, Tcp, WorkloadKind};
+use observer_tests::owners::{is_between, is_pod};
 use observer_tests::watch::{ends, tcp};
 use observer_tests::{Container, Daemon, Packets, Pod, SlowLink, Testbed, Watch, workload};
 use rustix::process::{Pid, setpriority_process};
@@ -47,36 +48,6 @@ fn by_ends(events: &[Event], kind: EventType) -> Result<BTreeMap<(String, String
         ensure!(found.insert(key, event.clone()).is_none(), "twice: {event:?}");
     }
     Ok(found)
-}
-
-fn is_pod(workload: Option<&Workload>, pod: &Pod) -> Result<()> {
-    let workload = workload.context("no workload")?;
-    ensure!(
-        workload.kind() == WorkloadKind::Pod
-            && workload.pod == pod.name()
-            && workload.namespace == pod.namespace()
-            && workload.pod_uid == pod.uid(),
-        "it is {workload:?}, not {}/{}",
-        pod.namespace(),
-        pod.name()
-    );
-    Ok(())
-}
-
-/// A side of a connection: the event's own workload is that container, and the other end is that pod.
-fn is_between(event: &Event, pod: &Pod, container: &Container, other: &Pod, outgoing: bool) -> Result<()> {
-    is_pod(event.workload.as_ref(), pod)?;
-    let own = event.workload.as_ref().context("no workload")?;
-    ensure!(own.container == container.name() && own.container_id == container.id(), "{event:?}");
-    let tcp = tcp(event).context("no tcp")?;
-    ensure!(tcp.outgoing == outgoing && u64::from(tcp.netns) == pod.netns().inode()?, "{event:?}");
-    let (source, destination) =
-        (tcp.source.as_ref().context("ends")?, tcp.destination.as_ref().context("ends")?);
-    let (near, far) = if outgoing { (source, destination) } else { (destination, source) };
-    is_pod(near.workload.as_ref(), pod)?;
-    is_pod(far.workload.as_ref(), other)?;
-    ensure!(far.kind() == PeerKind::Pod, "{event:?}");
-    Ok(())
 }
 
 /// What the clients measured themselves beside what the daemon told of the same connections.

@@ -3,9 +3,11 @@
 mod addresses;
 mod cgroup_path;
 mod containers;
+mod emit;
 mod held;
 mod identities;
 mod processes;
+mod tcp;
 
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStringExt as _;
@@ -17,19 +19,13 @@ pub(crate) use identities::KnownWorkload;
 use identities::{Identities, Made};
 use processes::Processes;
 
-use crate::decode::{Body, Record, Socket, Task};
+use crate::decode::{Body, Record};
 use crate::event::{
-    BootTime, ConnectionId, Detail, Event, Now, OomKill, PeerKind, Process, ProcessExec, ProcessExit,
-    ProcessKey, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState,
-    Workload, WorkloadId,
+    BootTime, Detail, Event, Now, OomKill, Process, ProcessExec, ProcessExit, ProcessKey, Workload,
+    WorkloadId,
 };
 use crate::inventory::{ContainerFact, Fact, PodFact};
 use crate::status::Table;
-
-/// `EPIPE`: what the kernel calls a reset that comes after the other side's FIN.
-const EPIPE: u32 = 32;
-/// `ECONNRESET`.
-const ECONNRESET: u32 = 104;
 
 /// The bounds of this stage.
 #[derive(Clone, Debug)]
@@ -218,68 +214,6 @@ impl Attributor {
         [("workloads", self.identities.take_overflow()), ("processes", self.processes.take_overflow())]
     }
 
-    fn connection(&mut self, body: Body, at: Moment, out: &mut Output) {
-        match body {
-            Body::Established { socket, task, start, rtt_ns } => {
-                let tcp = self.tcp(&socket, at);
-                let detail = if tcp.outgoing {
-                    let handshake_latency_ns = at.time.since_ns(start);
-                    Detail::TcpConnect(TcpConnect { tcp, handshake_latency_ns })
-                } else {
-                    Detail::TcpAccept(TcpAccept { tcp, handshake_latency_ns: rtt_ns })
-                };
-                self.emit_task(task.as_ref(), at, detail, out);
-            }
-            Body::Ended { socket, task, start, established, counters, errno } => {
-                let (tcp, duration_ns) = (self.tcp(&socket, at), at.time.since_ns(start));
-                let detail = if established {
-                    let errno = if errno == EPIPE { ECONNRESET } else { errno };
-                    Detail::TcpClose(TcpClose { tcp, duration_ns, counters, errno })
-                } else {
-                    let syn_retransmits = counters.retransmitted_segments as u32;
-                    Detail::TcpConnectFailure(TcpConnectFailure { tcp, errno, duration_ns, syn_retransmits })
-                };
-                self.emit_task(task.as_ref(), at, detail, out);
-            }
-            Body::Retransmit { socket, task, phase, segments } => {
-                let state = socket.state.unwrap_or(TcpState(0));
-                let tcp = self.tcp(&socket, at);
-                let detail = Detail::TcpRetransmit(TcpRetransmit { tcp, phase, segments, state });
-                self.emit_task(task.as_ref(), at, detail, out);
-            }
-            Body::Reset { socket, task, direction, reason } => {
-                let reason = reason.and_then(|number| self.reset_reasons.get(&number).cloned());
-                let tcp = self.tcp(&socket, at);
-                let detail = Detail::TcpReset(TcpReset { tcp, direction, state: socket.state, reason });
-                if at.cgroup_id == 0 {
-                    // No socket, no process: at most the address says whose it was.
-                    let owner = self.addresses.peer(socket.remote.ip(), socket.local.ip(), at.time).workload;
-                    let event = Self::event(owner, None, at, detail);
-                    self.send(event, out);
-                } else {
-                    self.emit_task(task.as_ref(), at, detail, out);
-                }
-            }
-            Body::Exec { .. }
-            | Body::Exit { .. }
-            | Body::Oom { .. }
-            | Body::CgroupMade { .. }
-            | Body::CgroupRemoved => {}
-        }
-    }
-
-    fn tcp(&self, socket: &Socket, at: Moment) -> Tcp {
-        let mut peer = self.addresses.peer(socket.local.ip(), socket.remote.ip(), at.time);
-        if peer.kind == PeerKind::Loopback {
-            // Loopback stays in the network namespace: in a pod's, the other side is that pod.
-            peer.workload = self.identities.pod_of_cgroup(at.cgroup_id);
-        }
-        // A socket older than the daemon has no side yet: listeners have the lower ports.
-        let outgoing = socket.outgoing.unwrap_or_else(|| socket.local.port() > socket.remote.port());
-        let Socket { cookie, local, remote, netns, .. } = *socket;
-        Tcp { id: ConnectionId(cookie), local, remote, outgoing, peer, netns }
-    }
-
     /// A container's names have come.
     fn container(&mut self, container: &ContainerFact, now: Now, out: &mut Output) {
         self.pod(&container.pod, now);
@@ -307,66 +241,6 @@ impl Attributor {
         if let Made::Container { container_id } = made {
             out.lookups.push(container_id);
         }
-    }
-
-    fn emit_task(&mut self, task: Option<&Task>, at: Moment, detail: Detail, out: &mut Output) {
-        let process = task.map(|task| self.processes.of(task));
-        out.unknown_processes.append(&mut self.processes.unknown);
-        self.emit(process, at, detail, out);
-    }
-
-    /// An event of whatever the cgroup belongs to.
-    fn emit(&mut self, process: Option<Arc<Process>>, at: Moment, detail: Detail, out: &mut Output) {
-        let id = self.identities.owner_of(at.cgroup_id);
-        self.emit_for(id, process, at, detail, out);
-    }
-
-    fn emit_for(
-        &mut self,
-        id: WorkloadId,
-        process: Option<Arc<Process>>,
-        at: Moment,
-        detail: Detail,
-        out: &mut Output,
-    ) {
-        let known = self.identities.get(id);
-        let event = Self::event(Some(Arc::clone(&known.workload)), process, at, detail);
-        if known.is_named() {
-            self.send(event, out);
-            return;
-        }
-        self.held.hold(id, event, at.now.boot, self.settings.hold_ns);
-        if self.held.len() > self.settings.max_held
-            && let Some(oldest) = self.held.overdue(BootTime(u64::MAX))
-        {
-            self.release(oldest, out);
-        }
-    }
-
-    /// What waited for this workload's names goes out with what is known now.
-    fn release(&mut self, id: WorkloadId, out: &mut Output) {
-        self.identities.settle_id(id);
-        let events = self.held.take(id);
-        let workload = Arc::clone(&self.identities.get(id).workload);
-        for mut event in events {
-            event.workload = Some(Arc::clone(&workload));
-            self.send(event, out);
-        }
-    }
-
-    fn event(
-        workload: Option<Arc<Workload>>,
-        process: Option<Arc<Process>>,
-        at: Moment,
-        detail: Detail,
-    ) -> Event {
-        Event { sequence: 0, boot_time: at.time, time: at.now.wall_of(at.time), workload, process, detail }
-    }
-
-    fn send(&mut self, mut event: Event, out: &mut Output) {
-        self.sequence += 1;
-        event.sequence = self.sequence;
-        out.events.push(Arc::new(event));
     }
 }
 

@@ -24,6 +24,7 @@ pub mod client;
 pub mod daemon;
 pub mod events;
 pub mod lines;
+pub mod owners;
 pub mod watch;
 
 pub use client::channel;

@@ -1,15 +1,12 @@
 //! The figures of the open window: one slot for each workload and edge, reused from window to window.
 
-use std::mem::{replace, take};
+mod finish;
+
+use std::mem::replace;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt as _};
-
 use super::slots::Slots;
-use crate::event::{
-    BootTime, Edge, EdgeSummary, Live, LiveEdge, LiveWorkload, Peer, ProcessSummary, Tcp, TcpSummary, Window,
-    Workload, WorkloadId, WorkloadSummary,
-};
+use crate::event::{Edge, Live, Peer, ProcessSummary, Tcp, TcpSummary, Workload, WorkloadId};
 
 /// Where the figures of a connection go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -198,39 +195,6 @@ impl Figures {
         [(self.workloads.len(), self.workloads.capacity()), (self.edges.len(), self.edges.capacity())]
     }
 
-    /// Ends the window and begins another. What found no room counts as lost in it.
-    pub(super) fn finish(&mut self, start: BootTime, length_ns: u64, lost_events: u64) -> Window {
-        self.swept = false;
-        let lost_events = lost_events + take(&mut self.missing);
-        if take(&mut self.live_changed) {
-            self.live = Arc::new(self.collect_live());
-        }
-        let mut edges = HashMap::with_capacity(self.touched_edges.len());
-        for at in self.touched_edges.drain(..) {
-            let Some((key, slot)) = self.edges.entry_mut(at) else { continue };
-            let Some(owner) = self.workloads.get(slot.workload) else { continue };
-            slot.touched = false;
-            let tcp = TcpSummary { live: slot.live, ..take(&mut slot.tcp) };
-            let (workload, peer) = (Arc::clone(&owner.workload), slot.peer.clone());
-            edges.insert(key.clone(), EdgeSummary { workload, peer, tcp });
-            if slot.live == 0 {
-                self.edges.remove(at);
-            }
-        }
-        let mut workloads = HashMap::with_capacity(self.touched_workloads.len());
-        for at in self.touched_workloads.drain(..) {
-            let Some((id, slot)) = self.workloads.entry_mut(at) else { continue };
-            slot.touched = false;
-            let tcp = TcpSummary { live: slot.totals.live, ..take(&mut slot.tcp) };
-            let (workload, processes) = (Arc::clone(&slot.workload), take(&mut slot.processes));
-            workloads.insert(*id, WorkloadSummary { workload, tcp, processes });
-            if slot.gone && slot.totals.live == 0 {
-                self.workloads.remove(at);
-            }
-        }
-        Window { start, length_ns, lost_events, workloads, edges, live: Arc::clone(&self.live) }
-    }
-
     /// Finds or makes a workload's slot, which something happens to. Where there is no room, those that
     /// are idle give way with their totals.
     fn workload(&mut self, workload: &Arc<Workload>) -> Option<u32> {
@@ -281,27 +245,6 @@ impl Figures {
             self.touched_edges.push(at);
         }
         Some(slot)
-    }
-
-    fn collect_live(&self) -> Live {
-        let workloads = self.workloads.values().filter(|slot| slot.totals.live > 0);
-        let edges = self.edges.entries().filter(|(_, slot)| slot.live > 0);
-        Live {
-            workloads: workloads
-                .map(|slot| LiveWorkload { workload: Arc::clone(&slot.workload), live: slot.totals.live })
-                .collect(),
-            edges: edges
-                .filter_map(|(edge, slot)| {
-                    let owner = self.workloads.get(slot.workload)?;
-                    Some(LiveEdge {
-                        edge: edge.clone(),
-                        workload: Arc::clone(&owner.workload),
-                        peer: slot.peer.clone(),
-                        live: slot.live,
-                    })
-                })
-                .collect(),
-        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::event::examples::{accept, close, connect, counters, event, pod, tcp};
-use crate::event::{Ending, OomKill, ProcessExec, ProcessExit, TcpReset};
+use crate::event::{
+    Counters, Ending, OomKill, ProcessExec, ProcessExit, RetransmitPhase, Tcp, TcpConnectFailure, TcpReset,
+    TcpRetransmit, TcpState, TcpSummary,
+};
 
 const SECOND: u64 = 1_000_000_000;
 

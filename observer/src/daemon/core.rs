@@ -1,6 +1,7 @@
 //! The event loop: the one owner of attribution, aggregation and subscribers.
 
 mod answer;
+mod round;
 
 use tokio::io::unix::AsyncFd;
 
@@ -10,21 +11,18 @@ use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, Output};
 use crate::config::Config;
 use crate::decode::{self, Body, Record};
-use crate::event::{EventType, LossSource, Now, Process, Sample};
+use crate::event::{EventType, Now, Process, Sample};
 use crate::inventory::cgroups::Cgroups;
 use crate::inventory::{self, Fact, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
 use crate::serve::{Limits, Subscribers};
 use crate::status::{Capability, IdentitySource};
-use observer_ebpf::event::Kind;
 
 /// Records taken from a ring at a time: between two batches clients and facts get their turn.
 const BATCH: usize = 2048;
 /// Batches taken from the processes' ring before the network's batch is treated.
 const PROCESS_ROUNDS: usize = 8;
-/// Live sockets are read each second while somebody follows summaries, else so often.
-const IDLE_SAMPLE_NS: u64 = 10_000_000_000;
 /// The length of a base window.
 const BASE_WINDOW_NS: u64 = 1_000_000_000;
 /// Processes that are known at once.
@@ -248,57 +246,6 @@ impl<'a> Core<'a> {
         for id in self.out.forgotten.drain(..) {
             self.aggregator.forget(id);
         }
-    }
-
-    /// What is due from time to time.
-    fn tick(&mut self) {
-        let now = self.now();
-        self.attributor.expire(now, &mut self.out);
-        self.deliver(now);
-        self.count_losses(now);
-        let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
-        if now.boot.since_ns(self.aggregator.sampled()) >= pause {
-            self.sample(now);
-        }
-        for window in self.aggregator.advance(now.boot) {
-            self.subscribers.publish_window(&window, now);
-        }
-        self.probes.flush_log();
-    }
-
-    /// Asks every place that can lose something, and tells.
-    fn count_losses(&mut self, now: Now) {
-        let mut round = self.losses.round(now.boot);
-        let read = self.probes.read_lost(|kind, cpu, count| {
-            let source = if kind == Kind::Untracked { LossSource::KernelMap } else { LossSource::Ring };
-            round.add(source, kind.name(), Some(cpu), count);
-        });
-        if let Err(error) = read {
-            log::error!("{error}: losses in the rings are not counted now");
-        }
-        self.probes.read_missed(|program, count| round.add(LossSource::Probe, program, None, count));
-        round.add(LossSource::Decode, "records", None, std::mem::take(&mut self.undecodable));
-        round.add(LossSource::Table, "lookups", None, std::mem::take(&mut self.refused_lookups));
-        for (table, count) in self.attributor.take_overflows() {
-            round.add(LossSource::Table, table, None, count);
-        }
-        for loss in self.aggregator.losses(now.boot) {
-            round.add(loss.source, loss.kind, loss.cpu, loss.count);
-        }
-        for loss in round.finish() {
-            if loss.source != LossSource::Table {
-                self.aggregator.lost(loss.count);
-            }
-            self.subscribers.publish_loss(&loss);
-        }
-    }
-
-    /// Reads the live sockets.
-    fn sample(&mut self, now: Now) {
-        let samples = &mut self.samples;
-        samples.clear();
-        self.probes.sample(|raw| samples.push(decode::sample(raw)));
-        self.aggregator.sample(now.boot, samples);
     }
 
     /// The last round: what is in the rings is told, then the streams end.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::paths::{self, CodePath};
 use super::source::Source;
 
-const MOST_LINES: usize = 400;
+const MOST_LINES: usize = 300;
 /// The folders of `observer/src` through which data moves; a later one never serves an earlier one.
 const STAGES: [&str; 8] =
     ["probe", "decode", "inventory", "attribute", "aggregate", "serve", "export", "record"];

@@ -18,10 +18,10 @@ fn assert_clean(path: &str, code: &str) {
 
 #[test]
 fn a_file_has_a_bound_and_a_purpose() {
-    let long = format!("//! A file.\n{}", "\n".repeat(400));
+    let long = format!("//! A file.\n{}", "\n".repeat(300));
     let found = check(&Source::new("a.rs", &long));
     assert!(
-        found.len() == 1 && found[0].to_string().starts_with("a.rs:401: the file has 401 lines"),
+        found.len() == 1 && found[0].to_string().starts_with("a.rs:301: the file has 301 lines"),
         "{found:?}"
     );
     let found = check(&Source::new("a.rs", "// No purpose.\n"));

@@ -1,0 +1,120 @@
+//! What happens to a connection, counted for its workload and edge.
+
+use std::sync::Arc;
+
+use super::Aggregator;
+use super::figures::Place;
+use crate::event::{
+    BootTime, Connection, Counters, Event, RetransmitPhase, Tcp, TcpClose, TcpConnectFailure, TcpRetransmit,
+    TcpState, TcpSummary, Workload,
+};
+
+impl Aggregator {
+    pub(super) fn open(
+        &mut self,
+        event: &Event,
+        workload: &Arc<Workload>,
+        tcp: &Tcp,
+        latency_ns: Option<u64>,
+    ) {
+        let place = self.figures.place(workload, tcp);
+        self.figures.opened(place);
+        if let Some(latency) = latency_ns {
+            self.figures.tcp(place, |tcp| tcp.handshake_latency.record(latency));
+        }
+        let before_ns = if tcp.outgoing { latency_ns.unwrap_or(0) } else { 0 };
+        let connection = Connection {
+            tcp: tcp.clone(),
+            workload: Arc::clone(workload),
+            process: event.process.clone(),
+            start: BootTime(event.boot_time.0.saturating_sub(before_ns)),
+            handshake_latency_ns: latency_ns,
+            state: TcpState::ESTABLISHED,
+            counters: Counters { retransmitted_segments: self.handshakes.take(tcp), ..Counters::default() },
+        };
+        self.insert(connection, place);
+    }
+
+    fn insert(&mut self, connection: Connection, place: Place) {
+        let (id, start) = (connection.tcp.id, connection.start);
+        let counted = connection.counters.retransmitted_segments;
+        if let Some(replaced) = self.connections.remove(id) {
+            self.figures.live(replaced.place, false);
+        }
+        if self.connections.insert(connection, place) {
+            self.figures.live(place, true);
+        } else {
+            self.no_room_connections += 1;
+            if counted > 0 && !self.handshakes.note_owed(id, counted, start) {
+                self.no_room_handshakes += 1;
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, workload: &Arc<Workload>, failure: &TcpConnectFailure) {
+        let TcpConnectFailure { tcp, errno: _, duration_ns: _, syn_retransmits } = failure;
+        let left = u64::from(*syn_retransmits).saturating_sub(self.handshakes.take(tcp));
+        let place = self.figures.place(workload, tcp);
+        self.figures.tcp(place, |tcp| {
+            tcp.failed += 1;
+            tcp.retransmitted_segments += left;
+        });
+    }
+
+    pub(super) fn retransmit(&mut self, now: BootTime, workload: &Arc<Workload>, retransmit: &TcpRetransmit) {
+        let TcpRetransmit { tcp, phase, segments, state: _ } = retransmit;
+        let segments = u64::from(*segments);
+        match phase {
+            RetransmitPhase::Data | RetransmitPhase::Fin => return,
+            // With TCP Fast Open the socket is there before the handshake's end and counts by itself.
+            RetransmitPhase::SynAck if self.connections.has(tcp.id) => return,
+            RetransmitPhase::Syn | RetransmitPhase::SynAck => {}
+        }
+        if self.handshakes.note(tcp, segments, now) {
+            let place = self.figures.place(workload, tcp);
+            self.figures.tcp(place, |tcp| tcp.retransmitted_segments += segments);
+        } else {
+            self.no_room_handshakes += segments;
+            self.lost_events += segments;
+        }
+    }
+
+    pub(super) fn close(&mut self, workload: &Arc<Workload>, close: &TcpClose) {
+        let TcpClose { tcp, duration_ns: _, counters, errno: _ } = close;
+        let (place, before) = if let Some(entry) = self.connections.remove(tcp.id) {
+            self.figures.live(entry.place, false);
+            (entry.place, entry.connection.counters)
+        } else {
+            let counted = self.handshakes.take_owed(tcp.id);
+            let before = Counters { retransmitted_segments: counted, ..Counters::default() };
+            (self.figures.place(workload, tcp), before)
+        };
+        self.figures.tcp(place, |tcp| tcp.closed += 1);
+        self.count(place, &before, counters);
+    }
+
+    /// The place of a connection: its own while it lives, else by its ends.
+    pub(super) fn place(&mut self, workload: &Arc<Workload>, tcp: &Tcp) -> Place {
+        self.connections.place(tcp.id).unwrap_or_else(|| self.figures.place(workload, tcp))
+    }
+
+    /// Counts what happened to a connection between two readings.
+    pub(super) fn count(&mut self, place: Place, before: &Counters, after: &Counters) {
+        let since = |select: fn(&Counters) -> u64| select(after).saturating_sub(select(before));
+        let sent_bytes = since(|counters| counters.sent_bytes);
+        let received_bytes = since(|counters| counters.received_bytes);
+        let sent_segments = since(|counters| counters.sent_segments);
+        let received_segments = since(|counters| counters.received_segments);
+        let retransmitted_segments = since(|counters| counters.retransmitted_segments);
+        self.figures.tcp(place, |tcp: &mut TcpSummary| {
+            tcp.sent_bytes += sent_bytes;
+            tcp.received_bytes += received_bytes;
+            tcp.sent_segments += sent_segments;
+            tcp.received_segments += received_segments;
+            tcp.retransmitted_segments += retransmitted_segments;
+            if let Some(rtt) = after.rtt_ns {
+                tcp.rtt.record(rtt);
+            }
+        });
+    }
+}

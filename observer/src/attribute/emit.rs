@@ -1,0 +1,75 @@
+//! Events on their way out: with their owner's names, or held until those have come.
+
+use std::sync::Arc;
+
+use super::{Attributor, Moment, Output};
+use crate::decode::Task;
+use crate::event::{BootTime, Detail, Event, Process, Workload, WorkloadId};
+
+impl Attributor {
+    pub(super) fn emit_task(&mut self, task: Option<&Task>, at: Moment, detail: Detail, out: &mut Output) {
+        let process = task.map(|task| self.processes.of(task));
+        out.unknown_processes.append(&mut self.processes.unknown);
+        self.emit(process, at, detail, out);
+    }
+
+    /// An event of whatever the cgroup belongs to.
+    pub(super) fn emit(
+        &mut self,
+        process: Option<Arc<Process>>,
+        at: Moment,
+        detail: Detail,
+        out: &mut Output,
+    ) {
+        let id = self.identities.owner_of(at.cgroup_id);
+        self.emit_for(id, process, at, detail, out);
+    }
+
+    pub(super) fn emit_for(
+        &mut self,
+        id: WorkloadId,
+        process: Option<Arc<Process>>,
+        at: Moment,
+        detail: Detail,
+        out: &mut Output,
+    ) {
+        let known = self.identities.get(id);
+        let event = Self::event(Some(Arc::clone(&known.workload)), process, at, detail);
+        if known.is_named() {
+            self.send(event, out);
+            return;
+        }
+        self.held.hold(id, event, at.now.boot, self.settings.hold_ns);
+        if self.held.len() > self.settings.max_held
+            && let Some(oldest) = self.held.overdue(BootTime(u64::MAX))
+        {
+            self.release(oldest, out);
+        }
+    }
+
+    /// What waited for this workload's names goes out with what is known now.
+    pub(super) fn release(&mut self, id: WorkloadId, out: &mut Output) {
+        self.identities.settle_id(id);
+        let events = self.held.take(id);
+        let workload = Arc::clone(&self.identities.get(id).workload);
+        for mut event in events {
+            event.workload = Some(Arc::clone(&workload));
+            self.send(event, out);
+        }
+    }
+
+    pub(super) fn event(
+        workload: Option<Arc<Workload>>,
+        process: Option<Arc<Process>>,
+        at: Moment,
+        detail: Detail,
+    ) -> Event {
+        Event { sequence: 0, boot_time: at.time, time: at.now.wall_of(at.time), workload, process, detail }
+    }
+
+    pub(super) fn send(&mut self, mut event: Event, out: &mut Output) {
+        self.sequence += 1;
+        event.sequence = self.sequence;
+        out.events.push(Arc::new(event));
+    }
+}

@@ -1,0 +1,75 @@
+//! What the runtimes say of containers and pods.
+
+use std::sync::Arc;
+
+use super::{Identities, empty};
+use crate::event::{Workload, WorkloadId, WorkloadKind};
+use crate::inventory::{ContainerFact, PodFact};
+
+impl Identities {
+    /// What a runtime says of a container. Gives the workload that it names, if its cgroup is known.
+    pub(in crate::attribute) fn name(&mut self, fact: &ContainerFact) -> Option<WorkloadId> {
+        let id = *self.containers.get(&fact.container_id)?;
+        let entry = self.workloads.get_mut(&id)?;
+        let named = Workload {
+            kind: WorkloadKind::Pod,
+            namespace: fact.pod.namespace.clone(),
+            pod: fact.pod.name.clone(),
+            pod_uid: fact.pod.uid.clone(),
+            container: fact.name.clone(),
+            labels: fact.pod.labels.clone(),
+            image: fact.image.clone(),
+            restart_count: fact.attempt,
+            sandbox: fact.sandbox,
+            ..(*entry.workload).clone()
+        };
+        if *entry.workload != named {
+            entry.workload = Arc::new(named);
+        }
+        entry.settled = true;
+        Some(id)
+    }
+
+    /// Nobody knows more of a container.
+    pub(in crate::attribute) fn settle(&mut self, container_id: &str) -> Option<WorkloadId> {
+        let id = *self.containers.get(container_id)?;
+        self.settle_id(id);
+        Some(id)
+    }
+
+    pub(in crate::attribute) fn settle_id(&mut self, id: WorkloadId) {
+        if let Some(entry) = self.workloads.get_mut(&id) {
+            entry.settled = true;
+        }
+    }
+
+    /// A pod as a peer.
+    pub(in crate::attribute) fn pod(&mut self, fact: &PodFact) -> Arc<Workload> {
+        if let Some(known) = self.pods.get(&fact.uid)
+            && known.labels == fact.labels
+        {
+            return Arc::clone(known);
+        }
+        let id = self.pods.get(&fact.uid).map_or(WorkloadId(self.next), |known| known.id);
+        self.next = self.next.max(id.0 + 1);
+        let pod = Arc::new(Workload {
+            namespace: fact.namespace.clone(),
+            pod: fact.name.clone(),
+            pod_uid: fact.uid.clone(),
+            labels: fact.labels.clone(),
+            ..empty(id, WorkloadKind::Pod, 0)
+        });
+        if self.pods.len() < self.capacity {
+            self.pods.insert(fact.uid.clone(), Arc::clone(&pod));
+        } else {
+            self.overflow += 1;
+        }
+        pod
+    }
+
+    /// The pod, as a peer, that a cgroup belongs to.
+    pub(in crate::attribute) fn pod_of_cgroup(&self, cgroup: u64) -> Option<Arc<Workload>> {
+        let own = &self.get(self.owner_of(cgroup)).workload;
+        self.pods.get(&own.pod_uid).cloned()
+    }
+}

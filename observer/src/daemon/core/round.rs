@@ -1,0 +1,62 @@
+//! What is due from time to time: late events, losses, samples, windows.
+
+use super::{BASE_WINDOW_NS, Core};
+use crate::decode;
+use crate::event::{LossSource, Now};
+use observer_ebpf::event::Kind;
+
+/// Live sockets are read each second while somebody follows summaries, else so often.
+const IDLE_SAMPLE_NS: u64 = 10_000_000_000;
+
+impl Core<'_> {
+    /// What is due from time to time.
+    pub(super) fn tick(&mut self) {
+        let now = self.now();
+        self.attributor.expire(now, &mut self.out);
+        self.deliver(now);
+        self.count_losses(now);
+        let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
+        if now.boot.since_ns(self.aggregator.sampled()) >= pause {
+            self.sample(now);
+        }
+        for window in self.aggregator.advance(now.boot) {
+            self.subscribers.publish_window(&window, now);
+        }
+        self.probes.flush_log();
+    }
+
+    /// Asks every place that can lose something, and tells.
+    pub(super) fn count_losses(&mut self, now: Now) {
+        let mut round = self.losses.round(now.boot);
+        let read = self.probes.read_lost(|kind, cpu, count| {
+            let source = if kind == Kind::Untracked { LossSource::KernelMap } else { LossSource::Ring };
+            round.add(source, kind.name(), Some(cpu), count);
+        });
+        if let Err(error) = read {
+            log::error!("{error}: losses in the rings are not counted now");
+        }
+        self.probes.read_missed(|program, count| round.add(LossSource::Probe, program, None, count));
+        round.add(LossSource::Decode, "records", None, std::mem::take(&mut self.undecodable));
+        round.add(LossSource::Table, "lookups", None, std::mem::take(&mut self.refused_lookups));
+        for (table, count) in self.attributor.take_overflows() {
+            round.add(LossSource::Table, table, None, count);
+        }
+        for loss in self.aggregator.losses(now.boot) {
+            round.add(loss.source, loss.kind, loss.cpu, loss.count);
+        }
+        for loss in round.finish() {
+            if loss.source != LossSource::Table {
+                self.aggregator.lost(loss.count);
+            }
+            self.subscribers.publish_loss(&loss);
+        }
+    }
+
+    /// Reads the live sockets.
+    pub(super) fn sample(&mut self, now: Now) {
+        let samples = &mut self.samples;
+        samples.clear();
+        self.probes.sample(|raw| samples.push(decode::sample(raw)));
+        self.aggregator.sample(now.boot, samples);
+    }
+}
