@@ -7,6 +7,7 @@ mod emit;
 mod held;
 mod identities;
 mod processes;
+mod runtime;
 mod tcp;
 
 use std::collections::HashMap;
@@ -140,19 +141,22 @@ impl Attributor {
                 }
             }
             Body::Exec { task, parent_pid, binary, binary_truncated, arguments, arguments_truncated } => {
-                let process = self.processes.exec(&task, parent_pid, std::ffi::OsString::from_vec(binary));
+                let binary = std::ffi::OsString::from_vec(binary);
+                let process = self.processes.exec(&task, parent_pid, binary, cgroup_id);
                 if let Some((id, start)) = self.identities.executed(cgroup_id, &process, time) {
                     self.emit_for(id, Some(Arc::clone(&process)), at, Detail::ContainerStart(start), out);
                 }
                 let arguments = arguments.into_iter().map(std::ffi::OsString::from_vec).collect();
                 let exec = ProcessExec { arguments, arguments_truncated, binary_truncated };
+                let at = self.where_it_works(&process, at);
                 self.emit(Some(process), at, Detail::ProcessExec(exec), out);
             }
             Body::Exit { task, parent_pid, ending, oom_killed } => {
                 let Some(process) = self.processes.exit(&task, parent_pid, time) else { return };
                 let run_time_ns = time.since_ns(task.key.start);
                 let exit = ProcessExit { ending, oom_killed, run_time_ns };
-                self.emit(Some(Arc::clone(&process)), at, Detail::ProcessExit(exit), out);
+                let place = self.where_it_works(&process, at);
+                self.emit(Some(Arc::clone(&process)), place, Detail::ProcessExit(exit), out);
                 if let Some((id, stop)) =
                     self.identities.exited(cgroup_id, task.key, ending, oom_killed, time)
                 {
@@ -168,6 +172,14 @@ impl Attributor {
                 self.connection(body, at, out);
             }
         }
+    }
+
+    /// A runtime's helper in a container's cgroup works for whoever started it, not for the container.
+    fn where_it_works(&self, process: &Process, at: Moment) -> Moment {
+        if !self.identities.is_container(at.cgroup_id) || !runtime::is_helper(process) {
+            return at;
+        }
+        Moment { cgroup_id: self.processes.cgroup_of(process.parent_pid), ..at }
     }
 
     /// Lets go of what waited too long and forgets what ended long ago. To be called a few times a

@@ -1,9 +1,9 @@
 //! One run of a container: its first process, its start and its end.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 
 use super::processes::same;
+use super::runtime;
 use crate::event::{BootTime, ContainerStart, ContainerStop, Ending, ProcessKey};
 
 /// What is known of a container's run.
@@ -30,7 +30,7 @@ impl Life {
         binary: &OsStr,
         time: BootTime,
     ) -> Option<ContainerStart> {
-        if self.started.is_some() || is_runtime(binary) {
+        if self.started.is_some() || runtime::is_its_binary(binary) {
             return None;
         }
         self.first_process = Some(process);
@@ -66,13 +66,4 @@ impl Life {
     fn run_time(&self, until: BootTime) -> Option<u64> {
         self.started.filter(|start| start.0 != 0).map(|start| until.since_ns(start))
     }
-}
-
-/// The runtime executes itself again: `runc init` does so from a sealed copy while its parent moves it into the
-/// container's cgroup, before or after. A container's first program cannot have such a path: descriptors of the
-/// runtime are closed when it is executed, and `/proc/self/exe` would be the runtime itself.
-fn is_runtime(binary: &OsStr) -> bool {
-    let binary = binary.as_bytes();
-    binary == b"/proc/self/exe"
-        || [&b"/dev/fd/"[..], b"/proc/self/fd/"].iter().any(|folder| binary.starts_with(folder))
 }

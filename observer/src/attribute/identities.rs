@@ -103,6 +103,11 @@ impl Identities {
         self.cgroups.get(&cgroup).copied().unwrap_or(HOST)
     }
 
+    /// The cgroup is a container's.
+    pub(super) fn is_container(&self, cgroup: u64) -> bool {
+        !self.get(self.owner_of(cgroup)).workload.container_id.is_empty()
+    }
+
     /// A workload; the host where it was forgotten.
     pub(super) fn get(&self, id: WorkloadId) -> &KnownWorkload {
         // The host is never removed.

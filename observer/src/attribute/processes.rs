@@ -14,6 +14,8 @@ const TICK_NS: u64 = 10_000_000;
 
 struct Entry {
     process: Arc<Process>,
+    /// Where it executed its program; 0 where that was not seen.
+    cgroup_id: u64,
     exited: bool,
 }
 
@@ -48,12 +50,18 @@ impl Processes {
                 }
             }
             Some(known) if known.process.key.start >= process.key.start => {}
-            Some(_) | None => self.insert(Arc::new(process)),
+            Some(_) | None => self.insert(Arc::new(process), 0),
         }
     }
 
     /// A process executed a program.
-    pub(super) fn exec(&mut self, task: &Task, parent_pid: u32, binary: OsString) -> Arc<Process> {
+    pub(super) fn exec(
+        &mut self,
+        task: &Task,
+        parent_pid: u32,
+        binary: OsString,
+        cgroup_id: u64,
+    ) -> Arc<Process> {
         let process = Arc::new(Process {
             key: task.key,
             parent_pid,
@@ -61,7 +69,7 @@ impl Processes {
             comm: task.comm.clone(),
             binary,
         });
-        self.insert(Arc::clone(&process));
+        self.insert(Arc::clone(&process), cgroup_id);
         process
     }
 
@@ -86,7 +94,7 @@ impl Processes {
         let newer =
             self.entries.get(&task.key.pid).is_none_or(|known| known.process.key.start < task.key.start);
         if newer {
-            self.insert(Arc::clone(&process));
+            self.insert(Arc::clone(&process), 0);
         }
         process
     }
@@ -121,6 +129,11 @@ impl Processes {
         self.entries.get(&task.key.pid).map(|known| Arc::clone(&known.process))
     }
 
+    /// The cgroup in which a process executed its program; 0 where that was not seen.
+    pub(super) fn cgroup_of(&self, pid: u32) -> u64 {
+        self.entries.get(&pid).map_or(0, |known| known.cgroup_id)
+    }
+
     /// Forgets processes that ended a while ago.
     pub(super) fn expire(&mut self, now: BootTime) {
         while let Some(&(time, _)) = self.ended.front()
@@ -138,12 +151,12 @@ impl Processes {
         std::mem::take(&mut self.overflow)
     }
 
-    fn insert(&mut self, process: Arc<Process>) {
+    fn insert(&mut self, process: Arc<Process>, cgroup_id: u64) {
         while self.entries.len() >= self.capacity && !self.ended.is_empty() {
             self.forget_oldest();
         }
         if self.entries.len() < self.capacity || self.entries.contains_key(&process.key.pid) {
-            self.entries.insert(process.key.pid, Entry { process, exited: false });
+            self.entries.insert(process.key.pid, Entry { process, cgroup_id, exited: false });
         } else {
             self.overflow += 1;
         }

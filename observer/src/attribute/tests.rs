@@ -155,6 +155,9 @@ fn the_runtime_that_executes_itself_again_does_not_start_the_container() {
         EventType::ContainerStop,
     ];
     assert_eq!(bench.types(), expected);
+    let owners: Vec<_> =
+        bench.events.iter().map(|event| event.workload.as_ref().unwrap().container_id.as_str()).collect();
+    assert_eq!(owners, ["", "", ID, ID, ID, ID], "the runtime's helper is none of the container's processes");
 }
 
 #[test]
