@@ -67,6 +67,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     let features = Features::examine(&host::kernel_release())?;
     let sizes = RingSizes { process: config.process_ring_bytes, network: config.network_ring_bytes };
     let loaded = Loaded::load(&features, sizes, &config.disabled_hooks)?;
+    memory::release();
     for refused in &loaded.refused {
         log::warn!("{} is not attached: {}", refused.program, refused.reason);
     }

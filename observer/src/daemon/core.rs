@@ -80,7 +80,7 @@ impl<'a> Core<'a> {
         let Parts { config, features, loaded, inventory, started, attach_duration_ns } = parts;
         let now = host::now();
         let capabilities = probe::capabilities(&loaded.refused);
-        let (process_ring, network_ring, probes) = loaded.into_parts();
+        let (process_ring, network_ring, probes) = loaded.into_parts()?;
         let mut sources = Vec::new();
         let cgroups = find_cgroups(&mut sources);
         let attribution = attribute::Settings {

@@ -51,8 +51,7 @@ pub(crate) enum Cause {
 pub(crate) struct Loaded {
     /// What the kernel did not take.
     pub(crate) refused: Vec<Refused>,
-    process_ring: Ring,
-    network_ring: Ring,
+    sizes: RingSizes,
     attached: Attached,
 }
 
@@ -83,9 +82,10 @@ impl Loaded {
         sizes: RingSizes,
         leave_out: &[String],
     ) -> Result<Self, ProbeError> {
-        let btf = Btf::from_sys_fs().map_err(ProbeError::Btf)?;
+        // The loader reads the kernel's types as well (22 MiB) and is not told to do without sooner.
         let mut loader = EbpfLoader::new();
-        loader.btf(Some(&btf));
+        loader.btf(None);
+        let btf = Btf::from_sys_fs().map_err(ProbeError::Btf)?;
         for (global, value) in &features.globals {
             loader.override_global(global, value, true);
         }
@@ -100,8 +100,6 @@ impl Loaded {
                 None
             }
         };
-        let process_ring = Ring::new(take_ring(&mut ebpf, "PROCESS")?, "process", sizes.process);
-        let network_ring = Ring::new(take_ring(&mut ebpf, "NETWORK")?, "network", sizes.network);
         let lost = ebpf.take_map("LOST").ok_or(ProbeError::NoMap("LOST"))?;
         let lost = LostCounts::new(PerCpuArray::try_from(lost).map_err(ProbeError::Map)?);
 
@@ -127,12 +125,16 @@ impl Loaded {
             }
         };
         let attached = Attached { alarm, lost, sampler, logger, missed: [0; HOOKS.len()], doubled, ebpf };
-        Ok(Self { refused, process_ring, network_ring, attached })
+        Ok(Self { refused, sizes, attached })
     }
 
-    /// The processes' ring, the network's ring, and the rest, which must outlive them.
-    pub(crate) fn into_parts(self) -> (Ring, Ring, Attached) {
-        (self.process_ring, self.network_ring, self.attached)
+    /// The processes' ring, the network's ring, and the rest, which must outlive them. Only now are the
+    /// rings mapped: before, the kernel's types take that memory.
+    pub(crate) fn into_parts(mut self) -> Result<(Ring, Ring, Attached), ProbeError> {
+        let ebpf = &mut self.attached.ebpf;
+        let process = Ring::new(take_ring(ebpf, "PROCESS")?, "process", self.sizes.process);
+        let network = Ring::new(take_ring(ebpf, "NETWORK")?, "network", self.sizes.network);
+        Ok((process, network, self.attached))
     }
 }
 
