@@ -122,6 +122,7 @@ const BUILD_TOOLS: &[Tool] = &[
 ];
 
 const TEST_TOOLS: &[Tool] = &[
+    Tool { package: "git", reason: "tells which files are the project's own", proof: Proof::Program("git") },
     Tool {
         package: "containerd",
         reason: "runs the testbed's pods, on a socket of its own",
