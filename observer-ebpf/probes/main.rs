@@ -18,6 +18,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod adopt;
+#[cfg(target_arch = "bpf")]
 mod cgroup;
 #[cfg(target_arch = "bpf")]
 mod emit;

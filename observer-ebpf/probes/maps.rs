@@ -4,7 +4,7 @@ use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_T
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
 use observer_ebpf::event::Kind;
-use observer_ebpf::tcp::Track;
+use observer_ebpf::tcp::{Ticks, Track};
 
 /// Exec, exit, OOM kill and cgroup records. The daemon sets the size.
 #[map]
@@ -17,6 +17,10 @@ pub(crate) static NETWORK: RingBuf = RingBuf::with_byte_size(4096, 0);
 /// 1 while the daemon sleeps: the next record wakes it, and no other one does.
 #[map]
 pub(crate) static ASLEEP: Array<u32> = Array::with_max_entries(1, 0);
+
+/// The jiffies at the end of the last pass over the sockets.
+#[map]
+pub(crate) static TICKS: Array<Ticks> = Array::with_max_entries(1, 0);
 
 /// Records that found no room, by [`Kind`] and CPU.
 #[map]

@@ -13,7 +13,7 @@ use crate::kernel::{
     SOCK_STATE,
 };
 use crate::maps::NETWORK;
-use crate::socket::{INET, INET6, NO_TASK, cgroup_id, fill_ends, fill_owned, state};
+use crate::socket::{INET, INET6, NO_SOCKET, NO_TASK, cgroup_id, fill_ends, fill_owned, state};
 
 /// `void tcp_receive_reset(struct sock *sk)`, 5.11 to 7.2. A reset that ends an attempt to connect
 /// is told as that attempt's failure.
@@ -91,17 +91,7 @@ unsafe fn fill_unowned(record: *mut Reset) {
     unsafe {
         (*record).header = header(Kind::Reset, 0);
         (*record).task = NO_TASK;
-        (*record).socket = Socket {
-            cookie: 0,
-            local_address: [0; 16],
-            remote_address: [0; 16],
-            local_port: 0,
-            remote_port_be: 0,
-            family: 0,
-            state: 0,
-            netns: 0,
-            role: 0,
-        };
+        (*record).socket = NO_SOCKET;
     }
 }
 

@@ -1,18 +1,60 @@
 //! Segments sent again: data, SYN and FIN on one hook, SYN-ACK on another.
 
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use observer_ebpf::event::Kind;
 use observer_ebpf::fields::Kernel;
-use observer_ebpf::tcp::{Retransmit, role};
+use observer_ebpf::tcp::{Retransmit, cause, role};
 
 use crate::emit::{emit, header};
-use crate::kernel::{Field, SKB_CB, SKB_LEN, TCP_CB_FLAGS, TCP_CB_FLAGS_WIDE, TCP_CB_SEGMENTS};
+use crate::kernel::{
+    Field, REQUEST_RETRANS, SKB_CB, SKB_LEN, TCP_BACKOFF, TCP_CA_STATE, TCP_CB_FLAGS, TCP_CB_FLAGS_WIDE,
+    TCP_CB_SEGMENTS, TCP_PENDING_TIMER, TCP_RETRANSMITS,
+};
 use crate::maps::NETWORK;
-use crate::socket::{cgroup_id, fill_ends, fill_owned};
+use crate::socket::{cgroup_id, fill_ends, fill_owned, track};
 
 /// SYN and ACK in the TCP header's 13th byte.
 const SYN_ACK: u32 = 0x12;
+
+/// `ICSK_TIME_LOSS_PROBE` (include/net/inet_connection_sock.h): the timer that is running out.
+const LOSS_PROBE_TIMER: u8 = 5;
+/// `TCP_CA_Recovery` and `TCP_CA_Loss` (include/uapi/linux/tcp.h).
+const RECOVERY: u8 = 3;
+const LOSS: u8 = 4;
+
+/// Writes down why, how often already, and since when.
+///
+/// # Safety
+/// `record` is valid for writes; `sk` is typed and a full socket.
+#[inline(always)]
+unsafe fn fill_cause(record: *mut Retransmit, sk: *const Kernel) {
+    // SAFETY: as promised to this function; the storage and the helper's result are tested.
+    unsafe {
+        let kept = track(sk, false);
+        (*record).start_ns = if kept.is_null() { 0 } else { (*kept).start_ns };
+        let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
+        if tcp.is_null() {
+            (*record).cause = cause::UNKNOWN;
+            (*record).timeouts = 0;
+            (*record).backoff = 0;
+            return;
+        }
+        (*record).timeouts = u32::from(TCP_RETRANSMITS.read(tcp));
+        (*record).backoff = u32::from(TCP_BACKOFF.read(tcp));
+        // A probe is sent before anything is known to be lost, a timeout enters the state Loss first.
+        (*record).cause = if TCP_PENDING_TIMER.read(tcp) == LOSS_PROBE_TIMER {
+            cause::TAIL_LOSS_PROBE
+        } else {
+            match TCP_CA_STATE.read(tcp) & 0x1f {
+                LOSS => cause::TIMEOUT,
+                RECOVERY => cause::FAST,
+                _ => cause::UNKNOWN,
+            }
+        };
+    }
+}
 
 /// Reads a member of `tcp_skb_cb`, which lies in `sk_buff.cb`.
 ///
@@ -55,7 +97,7 @@ pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
             (*record).segments = u32::from(control(skb, &TCP_CB_SEGMENTS));
             (*record).payload_len = SKB_LEN.read(skb);
             (*record).tcp_flags = flags(skb);
-            (*record).reserved = 0;
+            fill_cause(record, sk);
         }
     });
     0
@@ -77,7 +119,10 @@ pub(crate) fn tcp_retransmit_synack(ctx: BtfTracePointContext) -> i32 {
             (*record).segments = 1;
             (*record).payload_len = 0;
             (*record).tcp_flags = SYN_ACK;
-            (*record).reserved = 0;
+            (*record).cause = cause::TIMEOUT;
+            (*record).timeouts = u32::from(REQUEST_RETRANS.read(request)) + 1;
+            (*record).backoff = 0;
+            (*record).start_ns = 0;
         }
     });
     0

@@ -2,17 +2,21 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_seq_write};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_seq_write};
 use observer_ebpf::fields::Kernel;
-use observer_ebpf::tcp::{Sample, Track, role};
+use observer_ebpf::tcp::{Known, Sample, Ticks, Track, role};
 
+use crate::emit::now_ns;
 use crate::kernel::SOCK_STATE;
-use crate::socket::{NO_COUNTERS, fill_counters};
+use crate::maps::TICKS;
+use crate::socket::{
+    NO_COUNTERS, NO_FLOW, NO_SOCKET, cgroup_id, fill_counters, fill_flow, fill_socket, state,
+};
 
 /// `struct bpf_iter_meta` (include/linux/bpf.h).
 #[repr(C)]
 pub(crate) struct IterMeta {
-    seq: *mut c_void,
+    pub(crate) seq: *mut c_void,
     session_id: u64,
     seq_num: u64,
 }
@@ -26,6 +30,22 @@ pub(crate) struct IterContext {
     value: *const Track,
 }
 
+/// The socket is a connection that was established, or listens.
+///
+/// # Safety
+/// `kept` is the socket's storage, in the state `now`.
+#[inline(always)]
+unsafe fn is_live(kept: *const Track, now: u32) -> bool {
+    // SAFETY: as promised to this function.
+    unsafe {
+        match now {
+            state::LISTEN => true,
+            state::CLOSE => false,
+            _ => (*kept).established_ns != 0,
+        }
+    }
+}
+
 /// `int bpf_iter_bpf_sk_storage_map(struct bpf_iter_meta *meta, struct bpf_map *map, struct sock *sk,
 /// void *value)`, 5.11 to 7.2: a call for each socket that has storage, and a last one without.
 #[unsafe(no_mangle)]
@@ -35,20 +55,48 @@ pub(crate) extern "C" fn sample_sockets(ctx: *const IterContext) -> i32 {
     unsafe {
         let (meta, sk, kept) = ((*ctx).meta, (*ctx).sk, (*ctx).value);
         if sk.is_null() || kept.is_null() {
+            if let Some(ticks) = TICKS.get_ptr_mut(0) {
+                *ticks = Ticks { jiffies: bpf_jiffies64(), time_ns: now_ns() };
+            }
             return 0;
         }
-        let role = (*kept).role;
-        if (*kept).established_ns == 0 || (role != role::CLIENT && role != role::SERVER) {
+        let now = u32::from(SOCK_STATE.read(sk));
+        if !is_live(kept, now) {
             return 0;
         }
         let mut sample = Sample {
             cookie: bpf_get_socket_cookie(sk.cast_mut().cast()),
+            half_closed_ns: (*kept).half_closed_ns,
             counters: NO_COUNTERS,
-            state: u32::from(SOCK_STATE.read(sk)),
-            role,
+            flow: NO_FLOW,
+            state: now,
+            role: if now == state::LISTEN { role::LISTENER } else { (*kept).role },
         };
         fill_counters(&raw mut sample.counters, sk);
+        fill_flow(&raw mut sample.flow, sk);
         bpf_seq_write((*meta).seq.cast(), (&raw const sample).cast(), size_of::<Sample>() as u32);
+    }
+    0
+}
+
+/// The same hook as `sample_sockets`: who the sockets are, for those that no record told of.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+pub(crate) extern "C" fn list_sockets(ctx: *const IterContext) -> i32 {
+    // SAFETY: the kernel hands over a context of this shape; the verifier checks each access.
+    unsafe {
+        let (meta, sk, kept) = ((*ctx).meta, (*ctx).sk, (*ctx).value);
+        if sk.is_null() || kept.is_null() {
+            return 0;
+        }
+        let now = u32::from(SOCK_STATE.read(sk));
+        if !is_live(kept, now) {
+            return 0;
+        }
+        let role = if now == state::LISTEN { role::LISTENER } else { (*kept).role };
+        let mut known = Known { cgroup_id: cgroup_id(sk), socket: NO_SOCKET, track: *kept };
+        fill_socket(&raw mut known.socket, sk, role);
+        bpf_seq_write((*meta).seq.cast(), (&raw const known).cast(), size_of::<Known>() as u32);
     }
     0
 }

@@ -2,16 +2,23 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_sk_storage_get, bpf_skc_to_tcp_sock};
+use aya_ebpf::helpers::generated::{
+    bpf_get_socket_cookie, bpf_jiffies64, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
+};
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::process::Task;
-use observer_ebpf::tcp::{Counters, Socket, Track};
+use observer_ebpf::tcp::{Counters, Flow, Socket, Track};
 
 use crate::kernel::{
-    CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_CGROUP, SOCK_FAMILY, SOCK_FLAGS, SOCK_LOCAL_PORT,
-    SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_NET, SOCK_REMOTE_PORT, SOCK_REMOTE_V4, SOCK_REMOTE_V6, SOCK_STATE,
-    TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_LOCAL_PORT_BE, TCP_MDEV_US, TCP_MIN_RTT,
-    TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SRTT_US, TCP_TOTAL_RETRANS,
+    CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_BACKLOG, SOCK_CGROUP, SOCK_DROPS, SOCK_FAMILY, SOCK_FLAGS,
+    SOCK_LOCAL_PORT, SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_MAX_BACKLOG, SOCK_NET, SOCK_PACING_RATE,
+    SOCK_REMOTE_PORT, SOCK_REMOTE_V4, SOCK_REMOTE_V6, SOCK_SOCKET, SOCK_STATE, TCP_BACKOFF,
+    TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_CA_STATE, TCP_CHRONO_START, TCP_CHRONO_STAT,
+    TCP_CHRONO_TYPE, TCP_COPIED_SEQ, TCP_DELIVERED, TCP_DELIVERED_CE, TCP_DSACK_DUPS, TCP_LOCAL_PORT_BE,
+    TCP_MDEV_US, TCP_MIN_RTT, TCP_MSS, TCP_PROBES_OUT, TCP_PROBES_SINCE, TCP_RATE_DELIVERED,
+    TCP_RATE_INTERVAL_US, TCP_RCV_NXT, TCP_RCV_WND, TCP_REORD_SEEN, TCP_RETRANSMITS, TCP_SEGS_IN,
+    TCP_SEGS_OUT, TCP_SND_CWND, TCP_SND_NXT, TCP_SND_UNA, TCP_SND_WND, TCP_SRTT_US, TCP_TOTAL_RETRANS,
+    TCP_WRITE_SEQ,
 };
 use crate::maps::SOCKETS;
 
@@ -27,6 +34,7 @@ pub(crate) mod state {
     pub(crate) const SYN_RECV: u32 = 3;
     pub(crate) const TIME_WAIT: u32 = 6;
     pub(crate) const CLOSE: u32 = 7;
+    pub(crate) const CLOSE_WAIT: u32 = 8;
     pub(crate) const LISTEN: u32 = 10;
     pub(crate) const NEW_SYN_RECV: u32 = 12;
 }
@@ -131,6 +139,19 @@ pub(crate) unsafe fn fill_owned(into: *mut Socket, task: *mut Task, sk: *const K
 /// No process is known.
 pub(crate) const NO_TASK: Task = Task { start_ns: 0, tgid: 0, uid: 0, comm: [0; 16] };
 
+/// No socket.
+pub(crate) const NO_SOCKET: Socket = Socket {
+    cookie: 0,
+    local_address: [0; 16],
+    remote_address: [0; 16],
+    local_port: 0,
+    remote_port_be: 0,
+    family: 0,
+    state: 0,
+    netns: 0,
+    role: 0,
+};
+
 /// Nothing is counted.
 pub(crate) const NO_COUNTERS: Counters = Counters {
     bytes_sent: 0,
@@ -143,6 +164,34 @@ pub(crate) const NO_COUNTERS: Counters = Counters {
     mdev_us: 0,
     min_rtt_us: u32::MAX,
     fin_received: 0,
+    delivered: 0,
+    delivered_ce: 0,
+    dsack_dups: 0,
+    reord_seen: 0,
+    busy: [0; 3],
+};
+
+/// Nothing is known.
+pub(crate) const NO_FLOW: Flow = Flow {
+    pacing_rate: 0,
+    unread: 0,
+    read_seq: 0,
+    unacked: 0,
+    unsent: 0,
+    peer_window: 0,
+    own_window: 0,
+    congestion_window: 0,
+    mss: 0,
+    rate_delivered: 0,
+    rate_interval_us: 0,
+    probing: 0,
+    queue: 0,
+    queue_limit: 0,
+    queue_drops: 0,
+    retransmits: 0,
+    backoff: 0,
+    congestion_state: 0,
+    accepted: 0,
     reserved: 0,
 };
 
@@ -169,6 +218,73 @@ pub(crate) unsafe fn fill_counters(into: *mut Counters, sk: *const Kernel) {
         (*into).mdev_us = TCP_MDEV_US.read(tcp);
         (*into).min_rtt_us = TCP_MIN_RTT.read(tcp);
         (*into).fin_received = u32::from(SOCK_FLAGS.read(sk) & SOCK_DONE != 0);
+        (*into).delivered = TCP_DELIVERED.read(tcp);
+        (*into).delivered_ce = TCP_DELIVERED_CE.read(tcp);
+        (*into).dsack_dups = TCP_DSACK_DUPS.read(tcp);
+        (*into).reord_seen = TCP_REORD_SEEN.read(tcp);
+        (*into).busy = busy(tcp);
+    }
+}
+
+/// Jiffies busy, limited by the other side's window and by our send buffer, as
+/// `tcp_get_info_chrono_stats` (net/ipv4/tcp.c) has them: each includes what came before it in that
+/// order, and the span that is still open.
+///
+/// # Safety
+/// `tcp` is typed as a `tcp_sock`.
+#[inline(always)]
+unsafe fn busy(tcp: *const Kernel) -> [u32; 3] {
+    // SAFETY: as promised to this function; the helper reads a counter.
+    unsafe {
+        let mut spans = TCP_CHRONO_STAT.read(tcp);
+        let open = (bpf_jiffies64() as u32).wrapping_sub(TCP_CHRONO_START.read(tcp));
+        match TCP_CHRONO_TYPE.read(tcp) & 3 {
+            1 => spans[0] += open,
+            2 => spans[1] += open,
+            3 => spans[2] += open,
+            _ => {}
+        }
+        [spans[0] + spans[1] + spans[2], spans[1], spans[2]]
+    }
+}
+
+/// Writes down how a socket stands; zeros where it is no TCP socket.
+///
+/// # Safety
+/// `into` is valid for writes; `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn fill_flow(into: *mut Flow, sk: *const Kernel) {
+    // SAFETY: as promised to this function; the helper's result is typed and tested.
+    unsafe {
+        let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
+        if tcp.is_null() {
+            *into = NO_FLOW;
+            return;
+        }
+        let (sent, read) = (TCP_SND_NXT.read(tcp), TCP_COPIED_SEQ.read(tcp));
+        (*into).pacing_rate = SOCK_PACING_RATE.read(sk);
+        (*into).unread = TCP_RCV_NXT.read(tcp).wrapping_sub(read);
+        (*into).read_seq = read;
+        (*into).unacked = sent.wrapping_sub(TCP_SND_UNA.read(tcp));
+        (*into).unsent = TCP_WRITE_SEQ.read(tcp).wrapping_sub(sent);
+        (*into).peer_window = TCP_SND_WND.read(tcp);
+        (*into).own_window = TCP_RCV_WND.read(tcp);
+        (*into).congestion_window = TCP_SND_CWND.read(tcp);
+        (*into).mss = TCP_MSS.read(tcp);
+        (*into).rate_delivered = TCP_RATE_DELIVERED.read(tcp);
+        (*into).rate_interval_us = TCP_RATE_INTERVAL_US.read(tcp);
+        (*into).probing = if TCP_PROBES_SINCE.is_present() && TCP_PROBES_OUT.read(tcp) != 0 {
+            (bpf_jiffies64() as u32).wrapping_sub(TCP_PROBES_SINCE.read(tcp))
+        } else {
+            0
+        };
+        (*into).queue = SOCK_BACKLOG.read(sk);
+        (*into).queue_limit = SOCK_MAX_BACKLOG.read(sk);
+        (*into).queue_drops = if SOCK_DROPS.is_present() { SOCK_DROPS.read(sk) } else { 0 };
+        (*into).retransmits = TCP_RETRANSMITS.read(tcp);
+        (*into).backoff = TCP_BACKOFF.read(tcp);
+        (*into).congestion_state = TCP_CA_STATE.read(tcp) & 0x1f;
+        (*into).accepted = u8::from(!SOCK_SOCKET.read(sk).is_null());
         (*into).reserved = 0;
     }
 }

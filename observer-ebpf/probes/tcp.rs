@@ -47,6 +47,7 @@ fn state_changes(ctx: &BtfTracePointContext) {
             state::LISTEN => begin(ctx, sk, new, role::LISTENER),
             state::SYN_RECV if old == state::LISTEN => begin_child(ctx, sk),
             state::ESTABLISHED => established(sk),
+            state::CLOSE_WAIT => half_closed(sk),
             state::CLOSE if old != state::LISTEN => closed(sk, old),
             _ => {}
         }
@@ -106,6 +107,8 @@ unsafe fn begin(ctx: &BtfTracePointContext, sk: *const Kernel, new: u32, role: u
         }
         (*kept).start_ns = now_ns();
         (*kept).established_ns = 0;
+        (*kept).half_closed_ns = 0;
+        (*kept).adopted = 0;
         (*kept).role = role;
         fill_current(&raw mut (*kept).task, current());
     }
@@ -129,6 +132,7 @@ unsafe fn begin_child(ctx: &BtfTracePointContext, sk: *const Kernel) {
         }
         (*kept).start_ns = now_ns();
         (*kept).established_ns = 0;
+        (*kept).adopted = 0;
         (*kept).role = role::SERVER;
     }
 }
@@ -160,6 +164,21 @@ unsafe fn established(sk: *const Kernel) {
     }
 }
 
+/// The other side closed its half.
+///
+/// # Safety
+/// `sk` is typed and a full socket.
+#[inline(always)]
+unsafe fn half_closed(sk: *const Kernel) {
+    // SAFETY: as promised to this function; the storage is this socket's.
+    unsafe {
+        let kept = track(sk, false);
+        if !kept.is_null() && is_news(kept, state::CLOSE_WAIT) {
+            (*kept).half_closed_ns = now_ns();
+        }
+    }
+}
+
 /// The end, established before or not.
 ///
 /// # Safety
@@ -188,7 +207,7 @@ unsafe fn closed(sk: *const Kernel, old: u32) {
             (*closed).start_ns = (*kept).start_ns;
             fill_counters(&raw mut (*closed).counters, sk);
             (*closed).error = SOCK_ERR.read(sk);
-            (*closed).reserved = 0;
+            (*closed).adopted = (*kept).adopted;
         });
         // A socket may be used for another connect(): what it was is over.
         (*kept).established_ns = 0;

@@ -5,8 +5,9 @@
 /// Hands the list of fields to the macro `$with`.
 ///
 /// Each line: the global that holds the offset, the structure, the path of the member (a dot for a
-/// member of a member, `[n]` for an element; after `|` another path to try), the type that is read,
-/// and whether the probes can do without.
+/// member of a member, `[n]` for an element; after `|` another path to try), the type that is read
+/// (a bit field at the beginning of its byte is a `u8`, to be masked), and whether the probes can do
+/// without.
 #[macro_export]
 macro_rules! kernel_fields {
     ($with:ident) => {
@@ -47,6 +48,12 @@ macro_rules! kernel_fields {
             SOCK_FLAGS: "sock_common", "skc_flags", u64, required;
             SOCK_ERR: "sock", "sk_err", u32, required;
             SOCK_CGROUP: "sock", "sk_cgrp_data.cgroup", *const Kernel, required;
+            SOCK_SOCKET: "sock", "sk_socket", *const Kernel, required;
+            SOCK_BACKLOG: "sock", "sk_ack_backlog", u32, required;
+            SOCK_MAX_BACKLOG: "sock", "sk_max_ack_backlog", u32, required;
+            SOCK_DROPS: "sock", "sk_drops.counter", u32, optional;
+            SOCK_PACING_RATE: "sock", "sk_pacing_rate", u64, required;
+            SOCKET_SK: "socket", "sk", *const Kernel, required;
             NET_INUM: "net", "ns.inum", u32, required;
             TCP_LOCAL_PORT_BE: "tcp_sock", "inet_conn.icsk_inet.inet_sport", u16, required;
             TCP_BYTES_SENT: "tcp_sock", "bytes_sent", u64, required;
@@ -58,6 +65,31 @@ macro_rules! kernel_fields {
             TCP_SRTT_US: "tcp_sock", "srtt_us", u32, required;
             TCP_MDEV_US: "tcp_sock", "mdev_us", u32, required;
             TCP_MIN_RTT: "tcp_sock", "rtt_min.s[0].v", u32, required;
+            TCP_DELIVERED: "tcp_sock", "delivered", u32, required;
+            TCP_DELIVERED_CE: "tcp_sock", "delivered_ce", u32, required;
+            TCP_DSACK_DUPS: "tcp_sock", "dsack_dups", u32, required;
+            TCP_REORD_SEEN: "tcp_sock", "reord_seen", u32, required;
+            TCP_CHRONO_TYPE: "tcp_sock", "chrono_type", u8, required;
+            TCP_CHRONO_START: "tcp_sock", "chrono_start", u32, required;
+            TCP_CHRONO_STAT: "tcp_sock", "chrono_stat", [u32; 3], required;
+            TCP_RCV_NXT: "tcp_sock", "rcv_nxt", u32, required;
+            TCP_COPIED_SEQ: "tcp_sock", "copied_seq", u32, required;
+            TCP_SND_UNA: "tcp_sock", "snd_una", u32, required;
+            TCP_SND_NXT: "tcp_sock", "snd_nxt", u32, required;
+            TCP_WRITE_SEQ: "tcp_sock", "write_seq", u32, required;
+            TCP_SND_WND: "tcp_sock", "snd_wnd", u32, required;
+            TCP_RCV_WND: "tcp_sock", "rcv_wnd", u32, required;
+            TCP_SND_CWND: "tcp_sock", "snd_cwnd", u32, required;
+            TCP_MSS: "tcp_sock", "mss_cache", u32, required;
+            TCP_RATE_DELIVERED: "tcp_sock", "rate_delivered", u32, required;
+            TCP_RATE_INTERVAL_US: "tcp_sock", "rate_interval_us", u32, required;
+            TCP_CA_STATE: "tcp_sock", "inet_conn.icsk_ca_state", u8, required;
+            TCP_RETRANSMITS: "tcp_sock", "inet_conn.icsk_retransmits", u8, required;
+            TCP_BACKOFF: "tcp_sock", "inet_conn.icsk_backoff", u8, required;
+            TCP_PENDING_TIMER: "tcp_sock", "inet_conn.icsk_pending", u8, required;
+            TCP_PROBES_OUT: "tcp_sock", "inet_conn.icsk_probes_out", u8, required;
+            TCP_PROBES_SINCE: "tcp_sock", "inet_conn.icsk_probes_tstamp", u32, optional;
+            REQUEST_RETRANS: "request_sock", "num_retrans", u8, required;
             SKB_CB: "sk_buff", "cb", [u8; 48], required;
             SKB_LEN: "sk_buff", "len", u32, required;
             SKB_HEAD: "sk_buff", "head", *const Kernel, required;

@@ -24,14 +24,20 @@ pub mod role {
 pub struct Track {
     /// When the first SYN was sent, or (server) the child was made; boot clock, nanoseconds.
     pub start_ns: u64,
-    /// When it was established; 0 before.
+    /// When it was established, or (older than the daemon) adopted; 0 before.
     pub established_ns: u64,
+    /// When the other side closed its half while ours stayed open (CLOSE_WAIT); 0 before.
+    pub half_closed_ns: u64,
     /// The process that called connect() or listen(); its pid is 0 where it is not known.
     pub task: Task,
     /// A [`role`].
     pub role: u32,
     /// The state (include/net/tcp_states.h) whose beginning was treated last.
     pub treated: u32,
+    /// 1 where the socket is older than the daemon, and its start was not seen.
+    pub adopted: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Which socket, and its two ends.
@@ -82,6 +88,62 @@ pub struct Counters {
     pub min_rtt_us: u32,
     /// 1 where a FIN was received (`SOCK_DONE`).
     pub fin_received: u32,
+    /// Segments that the other side acknowledged, those sent again included.
+    pub delivered: u32,
+    /// Of these, how many met congestion on their way (ECN's CE).
+    pub delivered_ce: u32,
+    /// Segments that the other side reported to have got twice (DSACK): sent again without need.
+    pub dsack_dups: u32,
+    /// How often the other side got segments in another order.
+    pub reord_seen: u32,
+    /// Jiffies with something to send or unacknowledged, of these those in which the other side's
+    /// window was the limit, and those in which our send buffer was.
+    pub busy: [u32; 3],
+}
+
+/// How a live socket stands at one moment.
+#[derive(Clone, Copy, Debug, Default, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Flow {
+    /// The rate at which segments are paced, in bytes a second.
+    pub pacing_rate: u64,
+    /// Received in order and not read by the process; 1 for a FIN included.
+    pub unread: u32,
+    /// Up to where the process has read (`copied_seq`): unchanged, it reads nothing.
+    pub read_seq: u32,
+    /// Sent and not acknowledged.
+    pub unacked: u32,
+    /// Written by the process and not sent.
+    pub unsent: u32,
+    /// The other side's window; 0 is closed.
+    pub peer_window: u32,
+    /// The window that we offer; 0 is closed.
+    pub own_window: u32,
+    /// The congestion window, in segments.
+    pub congestion_window: u32,
+    /// The largest payload of a segment.
+    pub mss: u32,
+    /// The latest measurement of delivery: segments.
+    pub rate_delivered: u32,
+    /// The latest measurement of delivery: in how many microseconds.
+    pub rate_interval_us: u32,
+    /// Jiffies since the first of the probes that the other side's closed window is asked with; 0 for
+    /// none.
+    pub probing: u32,
+    /// Connections that wait for accept(), of a listener.
+    pub queue: u32,
+    /// How many may wait.
+    pub queue_limit: u32,
+    /// Handshakes that a listener dropped, as SYN or at their end (`sk_drops`). Wraps.
+    pub queue_drops: u32,
+    /// Timeouts in a row (`icsk_retransmits`).
+    pub retransmits: u8,
+    /// How often the timeout was doubled.
+    pub backoff: u8,
+    /// `enum tcp_ca_state`.
+    pub congestion_state: u8,
+    /// 1 where the process has got it from connect() or accept() (`sk_socket`).
+    pub accepted: u8,
     /// Zero.
     pub reserved: u32,
 }
@@ -122,8 +184,8 @@ pub struct Closed {
     pub counters: Counters,
     /// `sk_err`: the error that ended it, 0 for none.
     pub error: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 where the socket is older than the daemon, and its start was not seen.
+    pub adopted: u32,
 }
 
 /// Segments were sent again.
@@ -142,8 +204,26 @@ pub struct Retransmit {
     pub payload_len: u32,
     /// The segment's flags, as in the TCP header's 13th byte.
     pub tcp_flags: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// A [`cause`].
+    pub cause: u32,
+    /// Timeouts in a row, this one included (`icsk_retransmits`).
+    pub timeouts: u32,
+    /// How often the timeout was doubled before (`icsk_backoff`).
+    pub backoff: u32,
+    /// When the first SYN was sent, or (server) the child was made; 0 where it was not seen.
+    pub start_ns: u64,
+}
+
+/// Why a segment was sent again.
+pub mod cause {
+    /// The kernel does not say.
+    pub const UNKNOWN: u32 = 0;
+    /// Nothing came back in time.
+    pub const TIMEOUT: u32 = 1;
+    /// Later segments were acknowledged.
+    pub const FAST: u32 = 2;
+    /// The last segment, sent again early to find out.
+    pub const TAIL_LOSS_PROBE: u32 = 3;
 }
 
 /// The directions of a reset.
@@ -170,25 +250,54 @@ pub struct Reset {
     pub reason: u32,
 }
 
+/// The jiffies, beside the boot clock.
+#[derive(Clone, Copy, Debug, Default, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ticks {
+    /// Jiffies (`jiffies_64`).
+    pub jiffies: u64,
+    /// The boot clock at that moment, in nanoseconds.
+    pub time_ns: u64,
+}
+
+/// What is known of a live socket beside its counters, written by the iterator.
+#[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Known {
+    /// The id of the cgroup that made it.
+    pub cgroup_id: u64,
+    /// The socket.
+    pub socket: Socket,
+    /// What the probes keep on it.
+    pub track: Track,
+}
+
 /// One reading of a live socket, written by the iterator.
 #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Sample {
     /// The socket's cookie.
     pub cookie: u64,
+    /// When the other side closed its half while ours stayed open; 0 before.
+    pub half_closed_ns: u64,
     /// The counters.
     pub counters: Counters,
+    /// How it stands.
+    pub flow: Flow,
     /// The socket's state.
     pub state: u32,
     /// A [`role`].
     pub role: u32,
 }
 
-const _: () = assert!(size_of::<Track>() == 56);
+const _: () = assert!(size_of::<Track>() == 72);
 const _: () = assert!(size_of::<Socket>() == 56);
-const _: () = assert!(size_of::<Counters>() == 56);
+const _: () = assert!(size_of::<Counters>() == 80);
+const _: () = assert!(size_of::<Flow>() == 72);
 const _: () = assert!(size_of::<Opened>() == 128);
-const _: () = assert!(size_of::<Closed>() == 184);
-const _: () = assert!(size_of::<Retransmit>() == 128);
+const _: () = assert!(size_of::<Closed>() == 208);
+const _: () = assert!(size_of::<Retransmit>() == 144);
 const _: () = assert!(size_of::<Reset>() == 120);
-const _: () = assert!(size_of::<Sample>() == 72);
+const _: () = assert!(size_of::<Ticks>() == 16);
+const _: () = assert!(size_of::<Known>() == 136);
+const _: () = assert!(size_of::<Sample>() == 176);

@@ -24,14 +24,16 @@ mod tests;
 
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _};
+
 use self::connections::Connections;
 use self::figures::Figures;
 pub(crate) use self::figures::Totals;
 use self::handshakes::Handshakes;
 pub(crate) use self::histogram::Histogram;
 use crate::event::{
-    BootTime, Connection, Detail, Event, Loss, LossSource, ResetDirection, Sample, Window, Workload,
-    WorkloadId,
+    BootTime, Connection, ConnectionId, Detail, Event, Loss, LossSource, ResetDirection, Sample, Window,
+    Workload, WorkloadId,
 };
 use crate::status::Table;
 
@@ -129,14 +131,24 @@ impl Aggregator {
         }
     }
 
-    /// Takes readings of live sockets. One that is not in the table is counted when it ends.
-    pub(crate) fn sample(&mut self, now: BootTime, samples: &[Sample]) {
+    /// Takes readings of live sockets. Gives those that are not in the table: their starts were not
+    /// seen, or they found no room.
+    pub(crate) fn sample(&mut self, now: BootTime, samples: &[Sample]) -> HashMap<ConnectionId, Sample> {
         self.sampled = now;
-        for Sample { id, state, counters } in samples {
-            if let Some((place, before)) = self.connections.read(*id, *state, *counters) {
-                self.count(place, &before, counters);
+        let mut unknown = HashMap::new();
+        for sample in samples {
+            if let Some((place, before)) = self.connections.read(*sample) {
+                self.count(place, &before, &sample.counters);
+            } else {
+                unknown.insert(sample.id, *sample);
             }
         }
+        unknown
+    }
+
+    /// The table of live connections has room.
+    pub(crate) fn has_room(&self) -> bool {
+        self.connections.len() < self.settings.max_connections
     }
 
     /// So many events are known to be lost, on the whole node.

@@ -10,7 +10,7 @@ mod processes;
 mod runtime;
 mod tcp;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 
@@ -66,6 +66,8 @@ pub(crate) struct Attributor {
     addresses: Addresses,
     processes: Processes,
     held: Held,
+    /// Network namespaces and ports that were listened on when the daemon started.
+    listening: HashSet<(u32, u16)>,
     sequence: u64,
 }
 
@@ -78,6 +80,7 @@ impl Attributor {
             addresses: Addresses::default(),
             processes: Processes::new(settings.max_processes),
             held: Held::default(),
+            listening: HashSet::new(),
             sequence: 0,
             settings,
         }

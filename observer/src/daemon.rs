@@ -1,5 +1,6 @@
 //! The daemon: its parts put together in reading order, from the first check to the last goodbye.
 
+mod adopt;
 mod core;
 mod input;
 mod memory;

@@ -6,9 +6,11 @@ mod tcp;
 use observer_ebpf::event::{Header, Kind};
 use zerocopy::FromBytes;
 
-use crate::event::{BootTime, Counters, Ending, ProcessKey, ResetDirection, RetransmitPhase, TcpState};
+use crate::event::{
+    BootTime, Counters, Ending, ProcessKey, ResetDirection, RetransmitCause, RetransmitPhase, TcpState,
+};
 
-pub(crate) use tcp::sample;
+pub(crate) use tcp::{known, sample};
 
 /// A record that nobody has been named for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +83,8 @@ pub(crate) enum Body {
         socket: Socket,
         /// The process that asked or listened.
         task: Option<Task>,
-        /// When it began.
-        start: BootTime,
+        /// When it began; `None` where that was not seen.
+        start: Option<BootTime>,
         /// It had been established.
         established: bool,
         /// The whole life's counters.
@@ -98,6 +100,12 @@ pub(crate) enum Body {
         task: Option<Task>,
         /// What was sent again.
         phase: RetransmitPhase,
+        /// Why.
+        cause: RetransmitCause,
+        /// Timeouts in a row, this one included.
+        timeouts: u32,
+        /// How often the timeout was doubled before.
+        backoff: u32,
         /// How many.
         segments: u32,
     },
@@ -136,6 +144,51 @@ pub(crate) struct Socket {
     pub(crate) outgoing: Option<bool>,
 }
 
+/// Who a live socket is, for one that no record has told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The cgroup that made it.
+    pub(crate) cgroup_id: u64,
+    pub(crate) socket: Socket,
+    /// The process that asked, listened or holds it.
+    pub(crate) task: Option<Task>,
+    /// When it began, or was adopted.
+    pub(crate) since: BootTime,
+    /// It is older than the daemon.
+    pub(crate) adopted: bool,
+    /// When the other side closed its half while ours stayed open.
+    pub(crate) half_closed: Option<BootTime>,
+    /// It listens.
+    pub(crate) listens: bool,
+}
+
+/// The length of the kernel's timer tick (a jiffy), once it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tick {
+    length_ns: Option<u64>,
+}
+
+impl Tick {
+    /// The frequencies that kernels are built with (kernel/Kconfig.hz), in ticks a second.
+    const FREQUENCIES: [u64; 4] = [100, 250, 300, 1000];
+    /// So many ticks tell even 250 from 300 apart.
+    const ENOUGH: u64 = 50;
+
+    /// Learns from two readings that so many ticks took so many nanoseconds.
+    pub(crate) fn learn(&mut self, ticks: u64, nanoseconds: u64) {
+        if self.length_ns.is_some() || ticks < Self::ENOUGH || nanoseconds == 0 {
+            return;
+        }
+        let measured = ticks * 1_000_000_000 / nanoseconds;
+        let nearest = Self::FREQUENCIES.into_iter().min_by_key(|frequency| frequency.abs_diff(measured));
+        self.length_ns = nearest.map(|frequency| 1_000_000_000 / frequency);
+    }
+
+    fn nanoseconds(self, ticks: u32) -> Option<u64> {
+        Some(u64::from(ticks) * self.length_ns?)
+    }
+}
+
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
@@ -150,8 +203,8 @@ pub(crate) enum DecodeError {
     Impossible(&'static str),
 }
 
-/// Understands one record.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
+/// Understands one record; `tick` is as long as is known.
+pub(crate) fn decode(bytes: &[u8], tick: Tick) -> Result<Record, DecodeError> {
     let (header, _) =
         Header::read_from_prefix(bytes).map_err(|_short| DecodeError::Truncated(bytes.len()))?;
     let kind = Kind::from_number(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
@@ -162,7 +215,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         Kind::CgroupMade => process::cgroup_made(bytes),
         Kind::CgroupRemoved => Ok(Body::CgroupRemoved),
         Kind::Connect | Kind::Accept => tcp::established(bytes),
-        Kind::ConnectFailure | Kind::Close => tcp::ended(bytes, kind == Kind::Close),
+        Kind::ConnectFailure | Kind::Close => tcp::ended(bytes, kind == Kind::Close, tick),
         Kind::Retransmit => tcp::retransmit(bytes),
         Kind::Reset => tcp::reset(bytes),
         Kind::Untracked => Err(DecodeError::UnknownKind(header.kind)),

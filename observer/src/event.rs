@@ -21,8 +21,8 @@ pub(crate) use summary::{
     Edge, EdgeSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window, WorkloadSummary,
 };
 pub(crate) use tcp::{
-    Connection, ConnectionId, Counters, ResetDirection, RetransmitPhase, Sample, Tcp, TcpAccept, TcpClose,
-    TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, error_name,
+    Busy, Connection, ConnectionId, Counters, Flow, ResetDirection, RetransmitCause, RetransmitPhase, Sample,
+    Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, error_name,
 };
 pub(crate) use time::{BootTime, Now, WallTime};
 

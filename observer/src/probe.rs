@@ -6,6 +6,7 @@ mod capabilities;
 mod features;
 mod load;
 mod ring;
+mod sockets;
 mod system;
 
 pub(crate) use attach::hook_of;
@@ -13,6 +14,7 @@ pub(crate) use capabilities::{capabilities, examine, missing_privileges};
 pub(crate) use features::{Features, FeaturesError, HOOKS};
 pub(crate) use load::{Attached, Loaded, ProgramReport, RingSizes};
 pub(crate) use ring::Ring;
+pub(crate) use sockets::{Adopter, Ticks};
 
 /// Why the probes cannot be loaded or read.
 #[derive(Debug, thiserror::Error)]

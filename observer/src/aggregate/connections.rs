@@ -6,13 +6,15 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::figures::{Place, renew};
-use crate::event::{Connection, ConnectionId, Counters, TcpState, Workload};
+use crate::event::{Connection, ConnectionId, Counters, Sample, Workload};
 
 /// A live connection and where its figures go.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) connection: Connection,
     pub(super) place: Place,
+    /// It was found among the live sockets, and its event may still come.
+    pub(super) found: bool,
 }
 
 /// Live connections by their sockets; bounded.
@@ -28,10 +30,10 @@ impl Connections {
     }
 
     /// Adds a connection that is not there yet; `false` where there is no room.
-    pub(super) fn insert(&mut self, connection: Connection, place: Place) -> bool {
+    pub(super) fn insert(&mut self, connection: Connection, place: Place, found: bool) -> bool {
         let room = self.entries.len() < self.capacity;
         if room {
-            self.entries.insert(connection.tcp.id, Entry { connection, place });
+            self.entries.insert(connection.tcp.id, Entry { connection, place, found });
         }
         room
     }
@@ -52,13 +54,13 @@ impl Connections {
     /// lower figure (of segments that were counted before the socket told them) leaves the higher one.
     pub(super) fn read(
         &mut self,
-        id: ConnectionId,
-        state: TcpState,
-        counters: Counters,
+        Sample { id, state, half_closed, counters, flow }: Sample,
     ) -> Option<(Place, Counters)> {
-        let Entry { connection, place } = self.entries.get_mut(&id)?;
+        let Entry { connection, place, .. } = self.entries.get_mut(&id)?;
         let before = connection.counters;
         connection.state = state;
+        connection.half_closed = half_closed;
+        connection.flow = Some(flow);
         connection.counters = Counters {
             retransmitted_segments: counters.retransmitted_segments.max(before.retransmitted_segments),
             ..counters

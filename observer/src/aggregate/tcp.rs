@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Aggregator;
 use super::figures::Place;
 use crate::event::{
-    BootTime, Connection, Counters, Event, RetransmitPhase, Tcp, TcpClose, TcpConnectFailure, TcpRetransmit,
-    TcpState, TcpSummary, Workload,
+    BootTime, Connection, Counters, Event, RetransmitPhase, Sample, Tcp, TcpClose, TcpConnectFailure,
+    TcpRetransmit, TcpState, TcpSummary, Workload,
 };
 
 impl Aggregator {
@@ -28,20 +28,41 @@ impl Aggregator {
             workload: Arc::clone(workload),
             process: event.process.clone(),
             start: BootTime(event.boot_time.0.saturating_sub(before_ns)),
+            adopted: false,
             handshake_latency_ns: latency_ns,
             state: TcpState::ESTABLISHED,
             counters: Counters { retransmitted_segments: self.handshakes.take(tcp), ..Counters::default() },
+            flow: None,
+            half_closed: None,
         };
-        self.insert(connection, place);
+        self.insert(connection, place, false);
     }
 
-    fn insert(&mut self, connection: Connection, place: Place) {
+    /// A live connection that no event told of, as it is now. What it did before the daemon was there
+    /// belongs to no window; one whose event was lost is counted from its beginning.
+    pub(crate) fn know(&mut self, connection: Connection, sample: &Sample) {
+        if self.connections.has(connection.tcp.id) {
+            return;
+        }
+        let place = self.figures.place(&connection.workload, &connection.tcp);
+        let counters = if connection.adopted { sample.counters } else { Counters::default() };
+        self.insert(Connection { counters, ..connection }, place, true);
+        if let Some((place, before)) = self.connections.read(*sample) {
+            self.count(place, &before, &sample.counters);
+        }
+    }
+
+    fn insert(&mut self, mut connection: Connection, place: Place, found: bool) {
         let (id, start) = (connection.tcp.id, connection.start);
         let counted = connection.counters.retransmitted_segments;
         if let Some(replaced) = self.connections.remove(id) {
             self.figures.live(replaced.place, false);
+            if replaced.found {
+                // Its event comes after it was found: what is counted is counted.
+                connection.counters = replaced.connection.counters;
+            }
         }
-        if self.connections.insert(connection, place) {
+        if self.connections.insert(connection, place, found) {
             self.figures.live(place, true);
         } else {
             self.no_room_connections += 1;
@@ -62,7 +83,7 @@ impl Aggregator {
     }
 
     pub(super) fn retransmit(&mut self, now: BootTime, workload: &Arc<Workload>, retransmit: &TcpRetransmit) {
-        let TcpRetransmit { tcp, phase, segments, state: _ } = retransmit;
+        let TcpRetransmit { tcp, phase, cause: _, timeouts: _, backoff: _, segments, state: _ } = retransmit;
         let segments = u64::from(*segments);
         match phase {
             RetransmitPhase::Data | RetransmitPhase::Fin => return,
@@ -80,13 +101,16 @@ impl Aggregator {
     }
 
     pub(super) fn close(&mut self, workload: &Arc<Workload>, close: &TcpClose) {
-        let TcpClose { tcp, duration_ns: _, counters, errno: _ } = close;
+        let TcpClose { tcp, duration_ns, counters, errno: _ } = close;
         let (place, before) = if let Some(entry) = self.connections.remove(tcp.id) {
             self.figures.live(entry.place, false);
             (entry.place, entry.connection.counters)
         } else {
             let counted = self.handshakes.take_owed(tcp.id);
-            let before = Counters { retransmitted_segments: counted, ..Counters::default() };
+            // Nobody knows how much of an older connection's life was before the daemon.
+            let before = if duration_ns.is_none() { *counters } else { Counters::default() };
+            let before =
+                Counters { retransmitted_segments: before.retransmitted_segments.max(counted), ..before };
             (self.figures.place(workload, tcp), before)
         };
         self.figures.tcp(place, |tcp| tcp.closed += 1);

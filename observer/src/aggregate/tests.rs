@@ -3,8 +3,8 @@
 use super::*;
 use crate::event::examples::{accept, close, connect, counters, event, pod, tcp};
 use crate::event::{
-    Counters, Ending, OomKill, ProcessExec, ProcessExit, RetransmitPhase, Tcp, TcpConnectFailure, TcpReset,
-    TcpRetransmit, TcpState, TcpSummary,
+    Counters, Ending, Flow, OomKill, ProcessExec, ProcessExit, RetransmitCause, RetransmitPhase, Tcp,
+    TcpClose, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, TcpSummary,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -24,11 +24,25 @@ fn edge(window: &Window) -> &TcpSummary {
 }
 
 fn retransmit(tcp: &Tcp, phase: RetransmitPhase, segments: u32) -> Detail {
-    Detail::TcpRetransmit(TcpRetransmit { tcp: tcp.clone(), phase, segments, state: TcpState(2) })
+    Detail::TcpRetransmit(TcpRetransmit {
+        tcp: tcp.clone(),
+        phase,
+        cause: RetransmitCause::Timeout,
+        timeouts: 1,
+        backoff: 0,
+        segments,
+        state: TcpState(2),
+    })
 }
 
 fn sample(id: u64, counters: Counters) -> Sample {
-    Sample { id: crate::event::ConnectionId(id), state: TcpState::ESTABLISHED, counters }
+    Sample {
+        id: crate::event::ConnectionId(id),
+        state: TcpState::ESTABLISHED,
+        half_closed: None,
+        counters,
+        flow: Flow::default(),
+    }
 }
 
 /// The sum of (sent bytes, received segments, retransmitted segments) over the windows' workloads.
@@ -209,4 +223,55 @@ fn connections_are_listed_worst_first_with_what_became_known() {
     assert_eq!((ids, total), (vec![3, 2, 1], 4));
     assert_eq!(aggregator.totals(WorkloadId(1)), Totals { live: 4, execs: 0, opened: 4 });
     assert_eq!(window(&mut aggregator, 1).workloads[&a.id].workload.pod, "cart");
+}
+
+fn found(owner: &Arc<Workload>, tcp: &Tcp, adopted: bool) -> Connection {
+    Connection {
+        tcp: tcp.clone(),
+        workload: Arc::clone(owner),
+        process: None,
+        start: BootTime(1),
+        adopted,
+        handshake_latency_ns: None,
+        state: TcpState::ESTABLISHED,
+        counters: Counters::default(),
+        flow: None,
+        half_closed: None,
+    }
+}
+
+#[test]
+fn what_an_older_connection_did_before_belongs_to_no_window() {
+    let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
+    let tcp = tcp(7, true, "10.0.0.2:80", Some(&b));
+    let mut aggregator = aggregator(Settings::default());
+    let unknown = aggregator.sample(BootTime(1), &[sample(7, counters(5, 2))]);
+    assert_eq!(unknown.len(), 1);
+    aggregator.know(found(&a, &tcp, true), &unknown[&tcp.id]);
+    aggregator.sample(BootTime(2), &[sample(7, counters(6, 2))]);
+    let older = Detail::TcpClose(TcpClose { tcp, duration_ns: None, counters: counters(8, 3), errno: 0 });
+    aggregator.record(&event(&a, 3, older.clone()));
+    assert_eq!(sums(&[window(&mut aggregator, 1)]), (300, 12, 1));
+    // One that ends before it was ever read has no beginning to count from.
+    aggregator.record(&event(&a, SECOND + 1, older));
+    let last = window(&mut aggregator, 2);
+    assert_eq!((sums(&[Arc::clone(&last)]), edge(&last).closed), ((0, 0, 0), 1));
+}
+
+#[test]
+fn a_connection_whose_event_is_late_or_lost_is_counted_from_its_beginning_once() {
+    let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
+    let tcp = tcp(7, true, "10.0.0.2:80", Some(&b));
+    for late in [true, false] {
+        let mut aggregator = aggregator(Settings::default());
+        let unknown = aggregator.sample(BootTime(1), &[sample(7, counters(5, 2))]);
+        aggregator.know(found(&a, &tcp, false), &unknown[&tcp.id]);
+        if late {
+            aggregator.record(&event(&a, 2, connect(&tcp)));
+        }
+        aggregator.record(&event(&a, 3, close(&tcp, counters(8, 3))));
+        let window = window(&mut aggregator, 1);
+        assert_eq!(sums(&[Arc::clone(&window)]), (800, 32, 3), "{late}");
+        assert_eq!((edge(&window).live, edge(&window).closed), (0, 1));
+    }
 }

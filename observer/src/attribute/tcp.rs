@@ -1,16 +1,21 @@
 //! Records of connections: both ends get their owners.
 
+use std::sync::Arc;
+
 use super::{Attributor, Moment, Output};
-use crate::decode::{Body, Socket};
+use crate::decode::{Body, Known, Socket};
 use crate::event::{
-    ConnectionId, Detail, PeerKind, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset,
-    TcpRetransmit, TcpState,
+    Connection, ConnectionId, Counters, Detail, Now, PeerKind, Tcp, TcpAccept, TcpClose, TcpConnect,
+    TcpConnectFailure, TcpReset, TcpRetransmit, TcpState,
 };
 
 /// `EPIPE`: what the kernel calls a reset that comes after the other side's FIN.
 const EPIPE: u32 = 32;
 /// `ECONNRESET`.
 const ECONNRESET: u32 = 104;
+
+/// Ports that were listened on at the start, in all network namespaces.
+const MAX_LISTENING: usize = 65_536;
 
 impl Attributor {
     /// A record of a connection.
@@ -27,20 +32,29 @@ impl Attributor {
                 self.emit_task(task.as_ref(), at, detail, out);
             }
             Body::Ended { socket, task, start, established, counters, errno } => {
-                let (tcp, duration_ns) = (self.tcp(&socket, at), at.time.since_ns(start));
+                let (tcp, duration_ns) = (self.tcp(&socket, at), start.map(|start| at.time.since_ns(start)));
                 let detail = if established {
                     let errno = if errno == EPIPE { ECONNRESET } else { errno };
                     Detail::TcpClose(TcpClose { tcp, duration_ns, counters, errno })
                 } else {
+                    let duration_ns = duration_ns.unwrap_or(0);
                     let syn_retransmits = counters.retransmitted_segments as u32;
                     Detail::TcpConnectFailure(TcpConnectFailure { tcp, errno, duration_ns, syn_retransmits })
                 };
                 self.emit_task(task.as_ref(), at, detail, out);
             }
-            Body::Retransmit { socket, task, phase, segments } => {
+            Body::Retransmit { socket, task, phase, cause, timeouts, backoff, segments } => {
                 let state = socket.state.unwrap_or(TcpState(0));
                 let tcp = self.tcp(&socket, at);
-                let detail = Detail::TcpRetransmit(TcpRetransmit { tcp, phase, segments, state });
+                let detail = Detail::TcpRetransmit(TcpRetransmit {
+                    tcp,
+                    phase,
+                    cause,
+                    timeouts,
+                    backoff,
+                    segments,
+                    state,
+                });
                 self.emit_task(task.as_ref(), at, detail, out);
             }
             Body::Reset { socket, task, direction, reason } => {
@@ -64,14 +78,48 @@ impl Attributor {
         }
     }
 
+    /// The sockets that listen: what was connected to their ports before the daemon came was asked for.
+    pub(crate) fn listeners<'a>(&mut self, listeners: impl Iterator<Item = &'a Known>) {
+        let room = MAX_LISTENING.saturating_sub(self.listening.len());
+        self.listening
+            .extend(listeners.map(|known| (known.socket.netns, known.socket.local.port())).take(room));
+    }
+
+    /// Which side a socket is that is older than the daemon: its port is, or was, listened on.
+    fn is_listeners(&self, socket: &Socket) -> bool {
+        let (local, remote) = (socket.local.port(), socket.remote.port());
+        self.listening.contains(&(socket.netns, local))
+            || (local < remote && !self.listening.contains(&(socket.netns, remote)))
+    }
+
+    /// A live socket that no record told of, as a connection; its counters are to come.
+    pub(crate) fn known(&mut self, known: Known, now: Now, out: &mut Output) -> Connection {
+        let Known { cgroup_id, socket, task, since, adopted, half_closed, listens: _ } = known;
+        let at = Moment { time: since, now, cgroup_id };
+        let process = task.as_ref().map(|task| self.processes.of(task));
+        out.unknown_processes.append(&mut self.processes.unknown);
+        let workload = Arc::clone(&self.identities.get(self.identities.owner_of(cgroup_id)).workload);
+        Connection {
+            tcp: self.tcp(&socket, at),
+            workload,
+            process,
+            start: since,
+            adopted,
+            handshake_latency_ns: None,
+            state: socket.state.unwrap_or(TcpState(0)),
+            counters: Counters::default(),
+            flow: None,
+            half_closed,
+        }
+    }
+
     fn tcp(&self, socket: &Socket, at: Moment) -> Tcp {
         let mut peer = self.addresses.peer(socket.local.ip(), socket.remote.ip(), at.time);
         if peer.kind == PeerKind::Loopback {
             // Loopback stays in the network namespace: in a pod's, the other side is that pod.
             peer.workload = self.identities.pod_of_cgroup(at.cgroup_id);
         }
-        // A socket older than the daemon has no side yet: listeners have the lower ports.
-        let outgoing = socket.outgoing.unwrap_or_else(|| socket.local.port() > socket.remote.port());
+        let outgoing = socket.outgoing.unwrap_or_else(|| !self.is_listeners(socket));
         let Socket { cookie, local, remote, netns, .. } = *socket;
         Tcp { id: ConnectionId(cookie), local, remote, outgoing, peer, netns }
     }

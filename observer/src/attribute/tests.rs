@@ -122,7 +122,7 @@ fn closed(local: &str, remote: &str) -> Body {
             outgoing: Some(true),
         },
         task: None,
-        start: BootTime(1),
+        start: Some(BootTime(1)),
         established: true,
         counters: Counters::default(),
         errno: 0,

@@ -2,8 +2,8 @@
 
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{
-    ContainerStop, Event, OomKill, Process, ProcessExec, ProcessExit, ResetDirection, RetransmitPhase, Tcp,
-    TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit,
+    ContainerStop, Event, OomKill, Process, ProcessExec, ProcessExit, ResetDirection, RetransmitCause,
+    RetransmitPhase, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit,
 };
 
 use super::color::Paint;
@@ -155,8 +155,21 @@ fn tcp_retransmit(retransmit: &TcpRetransmit) -> Vec<String> {
         RetransmitPhase::Data => "data segment",
         RetransmitPhase::Fin => "FIN segment",
     };
-    let state = (!retransmit.state.is_empty()).then(|| escape(&retransmit.state).into_owned());
-    [plural(u64::from(retransmit.segments), kind)].into_iter().chain(state).collect()
+    let mut words = vec![plural(u64::from(retransmit.segments), kind)];
+    words.extend((!retransmit.state.is_empty()).then(|| escape(&retransmit.state).into_owned()));
+    match retransmit.cause() {
+        RetransmitCause::Unspecified => {}
+        RetransmitCause::Timeout if retransmit.timeouts > 1 => {
+            words.push(format!("timeout {} in a row", retransmit.timeouts));
+        }
+        RetransmitCause::Timeout => words.push("timeout".to_owned()),
+        RetransmitCause::Fast => words.push("fast recovery".to_owned()),
+        RetransmitCause::TailLossProbe => words.push("tail loss probe".to_owned()),
+    }
+    if retransmit.backoff > 0 {
+        words.push(format!("backed off {}", times(retransmit.backoff)));
+    }
+    words
 }
 
 fn tcp_reset(reset: &TcpReset) -> Vec<String> {
@@ -172,7 +185,7 @@ fn tcp_reset(reset: &TcpReset) -> Vec<String> {
 }
 
 fn tcp_close(close: &TcpClose) -> Vec<String> {
-    let lasted = duration(close.duration_ns);
+    let lasted = close.duration_ns.map_or_else(|| "a life longer than the daemon's".to_owned(), duration);
     let mut words = if close.error.is_empty() {
         vec![lasted]
     } else {

@@ -13,7 +13,7 @@ use super::table::{Column, Table, figures, text};
 use super::time::between;
 use super::{json, label, units};
 
-const CONNECTIONS: [Column; 12] = [
+const CONNECTIONS: [Column; 13] = [
     text("WORKLOAD", 24, 0),
     text("DIR", 3, 0),
     text("PEER", 22, 0),
@@ -24,6 +24,7 @@ const CONNECTIONS: [Column; 12] = [
     figures("OUT", 7, 2),
     figures("IN", 7, 2),
     figures("RETR", 6, 1),
+    text("NOW", 24, 1),
     text("PROCESS", 18, 3),
     text("ADDRESSES", 44, 9),
 ];
@@ -81,15 +82,46 @@ fn connection_row(connection: &Connection, response: &ListConnectionsResponse) -
         way.to_owned(),
         peer,
         escape(&connection.state).into_owned(),
-        tight(age.map(|(start, now)| between(start, now))),
+        // One that is older than the daemon is at least so old.
+        (if connection.adopted { ">" } else { "" }).to_owned()
+            + &tight(age.map(|(start, now)| between(start, now))),
         tight(connection.handshake_latency_ns),
         tight(counters.rtt_ns),
         units::tight(&units::bytes(counters.sent_bytes)),
         units::tight(&units::bytes(counters.received_bytes)),
         units::percent(u64::from(counters.retransmitted_segments), counters.sent_segments),
+        stands(connection, response),
         connection.process.as_ref().map_or_else(|| "-".to_owned(), label::process),
         format!("{} -> {}", label::address(tcp.source.as_ref()), label::address(tcp.destination.as_ref())),
     ]
+}
+
+/// What is remarkable in how a connection stands, the worst first.
+fn stands(connection: &Connection, response: &ListConnectionsResponse) -> String {
+    let Some(flow) = &connection.flow else { return "-".to_owned() };
+    let tight = |ns| units::tight(&units::duration(ns));
+    let mut words = Vec::new();
+    if flow.backoff > 0 {
+        words.push(format!("no answer to {} sendings", flow.timeouts));
+    }
+    if let Some(closed) = flow.window_closed_ns {
+        words.push(format!("peer's window closed for {}", tight(closed)));
+    } else if flow.peer_window_bytes == 0 && flow.unsent_bytes > 0 {
+        words.push("peer's window closed".to_owned());
+    }
+    if !flow.accepted && connection.half_closed_time.is_none() && connection.state == "ESTABLISHED" {
+        words.push("not accepted".to_owned());
+    }
+    if flow.unread_bytes > 0 {
+        words.push(format!("{} unread", units::tight(&units::bytes(flow.unread_bytes))));
+    }
+    if flow.unsent_bytes > 0 {
+        words.push(format!("{} unsent", units::tight(&units::bytes(flow.unsent_bytes))));
+    }
+    if let Some((since, now)) = connection.half_closed_time.as_ref().zip(response.time.as_ref()) {
+        words.push(format!("peer is done for {}", tight(between(since, now))));
+    }
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 
 /// Writes the workloads, as the daemon sorted them.
@@ -137,7 +169,7 @@ fn workload_row(status: &WorkloadStatus, look: &Look) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use observer_proto::v1::TcpCounters;
+    use observer_proto::v1::{TcpCounters, TcpFlow};
     use prost_types::Timestamp;
 
     use super::super::testing;
@@ -159,6 +191,9 @@ mod tests {
             start_time: Some(Timestamp { seconds: testing::AT.seconds - 75, ..testing::AT }),
             handshake_latency_ns: None,
             counters: Some(counters),
+            adopted: true,
+            flow: Some(TcpFlow { unread_bytes: 2048, accepted: true, ..TcpFlow::default() }),
+            half_closed_time: None,
         };
         let response = ListConnectionsResponse {
             connections: vec![connection],
@@ -169,8 +204,8 @@ mod tests {
         let mut out = Vec::new();
         write_connections(&mut out, &testing::look(), &response).unwrap();
         let expected = "\
-WORKLOAD            DIR  PEER               STATE          AGE  HS    RTT  OUT  IN  RETR  PROCESS        ADDRESSES
-shop/cart-7d9f/app  out  shop/redis-0:6379  ESTABLISHED  1min15s   -  120µs   0B  0B  3.0%  pid 4312 cart  10.1.0.7:51722 -> 10.1.0.9:6379
+WORKLOAD            DIR  PEER               STATE          AGE  HS    RTT  OUT  IN  RETR  NOW  PROCESS        ADDRESSES
+shop/cart-7d9f/app  out  shop/redis-0:6379  ESTABLISHED  >1min15s   -  120µs   0B  0B  3.0%  2.0KiB unread  pid 4312 cart  10.1.0.7:51722 -> 10.1.0.9:6379
 and 4 more: --limit shows more of them
 ";
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -2,20 +2,24 @@
 
 mod answer;
 mod round;
+mod sockets;
 
+use std::thread::JoinHandle;
+
+use foldhash::{HashMap, HashMapExt as _};
 use tokio::io::unix::AsyncFd;
 
-use super::DaemonError;
 use super::input::{Found, Input, Inputs};
+use super::{DaemonError, adopt};
 use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, Output};
 use crate::config::Config;
-use crate::decode::{self, Body, Record};
-use crate::event::{EventType, Now, Process, Sample};
+use crate::decode::{self, Body, Record, Tick};
+use crate::event::{ConnectionId, EventType, Now, Process, Sample};
 use crate::inventory::cgroups::Cgroups;
 use crate::inventory::{self, Fact, host, processes};
 use crate::loss::Losses;
-use crate::probe::{self, Features, Loaded, Ring};
+use crate::probe::{self, Features, Loaded, Ring, Ticks};
 use crate::serve::{Limits, Subscribers};
 use crate::status::{Capability, IdentitySource};
 
@@ -70,6 +74,13 @@ pub(super) struct Core<'a> {
     /// Containers that could not be asked for since the last tick: too many are being asked for.
     refused_lookups: u64,
     samples: Vec<Sample>,
+    /// Readings of live sockets that are in no table, as of the last pass.
+    unknown: HashMap<ConnectionId, Sample>,
+    tick: Tick,
+    /// The first reading of the kernel's ticks.
+    first_ticks: Option<Ticks>,
+    /// Older sockets are being taken over.
+    adoption: Option<JoinHandle<()>>,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
 }
@@ -80,7 +91,8 @@ impl<'a> Core<'a> {
         let Parts { config, features, loaded, inventory, started, attach_duration_ns } = parts;
         let now = host::now();
         let capabilities = probe::capabilities(&loaded.refused);
-        let (process_ring, network_ring, probes) = loaded.into_parts()?;
+        let (process_ring, network_ring, mut probes) = loaded.into_parts()?;
+        let adoption = adopt::start(probes.sockets.adopter());
         let mut sources = Vec::new();
         let cgroups = find_cgroups(&mut sources);
         let attribution = attribute::Settings {
@@ -120,6 +132,10 @@ impl<'a> Core<'a> {
             undecodable: 0,
             refused_lookups: 0,
             samples: Vec::new(),
+            unknown: HashMap::new(),
+            tick: Tick::default(),
+            first_ticks: None,
+            adoption,
             process_batch: Vec::with_capacity(BATCH),
             network_batch: Vec::with_capacity(BATCH),
         })
@@ -168,8 +184,8 @@ impl<'a> Core<'a> {
     /// first: whatever a process did before it connected is known before its connection.
     fn drain(&mut self) -> Found {
         let now = self.now();
-        let mut undecodable = 0;
-        let mut take = |into: &mut Vec<Record>, bytes: &[u8]| match decode::decode(bytes) {
+        let (mut undecodable, tick) = (0, self.tick);
+        let mut take = |into: &mut Vec<Record>, bytes: &[u8]| match decode::decode(bytes, tick) {
             Ok(record) => into.push(record),
             Err(error) => {
                 log::debug!("{error}");
@@ -203,13 +219,18 @@ impl<'a> Core<'a> {
     }
 
     fn attribute(&mut self, record: Record, now: Now) {
-        let id = record.cgroup_id;
-        let makes_it = matches!(record.body, Body::CgroupMade { .. });
-        if !makes_it && !self.attributor.knows_cgroup(id) {
+        if !matches!(record.body, Body::CgroupMade { .. }) {
+            self.find_cgroup(record.cgroup_id, now);
+        }
+        self.attributor.record(record, now, &mut self.out);
+    }
+
+    /// Makes a cgroup known that nobody has told of.
+    fn find_cgroup(&mut self, id: u64, now: Now) {
+        if !self.attributor.knows_cgroup(id) {
             let path = self.cgroups.as_ref().and_then(|cgroups| cgroups.path_of(id));
             self.attributor.cgroup(id, path.as_deref(), now, &mut self.out);
         }
-        self.attributor.record(record, now, &mut self.out);
     }
 
     fn fact(&mut self, fact: Fact) {

@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use observer_ebpf::tcp::{self, Closed, Opened, Reset, Retransmit, direction, role};
+use observer_ebpf::tcp::{self, Closed, Opened, Reset, Retransmit, cause, direction, role};
 
-use super::{Body, DecodeError, Socket, Task, fixed, task};
-use crate::event::{BootTime, ConnectionId, Counters, ResetDirection, RetransmitPhase, Sample, TcpState};
+use super::{Body, DecodeError, Known, Socket, Task, Tick, fixed, task};
+use crate::event::{
+    BootTime, Busy, ConnectionId, Counters, Flow, ResetDirection, RetransmitCause, RetransmitPhase, Sample,
+    TcpState,
+};
 
 /// `AF_INET` and `AF_INET6` on Linux.
 const INET: u16 = 2;
@@ -26,14 +29,14 @@ pub(super) fn established(bytes: &[u8]) -> Result<Body, DecodeError> {
     })
 }
 
-pub(super) fn ended(bytes: &[u8], established: bool) -> Result<Body, DecodeError> {
+pub(super) fn ended(bytes: &[u8], established: bool, tick: Tick) -> Result<Body, DecodeError> {
     let (closed, _): (Closed, _) = fixed(bytes)?;
     Ok(Body::Ended {
         socket: socket(&closed.socket)?,
         task: known_task(&closed.task),
-        start: BootTime(closed.start_ns),
+        start: (closed.adopted == 0).then_some(BootTime(closed.start_ns)),
         established,
-        counters: counters(&closed.counters),
+        counters: counters(&closed.counters, tick),
         errno: closed.error,
     })
 }
@@ -51,6 +54,14 @@ pub(super) fn retransmit(bytes: &[u8]) -> Result<Body, DecodeError> {
         socket: socket(&retransmit.socket)?,
         task: known_task(&retransmit.task),
         phase,
+        cause: match retransmit.cause {
+            cause::TIMEOUT => RetransmitCause::Timeout,
+            cause::FAST => RetransmitCause::Fast,
+            cause::TAIL_LOSS_PROBE => RetransmitCause::TailLossProbe,
+            _ => RetransmitCause::Unknown,
+        },
+        timeouts: retransmit.timeouts,
+        backoff: retransmit.backoff,
         segments: retransmit.segments,
     })
 }
@@ -70,17 +81,60 @@ pub(super) fn reset(bytes: &[u8]) -> Result<Body, DecodeError> {
     })
 }
 
-/// A reading of a live socket.
-pub(crate) fn sample(sample: &tcp::Sample) -> Sample {
-    Sample {
+/// A reading of a live socket; `None` for one that listens.
+pub(crate) fn sample(sample: &tcp::Sample, tick: Tick) -> Option<Sample> {
+    (sample.role != role::LISTENER).then(|| Sample {
         id: ConnectionId(sample.cookie),
         state: TcpState(sample.state as u8),
-        counters: counters(&sample.counters),
+        half_closed: moment(sample.half_closed_ns),
+        counters: counters(&sample.counters, tick),
+        flow: flow(&sample.flow, sample.counters.fin_received != 0, tick),
+    })
+}
+
+/// Who a live socket is.
+pub(crate) fn known(known: &tcp::Known) -> Result<Known, DecodeError> {
+    let track = &known.track;
+    Ok(Known {
+        cgroup_id: known.cgroup_id,
+        socket: socket(&known.socket)?,
+        task: known_task(&track.task),
+        since: BootTime(if track.adopted != 0 { track.established_ns } else { track.start_ns }),
+        adopted: track.adopted != 0,
+        half_closed: moment(track.half_closed_ns),
+        listens: known.socket.role == role::LISTENER,
+    })
+}
+
+fn moment(time_ns: u64) -> Option<BootTime> {
+    (time_ns != 0).then_some(BootTime(time_ns))
+}
+
+fn flow(raw: &tcp::Flow, fin_received: bool, tick: Tick) -> Flow {
+    Flow {
+        // A FIN takes one number of the sequence space and cannot be read.
+        unread_bytes: u64::from(raw.unread).saturating_sub(u64::from(fin_received)),
+        read_sequence: raw.read_seq,
+        unacknowledged_bytes: u64::from(raw.unacked),
+        unsent_bytes: u64::from(raw.unsent),
+        peer_window_bytes: u64::from(raw.peer_window),
+        own_window_bytes: u64::from(raw.own_window),
+        congestion_window: raw.congestion_window,
+        mss: raw.mss,
+        pacing_rate: raw.pacing_rate,
+        // As tcp_compute_delivery_rate (net/ipv4/tcp.c).
+        delivery_rate: (raw.rate_delivered != 0 && raw.rate_interval_us != 0).then(|| {
+            u64::from(raw.rate_delivered) * u64::from(raw.mss) * 1_000_000 / u64::from(raw.rate_interval_us)
+        }),
+        window_closed_ns: (raw.probing != 0).then(|| tick.nanoseconds(raw.probing)).flatten(),
+        timeouts: u32::from(raw.retransmits),
+        backoff: u32::from(raw.backoff),
+        accepted: raw.accepted != 0,
     }
 }
 
 /// The kernel's counters in our units.
-fn counters(raw: &tcp::Counters) -> Counters {
+fn counters(raw: &tcp::Counters, tick: Tick) -> Counters {
     Counters {
         sent_bytes: raw.bytes_sent.saturating_sub(raw.bytes_retrans),
         // A FIN takes one number of the sequence space and carries nothing.
@@ -91,7 +145,20 @@ fn counters(raw: &tcp::Counters) -> Counters {
         rtt_ns: eighths_of_us(raw.srtt_us),
         min_rtt_ns: (raw.min_rtt_us != u32::MAX).then_some(u64::from(raw.min_rtt_us) * 1000),
         rtt_variation_ns: (raw.srtt_us != 0).then_some(u64::from(raw.mdev_us) * 250),
+        delivered_segments: u64::from(raw.delivered),
+        congested_segments: u64::from(raw.delivered_ce),
+        spurious_retransmits: u64::from(raw.dsack_dups),
+        reorderings: u64::from(raw.reord_seen),
+        busy: busy(raw.busy, tick),
     }
+}
+
+fn busy([all, peer_window, send_buffer]: [u32; 3], tick: Tick) -> Option<Busy> {
+    Some(Busy {
+        total_ns: tick.nanoseconds(all)?,
+        peer_window_limited_ns: tick.nanoseconds(peer_window)?,
+        send_buffer_limited_ns: tick.nanoseconds(send_buffer)?,
+    })
 }
 
 fn eighths_of_us(srtt: u32) -> Option<u64> {

@@ -53,13 +53,17 @@ fn closed(family: u16, local: [u8; 16]) -> Closed {
             ..RawCounters::default()
         },
         error: 104,
-        reserved: 0,
+        adopted: 0,
     }
+}
+
+fn understand(bytes: &[u8]) -> Result<Record, DecodeError> {
+    decode(bytes, Tick::default())
 }
 
 #[test]
 fn an_exec_keeps_any_bytes_and_empty_arguments() {
-    let record = decode(&exec(b"/bin/\xffx\0", b"x\0\0-c\0", 6)).unwrap();
+    let record = understand(&exec(b"/bin/\xffx\0", b"x\0\0-c\0", 6)).unwrap();
     let Body::Exec { binary, arguments, arguments_truncated, task, .. } = record.body else { panic!() };
     assert_eq!(binary, b"/bin/\xffx");
     assert_eq!(arguments, [&b"x"[..], b"", b"-c"]);
@@ -70,7 +74,8 @@ fn an_exec_keeps_any_bytes_and_empty_arguments() {
 
 #[test]
 fn more_arguments_than_fit_are_marked() {
-    let Body::Exec { arguments_truncated, .. } = decode(&exec(b"/x\0", b"abc", 9000)).unwrap().body else {
+    let Body::Exec { arguments_truncated, .. } = understand(&exec(b"/x\0", b"abc", 9000)).unwrap().body
+    else {
         panic!()
     };
     assert!(arguments_truncated);
@@ -80,7 +85,7 @@ fn more_arguments_than_fit_are_marked() {
 fn counters_are_payload_and_nanoseconds() {
     let mut local = [0; 16];
     local[..4].copy_from_slice(&[127, 0, 0, 1]);
-    let record = decode(closed(2, local).as_bytes()).unwrap();
+    let record = understand(closed(2, local).as_bytes()).unwrap();
     let Body::Ended { socket, counters, errno, established, .. } = record.body else { panic!() };
     assert!(established);
     assert_eq!(errno, 104);
@@ -93,7 +98,9 @@ fn counters_are_payload_and_nanoseconds() {
 #[test]
 fn ipv4_on_an_ipv6_socket_is_ipv4() {
     let mapped = std::net::Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped().octets();
-    let Body::Ended { socket, .. } = decode(closed(10, mapped).as_bytes()).unwrap().body else { panic!() };
+    let Body::Ended { socket, .. } = understand(closed(10, mapped).as_bytes()).unwrap().body else {
+        panic!()
+    };
     assert_eq!(socket.local, "10.1.2.3:80".parse().unwrap());
 }
 
@@ -101,12 +108,12 @@ fn ipv4_on_an_ipv6_socket_is_ipv4() {
 fn what_is_cut_or_unknown_is_an_error_at_every_length() {
     let whole = exec(b"/bin/true\0", b"true\0", 5);
     for length in 0..whole.len() {
-        assert!(decode(&whole[..length]).is_err(), "{length} bytes were taken for a record");
+        assert!(understand(&whole[..length]).is_err(), "{length} bytes were taken for a record");
     }
     let mut unknown = whole;
     unknown[16] = 200;
-    assert_eq!(decode(&unknown), Err(DecodeError::UnknownKind(200)));
-    assert!(decode(closed(77, [0; 16]).as_bytes()).is_err());
+    assert_eq!(understand(&unknown), Err(DecodeError::UnknownKind(200)));
+    assert!(understand(closed(77, [0; 16]).as_bytes()).is_err());
 }
 
 #[test]
@@ -114,5 +121,17 @@ fn lengths_that_lie_are_refused() {
     let mut record = exec(b"/x\0", b"", 0);
     // path_len is the 5th word after header and task, at byte 60.
     record[60..64].copy_from_slice(&u32::MAX.to_ne_bytes());
-    assert_eq!(decode(&record), Err(DecodeError::Truncated(record.len())));
+    assert_eq!(understand(&record), Err(DecodeError::Truncated(record.len())));
+}
+
+#[test]
+fn the_length_of_a_tick_is_learnt_from_what_kernels_are_built_with() {
+    for (frequency, error) in [(100, 0), (250, 3), (300, -4), (1000, 5)] {
+        let mut tick = Tick::default();
+        tick.learn(10, 1_000_000);
+        assert_eq!(tick.nanoseconds(1), None, "too short a time to tell");
+        let span: u64 = 100_000_000_000 / frequency;
+        tick.learn(100, span.checked_add_signed(span as i64 * error / 1000).unwrap());
+        assert_eq!(tick.nanoseconds(3), Some(1_000_000_000 / frequency * 3), "{frequency}");
+    }
 }

@@ -80,7 +80,7 @@ pub(crate) fn accept(tcp: &Tcp) -> Detail {
 
 /// Ended in order with these counters.
 pub(crate) fn close(tcp: &Tcp, counters: Counters) -> Detail {
-    Detail::TcpClose(TcpClose { tcp: tcp.clone(), duration_ns: 5, counters, errno: 0 })
+    Detail::TcpClose(TcpClose { tcp: tcp.clone(), duration_ns: Some(5), counters, errno: 0 })
 }
 
 /// Counters of `n` of everything.
@@ -94,5 +94,6 @@ pub(crate) fn counters(n: u64, retransmitted_segments: u64) -> Counters {
         rtt_ns: Some(50_000),
         min_rtt_ns: Some(40_000),
         rtt_variation_ns: Some(1_000),
+        ..Counters::default()
     }
 }

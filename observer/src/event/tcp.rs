@@ -72,6 +72,61 @@ pub(crate) struct Counters {
     pub(crate) min_rtt_ns: Option<u64>,
     /// The mean deviation of the round-trip time in nanoseconds.
     pub(crate) rtt_variation_ns: Option<u64>,
+    /// Segments that the other side acknowledged.
+    pub(crate) delivered_segments: u64,
+    /// Of these, those that met congestion on their way (ECN).
+    pub(crate) congested_segments: u64,
+    /// Segments that the other side had already when they came again (DSACK).
+    pub(crate) spurious_retransmits: u64,
+    /// How often segments overtook each other on their way to the other side.
+    pub(crate) reorderings: u64,
+    /// How long there was something to send or to be acknowledged, and what limited it.
+    pub(crate) busy: Option<Busy>,
+}
+
+/// How long a connection had something to send or unacknowledged, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "the unit belongs to each of them")]
+pub(crate) struct Busy {
+    /// In all.
+    pub(crate) total_ns: u64,
+    /// The other side's window was the limit.
+    pub(crate) peer_window_limited_ns: u64,
+    /// Our send buffer was the limit.
+    pub(crate) send_buffer_limited_ns: u64,
+}
+
+/// How a live connection stands at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flow {
+    /// Received and not read by the process, in bytes.
+    pub(crate) unread_bytes: u64,
+    /// Up to where the process has read, in sequence numbers.
+    pub(crate) read_sequence: u32,
+    /// Sent and not acknowledged, in bytes.
+    pub(crate) unacknowledged_bytes: u64,
+    /// Written by the process and not sent, in bytes.
+    pub(crate) unsent_bytes: u64,
+    /// The window that the other side offers, in bytes.
+    pub(crate) peer_window_bytes: u64,
+    /// The window that we offer, in bytes.
+    pub(crate) own_window_bytes: u64,
+    /// In segments.
+    pub(crate) congestion_window: u32,
+    /// The largest payload of a segment, in bytes.
+    pub(crate) mss: u32,
+    /// In bytes a second.
+    pub(crate) pacing_rate: u64,
+    /// The latest measurement of delivery, in bytes a second.
+    pub(crate) delivery_rate: Option<u64>,
+    /// Since when the other side's closed window is asked for, in nanoseconds.
+    pub(crate) window_closed_ns: Option<u64>,
+    /// Timeouts in a row.
+    pub(crate) timeouts: u32,
+    /// How often the timeout was doubled.
+    pub(crate) backoff: u32,
+    /// The process has got the connection from connect() or accept().
+    pub(crate) accepted: bool,
 }
 
 /// A connection was established, on the asking side.
@@ -111,11 +166,26 @@ pub(crate) enum RetransmitPhase {
     Fin,
 }
 
+/// Why it was sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RetransmitCause {
+    Unknown,
+    Timeout,
+    Fast,
+    TailLossProbe,
+}
+
 /// Segments were sent again.
 #[derive(Clone, Debug)]
 pub(crate) struct TcpRetransmit {
     pub(crate) tcp: Tcp,
     pub(crate) phase: RetransmitPhase,
+    /// Why.
+    pub(crate) cause: RetransmitCause,
+    /// Timeouts in a row, this one included.
+    pub(crate) timeouts: u32,
+    /// How often the timeout was doubled before.
+    pub(crate) backoff: u32,
     /// How many, as RetransSegs counts them.
     pub(crate) segments: u32,
     pub(crate) state: TcpState,
@@ -143,19 +213,22 @@ pub(crate) struct TcpReset {
 #[derive(Clone, Debug)]
 pub(crate) struct TcpClose {
     pub(crate) tcp: Tcp,
-    /// From its start to its end, in nanoseconds.
-    pub(crate) duration_ns: u64,
+    /// From its start to its end, in nanoseconds; `None` where its start was not seen.
+    pub(crate) duration_ns: Option<u64>,
     pub(crate) counters: Counters,
     /// The error that ended it; 0 for an orderly end.
     pub(crate) errno: u32,
 }
 
 /// One reading of a live socket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     pub(crate) id: ConnectionId,
     pub(crate) state: TcpState,
+    /// When the other side closed its half while ours stayed open.
+    pub(crate) half_closed: Option<BootTime>,
     pub(crate) counters: Counters,
+    pub(crate) flow: Flow,
 }
 
 /// A live connection, as the daemon's table holds it.
@@ -164,13 +237,20 @@ pub(crate) struct Connection {
     pub(crate) tcp: Tcp,
     pub(crate) workload: Arc<Workload>,
     pub(crate) process: Option<Arc<Process>>,
-    /// When it was asked for, or (listening side) established.
+    /// When it was asked for, or (listening side) established; when it was found, if it is older than
+    /// the daemon.
     pub(crate) start: BootTime,
+    /// It is older than the daemon, and its start was not seen.
+    pub(crate) adopted: bool,
     pub(crate) handshake_latency_ns: Option<u64>,
     /// As of the last sample.
     pub(crate) state: TcpState,
     /// As of the last sample.
     pub(crate) counters: Counters,
+    /// As of the last sample; `None` before the first.
+    pub(crate) flow: Option<Flow>,
+    /// When the other side closed its half while ours stayed open.
+    pub(crate) half_closed: Option<BootTime>,
 }
 
 /// The word for an error number at the end of a connection: OpenTelemetry's where it has one, else

@@ -1,17 +1,11 @@
 //! Attaching single programs, and saying why one could not be.
 
-use std::os::fd::AsFd as _;
-
-use aya::programs::{BtfTracePoint, Iter};
+use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf};
 
 use super::features::{Features, SECOND};
 use super::load::Refused;
-use super::ring::Sampler;
-use super::{ProbeError, system};
-
-/// The iterator over the sockets' storage.
-pub(super) const SAMPLE_PROGRAM: &str = "sample_sockets";
+use super::sockets::ITERATORS;
 
 /// Loads and attaches one tracepoint program, or says why not.
 pub(super) fn attach(
@@ -49,24 +43,6 @@ pub(super) fn attach_second(
         .map(|()| hook)
 }
 
-pub(super) fn link_sampler(ebpf: &mut Ebpf, btf: &Btf) -> Result<Sampler, ProbeError> {
-    let map = match ebpf.map("SOCKETS") {
-        Some(aya::maps::Map::SkStorage(map)) => {
-            map.fd().as_fd().try_clone_to_owned().map_err(ProbeError::Sample)?
-        }
-        _ => return Err(ProbeError::NoMap("SOCKETS")),
-    };
-    let program: &mut Iter = ebpf
-        .program_mut(SAMPLE_PROGRAM)
-        .ok_or(ProbeError::NoMap(SAMPLE_PROGRAM))?
-        .try_into()
-        .map_err(ProbeError::Program)?;
-    program.load("bpf_sk_storage_map", btf).map_err(ProbeError::Program)?;
-    let fd = program.fd().map_err(ProbeError::Program)?;
-    let link = system::link_map_iterator(fd.as_fd(), map.as_fd()).map_err(ProbeError::Sample)?;
-    Ok(Sampler::new(link))
-}
-
 /// An error with its causes in one line; of a verifier's log the last telling line.
 pub(super) fn explain(error: &(dyn std::error::Error + 'static), features: &Features) -> String {
     let mut text = String::new();
@@ -100,8 +76,8 @@ pub(super) fn explain(error: &(dyn std::error::Error + 'static), features: &Feat
 
 /// What a program is attached to.
 pub(crate) fn hook_of(program: &str) -> String {
-    if program == SAMPLE_PROGRAM {
-        return "iter/bpf_sk_storage_map".to_owned();
+    if let Some((_, target)) = ITERATORS.iter().find(|(name, _)| *name == program) {
+        return format!("iter/{target}");
     }
     let hook = if program == SECOND.1 { SECOND.0 } else { program };
     format!("tp_btf/{hook}")

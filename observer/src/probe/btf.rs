@@ -241,8 +241,9 @@ impl Btf {
                     return Some((bits / 8 + inner, id));
                 }
             } else if self.string(place) == name {
-                // A bit field has no address of its own.
-                return (bit_size == 0 && bits % 8 == 0).then_some((bits / 8, id));
+                // A bit field has no address of its own, unless it begins a byte that holds all of it.
+                let whole = bit_size == 0 || (bit_size <= 8 && self.size(id) == Some(1));
+                return (whole && bits % 8 == 0).then_some((bits / 8, id));
             }
         }
         None

@@ -2,6 +2,7 @@
 
 use super::features::{Features, HOOKS};
 use super::load::{Cause, Loaded, Refused, RingSizes};
+use super::sockets::{ITERATORS, SAMPLE};
 use crate::status::{Capability, Missing};
 
 /// Each capability that programs serve, and what is not seen without it.
@@ -14,6 +15,7 @@ const CONSEQUENCES: &[(&str, &str)] = &[
     ("tcp_retransmit", "retransmits show in a connection's counters only, not as events"),
     ("tcp_reset", "resets are not seen"),
     ("tcp_samples", "live connections show no counters before they end"),
+    ("tcp_adoption", "connections and listeners that are older than the daemon are not followed"),
 ];
 
 /// The privileges that loading needs, by their numbers in include/uapi/linux/capability.h.
@@ -41,7 +43,11 @@ pub(crate) fn capabilities(refused: &[Refused]) -> Vec<Capability> {
 }
 
 fn capability_of(program: &str) -> &'static str {
-    HOOKS.iter().find(|(hook, _)| *hook == program).map_or("tcp_samples", |&(_, capability)| capability)
+    let hooked = HOOKS.iter().find(|(hook, _)| *hook == program).map(|&(_, capability)| capability);
+    hooked.unwrap_or(match program {
+        SAMPLE => "tcp_samples",
+        _ => "tcp_adoption",
+    })
 }
 
 fn remedy(refused: &[&Refused]) -> String {
@@ -103,7 +109,7 @@ fn all_refused(reason: &str, cause: Cause) -> Vec<Refused> {
     HOOKS
         .iter()
         .map(|&(program, _)| program)
-        .chain(["sample_sockets"])
+        .chain(ITERATORS.map(|(program, _)| program))
         .map(|program| Refused { program, reason: reason.to_owned(), cause })
         .collect()
 }

@@ -6,11 +6,11 @@ use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use observer_ebpf::event::Kind;
-use observer_ebpf::tcp::Sample;
 
-use super::attach::{SAMPLE_PROGRAM, attach, attach_second, explain, link_sampler};
+use super::attach::{attach, attach_second, explain};
 use super::features::{Features, HOOKS};
-use super::ring::{Alarm, LostCounts, Ring, Sampler};
+use super::ring::{Alarm, LostCounts, Ring};
+use super::sockets::Sockets;
 use super::{ProbeError, system};
 
 /// The compiled probes.
@@ -59,7 +59,8 @@ pub(crate) struct Loaded {
 pub(crate) struct Attached {
     alarm: Alarm,
     lost: LostCounts,
-    sampler: Option<Sampler>,
+    /// The live sockets.
+    pub(crate) sockets: Sockets,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// How often each program was left out, as read last.
     missed: [u64; HOOKS.len()],
@@ -116,15 +117,10 @@ impl Loaded {
             }
         }
         let doubled = attach_second(&mut ebpf, features, &btf, &refused);
-        let sampler = match link_sampler(&mut ebpf, &btf) {
-            Ok(sampler) => Some(sampler),
-            Err(error) => {
-                let reason = explain(&error, features);
-                refused.push(Refused { program: SAMPLE_PROGRAM, reason, cause: Cause::Kernel });
-                None
-            }
-        };
-        let attached = Attached { alarm, lost, sampler, logger, missed: [0; HOOKS.len()], doubled, ebpf };
+        let sockets = Sockets::link(&mut ebpf, &btf, |program, error| {
+            refused.push(Refused { program, reason: explain(error, features), cause: Cause::Kernel });
+        })?;
+        let attached = Attached { alarm, lost, sockets, logger, missed: [0; HOOKS.len()], doubled, ebpf };
         Ok(Self { refused, sizes, attached })
     }
 
@@ -161,15 +157,6 @@ impl Attached {
             let missed = figures.map_or(*seen, |figures| figures.recursion_misses);
             report(hook, missed.saturating_sub(*seen));
             *seen = missed;
-        }
-    }
-
-    /// Reads every established socket once, if this kernel can.
-    pub(crate) fn sample(&mut self, take: impl FnMut(&Sample)) {
-        if let Some(sampler) = &mut self.sampler
-            && let Err(error) = sampler.read(take)
-        {
-            log::warn!("{error}");
         }
     }
 

@@ -1,17 +1,13 @@
-//! The rings, the losses and the samples: how records leave the kernel.
+//! The rings and their losses: how records leave the kernel.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use observer_ebpf::event::Kind;
-use observer_ebpf::tcp::Sample;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use zerocopy::FromBytes;
 
-use super::{ProbeError, system};
+use super::ProbeError;
 
 /// One ring buffer, read by one reader.
 pub(crate) struct Ring {
@@ -99,38 +95,5 @@ impl LostCounts {
             }
         }
         Ok(())
-    }
-}
-
-/// Reads every tracked socket in one pass of an iterator.
-pub(crate) struct Sampler {
-    link: OwnedFd,
-    buffer: Vec<u8>,
-}
-
-impl Sampler {
-    pub(super) fn new(link: OwnedFd) -> Self {
-        Self { link, buffer: vec![0; 64 * 1024] }
-    }
-
-    /// Runs one pass; `take` is given each established socket's reading.
-    pub(crate) fn read(&mut self, mut take: impl FnMut(&Sample)) -> Result<(), ProbeError> {
-        let mut file: File = system::open_iterator(self.link.as_fd()).map_err(ProbeError::Sample)?;
-        let mut held = 0;
-        loop {
-            let read = file.read(&mut self.buffer[held..]).map_err(ProbeError::Sample)?;
-            if read == 0 {
-                return Ok(());
-            }
-            let end = held + read;
-            let whole = end - end % size_of::<Sample>();
-            for bytes in self.buffer[..whole].chunks_exact(size_of::<Sample>()) {
-                if let Ok(sample) = Sample::read_from_bytes(bytes) {
-                    take(&sample);
-                }
-            }
-            self.buffer.copy_within(whole..end, 0);
-            held = end - whole;
-        }
     }
 }

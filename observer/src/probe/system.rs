@@ -40,14 +40,17 @@ struct IterLinkInfo {
     rest: [u32; 3],
 }
 
-/// Links a loaded iterator program to one map (`BPF_LINK_CREATE` with `bpf_iter_link_info`).
-pub(crate) fn link_map_iterator(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let info = IterLinkInfo { map_fd: map.as_raw_fd() as u32, rest: [0; 3] };
+/// Links a loaded iterator program (`BPF_LINK_CREATE`), where it goes through one map to that map
+/// (`bpf_iter_link_info`).
+pub(crate) fn link_iterator(program: BorrowedFd<'_>, map: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    let info = map.map(|map| IterLinkInfo { map_fd: map.as_raw_fd() as u32, rest: [0; 3] });
     let mut attr = zeroed::<bpf_attr>();
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
     attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
-    attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info = (&raw const info) as u64;
-    attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info_len = size_of::<IterLinkInfo>() as u32;
+    if let Some(info) = &info {
+        attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info = std::ptr::from_ref(info) as u64;
+        attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info_len = size_of::<IterLinkInfo>() as u32;
+    }
     bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
 }
 

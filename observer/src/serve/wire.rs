@@ -146,6 +146,11 @@ fn counters(counters: &Counters) -> v1::TcpCounters {
         rtt_ns,
         min_rtt_ns,
         rtt_variation_ns,
+        delivered_segments,
+        congested_segments,
+        spurious_retransmits,
+        reorderings,
+        busy,
     } = counters;
     v1::TcpCounters {
         sent_bytes: *sent_bytes,
@@ -156,5 +161,12 @@ fn counters(counters: &Counters) -> v1::TcpCounters {
         rtt_ns: *rtt_ns,
         min_rtt_ns: *min_rtt_ns,
         rtt_variation_ns: *rtt_variation_ns,
+        delivered_segments: *delivered_segments,
+        congested_segments: *congested_segments,
+        spurious_retransmits: *spurious_retransmits,
+        reorderings: *reorderings,
+        busy_ns: busy.map(|busy| busy.total_ns),
+        peer_window_limited_ns: busy.map(|busy| busy.peer_window_limited_ns),
+        send_buffer_limited_ns: busy.map(|busy| busy.send_buffer_limited_ns),
     }
 }

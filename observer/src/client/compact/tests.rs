@@ -65,7 +65,7 @@ fn connections_that_end() {
     };
     let mut close = TcpClose {
         tcp: Some(tcp(true)),
-        duration_ns: 1_200_000_000,
+        duration_ns: Some(1_200_000_000),
         counters: Some(counters),
         error: String::new(),
     };

@@ -1,7 +1,6 @@
 //! What is due from time to time: late events, losses, samples, windows.
 
 use super::{BASE_WINDOW_NS, Core};
-use crate::decode;
 use crate::event::{LossSource, Now};
 use observer_ebpf::event::Kind;
 
@@ -16,7 +15,7 @@ impl Core<'_> {
         self.deliver(now);
         self.count_losses(now);
         let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
-        if now.boot.since_ns(self.aggregator.sampled()) >= pause {
+        if self.has_adopted() || now.boot.since_ns(self.aggregator.sampled()) >= pause {
             self.sample(now);
         }
         for window in self.aggregator.advance(now.boot) {
@@ -50,13 +49,5 @@ impl Core<'_> {
             }
             self.subscribers.publish_loss(&loss);
         }
-    }
-
-    /// Reads the live sockets.
-    pub(super) fn sample(&mut self, now: Now) {
-        let samples = &mut self.samples;
-        samples.clear();
-        self.probes.sample(|raw| samples.push(decode::sample(raw)));
-        self.aggregator.sample(now.boot, samples);
     }
 }

@@ -8,8 +8,8 @@ use observer_proto::v1::event::Detail as WireDetail;
 use super::{counters, process, tcp, timestamp, workload};
 use crate::event::{
     ContainerStart, ContainerStop, Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit,
-    ResetDirection, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset,
-    TcpRetransmit, Workload, error_name, signal_name,
+    ResetDirection, RetransmitCause, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure,
+    TcpReset, TcpRetransmit, Workload, error_name, signal_name,
 };
 
 /// An event.
@@ -106,7 +106,13 @@ fn tcp_failure(failure: &TcpConnectFailure, owner: Option<&Workload>) -> v1::Tcp
 }
 
 fn tcp_retransmit(retransmit: &TcpRetransmit, owner: Option<&Workload>) -> v1::TcpRetransmit {
-    let TcpRetransmit { tcp: ends, phase, segments, state } = retransmit;
+    let TcpRetransmit { tcp: ends, phase, cause, timeouts, backoff, segments, state } = retransmit;
+    let cause = match cause {
+        RetransmitCause::Unknown => v1::RetransmitCause::Unspecified,
+        RetransmitCause::Timeout => v1::RetransmitCause::Timeout,
+        RetransmitCause::Fast => v1::RetransmitCause::Fast,
+        RetransmitCause::TailLossProbe => v1::RetransmitCause::TailLossProbe,
+    };
     let phase = match phase {
         RetransmitPhase::Syn => v1::RetransmitPhase::Syn,
         RetransmitPhase::SynAck => v1::RetransmitPhase::SynAck,
@@ -118,6 +124,9 @@ fn tcp_retransmit(retransmit: &TcpRetransmit, owner: Option<&Workload>) -> v1::T
         phase: phase.into(),
         segments: *segments,
         state: state.name().to_owned(),
+        cause: cause.into(),
+        timeouts: *timeouts,
+        backoff: *backoff,
     }
 }
 

@@ -6,7 +6,7 @@ use super::event::ending;
 use super::{boot_timestamp, counters, peer_kind, process, tcp, workload};
 use crate::aggregate::Histogram;
 use crate::event::{
-    Connection, Edge, EdgeSummary, Now, Peer, ProcessSummary, TcpSummary, Window, Workload, WorkloadId,
+    Connection, Edge, EdgeSummary, Flow, Now, Peer, ProcessSummary, TcpSummary, Window, Workload, WorkloadId,
     WorkloadSummary,
 };
 use crate::serve::Filters;
@@ -47,9 +47,12 @@ pub(in crate::serve) fn connection(connection: &Connection, now: Now) -> v1::Con
         workload: owner,
         process: of,
         start,
+        adopted,
         handshake_latency_ns,
         state,
         counters: told,
+        flow: stands,
+        half_closed,
     } = connection;
     v1::Connection {
         tcp: Some(tcp(Some(owner), ends)),
@@ -59,6 +62,43 @@ pub(in crate::serve) fn connection(connection: &Connection, now: Now) -> v1::Con
         start_time: Some(boot_timestamp(*start, now)),
         handshake_latency_ns: *handshake_latency_ns,
         counters: Some(counters(told)),
+        adopted: *adopted,
+        flow: stands.as_ref().map(flow),
+        half_closed_time: half_closed.map(|time| boot_timestamp(time, now)),
+    }
+}
+
+fn flow(flow: &Flow) -> v1::TcpFlow {
+    let Flow {
+        unread_bytes,
+        read_sequence: _,
+        unacknowledged_bytes,
+        unsent_bytes,
+        peer_window_bytes,
+        own_window_bytes,
+        congestion_window,
+        mss,
+        pacing_rate,
+        delivery_rate,
+        window_closed_ns,
+        timeouts,
+        backoff,
+        accepted,
+    } = flow;
+    v1::TcpFlow {
+        unread_bytes: *unread_bytes,
+        unacknowledged_bytes: *unacknowledged_bytes,
+        unsent_bytes: *unsent_bytes,
+        peer_window_bytes: *peer_window_bytes,
+        own_window_bytes: *own_window_bytes,
+        congestion_window: *congestion_window,
+        mss: *mss,
+        pacing_rate: *pacing_rate,
+        delivery_rate: *delivery_rate,
+        window_closed_ns: *window_closed_ns,
+        timeouts: *timeouts,
+        backoff: *backoff,
+        accepted: *accepted,
     }
 }
 
