@@ -4,7 +4,8 @@ use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_T
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
 use observer_ebpf::event::Kind;
-use observer_ebpf::tcp::{Ticks, Track};
+use observer_ebpf::live::Ticks;
+use observer_ebpf::tcp::Track;
 
 /// Exec, exit, OOM kill and cgroup records. The daemon sets the size.
 #[map]

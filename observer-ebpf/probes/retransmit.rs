@@ -43,15 +43,12 @@ unsafe fn fill_cause(record: *mut Retransmit, sk: *const Kernel) {
         }
         (*record).timeouts = u32::from(TCP_RETRANSMITS.read(tcp));
         (*record).backoff = u32::from(TCP_BACKOFF.read(tcp));
-        // A probe is sent before anything is known to be lost, a timeout enters the state Loss first.
-        (*record).cause = if TCP_PENDING_TIMER.read(tcp) == LOSS_PROBE_TIMER {
-            cause::TAIL_LOSS_PROBE
-        } else {
-            match TCP_CA_STATE.read(tcp) & 0x1f {
-                LOSS => cause::TIMEOUT,
-                RECOVERY => cause::FAST,
-                _ => cause::UNKNOWN,
-            }
+        // The probe's timer may still be set when an acknowledgement tells of a loss.
+        (*record).cause = match TCP_CA_STATE.read(tcp) & 0x1f {
+            LOSS => cause::TIMEOUT,
+            RECOVERY => cause::FAST,
+            _ if TCP_PENDING_TIMER.read(tcp) == LOSS_PROBE_TIMER => cause::TAIL_LOSS_PROBE,
+            _ => cause::UNKNOWN,
         };
     }
 }

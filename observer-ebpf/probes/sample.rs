@@ -4,7 +4,8 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_seq_write};
 use observer_ebpf::fields::Kernel;
-use observer_ebpf::tcp::{Known, Sample, Ticks, Track, role};
+use observer_ebpf::live::{Known, Sample, Ticks};
+use observer_ebpf::tcp::{Track, role};
 
 use crate::emit::now_ns;
 use crate::kernel::SOCK_STATE;

@@ -6,8 +6,9 @@ use aya_ebpf::helpers::generated::{
     bpf_get_socket_cookie, bpf_jiffies64, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
 };
 use observer_ebpf::fields::Kernel;
+use observer_ebpf::live::Flow;
 use observer_ebpf::process::Task;
-use observer_ebpf::tcp::{Counters, Flow, Socket, Track};
+use observer_ebpf::tcp::{Counters, Socket, Track};
 
 use crate::kernel::{
     CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_BACKLOG, SOCK_CGROUP, SOCK_DROPS, SOCK_FAMILY, SOCK_FLAGS,

@@ -4,6 +4,7 @@
 pub mod cgroup;
 pub mod event;
 pub mod fields;
+pub mod live;
 pub mod process;
 pub mod settings;
 pub mod tcp;

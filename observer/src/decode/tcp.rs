@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use observer_ebpf::live;
 use observer_ebpf::tcp::{self, Closed, Opened, Reset, Retransmit, cause, direction, role};
 
 use super::{Body, DecodeError, Known, Socket, Task, Tick, fixed, task};
@@ -82,7 +83,7 @@ pub(super) fn reset(bytes: &[u8]) -> Result<Body, DecodeError> {
 }
 
 /// A reading of a live socket; `None` for one that listens.
-pub(crate) fn sample(sample: &tcp::Sample, tick: Tick) -> Option<Sample> {
+pub(crate) fn sample(sample: &live::Sample, tick: Tick) -> Option<Sample> {
     (sample.role != role::LISTENER).then(|| Sample {
         id: ConnectionId(sample.cookie),
         state: TcpState(sample.state as u8),
@@ -93,7 +94,7 @@ pub(crate) fn sample(sample: &tcp::Sample, tick: Tick) -> Option<Sample> {
 }
 
 /// Who a live socket is.
-pub(crate) fn known(known: &tcp::Known) -> Result<Known, DecodeError> {
+pub(crate) fn known(known: &live::Known) -> Result<Known, DecodeError> {
     let track = &known.track;
     Ok(Known {
         cgroup_id: known.cgroup_id,
@@ -110,7 +111,7 @@ fn moment(time_ns: u64) -> Option<BootTime> {
     (time_ns != 0).then_some(BootTime(time_ns))
 }
 
-fn flow(raw: &tcp::Flow, fin_received: bool, tick: Tick) -> Flow {
+fn flow(raw: &live::Flow, fin_received: bool, tick: Tick) -> Flow {
     Flow {
         // A FIN takes one number of the sequence space and cannot be read.
         unread_bytes: u64::from(raw.unread).saturating_sub(u64::from(fin_received)),

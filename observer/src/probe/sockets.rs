@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use aya::maps::{Array, Map, MapData};
 use aya::programs::Iter;
 use aya::{Btf, Ebpf};
-use observer_ebpf::tcp::{Known, Sample};
+use observer_ebpf::live::{Known, Sample};
 use zerocopy::FromBytes;
 
 use super::{ProbeError, system};
