@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::watch_summaries_response::Payload;
-use observer_proto::v1::{Event, EventType, RetransmitPhase, WatchSummariesRequest};
+use observer_proto::v1::{Event, EventType, RetransmitCause, RetransmitPhase, WatchSummariesRequest};
 use observer_tests::wait::PATIENCE;
 use observer_tests::watch::tcp;
 use observer_tests::{Daemon, Loss, Packets, Pod, Testbed, Watch, eventually};
@@ -24,6 +24,27 @@ fn retransmitted(events: &[Event]) -> Result<Segments> {
         ensure!(detail.phase() != RetransmitPhase::Unspecified && detail.segments > 0, "{event:?}");
         let pod = event.workload.as_ref().context("no workload")?.pod.clone();
         *sums.entry((pod, detail.phase().as_str_name())).or_default() += u64::from(detail.segments);
+    }
+    Ok(sums)
+}
+
+/// Segments of one pod's events by what the kernel calls their cause: fast retransmits, and those of handshakes.
+fn by_kernel_counter(events: &[Event], pod: &Pod) -> Result<BTreeMap<&'static str, u64>> {
+    let mut sums = BTreeMap::from([("TCPFastRetrans", 0), ("TCPSynRetrans", 0)]);
+    for event in events {
+        let Some(Detail::TcpRetransmit(detail)) = &event.detail else { continue };
+        if event.workload.as_ref().context("no workload")?.pod != pod.name() {
+            continue;
+        }
+        let counter = match (detail.phase(), detail.cause()) {
+            (RetransmitPhase::Syn | RetransmitPhase::SynAck, RetransmitCause::Timeout) => "TCPSynRetrans",
+            (_, RetransmitCause::Fast) => "TCPFastRetrans",
+            // The kernel counts these with others: timeouts with what follows them, probes with those of new data.
+            (_, RetransmitCause::Timeout) => "timeout",
+            (_, RetransmitCause::TailLossProbe) => "tail loss probe",
+            (_, RetransmitCause::Unspecified) => anyhow::bail!("no cause: {event:?}"),
+        };
+        *sums.entry(counter).or_default() += u64::from(detail.segments);
     }
     Ok(sums)
 }
@@ -125,6 +146,12 @@ impl Setting {
                 Ok(if summed == kernel { Ok(()) } else { Err((summed, kernel)) })
             })
             .await?;
+            let causes = by_kernel_counter(&self.watch.events(ours), pod)?;
+            println!("{}: {causes:?}", pod.name());
+            for counter in ["TCPFastRetrans", "TCPSynRetrans"] {
+                let kernel = pod.counters()?.get(counter)? as u64;
+                ensure!(causes[counter] == kernel, "{}: {counter} {kernel}: {causes:?}", pod.name());
+            }
             phases.extend(sums.iter().filter(own).map(|(key, _)| key.1));
         }
         Ok(phases)

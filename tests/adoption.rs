@@ -1,0 +1,131 @@
+//! Connections and listeners that are older than the daemon are followed from when it came.
+
+use anyhow::{Context, Result, ensure};
+use observer_proto::v1::event::Detail;
+use observer_proto::v1::{Event, EventType};
+use observer_tests::wait::PATIENCE;
+use observer_tests::watch::{tcp, to_port};
+use observer_tests::{Daemon, NetnsPair, Packets, Testbed, Watch, client, eventually, workload};
+use serde_json::Value;
+
+async fn listed(daemon: &Daemon, port: &str, count: usize) -> Result<Vec<Value>> {
+    eventually(PATIENCE, "the older connections to be listed", async || {
+        let lines = client::json(daemon.socket(), ["connections", "--port", port]).await?;
+        Ok(if lines.len() == count { Ok(lines) } else { Err(lines) })
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_connections_of_pods_are_theirs_and_counted_from_now_on() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let server = testbed.pod("adoption", "server").run().await?;
+    let serve = server.container("serve", ["workload", "serve", "--port", "8080"]);
+    let serve = serve.start_until("listening").await?;
+    let holder = testbed.pod("adoption", "holder").run().await?;
+    let to = format!("{}:8080", server.ip()?);
+    // Talks before the daemon is there and after it came.
+    let argv = ["workload", "connect", "--to", &to, "--bytes", "5000", "--hold", "8"];
+    let connect = holder.container("connect", argv).start().await?;
+    eventually(PATIENCE, "the older connection", async || {
+        let shown = holder.netns().output("ss", ["-Htn", "state", "established", "dport", "=", ":8080"])?;
+        Ok(if shown.is_empty() { Err(()) } else { Ok(()) })
+    })
+    .await?;
+
+    let daemon = Daemon::on(testbed).start().await?;
+    let watch = Watch::all(&daemon).await?;
+    for line in listed(&daemon, "8080", 2).await? {
+        ensure!(line["adopted"] == true && line["handshake_latency_ns"].is_null(), "{line}");
+        let outgoing = line["tcp"]["outgoing"].as_bool().unwrap_or(false);
+        let (pod, container) = if outgoing { (&holder, &connect) } else { (&server, &serve) };
+        let own = &line["workload"];
+        ensure!(own["pod"] == pod.name() && own["container"] == container.name(), "{line}");
+        ensure!(line["process"]["comm"] == "workload", "{line}");
+        ensure!(line["tcp"]["source"]["workload"]["pod"] == holder.name(), "{line}");
+        ensure!(line["tcp"]["destination"]["workload"]["pod"] == server.name(), "{line}");
+        ensure!(line["counters"]["sent_bytes"] == 5000 && line["flow"]["accepted"] == true, "{line}");
+    }
+    connect.wait().await?;
+    let closes = |event: &Event| event.r#type() == EventType::TcpClose && to_port(event, 8080);
+    watch.wait_count("both ends of it", 2, closes).await?;
+    for event in watch.events(closes) {
+        let Some(Detail::TcpClose(close)) = &event.detail else { anyhow::bail!("{event:?}") };
+        ensure!(close.duration_ns.is_none(), "its start was not seen: {event:?}");
+        ensure!(close.counters.as_ref().context("no counters")?.sent_bytes == 5000, "{event:?}");
+    }
+    // A connection that comes to the older listener is an ordinary one.
+    let argv = ["workload", "connect", "--to", &to, "--bytes", "10"];
+    holder.container("later", argv).start().await?.wait().await?;
+    let accepts = |event: &Event| event.r#type() == EventType::TcpAccept && to_port(event, 8080);
+    watch.wait_count("the later one", 1, accepts).await?;
+    let accept = &watch.events(accepts)[0];
+    ensure!(accept.workload.as_ref().is_some_and(|own| own.container == serve.name()), "{accept:?}");
+    ensure!(accept.process.as_ref().is_some_and(|process| process.comm == "workload"), "{accept:?}");
+    server.remove().await?;
+    holder.remove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_no_process_holds_are_found_in_their_namespace() -> Result<()> {
+    let pair = NetnsPair::new()?;
+    let (left, right) = (pair.left(), pair.right());
+    // It never accepts: the other end is in its queue, and nobody has a descriptor of it.
+    let serve = workload::in_netns(&right.netns, ["listen-only", "--port", "81", "--backlog", "5"])?;
+    serve.wait_for("listening", PATIENCE, |line| line["listening"] == 81).await?;
+    let to = format!("{}:81", right.ip);
+    let _connect = workload::in_netns(&left.netns, ["connect", "--to", &to, "--hold", "60"])?;
+    eventually(PATIENCE, "the older connection", async || {
+        let shown = right.netns.output("ss", ["-Htn", "state", "established", "sport", "=", ":81"])?;
+        Ok(if shown.is_empty() { Err(()) } else { Ok(()) })
+    })
+    .await?;
+    let daemon = Daemon::bare().start().await?;
+    let lines = listed(&daemon, "81", 2).await?;
+    let accepted = |outgoing: bool| {
+        lines
+            .iter()
+            .find(|line| line["tcp"]["outgoing"].as_bool().unwrap_or(false) == outgoing)
+            .map(|line| line["flow"]["accepted"] == true)
+    };
+    ensure!(accepted(true) == Some(true) && accepted(false) == Some(false), "{lines:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retransmits_of_older_connections_are_told() -> Result<()> {
+    let pair = NetnsPair::new()?;
+    let (left, right) = (pair.left(), pair.right());
+    let serve = workload::in_netns(&right.netns, ["serve", "--port", "80"])?;
+    serve.wait_for("listening", PATIENCE, |line| line["listening"] == 80).await?;
+    let to = format!("{}:80", right.ip);
+    let connect = workload::in_netns(&left.netns, ["connect", "--to", &to, "--bytes", "10", "--hold", "4"])?;
+    eventually(PATIENCE, "the older connection", async || {
+        let shown = left.netns.output("ss", ["-Htn", "state", "established", "dport", "=", ":80"])?;
+        Ok(if shown.is_empty() { Err(()) } else { Ok(()) })
+    })
+    .await?;
+    let daemon = Daemon::bare().start().await?;
+    let watch = Watch::all(&daemon).await?;
+    listed(&daemon, "80", 2).await?;
+    let before = left.netns.counters()?.get("RetransSegs")?;
+    let loss = observer_tests::Loss::start(&right.netns, 100, &Packets::tcp().to_port(80))?;
+    let netns = left.netns.inode()?;
+    let again = |event: &Event| {
+        event.r#type() == EventType::TcpRetransmit
+            && tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == netns)
+    };
+    watch.wait_count("its FIN to be sent again twice", 2, again).await?;
+    drop(loss);
+    connect.output().await?;
+    eventually(PATIENCE, "as many as the kernel counts", async || {
+        let kernel = left.netns.counters()?.get("RetransSegs")? - before;
+        let told = watch.count(again) as i64;
+        Ok(if told == kernel { Ok(()) } else { Err((told, kernel)) })
+    })
+    .await?;
+    for event in watch.events(again) {
+        ensure!(tcp(&event).is_some_and(|tcp| tcp.outgoing), "{event:?}");
+    }
+    Ok(())
+}
