@@ -2,17 +2,13 @@
 #![allow(clippy::print_stdout, reason = "it tells what it measured")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::event::Detail;
-use observer_proto::v1::observer_client::ObserverClient;
-use observer_proto::v1::watch_summaries_response::Payload;
-use observer_proto::v1::{Event, EventType, RetransmitCause, RetransmitPhase, WatchSummariesRequest};
+use observer_proto::v1::{Event, EventType, RetransmitCause, RetransmitPhase};
 use observer_tests::wait::PATIENCE;
 use observer_tests::watch::tcp;
-use observer_tests::{Daemon, Loss, Packets, Pod, Testbed, Watch, eventually};
-use tokio::task::JoinHandle;
+use observer_tests::{Daemon, Loss, Packets, Pod, Summed, Testbed, Watch, eventually};
 
 /// Retransmitted segments by pod, and by phase.
 type Segments = BTreeMap<(String, &'static str), u64>;
@@ -49,44 +45,6 @@ fn by_kernel_counter(events: &[Event], pod: &Pod) -> Result<BTreeMap<&'static st
     Ok(sums)
 }
 
-/// The sums of all workloads' summaries in the background.
-struct Summed {
-    by_pod: Arc<Mutex<BTreeMap<String, u64>>>,
-    reader: JoinHandle<()>,
-}
-
-impl Summed {
-    async fn start(daemon: &Daemon) -> Result<Self> {
-        let mut client = ObserverClient::new(daemon.channel().await?);
-        let window = Some(prost_types::Duration { seconds: 1, nanos: 0 });
-        let request = WatchSummariesRequest { follow: true, window, ..WatchSummariesRequest::default() };
-        let mut stream = client.watch_summaries(request).await?.into_inner();
-        let by_pod = Arc::new(Mutex::new(BTreeMap::new()));
-        let shared = Arc::clone(&by_pod);
-        let reader = tokio::spawn(async move {
-            while let Ok(Some(message)) = stream.message().await {
-                let Some(Payload::Summary(summary)) = message.payload else { continue };
-                let (None, Some(workload), Some(tcp)) = (summary.edge, summary.workload, summary.tcp) else {
-                    continue;
-                };
-                let mut sums = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                *sums.entry(workload.pod).or_default() += tcp.retransmitted_segments;
-            }
-        });
-        Ok(Self { by_pod, reader })
-    }
-
-    fn of(&self, pod: &Pod) -> u64 {
-        self.by_pod.lock().unwrap_or_else(PoisonError::into_inner).get(pod.name()).copied().unwrap_or(0)
-    }
-}
-
-impl Drop for Summed {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
-}
-
 /// Two pods under one daemon.
 struct Setting {
     // Dropped first, so that a failed test ends its streams before its daemon.
@@ -102,7 +60,7 @@ impl Setting {
         let testbed = Testbed::shared().await?;
         let daemon = Daemon::on(testbed).start().await?;
         let watch = Watch::all(&daemon).await?;
-        let summed = Summed::start(&daemon).await?;
+        let summed = Summed::start(&daemon, |tcp| tcp.retransmitted_segments).await?;
         let server = testbed.pod("retransmits", "server").run().await?;
         server.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;
         let client = testbed.pod("retransmits", "client").run().await?;

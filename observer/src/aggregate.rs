@@ -16,12 +16,14 @@ mod connections;
 mod figures;
 mod handshakes;
 mod histogram;
+mod listeners;
 mod merge;
 mod slots;
 mod tcp;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
@@ -31,9 +33,10 @@ use self::figures::Figures;
 pub(crate) use self::figures::Totals;
 use self::handshakes::Handshakes;
 pub(crate) use self::histogram::Histogram;
+use self::listeners::{Listeners, may_wait};
 use crate::event::{
-    BootTime, Connection, ConnectionId, Detail, Event, Loss, LossSource, ResetDirection, Sample, Window,
-    Workload, WorkloadId,
+    BootTime, Connection, ConnectionId, Detail, Event, Listener, Loss, LossSource, QueueSample,
+    ResetDirection, Sample, Window, Workload, WorkloadId,
 };
 use crate::status::Table;
 
@@ -53,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) max_edges: usize,
     /// Handshakes under way with retransmits.
     pub(crate) max_handshakes: usize,
+    /// Listening sockets.
+    pub(crate) max_listeners: usize,
 }
 
 impl Default for Settings {
@@ -63,6 +68,7 @@ impl Default for Settings {
             max_workloads: 4_096,
             max_edges: 16_384,
             max_handshakes: 4_096,
+            max_listeners: 4_096,
         }
     }
 }
@@ -76,6 +82,7 @@ pub(crate) struct Aggregator {
     figures: Figures,
     connections: Connections,
     handshakes: Handshakes,
+    listeners: Listeners,
     no_room_connections: u64,
     no_room_handshakes: u64,
     losses_since: BootTime,
@@ -92,6 +99,7 @@ impl Aggregator {
             figures: Figures::new(settings.max_workloads, settings.max_edges),
             connections: Connections::new(settings.max_connections),
             handshakes: Handshakes::new(settings.max_handshakes),
+            listeners: Listeners::new(settings.max_listeners),
             no_room_connections: 0,
             no_room_handshakes: 0,
             losses_since: now,
@@ -146,6 +154,40 @@ impl Aggregator {
         unknown
     }
 
+    /// Takes the readings of all listeners. Gives those that are not in the table.
+    pub(crate) fn sample_listeners(&mut self, samples: &[QueueSample]) -> Vec<QueueSample> {
+        let (dropped, unknown) = self.listeners.read(samples);
+        for (workload, count) in dropped {
+            self.figures.listener(&workload, count);
+        }
+        unknown
+    }
+
+    /// A listener that was not in the table.
+    pub(crate) fn know_listener(&mut self, listener: Listener, sample: &QueueSample) {
+        let workload = Arc::clone(&listener.workload);
+        let dropped = self.listeners.add(listener, sample);
+        if dropped > 0 {
+            self.figures.listener(&workload, dropped);
+        }
+    }
+
+    /// The listeners that `matches` lets pass, the fullest first.
+    pub(crate) fn listeners(&self, matches: impl Fn(&Listener) -> bool) -> Vec<Listener> {
+        let mut waiting: HashMap<(u32, u16), Vec<(IpAddr, BootTime)>> = HashMap::new();
+        for connection in self.connections.all() {
+            let Connection { tcp, flow, state, start, .. } = connection;
+            if !tcp.outgoing && may_wait(*state) && flow.is_some_and(|flow| !flow.accepted) {
+                waiting.entry((tcp.netns, tcp.local.port())).or_default().push((tcp.local.ip(), *start));
+            }
+        }
+        self.listeners.list(matches, |listener| {
+            let here = |ip: IpAddr| listener.local.ip().is_unspecified() || listener.local.ip() == ip;
+            let there = waiting.get(&(listener.netns, listener.local.port()))?;
+            there.iter().filter(|(ip, _)| here(*ip)).map(|(_, start)| *start).min()
+        })
+    }
+
     /// The table of live connections has room.
     pub(crate) fn has_room(&self) -> bool {
         self.connections.len() < self.settings.max_connections
@@ -161,6 +203,7 @@ impl Aggregator {
         if self.figures.renew(workload) {
             self.connections.renew(workload);
         }
+        self.listeners.renew(workload);
     }
 
     /// A workload is no more; its totals are forgotten with it.
@@ -195,6 +238,7 @@ impl Aggregator {
             ("workloads", no_room.workloads),
             ("edges", no_room.edges),
             ("handshakes", std::mem::take(&mut self.no_room_handshakes)),
+            ("listeners", std::mem::take(&mut self.listeners.no_room)),
         ];
         let lost = counts.into_iter().filter(|(_, count)| *count > 0);
         lost.map(|(kind, count)| Loss {
@@ -229,15 +273,22 @@ impl Aggregator {
     }
 
     /// The tables and how full they are.
-    pub(crate) fn tables(&self) -> [Table; 4] {
+    pub(crate) fn tables(&self) -> [Table; 5] {
         let [workloads, edges] = self.figures.sizes();
         let connections = (self.connections.len(), self.settings.max_connections);
         let handshakes = (self.handshakes.len(), self.handshakes.capacity());
-        [("connections", connections), ("workloads", workloads), ("edges", edges), ("handshakes", handshakes)]
-            .map(|(name, (entries, capacity))| Table {
-                name,
-                entries: entries as u64,
-                capacity: capacity as u64,
-            })
+        let listeners = (self.listeners.len(), self.settings.max_listeners);
+        [
+            ("connections", connections),
+            ("workloads", workloads),
+            ("edges", edges),
+            ("handshakes", handshakes),
+            ("listeners", listeners),
+        ]
+        .map(|(name, (entries, capacity))| Table {
+            name,
+            entries: entries as u64,
+            capacity: capacity as u64,
+        })
     }
 }

@@ -7,7 +7,8 @@ use observer_ebpf::event::{Header, Kind};
 use zerocopy::FromBytes;
 
 use crate::event::{
-    BootTime, Counters, Ending, ProcessKey, ResetDirection, RetransmitCause, RetransmitPhase, TcpState,
+    BootTime, Counters, Ending, ProcessKey, QueueSample, ResetDirection, RetransmitCause, RetransmitPhase,
+    Sample, TcpState,
 };
 
 pub(crate) use tcp::{known, sample};
@@ -142,6 +143,16 @@ pub(crate) struct Socket {
     pub(crate) state: Option<TcpState>,
     /// Whether it asked for the connection; `None` where the socket is not tracked.
     pub(crate) outgoing: Option<bool>,
+}
+
+/// A reading of a live socket.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once, and nearly all are the large one")]
+pub(crate) enum Reading {
+    /// A connection.
+    Connection(Sample),
+    /// A listener.
+    Listener(QueueSample),
 }
 
 /// Who a live socket is, for one that no record has told of.

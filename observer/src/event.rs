@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub(crate) mod examples;
 mod identity;
+mod live;
 mod loss;
 mod process;
 mod summary;
@@ -12,6 +13,7 @@ mod time;
 use std::sync::Arc;
 
 pub(crate) use identity::{Peer, PeerKind, Workload, WorkloadId, WorkloadKind};
+pub(crate) use live::{Connection, Flow, Listener, Queue, QueueSample, Sample};
 pub(crate) use loss::{Loss, LossSource};
 pub(crate) use process::{
     ContainerStart, ContainerStop, Ending, OomKill, Process, ProcessExec, ProcessExit, ProcessKey,
@@ -21,8 +23,8 @@ pub(crate) use summary::{
     Edge, EdgeSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window, WorkloadSummary,
 };
 pub(crate) use tcp::{
-    Busy, Connection, ConnectionId, Counters, Flow, ResetDirection, RetransmitCause, RetransmitPhase, Sample,
-    Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, error_name,
+    Busy, ConnectionId, Counters, ResetDirection, RetransmitCause, RetransmitPhase, Tcp, TcpAccept, TcpClose,
+    TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, error_name,
 };
 pub(crate) use time::{BootTime, Now, WallTime};
 

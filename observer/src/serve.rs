@@ -23,7 +23,7 @@ pub(crate) use self::queue::Sink;
 pub(crate) use self::server::{Listeners, ServeError};
 pub(crate) use self::service::{Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
-use crate::event::{BootTime, Connection, Now, Workload};
+use crate::event::{BootTime, Connection, Listener, Now, Workload};
 use crate::status::Status;
 
 /// What a client asks of the event loop.
@@ -35,6 +35,8 @@ pub(crate) enum Request {
     Summaries(SummariesRequest),
     /// The live connections that pass, worst first, `limit` at most.
     Connections { filters: Filters, limit: usize, reply: oneshot::Sender<ConnectionList> },
+    /// The listeners that pass, the fullest first.
+    Listeners { filters: Filters, reply: oneshot::Sender<ListenerList> },
     /// The workloads that pass, in any order.
     Workloads { filters: Filters, reply: oneshot::Sender<WorkloadList> },
     /// The daemon's state; `Now` dates what it holds.
@@ -67,6 +69,15 @@ pub(crate) struct ConnectionList {
     /// How many passed, listed or not.
     pub(crate) total: u64,
     /// When the counters were read.
+    pub(crate) sampled: BootTime,
+    pub(crate) now: Now,
+}
+
+/// The answer to `Request::Listeners`.
+#[derive(Debug)]
+pub(crate) struct ListenerList {
+    pub(crate) listeners: Vec<Listener>,
+    /// When the queues were read.
     pub(crate) sampled: BootTime,
     pub(crate) now: Now,
 }

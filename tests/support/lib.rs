@@ -25,6 +25,7 @@ pub mod daemon;
 pub mod events;
 pub mod lines;
 pub mod owners;
+pub mod summed;
 pub mod watch;
 
 pub use client::channel;
@@ -35,6 +36,7 @@ pub use faults::{Loss, Packets};
 pub use lines::Lines;
 pub use netns::{Counters, Netns, NetnsPair};
 pub use pod::Pod;
+pub use summed::Summed;
 pub use testbed::Testbed;
 pub use wait::eventually;
 pub use watch::Watch;

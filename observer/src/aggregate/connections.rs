@@ -89,6 +89,10 @@ impl Connections {
         (found.into_iter().take(limit).cloned().collect(), total)
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Connection> {
+        self.entries.values().map(|entry| &entry.connection)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

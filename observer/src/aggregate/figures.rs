@@ -129,6 +129,15 @@ impl Figures {
         }
     }
 
+    /// A listener of the workload dropped so many.
+    pub(super) fn listener(&mut self, workload: &Arc<Workload>, dropped: u64) {
+        if let Some(at) = self.workload(workload)
+            && let Some(slot) = self.workloads.get_mut(at)
+        {
+            slot.tcp.listen_drops += dropped;
+        }
+    }
+
     /// Changes the figures of a workload's processes.
     pub(super) fn processes(&mut self, workload: &Arc<Workload>, change: impl Fn(&mut ProcessSummary)) {
         let at = self.workload(workload);

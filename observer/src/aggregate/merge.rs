@@ -85,6 +85,7 @@ impl TcpSummary {
             retransmitted_segments,
             resets_sent,
             resets_received,
+            listen_drops,
             handshake_latency,
             rtt,
         } = later;
@@ -99,6 +100,7 @@ impl TcpSummary {
         self.retransmitted_segments += retransmitted_segments;
         self.resets_sent += resets_sent;
         self.resets_received += resets_received;
+        self.listen_drops += listen_drops;
         self.handshake_latency.merge(handshake_latency);
         self.rtt.merge(rtt);
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Attributor, Moment, Output};
 use crate::decode::{Body, Known, Socket};
 use crate::event::{
-    Connection, ConnectionId, Counters, Detail, Now, PeerKind, Tcp, TcpAccept, TcpClose, TcpConnect,
-    TcpConnectFailure, TcpReset, TcpRetransmit, TcpState,
+    Connection, ConnectionId, Counters, Detail, Listener, Now, PeerKind, Queue, Tcp, TcpAccept, TcpClose,
+    TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState,
 };
 
 /// `EPIPE`: what the kernel calls a reset that comes after the other side's FIN.
@@ -110,6 +110,26 @@ impl Attributor {
             counters: Counters::default(),
             flow: None,
             half_closed,
+        }
+    }
+
+    /// A listener that nobody has told of; its queue is to come.
+    pub(crate) fn listener(&mut self, known: Known, out: &mut Output) -> Listener {
+        let Known { cgroup_id, socket, task, since, adopted, half_closed: _, listens: _ } = known;
+        let process = task.as_ref().map(|task| self.processes.of(task));
+        out.unknown_processes.append(&mut self.processes.unknown);
+        Listener {
+            id: ConnectionId(socket.cookie),
+            workload: Arc::clone(&self.identities.get(self.identities.owner_of(cgroup_id)).workload),
+            process,
+            local: socket.local,
+            netns: socket.netns,
+            start: since,
+            adopted,
+            queue: Queue::default(),
+            most_waiting: 0,
+            dropped: 0,
+            oldest_waiting: None,
         }
     }
 

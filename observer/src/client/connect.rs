@@ -15,9 +15,9 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::{
-    GetStatusRequest, ListConnectionsRequest, ListConnectionsResponse, ListWorkloadsRequest,
-    ListWorkloadsResponse, Status, WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest,
-    WatchSummariesResponse,
+    GetStatusRequest, ListConnectionsRequest, ListConnectionsResponse, ListListenersRequest,
+    ListListenersResponse, ListWorkloadsRequest, ListWorkloadsResponse, Status, WatchEventsRequest,
+    WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -128,6 +128,15 @@ impl Client {
     ) -> Result<ListConnectionsResponse, Error> {
         let mut grpc = self.grpc.clone();
         self.answer("listing connections", grpc.list_connections(request)).await
+    }
+
+    /// Lists the listening sockets.
+    pub(crate) async fn listeners(
+        &self,
+        request: ListListenersRequest,
+    ) -> Result<ListListenersResponse, Error> {
+        let mut grpc = self.grpc.clone();
+        self.answer("listing listeners", grpc.list_listeners(request)).await
     }
 
     /// Lists the workloads.

@@ -3,7 +3,8 @@
 use std::io;
 
 use observer_proto::v1::{
-    Connection, ListConnectionsResponse, ListWorkloadsResponse, WorkloadKind, WorkloadStatus,
+    Connection, ListConnectionsResponse, ListListenersResponse, ListWorkloadsResponse, Listener,
+    WorkloadKind, WorkloadStatus,
 };
 
 use super::color::Paint;
@@ -27,6 +28,17 @@ const CONNECTIONS: [Column; 13] = [
     text("NOW", 24, 1),
     text("PROCESS", 18, 3),
     text("ADDRESSES", 44, 9),
+];
+
+const LISTENERS: [Column; 8] = [
+    text("WORKLOAD", 30, 0),
+    text("LISTENS-ON", 24, 0),
+    figures("AGE", 7, 2),
+    figures("QUEUE", 7, 0),
+    figures("MOST", 5, 1),
+    figures("OLDEST", 7, 1),
+    figures("DROPPED", 7, 0),
+    text("PROCESS", 18, 3),
 ];
 
 const WORKLOADS: [Column; 9] = [
@@ -122,6 +134,50 @@ fn stands(connection: &Connection, response: &ListConnectionsResponse) -> String
         words.push(format!("peer is done for {}", tight(between(since, now))));
     }
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+}
+
+/// Writes the listeners, the fullest first, as the daemon sorted them.
+pub(crate) fn write_listeners(
+    out: &mut dyn io::Write,
+    look: &Look,
+    response: &ListListenersResponse,
+) -> io::Result<()> {
+    if look.is_json() {
+        return response.listeners.iter().try_for_each(|one| json::write_json(out, "Listener", one));
+    }
+    let mut table = Table::new(LISTENERS);
+    for listener in &response.listeners {
+        let bad = listener.dropped > 0 || listener.queue > listener.queue_limit;
+        table.row(if bad { Paint::Warning } else { Paint::Plain }, listener_row(listener, response));
+    }
+    table.write(out, look)?;
+    let words = match response.total.saturating_sub(response.listeners.len() as u64) {
+        0 if response.total == 0 => "no listener matches".to_owned(),
+        0 => return Ok(()),
+        more => format!("and {more} more"),
+    };
+    writeln!(out, "{}", look.painter.paint(Paint::Dim, words))
+}
+
+fn listener_row(listener: &Listener, response: &ListListenersResponse) -> Vec<String> {
+    let tight = |ns: u64| units::tight(&units::duration(ns));
+    let age =
+        listener.start_time.as_ref().zip(response.time.as_ref()).map(|(start, now)| between(start, now));
+    let older = if listener.adopted { ">" } else { "" };
+    let address = match listener.address.parse() {
+        Ok(address) => std::net::SocketAddr::new(address, listener.port as u16).to_string(),
+        Err(_) => format!("{}:{}", escape(&listener.address), listener.port),
+    };
+    vec![
+        label::owner(listener.workload.as_ref()),
+        address,
+        age.map_or_else(|| "-".to_owned(), |age| format!("{older}{}", tight(age))),
+        format!("{}/{}", listener.queue, listener.queue_limit),
+        listener.queue_most.to_string(),
+        listener.oldest_wait_ns.map_or_else(|| "-".to_owned(), tight),
+        listener.dropped.to_string(),
+        listener.process.as_ref().map_or_else(|| "-".to_owned(), label::process),
+    ]
 }
 
 /// Writes the workloads, as the daemon sorted them.

@@ -15,7 +15,7 @@ use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, Output};
 use crate::config::Config;
 use crate::decode::{self, Body, Record, Tick};
-use crate::event::{ConnectionId, EventType, Now, Process, Sample};
+use crate::event::{ConnectionId, EventType, Now, Process, QueueSample, Sample};
 use crate::inventory::cgroups::Cgroups;
 use crate::inventory::{self, Fact, host, processes};
 use crate::loss::Losses;
@@ -37,6 +37,8 @@ const MAX_HELD: usize = 65_536;
 const CLOCK_STEP_NS: u64 = 1_000_000;
 /// Handshakes with retransmits under way at once.
 const MAX_HANDSHAKES: usize = 16_384;
+/// Listening sockets in the table.
+const MAX_LISTENERS: usize = 16_384;
 
 /// What the event loop is made of.
 pub(super) struct Parts<'a> {
@@ -74,6 +76,7 @@ pub(super) struct Core<'a> {
     /// Containers that could not be asked for since the last tick: too many are being asked for.
     refused_lookups: u64,
     samples: Vec<Sample>,
+    queues: Vec<QueueSample>,
     /// Readings of live sockets that are in no table, as of the last pass.
     unknown: HashMap<ConnectionId, Sample>,
     tick: Tick,
@@ -108,6 +111,7 @@ impl<'a> Core<'a> {
             max_workloads: config.max_workloads,
             max_edges: config.max_edges,
             max_handshakes: MAX_HANDSHAKES,
+            max_listeners: MAX_LISTENERS,
         };
         let limits = Limits { kept_events: config.history_events, ..Limits::default() };
         Ok(Self {
@@ -132,6 +136,7 @@ impl<'a> Core<'a> {
             undecodable: 0,
             refused_lookups: 0,
             samples: Vec::new(),
+            queues: Vec::new(),
             unknown: HashMap::new(),
             tick: Tick::default(),
             first_ticks: None,

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use observer_ebpf::live;
 use observer_ebpf::tcp::{self, Closed, Opened, Reset, Retransmit, cause, direction, role};
 
-use super::{Body, DecodeError, Known, Socket, Task, Tick, fixed, task};
+use super::{Body, DecodeError, Known, Reading, Socket, Task, Tick, fixed, task};
 use crate::event::{
-    BootTime, Busy, ConnectionId, Counters, Flow, ResetDirection, RetransmitCause, RetransmitPhase, Sample,
-    TcpState,
+    BootTime, Busy, ConnectionId, Counters, Flow, Queue, QueueSample, ResetDirection, RetransmitCause,
+    RetransmitPhase, Sample, TcpState,
 };
 
 /// `AF_INET` and `AF_INET6` on Linux.
@@ -82,10 +82,15 @@ pub(super) fn reset(bytes: &[u8]) -> Result<Body, DecodeError> {
     })
 }
 
-/// A reading of a live socket; `None` for one that listens.
-pub(crate) fn sample(sample: &live::Sample, tick: Tick) -> Option<Sample> {
-    (sample.role != role::LISTENER).then(|| Sample {
-        id: ConnectionId(sample.cookie),
+/// A reading of a live socket.
+pub(crate) fn sample(sample: &live::Sample, tick: Tick) -> Reading {
+    let id = ConnectionId(sample.cookie);
+    if sample.role == role::LISTENER {
+        let live::Flow { queue: waiting, queue_limit: limit, queue_drops: dropped, .. } = sample.flow;
+        return Reading::Listener(QueueSample { id, queue: Queue { waiting, limit, dropped } });
+    }
+    Reading::Connection(Sample {
+        id,
         state: TcpState(sample.state as u8),
         half_closed: moment(sample.half_closed_ns),
         counters: counters(&sample.counters, tick),

@@ -41,6 +41,8 @@ pub(crate) struct TcpSummary {
     pub(crate) retransmitted_segments: u64,
     pub(crate) resets_sent: u64,
     pub(crate) resets_received: u64,
+    /// What the workload's listeners dropped; of an edge nobody can tell.
+    pub(crate) listen_drops: u64,
     /// Nanoseconds.
     pub(crate) handshake_latency: Histogram,
     /// Nanoseconds.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{BootTime, Peer, Process, Workload};
+use super::Peer;
 
 /// The kernel's socket cookie: unique until the machine reboots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub(crate) struct TcpState(pub(crate) u8);
 impl TcpState {
     /// The established state.
     pub(crate) const ESTABLISHED: Self = Self(1);
+    /// The other side has closed its half, ours is open.
+    pub(crate) const CLOSE_WAIT: Self = Self(8);
 
     /// The state's name, as `ss` and the RFC write it.
     pub(crate) const fn name(self) -> &'static str {
@@ -94,39 +96,6 @@ pub(crate) struct Busy {
     pub(crate) peer_window_limited_ns: u64,
     /// Our send buffer was the limit.
     pub(crate) send_buffer_limited_ns: u64,
-}
-
-/// How a live connection stands at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flow {
-    /// Received and not read by the process, in bytes.
-    pub(crate) unread_bytes: u64,
-    /// Up to where the process has read, in sequence numbers.
-    pub(crate) read_sequence: u32,
-    /// Sent and not acknowledged, in bytes.
-    pub(crate) unacknowledged_bytes: u64,
-    /// Written by the process and not sent, in bytes.
-    pub(crate) unsent_bytes: u64,
-    /// The window that the other side offers, in bytes.
-    pub(crate) peer_window_bytes: u64,
-    /// The window that we offer, in bytes.
-    pub(crate) own_window_bytes: u64,
-    /// In segments.
-    pub(crate) congestion_window: u32,
-    /// The largest payload of a segment, in bytes.
-    pub(crate) mss: u32,
-    /// In bytes a second.
-    pub(crate) pacing_rate: u64,
-    /// The latest measurement of delivery, in bytes a second.
-    pub(crate) delivery_rate: Option<u64>,
-    /// Since when the other side's closed window is asked for, in nanoseconds.
-    pub(crate) window_closed_ns: Option<u64>,
-    /// Timeouts in a row.
-    pub(crate) timeouts: u32,
-    /// How often the timeout was doubled.
-    pub(crate) backoff: u32,
-    /// The process has got the connection from connect() or accept().
-    pub(crate) accepted: bool,
 }
 
 /// A connection was established, on the asking side.
@@ -218,39 +187,6 @@ pub(crate) struct TcpClose {
     pub(crate) counters: Counters,
     /// The error that ended it; 0 for an orderly end.
     pub(crate) errno: u32,
-}
-
-/// One reading of a live socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    pub(crate) id: ConnectionId,
-    pub(crate) state: TcpState,
-    /// When the other side closed its half while ours stayed open.
-    pub(crate) half_closed: Option<BootTime>,
-    pub(crate) counters: Counters,
-    pub(crate) flow: Flow,
-}
-
-/// A live connection, as the daemon's table holds it.
-#[derive(Clone, Debug)]
-pub(crate) struct Connection {
-    pub(crate) tcp: Tcp,
-    pub(crate) workload: Arc<Workload>,
-    pub(crate) process: Option<Arc<Process>>,
-    /// When it was asked for, or (listening side) established; when it was found, if it is older than
-    /// the daemon.
-    pub(crate) start: BootTime,
-    /// It is older than the daemon, and its start was not seen.
-    pub(crate) adopted: bool,
-    pub(crate) handshake_latency_ns: Option<u64>,
-    /// As of the last sample.
-    pub(crate) state: TcpState,
-    /// As of the last sample.
-    pub(crate) counters: Counters,
-    /// As of the last sample; `None` before the first.
-    pub(crate) flow: Option<Flow>,
-    /// When the other side closed its half while ours stayed open.
-    pub(crate) half_closed: Option<BootTime>,
 }
 
 /// The word for an error number at the end of a connection: OpenTelemetry's where it has one, else

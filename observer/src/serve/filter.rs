@@ -12,7 +12,8 @@ use ipnet::IpNet;
 pub(crate) use self::compile::{InvalidFilter, Purpose};
 use self::pattern::{ContainerPattern, PodPattern};
 use crate::event::{
-    Connection, Edge, EdgeSummary, Event, EventType, ProcessSummary, TcpSummary, Workload, WorkloadSummary,
+    Connection, Edge, EdgeSummary, Event, EventType, Listener, ProcessSummary, TcpSummary, Workload,
+    WorkloadSummary,
 };
 
 /// What passes: what an allow filter matches (or anything, where there is none) and no deny filter does.
@@ -83,6 +84,19 @@ impl Filters {
             outgoing: Some(tcp.outgoing),
             ports: both(ends, SocketAddr::port),
             addresses: both(ends, SocketAddr::ip),
+        })
+    }
+
+    /// The listener passes. One that has dropped something counts as failed.
+    pub(crate) fn listener(&self, listener: &Listener) -> bool {
+        self.pass(&Subject {
+            event_type: None,
+            failed: listener.dropped > 0,
+            owner: Some(&listener.workload),
+            peer: None,
+            outgoing: Some(false),
+            ports: [Some(listener.local.port()), None],
+            addresses: [Some(listener.local.ip()), None],
         })
     }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 
 use observer_proto::v1;
 use observer_proto::v1::observer_server::Observer;
-use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tonic::{Request as Call, Response, Status};
@@ -17,7 +16,9 @@ pub(super) use self::events::EventStream;
 pub(super) use self::summaries::SummaryStream;
 use super::filter::{InvalidFilter, Purpose};
 use super::queue::queue;
-use super::{ConnectionList, EventsRequest, Filters, Request, SummariesRequest, WorkloadList, wire};
+use super::{
+    ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList, wire,
+};
 
 /// How long the event loop may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -93,16 +94,25 @@ impl Observer for Service {
         let limit = if limit == 0 { CONNECTIONS_LISTED } else { limit as usize };
         let ConnectionList { connections, total, sampled, now } =
             self.ask(|reply| Request::Connections { filters, limit, reply }).await?;
-        let mut bytes = 0;
-        let listed = connections.iter().map(|connection| wire::connection(connection, now));
-        // Those that do not fit are the least interesting ones; `total` tells of them.
-        let fits = listed.take_while(|connection| {
-            bytes += connection.encoded_len() + 8;
-            bytes <= LONGEST_LIST_BYTES
-        });
         Ok(Response::new(v1::ListConnectionsResponse {
-            connections: fits.collect(),
+            connections: fitting(connections.iter().map(|connection| wire::connection(connection, now))),
             total,
+            node_name: self.settings.node_name.clone(),
+            time: Some(wire::boot_timestamp(sampled, now)),
+        }))
+    }
+
+    async fn list_listeners(
+        &self,
+        call: Call<v1::ListListenersRequest>,
+    ) -> Result<Response<v1::ListListenersResponse>, Status> {
+        let v1::ListListenersRequest { allow, deny } = call.into_inner();
+        let filters = self.compile(allow, deny, Purpose::Connections)?;
+        let ListenerList { listeners, sampled, now } =
+            self.ask(|reply| Request::Listeners { filters, reply }).await?;
+        Ok(Response::new(v1::ListListenersResponse {
+            listeners: fitting(listeners.iter().map(|listener| wire::listener(listener, now))),
+            total: listeners.len() as u64,
             node_name: self.settings.node_name.clone(),
             time: Some(wire::boot_timestamp(sampled, now)),
         }))
@@ -165,6 +175,18 @@ impl Service {
             Err(_elapsed) => Err(busy()),
         }
     }
+}
+
+/// As many as fit into a message: those that do not are the least interesting ones, and the total tells
+/// of them.
+fn fitting<T: prost::Message>(listed: impl Iterator<Item = T>) -> Vec<T> {
+    let mut bytes = 0;
+    listed
+        .take_while(|one| {
+            bytes += one.encoded_len() + 8;
+            bytes <= LONGEST_LIST_BYTES
+        })
+        .collect()
 }
 
 impl From<InvalidFilter> for Status {

@@ -2,6 +2,7 @@
 //! forgotten here.
 
 mod event;
+mod live;
 mod status;
 mod summary;
 #[cfg(test)]
@@ -11,8 +12,9 @@ use observer_proto::v1;
 use prost_types::Timestamp;
 
 pub(super) use self::event::event;
+pub(super) use self::live::{connection, listener};
 pub(super) use self::status::{status, workload_status};
-pub(super) use self::summary::{connection, order, summaries, window_end};
+pub(super) use self::summary::{order, summaries, window_end};
 use crate::event::{
     BootTime, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey, Tcp, WallTime, Workload,
     WorkloadKind,

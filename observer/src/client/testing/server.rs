@@ -9,8 +9,9 @@ use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::watch_summaries_response::Payload as SummaryPayload;
 use observer_proto::v1::{
     GetStatusRequest, GetStatusResponse, ListConnectionsRequest, ListConnectionsResponse,
-    ListWorkloadsRequest, ListWorkloadsResponse, Lost, NodeState, NodeStatus, Status, Summary,
-    WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse, WindowEnd,
+    ListListenersRequest, ListListenersResponse, ListWorkloadsRequest, ListWorkloadsResponse, Lost,
+    NodeState, NodeStatus, Status, Summary, WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest,
+    WatchSummariesResponse, WindowEnd,
 };
 use tokio::net::UnixListener;
 use tokio_stream::Stream;
@@ -88,6 +89,10 @@ impl Observer for Fake {
 
     async fn list_connections(&self, _: Request<ListConnectionsRequest>) -> Reply<ListConnectionsResponse> {
         Err(tonic::Status::permission_denied("uid 1000 may not"))
+    }
+
+    async fn list_listeners(&self, _: Request<ListListenersRequest>) -> Reply<ListListenersResponse> {
+        Err(tonic::Status::unimplemented(""))
     }
 
     async fn list_workloads(&self, _: Request<ListWorkloadsRequest>) -> Reply<ListWorkloadsResponse> {

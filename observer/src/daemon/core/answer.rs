@@ -6,7 +6,7 @@ use super::Core;
 use crate::event::{EventType, Now};
 use crate::inventory::host;
 use crate::probe::{self, ProgramReport};
-use crate::serve::{ConnectionList, Filters, Request, WorkloadEntry, WorkloadList};
+use crate::serve::{ConnectionList, Filters, ListenerList, Request, WorkloadEntry, WorkloadList};
 use crate::status::{ProbeStats, RingStats, Status, Table};
 
 /// A list of connections shows counters that are at most so old.
@@ -21,6 +21,9 @@ impl Core<'_> {
             Request::Summaries(request) => self.subscribers.add_summaries(request),
             Request::Connections { filters, limit, reply } => {
                 let _gone = reply.send(self.list_connections(&filters, limit, now)).is_err();
+            }
+            Request::Listeners { filters, reply } => {
+                let _gone = reply.send(self.list_listeners(&filters, now)).is_err();
             }
             Request::Workloads { filters, reply } => {
                 let _gone =
@@ -39,6 +42,14 @@ impl Core<'_> {
         let (connections, total) =
             self.aggregator.connections(|connection| filters.connection(connection), limit);
         ConnectionList { connections, total, sampled: self.aggregator.sampled(), now }
+    }
+
+    fn list_listeners(&mut self, filters: &Filters, now: Now) -> ListenerList {
+        if now.boot.since_ns(self.aggregator.sampled()) >= FRESH_NS {
+            self.sample(now);
+        }
+        let listeners = self.aggregator.listeners(|listener| filters.listener(listener));
+        ListenerList { listeners, sampled: self.aggregator.sampled(), now }
     }
 
     fn list_workloads(&self, filters: &Filters) -> Vec<WorkloadEntry> {

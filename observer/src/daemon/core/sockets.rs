@@ -1,8 +1,10 @@
 //! Live sockets: read once an interval, and made known where no record told of them.
 
+use foldhash::HashMap;
+
 use super::Core;
-use crate::decode;
-use crate::event::Now;
+use crate::decode::{self, Reading};
+use crate::event::{ConnectionId, Now, QueueSample};
 use crate::probe::Ticks;
 
 impl Core<'_> {
@@ -14,19 +16,26 @@ impl Core<'_> {
     /// Reads the live sockets. One that is in no table was taken over, or its event was lost, or is on
     /// its way: so only what was unknown the last time as well is asked for.
     pub(super) fn sample(&mut self, now: Now) {
-        let (samples, tick) = (&mut self.samples, self.tick);
+        let (samples, queues, tick) = (&mut self.samples, &mut self.queues, self.tick);
         samples.clear();
-        match self.probes.sockets.sample(|raw| samples.extend(decode::sample(raw, tick))) {
+        queues.clear();
+        let take = |raw: &_| match decode::sample(raw, tick) {
+            Reading::Connection(sample) => samples.push(sample),
+            Reading::Listener(queue) => queues.push(queue),
+        };
+        match self.probes.sockets.sample(take) {
             Ok(Some(ticks)) => self.learn(ticks),
             Ok(None) => {}
-            Err(error) => log::warn!("{error}"),
+            // Half a pass would tell of sockets that are gone.
+            Err(error) => return log::warn!("{error}"),
         }
         let unknown = self.aggregator.sample(now.boot, &self.samples);
+        let listeners = self.aggregator.sample_listeners(&self.queues);
         let adopted = self.has_adopted() && self.adoption.take().is_some();
         let stays = unknown.keys().any(|id| self.unknown.contains_key(id));
         self.unknown = unknown;
-        if adopted || (stays && self.aggregator.has_room()) {
-            self.make_known(now);
+        if adopted || (stays && self.aggregator.has_room()) || !listeners.is_empty() {
+            self.make_known(&listeners, now);
         }
     }
 
@@ -37,7 +46,7 @@ impl Core<'_> {
         self.tick.learn(passed, ticks.time_ns.saturating_sub(first.time_ns));
     }
 
-    fn make_known(&mut self, now: Now) {
+    fn make_known(&mut self, listeners: &[QueueSample], now: Now) {
         let mut found = Vec::new();
         let mut undecodable = 0;
         let listed = self.probes.sockets.list(|raw| match decode::known(raw) {
@@ -49,13 +58,19 @@ impl Core<'_> {
         }
         self.undecodable += undecodable;
         self.attributor.listeners(found.iter().filter(|known| known.listens));
-        for known in found.into_iter().filter(|known| !known.listens) {
-            let Some(sample) = self.unknown.remove(&crate::event::ConnectionId(known.socket.cookie)) else {
-                continue;
-            };
-            self.find_cgroup(known.cgroup_id, now);
-            let connection = self.attributor.known(known, now, &mut self.out);
-            self.aggregator.know(connection, &sample);
+        let queues: HashMap<ConnectionId, &QueueSample> =
+            listeners.iter().map(|sample| (sample.id, sample)).collect();
+        for known in found {
+            let id = ConnectionId(known.socket.cookie);
+            if let Some(sample) = queues.get(&id).filter(|_| known.listens) {
+                self.find_cgroup(known.cgroup_id, now);
+                let listener = self.attributor.listener(known, &mut self.out);
+                self.aggregator.know_listener(listener, sample);
+            } else if let Some(sample) = self.unknown.remove(&id) {
+                self.find_cgroup(known.cgroup_id, now);
+                let connection = self.attributor.known(known, now, &mut self.out);
+                self.aggregator.know(connection, &sample);
+            }
         }
         self.deliver(now);
     }

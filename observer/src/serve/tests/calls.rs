@@ -17,7 +17,7 @@ use crate::aggregate::{self, Aggregator};
 use crate::event::examples::{WALL_NS, connect, event, pod, tcp};
 use crate::event::{BootTime, Now, WallTime};
 use crate::serve::{
-    ConnectionList, Limits, Listeners, Request, Service, Settings, Subscribers, WorkloadList,
+    ConnectionList, Limits, ListenerList, Listeners, Request, Service, Settings, Subscribers, WorkloadList,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -83,6 +83,10 @@ async fn event_loop(
             }
             Request::Workloads { filters: _, reply } => {
                 drop(reply.send(WorkloadList { workloads: Vec::new(), now: now(3) }));
+            }
+            Request::Listeners { filters, reply } => {
+                let listeners = aggregator.listeners(|one| filters.listener(one));
+                drop(reply.send(ListenerList { listeners, sampled: aggregator.sampled(), now: now(3) }));
             }
             // Nobody answers: as if the loop had ended meanwhile.
             Request::Status { reply } => drop(reply),

@@ -1,13 +1,12 @@
-//! Summaries and live connections on the wire.
+//! Summaries on the wire.
 
 use observer_proto::v1;
 
 use super::event::ending;
-use super::{boot_timestamp, counters, peer_kind, process, tcp, workload};
+use super::{boot_timestamp, peer_kind, workload};
 use crate::aggregate::Histogram;
 use crate::event::{
-    Connection, Edge, EdgeSummary, Flow, Now, Peer, ProcessSummary, TcpSummary, Window, Workload, WorkloadId,
-    WorkloadSummary,
+    Edge, EdgeSummary, Now, Peer, ProcessSummary, TcpSummary, Window, Workload, WorkloadId, WorkloadSummary,
 };
 use crate::serve::Filters;
 
@@ -37,68 +36,6 @@ pub(in crate::serve) fn window_end(window: &Window, summaries: usize, now: Now) 
         window_ns: window.length_ns,
         summaries: summaries as u64,
         lost_events: window.lost_events,
-    }
-}
-
-/// A live connection.
-pub(in crate::serve) fn connection(connection: &Connection, now: Now) -> v1::Connection {
-    let Connection {
-        tcp: ends,
-        workload: owner,
-        process: of,
-        start,
-        adopted,
-        handshake_latency_ns,
-        state,
-        counters: told,
-        flow: stands,
-        half_closed,
-    } = connection;
-    v1::Connection {
-        tcp: Some(tcp(Some(owner), ends)),
-        workload: Some(workload(owner)),
-        process: of.as_deref().map(|of| process(of, now)),
-        state: state.name().to_owned(),
-        start_time: Some(boot_timestamp(*start, now)),
-        handshake_latency_ns: *handshake_latency_ns,
-        counters: Some(counters(told)),
-        adopted: *adopted,
-        flow: stands.as_ref().map(flow),
-        half_closed_time: half_closed.map(|time| boot_timestamp(time, now)),
-    }
-}
-
-fn flow(flow: &Flow) -> v1::TcpFlow {
-    let Flow {
-        unread_bytes,
-        read_sequence: _,
-        unacknowledged_bytes,
-        unsent_bytes,
-        peer_window_bytes,
-        own_window_bytes,
-        congestion_window,
-        mss,
-        pacing_rate,
-        delivery_rate,
-        window_closed_ns,
-        timeouts,
-        backoff,
-        accepted,
-    } = flow;
-    v1::TcpFlow {
-        unread_bytes: *unread_bytes,
-        unacknowledged_bytes: *unacknowledged_bytes,
-        unsent_bytes: *unsent_bytes,
-        peer_window_bytes: *peer_window_bytes,
-        own_window_bytes: *own_window_bytes,
-        congestion_window: *congestion_window,
-        mss: *mss,
-        pacing_rate: *pacing_rate,
-        delivery_rate: *delivery_rate,
-        window_closed_ns: *window_closed_ns,
-        timeouts: *timeouts,
-        backoff: *backoff,
-        accepted: *accepted,
     }
 }
 
@@ -148,6 +85,7 @@ fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
         retransmitted_segments,
         resets_sent,
         resets_received,
+        listen_drops,
         handshake_latency,
         rtt,
     } = summary;
@@ -163,6 +101,7 @@ fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
         retransmitted_segments: *retransmitted_segments,
         resets_sent: *resets_sent,
         resets_received: *resets_received,
+        listen_drops: *listen_drops,
         handshake_latency: distribution(handshake_latency),
         rtt: distribution(rtt),
     }

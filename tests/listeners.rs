@@ -1,0 +1,87 @@
+//! Listeners are listed with their queues, and what a full queue drops is what the kernel counts.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use observer_tests::wait::PATIENCE;
+use observer_tests::{Daemon, Pod, Summed, Testbed, client, eventually};
+use serde_json::Value;
+
+/// The queue's length and its limit, as `ss` shows them of the namespace's one listener on a port.
+fn shown(pod: &Pod, port: &str) -> Result<(u64, u64)> {
+    let text = pod.netns().output("ss", ["-Htln", "sport", "=", port])?;
+    ensure!(text.lines().count() == 1, "not one listener: {text}");
+    let mut figures = text.split_whitespace().skip(1).map(str::parse);
+    let mut next = || figures.next().context("too few figures")?.context("no number");
+    Ok((next()?, next()?))
+}
+
+fn number(line: &Value, field: &str) -> u64 {
+    line[field].as_u64().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_seen_and_its_drops_are_the_kernels() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let server = testbed.pod("listeners", "server").run().await?;
+    // One listener is older than the daemon, one is not.
+    let older = server.container("older", ["workload", "listen-only", "--port", "81", "--backlog", "3"]);
+    let older = older.start_until("listening").await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let summed = Summed::start(&daemon, |tcp| tcp.listen_drops).await?;
+    let newer = server.container("newer", ["workload", "listen-only", "--port", "82", "--backlog", "5"]);
+    let newer = newer.start_until("listening").await?;
+    let to = server.ip()?;
+    let callers = testbed.pod("listeners", "client").run().await?;
+    for (name, port) in [("first", 81), ("second", 82)] {
+        let to = format!("{to}:{port}");
+        let argv = ["workload", "connect", "--to", &to, "--count", "10", "--parallel", "10"];
+        let argv = argv.into_iter().chain(["--timeout-ms", "2500", "--hold", "600"]);
+        callers.container(name, argv).start().await?;
+    }
+    // Four and six wait; the rest give up.
+    let drops = eventually(PATIENCE, "the calls that find no room to give up", async || {
+        let full = (shown(&server, ":81")?, shown(&server, ":82")?) == ((4, 3), (6, 5));
+        let shown = callers.netns().output("ss", ["-Htn", "state", "syn-sent"])?;
+        let drops = server.counters()?.get("ListenDrops")? as u64;
+        Ok(if full && shown.is_empty() && drops > 0 { Ok(drops) } else { Err(shown) })
+    })
+    .await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let lines = eventually(PATIENCE, "all drops", async || {
+        let lines = client::json(daemon.socket(), ["connections", "--listeners", "-n", "listeners"]).await?;
+        let told: u64 = lines.iter().map(|line| number(line, "dropped")).sum();
+        ensure!(told <= drops, "{told} told, {drops} by the kernel: {lines:?}");
+        Ok(if told == drops && lines.len() == 2 { Ok(lines) } else { Err(lines) })
+    })
+    .await?;
+    for (line, container, port, queue) in [(&lines[0], &newer, 82, 6), (&lines[1], &older, 81, 4)] {
+        ensure!(line["workload"]["pod"] == server.name(), "{line}");
+        ensure!(line["workload"]["container"] == container.name() && line["port"] == port, "{line}");
+        ensure!(line["process"]["comm"] == "workload" && line["address"] == "::", "{line}");
+        ensure!(number(line, "queue") == queue && number(line, "queue_limit") == queue - 1, "{line}");
+        ensure!(number(line, "queue_most") == queue, "{line}");
+        let waited = Duration::from_nanos(number(line, "oldest_wait_ns"));
+        ensure!(waited > Duration::from_secs(2) && waited < Duration::from_mins(1), "{line}");
+        ensure!(line["adopted"].as_bool().unwrap_or(false) == (port == 81), "{line}");
+    }
+    let waiting = client::json(daemon.socket(), ["connections", "--pod", server.name()]).await?;
+    let waiting = waiting.iter().filter(|line| {
+        line["workload"]["pod"] == server.name() && line["flow"]["accepted"].as_bool() != Some(true)
+    });
+    ensure!(waiting.count() == 10, "each that waits says so");
+    eventually(PATIENCE, "the summaries to tell the same", async || {
+        let told = summed.of(&server);
+        ensure!(told <= drops, "{told} told, {drops} by the kernel");
+        Ok(if told == drops { Ok(()) } else { Err(told) })
+    })
+    .await?;
+    callers.remove().await?;
+    server.remove().await?;
+    eventually(PATIENCE, "the list to be empty", async || {
+        let lines = client::json(daemon.socket(), ["connections", "--listeners", "-n", "listeners"]).await?;
+        Ok(if lines.is_empty() { Ok(()) } else { Err(lines) })
+    })
+    .await
+}
