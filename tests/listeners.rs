@@ -28,6 +28,8 @@ async fn a_full_queue_is_seen_and_its_drops_are_the_kernels() -> Result<()> {
     let older = server.container("older", ["workload", "listen-only", "--port", "81", "--backlog", "3"]);
     let older = older.start_until("listening").await?;
     let daemon = Daemon::on(testbed).start().await?;
+    let status = client::json(daemon.socket(), ["status"]).await?;
+    let before = status[0]["start_time"].as_str().context("no start")?.to_owned();
     let summed = Summed::start(&daemon, |tcp| tcp.listen_drops).await?;
     let newer = server.container("newer", ["workload", "listen-only", "--port", "82", "--backlog", "5"]);
     let newer = newer.start_until("listening").await?;
@@ -64,6 +66,8 @@ async fn a_full_queue_is_seen_and_its_drops_are_the_kernels() -> Result<()> {
         ensure!(number(line, "queue_most") == queue, "{line}");
         let waited = Duration::from_nanos(number(line, "oldest_wait_ns"));
         ensure!(waited > Duration::from_secs(2) && waited < Duration::from_mins(1), "{line}");
+        // Not since the machine was started.
+        ensure!(line["start_time"].as_str().is_some_and(|start| start > before.as_str()), "{line}");
         ensure!(line["adopted"].as_bool().unwrap_or(false) == (port == 81), "{line}");
     }
     let waiting = client::json(daemon.socket(), ["connections", "--pod", server.name()]).await?;

@@ -47,11 +47,12 @@ unsafe fn adopt(tcp: *const Kernel) -> *mut Track {
             return kept;
         }
         (*kept).adopted = 1;
+        (*kept).start_ns = now_ns();
         (*kept).treated = now;
         match now {
             state::LISTEN => (*kept).role = role::LISTENER,
             state::SYN_SENT => (*kept).role = role::CLIENT,
-            _ => (*kept).established_ns = now_ns(),
+            _ => (*kept).established_ns = (*kept).start_ns,
         }
         kept
     }

@@ -22,7 +22,8 @@ pub mod role {
 #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Track {
-    /// When the first SYN was sent, or (server) the child was made; boot clock, nanoseconds.
+    /// When the first SYN was sent, listen() was called, (server) the child was made, or an older
+    /// socket was adopted; boot clock, nanoseconds.
     pub start_ns: u64,
     /// When it was established, or (older than the daemon) adopted; 0 before.
     pub established_ns: u64,

@@ -105,7 +105,7 @@ pub(crate) fn known(known: &live::Known) -> Result<Known, DecodeError> {
         cgroup_id: known.cgroup_id,
         socket: socket(&known.socket)?,
         task: known_task(&track.task),
-        since: BootTime(if track.adopted != 0 { track.established_ns } else { track.start_ns }),
+        since: BootTime(track.start_ns),
         adopted: track.adopted != 0,
         half_closed: moment(track.half_closed_ns),
         listens: known.socket.role == role::LISTENER,
