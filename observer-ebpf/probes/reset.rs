@@ -1,6 +1,6 @@
 //! Resets, sent and received.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use observer_ebpf::event::Kind;
@@ -10,10 +10,13 @@ use observer_ebpf::tcp::{Reset, Socket, direction};
 use crate::emit::{emit, header};
 use crate::kernel::{
     NET_INUM, NETDEV_NET, RESET_HAS_REASON, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER,
-    SOCK_STATE,
+    SOCK_FLAGS, SOCK_LINGER_TIME, SOCK_STATE, TCP_COPIED_SEQ, TCP_PROBES_OUT, TCP_RCV_NXT, TCP_RETRANSMITS,
 };
 use crate::maps::NETWORK;
-use crate::socket::{INET, INET6, NO_SOCKET, NO_TASK, cgroup_id, fill_ends, fill_owned, state};
+use crate::socket::{INET, INET6, NO_SOCKET, NO_TASK, SOCK_DONE, cgroup_id, fill_ends, fill_owned, state};
+
+/// `SOCK_LINGER` in `sk_flags` (include/net/sock.h, `enum sock_flags`).
+const SOCK_LINGER: u64 = 1 << 4;
 
 /// `void tcp_receive_reset(struct sock *sk)`, 5.11 to 7.2. A reset that ends an attempt to connect
 /// is told as that attempt's failure.
@@ -29,6 +32,7 @@ pub(crate) fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
             fill_from_socket(record, sk);
             (*record).direction = direction::RECEIVED;
             (*record).reason = u32::MAX;
+            (*record).answered = 0;
         });
     }
     0
@@ -62,7 +66,7 @@ pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
                     _ => fill_from_socket(record, sk),
                 }
             }
-            fill_from_segment(&raw mut (*record).socket, skb);
+            (*record).answered = fill_from_segment(&raw mut (*record).socket, skb);
         }
     });
     0
@@ -78,6 +82,18 @@ unsafe fn fill_from_socket(record: *mut Reset, sk: *const Kernel) {
     unsafe {
         (*record).header = header(Kind::Reset, cgroup_id(sk));
         fill_owned(&raw mut (*record).socket, &raw mut (*record).task, sk);
+        let flags = SOCK_FLAGS.read(sk);
+        (*record).linger_zero = u32::from(flags & SOCK_LINGER != 0 && SOCK_LINGER_TIME.read(sk) == 0);
+        (*record).fin_received = u32::from(flags & SOCK_DONE != 0);
+        (*record).reserved = 0;
+        let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
+        if tcp.is_null() {
+            (*record).unread = 0;
+            (*record).timeouts = 0;
+            return;
+        }
+        (*record).unread = TCP_RCV_NXT.read(tcp).wrapping_sub(TCP_COPIED_SEQ.read(tcp));
+        (*record).timeouts = u32::from(TCP_RETRANSMITS.read(tcp)) + u32::from(TCP_PROBES_OUT.read(tcp));
     }
 }
 
@@ -92,28 +108,35 @@ unsafe fn fill_unowned(record: *mut Reset) {
         (*record).header = header(Kind::Reset, 0);
         (*record).task = NO_TASK;
         (*record).socket = NO_SOCKET;
+        (*record).unread = 0;
+        (*record).timeouts = 0;
+        (*record).linger_zero = 0;
+        (*record).fin_received = 0;
+        (*record).reserved = 0;
     }
 }
 
-/// The ends as in the segment that is answered, if there is one: a listener has only one end.
+/// The ends as in the segment that is answered, if there is one: a listener has only one end. Gives the
+/// segment's TCP flags.
 ///
 /// # Safety
 /// `into` is valid for writes.
 #[inline(always)]
-unsafe fn fill_from_segment(into: *mut Socket, skb: *const Kernel) {
+unsafe fn fill_from_segment(into: *mut Socket, skb: *const Kernel) -> u32 {
     let null = core::ptr::null();
     let head: *const Kernel = SKB_HEAD.probe(skb, null);
     if head.is_null() {
-        return;
+        return 0;
     }
     let network = head.cast::<u8>().wrapping_add(usize::from(SKB_NETWORK_HEADER.probe(skb, 0)));
     let transport = head.cast::<u8>().wrapping_add(usize::from(SKB_TRANSPORT_HEADER.probe(skb, 0)));
     let mut ports = [0_u16; 2];
-    let mut version = 0_u8;
+    let (mut version, mut flags) = (0_u8, 0_u8);
     // SAFETY: as promised to this function; the helper checks what it reads from.
     unsafe {
         bpf_probe_read_kernel((&raw mut ports).cast(), 4, transport.cast());
         bpf_probe_read_kernel((&raw mut version).cast(), 1, network.cast());
+        bpf_probe_read_kernel((&raw mut flags).cast(), 1, transport.wrapping_add(13).cast());
         let local = (&raw mut (*into).local_address).cast::<[u8; 16]>();
         let remote = (&raw mut (*into).remote_address).cast::<[u8; 16]>();
         match version >> 4 {
@@ -129,7 +152,7 @@ unsafe fn fill_from_segment(into: *mut Socket, skb: *const Kernel) {
                 bpf_probe_read_kernel(remote.cast(), 16, network.wrapping_add(8).cast());
                 bpf_probe_read_kernel(local.cast(), 16, network.wrapping_add(24).cast());
             }
-            _ => return,
+            _ => return 0,
         }
         (*into).remote_port_be = ports[0];
         (*into).local_port = u16::from_be(ports[1]);
@@ -139,4 +162,5 @@ unsafe fn fill_from_segment(into: *mut Socket, skb: *const Kernel) {
             (*into).netns = NET_INUM.probe(net, 0);
         }
     }
+    u32::from(flags)
 }

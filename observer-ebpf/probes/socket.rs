@@ -41,7 +41,7 @@ pub(crate) mod state {
 }
 
 /// `SOCK_DONE` in `sk_flags`: a FIN was received (net/ipv4/tcp_input.c, `tcp_fin`).
-const SOCK_DONE: u64 = 1 << 1;
+pub(crate) const SOCK_DONE: u64 = 1 << 1;
 
 /// The socket's storage, made where it is missing if `create`. Null where there is none.
 ///

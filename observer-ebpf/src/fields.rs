@@ -52,6 +52,7 @@ macro_rules! kernel_fields {
             SOCK_BACKLOG: "sock", "sk_ack_backlog", u32, required;
             SOCK_MAX_BACKLOG: "sock", "sk_max_ack_backlog", u32, required;
             SOCK_DROPS: "sock", "sk_drops.counter", u32, optional;
+            SOCK_LINGER_TIME: "sock", "sk_lingertime", u64, required;
             SOCK_PACING_RATE: "sock", "sk_pacing_rate", u64, required;
             SOCKET_SK: "socket", "sk", *const Kernel, required;
             NET_INUM: "net", "ns.inum", u32, required;

@@ -202,6 +202,18 @@ pub struct Reset {
     pub direction: u32,
     /// The kernel's `enum sk_rst_reason`; [`u32::MAX`] where the kernel gives none.
     pub reason: u32,
+    /// What the process has not read, in bytes, a FIN included.
+    pub unread: u32,
+    /// Timeouts and probes in a row without an answer.
+    pub timeouts: u32,
+    /// The TCP flags of the segment that is answered; 0 where none is.
+    pub answered: u32,
+    /// 1 where the process has asked for a reset at close() (`SO_LINGER` with a time of 0).
+    pub linger_zero: u32,
+    /// 1 where a FIN was received.
+    pub fin_received: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Track>() == 72);
@@ -210,4 +222,4 @@ const _: () = assert!(size_of::<Counters>() == 80);
 const _: () = assert!(size_of::<Opened>() == 128);
 const _: () = assert!(size_of::<Closed>() == 208);
 const _: () = assert!(size_of::<Retransmit>() == 144);
-const _: () = assert!(size_of::<Reset>() == 120);
+const _: () = assert!(size_of::<Reset>() == 144);

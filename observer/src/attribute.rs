@@ -7,6 +7,7 @@ mod emit;
 mod held;
 mod identities;
 mod processes;
+mod reset;
 mod runtime;
 mod tcp;
 

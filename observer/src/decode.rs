@@ -120,7 +120,22 @@ pub(crate) enum Body {
         direction: ResetDirection,
         /// The kernel's reason.
         reason: Option<u32>,
+        /// How it was around the socket.
+        situation: Situation,
     },
+}
+
+/// What a reset's cause follows from where the kernel's reason does not say it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Situation {
+    /// There was something that the process has not read.
+    pub(crate) unread: bool,
+    /// The process has asked for a reset at close().
+    pub(crate) linger_zero: bool,
+    /// The other side has not answered for a while.
+    pub(crate) unanswered: bool,
+    /// It answers a segment: true for a SYN that asks for a connection.
+    pub(crate) answers: Option<bool>,
 }
 
 /// A task as the probes give it.

@@ -23,8 +23,8 @@ pub(crate) use summary::{
     Edge, EdgeSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window, WorkloadSummary,
 };
 pub(crate) use tcp::{
-    Busy, ConnectionId, Counters, ResetDirection, RetransmitCause, RetransmitPhase, Tcp, TcpAccept, TcpClose,
-    TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, error_name,
+    Busy, ConnectionId, Counters, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,
+    TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, error_name,
 };
 pub(crate) use time::{BootTime, Now, WallTime};
 

@@ -183,6 +183,7 @@ fn processes_resets_and_losses_are_counted() {
     }
     aggregator.record(&event(&a, 1, Detail::OomKill(OomKill { resident_bytes: None })));
     let reset = TcpReset {
+        cause: None,
         tcp: tcp(3, false, "192.0.2.1:5000", None),
         direction: ResetDirection::Sent,
         state: None,

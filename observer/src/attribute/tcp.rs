@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Attributor, Moment, Output};
+use super::{Attributor, Moment, Output, reset};
 use crate::decode::{Body, Known, Socket};
 use crate::event::{
-    Connection, ConnectionId, Counters, Detail, Listener, Now, PeerKind, Queue, Tcp, TcpAccept, TcpClose,
-    TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState,
+    Connection, ConnectionId, Counters, Detail, Listener, Now, PeerKind, Queue, ResetDirection, Tcp,
+    TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState,
 };
 
 /// `EPIPE`: what the kernel calls a reset that comes after the other side's FIN.
@@ -57,10 +57,13 @@ impl Attributor {
                 });
                 self.emit_task(task.as_ref(), at, detail, out);
             }
-            Body::Reset { socket, task, direction, reason } => {
+            Body::Reset { socket, task, direction, reason, situation } => {
                 let reason = reason.and_then(|number| self.reset_reasons.get(&number).cloned());
+                let cause = (direction == ResetDirection::Sent)
+                    .then(|| reset::cause(reason.as_deref(), socket.state.is_some(), situation));
                 let tcp = self.tcp(&socket, at);
-                let detail = Detail::TcpReset(TcpReset { tcp, direction, state: socket.state, reason });
+                let detail =
+                    Detail::TcpReset(TcpReset { tcp, direction, state: socket.state, reason, cause });
                 if at.cgroup_id == 0 {
                     // No socket, no process: at most the address says whose it was.
                     let owner = self.addresses.peer(socket.remote.ip(), socket.local.ip(), at.time).workload;

@@ -2,8 +2,9 @@
 
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{
-    ContainerStop, Event, OomKill, Process, ProcessExec, ProcessExit, ResetDirection, RetransmitCause,
-    RetransmitPhase, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit,
+    ContainerStop, Event, OomKill, Process, ProcessExec, ProcessExit, ResetCause, ResetDirection,
+    RetransmitCause, RetransmitPhase, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset,
+    TcpRetransmit,
 };
 
 use super::color::Paint;
@@ -181,7 +182,20 @@ fn tcp_reset(reset: &TcpReset) -> Vec<String> {
     };
     let state = (!reset.state.is_empty()).then(|| escape(&reset.state).into_owned());
     let reason = (!reset.reason.is_empty()).then(|| format!("reason {}", escape(&reset.reason)));
-    [way.to_owned()].into_iter().chain(state).chain(reason).collect()
+    let cause = match reset.cause() {
+        ResetCause::Unspecified => None,
+        ResetCause::NoListener => Some("nobody listens there"),
+        ResetCause::NoConnection => Some("no such connection"),
+        ResetCause::UnreadData => Some("closed with unread data"),
+        ResetCause::LingerZero => Some("closed with linger 0"),
+        ResetCause::DataAfterClose => Some("data after close"),
+        ResetCause::Timeout => Some("no answer for too long"),
+        ResetCause::OutOfMemory => Some("out of socket memory"),
+        ResetCause::Aborted => Some("aborted"),
+        ResetCause::Unexpected => Some("unexpected segment"),
+    };
+    let cause = cause.map(str::to_owned);
+    [way.to_owned()].into_iter().chain(cause).chain(state).chain(reason).collect()
 }
 
 fn tcp_close(close: &TcpClose) -> Vec<String> {

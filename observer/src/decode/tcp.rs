@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use observer_ebpf::live;
 use observer_ebpf::tcp::{self, Closed, Opened, Reset, Retransmit, cause, direction, role};
 
-use super::{Body, DecodeError, Known, Reading, Socket, Task, Tick, fixed, task};
+use super::{Body, DecodeError, Known, Reading, Situation, Socket, Task, Tick, fixed, task};
 use crate::event::{
     BootTime, Busy, ConnectionId, Counters, Flow, Queue, QueueSample, ResetDirection, RetransmitCause,
     RetransmitPhase, Sample, TcpState,
@@ -79,6 +79,13 @@ pub(super) fn reset(bytes: &[u8]) -> Result<Body, DecodeError> {
         task: known_task(&reset.task),
         direction,
         reason: (reset.reason != u32::MAX).then_some(reset.reason),
+        situation: Situation {
+            // A FIN takes one number of the sequence space and cannot be read.
+            unread: reset.unread > reset.fin_received,
+            linger_zero: reset.linger_zero != 0,
+            unanswered: reset.timeouts > 0,
+            answers: (reset.answered != 0).then_some(reset.answered & (SYN | ACK) == SYN),
+        },
     })
 }
 

@@ -167,6 +167,29 @@ pub(crate) enum ResetDirection {
     Received,
 }
 
+/// Why this node sent a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ResetCause {
+    /// Nobody listens there.
+    NoListener,
+    /// The connection that the segment belongs to is not there, or not any more.
+    NoConnection,
+    /// The process closed the socket with data in it that it had not read.
+    UnreadData,
+    /// The process had asked for a reset at close (`SO_LINGER` with a time of 0).
+    LingerZero,
+    /// Data came after the process had closed the socket.
+    DataAfterClose,
+    /// The other side did not answer for too long.
+    Timeout,
+    /// The kernel is short of memory for sockets.
+    OutOfMemory,
+    /// The process, or somebody else, aborted the connection.
+    Aborted,
+    /// The segment that it answers does not fit the connection.
+    Unexpected,
+}
+
 /// A reset was sent or received.
 #[derive(Clone, Debug)]
 pub(crate) struct TcpReset {
@@ -176,6 +199,8 @@ pub(crate) struct TcpReset {
     pub(crate) state: Option<TcpState>,
     /// The name of the kernel's reason, where it gives one.
     pub(crate) reason: Option<Arc<str>>,
+    /// Why; `None` for one that was received.
+    pub(crate) cause: Option<ResetCause>,
 }
 
 /// A connection ended.

@@ -7,7 +7,7 @@ use observer_proto::v1::event::Detail as WireDetail;
 
 use super::{counters, process, tcp, timestamp, workload};
 use crate::event::{
-    ContainerStart, ContainerStop, Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit,
+    ContainerStart, ContainerStop, Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit, ResetCause,
     ResetDirection, RetransmitCause, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure,
     TcpReset, TcpRetransmit, Workload, error_name, signal_name,
 };
@@ -131,7 +131,18 @@ fn tcp_retransmit(retransmit: &TcpRetransmit, owner: Option<&Workload>) -> v1::T
 }
 
 fn tcp_reset(reset: &TcpReset, owner: Option<&Workload>) -> v1::TcpReset {
-    let TcpReset { tcp: ends, direction, state, reason } = reset;
+    let TcpReset { tcp: ends, direction, state, reason, cause } = reset;
+    let cause = cause.map_or(v1::ResetCause::Unspecified, |cause| match cause {
+        ResetCause::NoListener => v1::ResetCause::NoListener,
+        ResetCause::NoConnection => v1::ResetCause::NoConnection,
+        ResetCause::UnreadData => v1::ResetCause::UnreadData,
+        ResetCause::LingerZero => v1::ResetCause::LingerZero,
+        ResetCause::DataAfterClose => v1::ResetCause::DataAfterClose,
+        ResetCause::Timeout => v1::ResetCause::Timeout,
+        ResetCause::OutOfMemory => v1::ResetCause::OutOfMemory,
+        ResetCause::Aborted => v1::ResetCause::Aborted,
+        ResetCause::Unexpected => v1::ResetCause::Unexpected,
+    });
     let direction = match direction {
         ResetDirection::Sent => v1::ResetDirection::Sent,
         ResetDirection::Received => v1::ResetDirection::Received,
@@ -142,6 +153,7 @@ fn tcp_reset(reset: &TcpReset, owner: Option<&Workload>) -> v1::TcpReset {
         state: state.map(|state| state.name().to_owned()).unwrap_or_default(),
         reason: reason.as_deref().unwrap_or_default().to_owned(),
         no_socket: state.is_none(),
+        cause: cause.into(),
     }
 }
 
