@@ -136,6 +136,8 @@ impl Aggregator {
                 });
             }
             Detail::TcpClose(close) => self.close(workload, close),
+            // It is counted when it ends.
+            Detail::TcpConnectPending(_) => {}
         }
     }
 

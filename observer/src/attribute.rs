@@ -69,6 +69,8 @@ pub(crate) struct Attributor {
     held: Held,
     /// Network namespaces and ports that were listened on when the daemon started.
     listening: HashSet<(u32, u16)>,
+    /// The cookies of attempts to connect that nothing has answered, and that were told of.
+    pending: HashSet<u64>,
     sequence: u64,
 }
 
@@ -82,6 +84,7 @@ impl Attributor {
             processes: Processes::new(settings.max_processes),
             held: Held::default(),
             listening: HashSet::new(),
+            pending: HashSet::new(),
             sequence: 0,
             settings,
         }

@@ -109,6 +109,8 @@ pub(crate) enum Body {
         backoff: u32,
         /// How many.
         segments: u32,
+        /// When the connection began; `None` where that was not seen.
+        start: Option<BootTime>,
     },
     /// A reset was sent or received.
     Reset {

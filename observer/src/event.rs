@@ -24,7 +24,8 @@ pub(crate) use summary::{
 };
 pub(crate) use tcp::{
     Busy, ConnectionId, Counters, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,
-    TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, error_name,
+    TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit, TcpState,
+    error_name,
 };
 pub(crate) use time::{BootTime, Now, WallTime};
 
@@ -59,6 +60,7 @@ pub(crate) enum Detail {
     TcpRetransmit(TcpRetransmit),
     TcpReset(TcpReset),
     TcpClose(TcpClose),
+    TcpConnectPending(TcpConnectPending),
 }
 
 /// The types of events, in the order of the proto's enumeration.
@@ -76,11 +78,12 @@ pub(crate) enum EventType {
     TcpRetransmit,
     TcpReset,
     TcpClose,
+    TcpConnectPending,
 }
 
 impl EventType {
     /// All of them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::ProcessExec,
         Self::ProcessExit,
         Self::OomKill,
@@ -92,6 +95,7 @@ impl EventType {
         Self::TcpRetransmit,
         Self::TcpReset,
         Self::TcpClose,
+        Self::TcpConnectPending,
     ];
 
     /// The name, the same in the proto, in JSON and on the command line.
@@ -108,6 +112,7 @@ impl EventType {
             Self::TcpRetransmit => "tcp_retransmit",
             Self::TcpReset => "tcp_reset",
             Self::TcpClose => "tcp_close",
+            Self::TcpConnectPending => "tcp_connect_pending",
         }
     }
 }
@@ -127,6 +132,7 @@ impl Event {
             Detail::TcpRetransmit(_) => EventType::TcpRetransmit,
             Detail::TcpReset(_) => EventType::TcpReset,
             Detail::TcpClose(_) => EventType::TcpClose,
+            Detail::TcpConnectPending(_) => EventType::TcpConnectPending,
         }
     }
 
@@ -138,7 +144,8 @@ impl Event {
             | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })
             | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
             | Detail::TcpReset(TcpReset { tcp, .. })
-            | Detail::TcpClose(TcpClose { tcp, .. }) => Some(tcp),
+            | Detail::TcpClose(TcpClose { tcp, .. })
+            | Detail::TcpConnectPending(TcpConnectPending { tcp, .. }) => Some(tcp),
             Detail::ProcessExec(_)
             | Detail::ProcessExit(_)
             | Detail::OomKill(_)
@@ -152,6 +159,7 @@ impl Event {
         match &self.detail {
             Detail::OomKill(_)
             | Detail::TcpConnectFailure(_)
+            | Detail::TcpConnectPending(_)
             | Detail::TcpRetransmit(_)
             | Detail::TcpReset(_) => true,
             Detail::ProcessExit(exit) => exit.ending.is_failure(),

@@ -167,6 +167,7 @@ pub fn tcp(event: &Event) -> Option<&Tcp> {
         Detail::TcpConnect(detail) => detail.tcp.as_ref(),
         Detail::TcpAccept(detail) => detail.tcp.as_ref(),
         Detail::TcpConnectFailure(detail) => detail.tcp.as_ref(),
+        Detail::TcpConnectPending(detail) => detail.tcp.as_ref(),
         Detail::TcpRetransmit(detail) => detail.tcp.as_ref(),
         Detail::TcpReset(detail) => detail.tcp.as_ref(),
         Detail::TcpClose(detail) => detail.tcp.as_ref(),

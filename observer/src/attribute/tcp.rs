@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Attributor, Moment, Output, reset};
 use crate::decode::{Body, Known, Socket};
 use crate::event::{
-    Connection, ConnectionId, Counters, Detail, Listener, Now, PeerKind, Queue, ResetDirection, Tcp,
-    TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState,
+    Connection, ConnectionId, Counters, Detail, Listener, Now, PeerKind, Queue, ResetDirection,
+    RetransmitPhase, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset,
+    TcpRetransmit, TcpState,
 };
 
 /// `EPIPE`: what the kernel calls a reset that comes after the other side's FIN.
@@ -14,6 +15,11 @@ const EPIPE: u32 = 32;
 /// `ECONNRESET`.
 const ECONNRESET: u32 = 104;
 
+/// So long an attempt waits before that is told. The first SYN is sent again after a second, by a timer that may
+/// be some milliseconds early.
+const PENDING_NS: u64 = 950_000_000;
+/// Attempts that wait at once and were told of.
+const MAX_PENDING: usize = 16_384;
 /// Ports that were listened on at the start, in all network namespaces.
 const MAX_LISTENING: usize = 65_536;
 
@@ -22,6 +28,7 @@ impl Attributor {
     pub(super) fn connection(&mut self, body: Body, at: Moment, out: &mut Output) {
         match body {
             Body::Established { socket, task, start, rtt_ns } => {
+                self.pending.remove(&socket.cookie);
                 let tcp = self.tcp(&socket, at);
                 let detail = if tcp.outgoing {
                     let handshake_latency_ns = at.time.since_ns(start);
@@ -32,6 +39,7 @@ impl Attributor {
                 self.emit_task(task.as_ref(), at, detail, out);
             }
             Body::Ended { socket, task, start, established, counters, errno } => {
+                self.pending.remove(&socket.cookie);
                 let (tcp, duration_ns) = (self.tcp(&socket, at), start.map(|start| at.time.since_ns(start)));
                 let detail = if established {
                     let errno = if errno == EPIPE { ECONNRESET } else { errno };
@@ -43,9 +51,16 @@ impl Attributor {
                 };
                 self.emit_task(task.as_ref(), at, detail, out);
             }
-            Body::Retransmit { socket, task, phase, cause, timeouts, backoff, segments } => {
+            Body::Retransmit { socket, task, phase, cause, timeouts, backoff, segments, start } => {
                 let state = socket.state.unwrap_or(TcpState(0));
                 let tcp = self.tcp(&socket, at);
+                let waited_ns = start.map_or(0, |start| at.time.since_ns(start));
+                if phase == RetransmitPhase::Syn && waited_ns >= PENDING_NS && self.is_pending(socket.cookie)
+                {
+                    let (tcp, syn_retransmits) = (tcp.clone(), timeouts);
+                    let pending = TcpConnectPending { tcp, waited_ns, syn_retransmits };
+                    self.emit_task(task.as_ref(), at, Detail::TcpConnectPending(pending), out);
+                }
                 let detail = Detail::TcpRetransmit(TcpRetransmit {
                     tcp,
                     phase,
@@ -79,6 +94,11 @@ impl Attributor {
             | Body::CgroupMade { .. }
             | Body::CgroupRemoved => {}
         }
+    }
+
+    /// That connection waits for an answer, and nobody was told yet.
+    fn is_pending(&mut self, cookie: u64) -> bool {
+        self.pending.len() < MAX_PENDING && self.pending.insert(cookie)
     }
 
     /// The sockets that listen: what was connected to their ports before the daemon came was asked for.

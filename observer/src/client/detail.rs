@@ -3,8 +3,8 @@
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{
     ContainerStop, Event, OomKill, Process, ProcessExec, ProcessExit, ResetCause, ResetDirection,
-    RetransmitCause, RetransmitPhase, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpReset,
-    TcpRetransmit,
+    RetransmitCause, RetransmitPhase, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure,
+    TcpConnectPending, TcpReset, TcpRetransmit,
 };
 
 use super::color::Paint;
@@ -27,6 +27,12 @@ pub(crate) fn words(event: &Event) -> Vec<String> {
             accept.handshake_latency_ns.iter().map(|ns| duration(*ns)).collect()
         }
         Some(Detail::TcpConnectFailure(failure)) => connect_failure(failure),
+        Some(Detail::TcpConnectPending(pending)) => {
+            vec![
+                format!("no answer for {}", duration(pending.waited_ns)),
+                format!("SYN sent again {}", times(pending.syn_retransmits)),
+            ]
+        }
         Some(Detail::TcpRetransmit(retransmit)) => tcp_retransmit(retransmit),
         Some(Detail::TcpReset(reset)) => tcp_reset(reset),
         Some(Detail::TcpClose(close)) => tcp_close(close),
@@ -40,6 +46,7 @@ pub(crate) fn tcp(event: &Event) -> Option<&Tcp> {
         Detail::TcpConnect(TcpConnect { tcp, .. })
         | Detail::TcpAccept(TcpAccept { tcp, .. })
         | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })
+        | Detail::TcpConnectPending(TcpConnectPending { tcp, .. })
         | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
         | Detail::TcpReset(TcpReset { tcp, .. })
         | Detail::TcpClose(TcpClose { tcp, .. }) => tcp.as_ref(),
@@ -65,7 +72,7 @@ pub(crate) fn severity(event: &Event) -> Paint {
         Some(Detail::ProcessExit(exit)) => ended(exit.code, exit.signal, exit.oom_killed),
         Some(Detail::ContainerStop(stop)) => ended(stop.code, stop.signal, stop.oom_killed),
         Some(Detail::TcpClose(close)) if !close.error.is_empty() => Paint::Failure,
-        Some(Detail::TcpRetransmit(_)) => Paint::Warning,
+        Some(Detail::TcpRetransmit(_) | Detail::TcpConnectPending(_)) => Paint::Warning,
         Some(Detail::ContainerStart(_)) => Paint::Good,
         Some(Detail::ProcessExec(_) | Detail::TcpConnect(_) | Detail::TcpAccept(_) | Detail::TcpClose(_))
         | None => Paint::Plain,
@@ -233,7 +240,8 @@ pub(crate) fn process(event: &Event) -> Option<String> {
         | Detail::OomKill(_)
         | Detail::TcpConnect(_)
         | Detail::TcpAccept(_)
-        | Detail::TcpConnectFailure(_) => event.process.as_ref().map(label::process),
+        | Detail::TcpConnectFailure(_)
+        | Detail::TcpConnectPending(_) => event.process.as_ref().map(label::process),
         Detail::ProcessExec(_)
         | Detail::ContainerStart(_)
         | Detail::ContainerStop(_)

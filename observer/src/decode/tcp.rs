@@ -64,6 +64,7 @@ pub(super) fn retransmit(bytes: &[u8]) -> Result<Body, DecodeError> {
         timeouts: retransmit.timeouts,
         backoff: retransmit.backoff,
         segments: retransmit.segments,
+        start: moment(retransmit.start_ns),
     })
 }
 

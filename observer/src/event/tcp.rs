@@ -126,6 +126,16 @@ pub(crate) struct TcpConnectFailure {
     pub(crate) syn_retransmits: u32,
 }
 
+/// Nothing has answered for a while; the connection still waits.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpConnectPending {
+    pub(crate) tcp: Tcp,
+    /// From the first SYN, in nanoseconds.
+    pub(crate) waited_ns: u64,
+    /// SYNs sent again.
+    pub(crate) syn_retransmits: u32,
+}
+
 /// What was sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RetransmitPhase {

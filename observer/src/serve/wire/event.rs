@@ -9,7 +9,7 @@ use super::{counters, process, tcp, timestamp, workload};
 use crate::event::{
     ContainerStart, ContainerStop, Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit, ResetCause,
     ResetDirection, RetransmitCause, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure,
-    TcpReset, TcpRetransmit, Workload, error_name, signal_name,
+    TcpConnectPending, TcpReset, TcpRetransmit, Workload, error_name, signal_name,
 };
 
 /// An event.
@@ -49,6 +49,7 @@ fn of_detail(detail: &Detail, owner: Option<&Workload>) -> WireDetail {
             let handshake_latency_ns = *handshake_latency_ns;
             WireDetail::TcpAccept(v1::TcpAccept { tcp: Some(tcp(owner, ends)), handshake_latency_ns })
         }
+        Detail::TcpConnectPending(pending) => WireDetail::TcpConnectPending(tcp_pending(pending, owner)),
         Detail::TcpConnectFailure(failure) => WireDetail::TcpConnectFailure(tcp_failure(failure, owner)),
         Detail::TcpRetransmit(retransmit) => WireDetail::TcpRetransmit(tcp_retransmit(retransmit, owner)),
         Detail::TcpReset(reset) => WireDetail::TcpReset(tcp_reset(reset, owner)),
@@ -101,6 +102,15 @@ fn tcp_failure(failure: &TcpConnectFailure, owner: Option<&Workload>) -> v1::Tcp
         error: error.to_owned(),
         errno: *errno,
         duration_ns: *duration_ns,
+        syn_retransmits: *syn_retransmits,
+    }
+}
+
+fn tcp_pending(pending: &TcpConnectPending, owner: Option<&Workload>) -> v1::TcpConnectPending {
+    let TcpConnectPending { tcp: ends, waited_ns, syn_retransmits } = pending;
+    v1::TcpConnectPending {
+        tcp: Some(tcp(owner, ends)),
+        waited_ns: *waited_ns,
         syn_retransmits: *syn_retransmits,
     }
 }
