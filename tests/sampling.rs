@@ -1,37 +1,54 @@
 //! A live connection is listed with the counters that the kernel itself shows for it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, Pod, Testbed, client, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// What `ss` says of the one connection of a namespace to a port, as it would be counted here: bytes sent and
-/// received, segments sent and received.
-fn shown(pod: &Pod, filter: &[&str]) -> Result<[u64; 4]> {
+/// One figure by its name here.
+type Figures = BTreeMap<&'static str, u64>;
+
+/// What `ss` says of the one connection of a namespace to a port, by the names and in the units of the API.
+fn shown(pod: &Pod, filter: &[&str]) -> Result<Figures> {
     let text = pod.netns().output("ss", ["-Htin", "state", "established"].iter().chain(filter))?;
     ensure!(text.matches("bytes_received:").count() == 1, "not one connection: {text}");
-    let field = |name: &str| {
-        let word = text.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix(':'));
-        word.map_or(Ok(0), str::parse::<u64>).context("no number")
+    let word =
+        |name: &str| text.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix(':'));
+    let field = |name: &str| word(name).map_or(Ok(0), str::parse::<u64>).context("no number");
+    // Milliseconds with three decimals; the mean deviation follows a slash.
+    let time = |text: Option<&str>| -> Result<u64> {
+        let milliseconds: f64 = text.context("no time")?.parse()?;
+        Ok((milliseconds * 1000.0).round() as u64)
     };
-    Ok([
-        field("bytes_sent")? - field("bytes_retrans")?,
-        field("bytes_received")?,
-        field("segs_out")?,
-        field("segs_in")?,
-    ])
+    let mut rtt = word("rtt").context("no rtt")?.split('/');
+    Ok(BTreeMap::from([
+        ("sent_bytes", field("bytes_sent")? - field("bytes_retrans")?),
+        ("received_bytes", field("bytes_received")?),
+        ("sent_segments", field("segs_out")?),
+        ("received_segments", field("segs_in")?),
+        ("delivered_segments", field("delivered")?),
+        ("spurious_retransmits", field("dsack_dups")?),
+        ("reorderings", field("reord_seen")?),
+        ("rtt_ns", time(rtt.next())?),
+        ("rtt_variation_ns", time(rtt.next())?),
+        ("min_rtt_ns", time(word("minrtt"))?),
+        ("congestion_window", field("cwnd")?),
+        ("mss", field("mss")?),
+        ("peer_window_bytes", field("snd_wnd")?),
+    ]))
 }
 
-fn listed(connection: &Value) -> Result<[u64; 4]> {
-    let mut figures = [0; 4];
-    let fields = ["sent_bytes", "received_bytes", "sent_segments", "received_segments"];
-    for (figure, field) in figures.iter_mut().zip(fields) {
-        // In JSON 64-bit numbers are text, and zero is left out.
-        let value = &connection["counters"][field];
-        let text = if value.is_null() { "0".to_owned() } else { value.to_string().replace('"', "") };
-        *figure = text.parse().with_context(|| format!("no {field} in {connection}"))?;
-    }
-    Ok(figures)
+fn listed(connection: &Value, like: &Figures) -> Figures {
+    let figure = |name: &&'static str| {
+        let value =
+            [&connection["counters"], &connection["flow"]].into_iter().find_map(|of| of[*name].as_u64());
+        let value = value.unwrap_or(0);
+        // `ss` shows whole microseconds.
+        (*name, if name.ends_with("_ns") { value / 1000 } else { value })
+    };
+    like.keys().map(figure).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,11 +73,10 @@ async fn a_held_connection_is_listed_with_the_kernels_figures() -> Result<()> {
                 client::json(daemon.socket(), ["connections", "--port", "8080", "--pod", pod.name()]).await?;
             let own = lines.into_iter().find(|line| line["workload"]["pod"] == pod.name());
             let Some(own) = own else { return Ok(Err(Value::Null)) };
-            Ok(if listed(&own)? == shown(pod, &filter)? && listed(&own)?[..2] == [123_457; 2] {
-                Ok(own)
-            } else {
-                Err(own)
-            })
+            let shown = shown(pod, &filter)?;
+            let listed = listed(&own, &shown);
+            let talked = listed["sent_bytes"] == 123_457 && listed["received_bytes"] == 123_457;
+            Ok(if listed == shown && talked { Ok(own) } else { Err(json!([shown, listed])) })
         })
         .await?;
         ensure!(connection["workload"]["namespace"] == "sampling", "{connection}");
@@ -71,7 +87,7 @@ async fn a_held_connection_is_listed_with_the_kernels_figures() -> Result<()> {
         ensure!(tcp["source"]["workload"]["pod"] == holder.name(), "{connection}");
         ensure!(tcp["destination"]["workload"]["pod"] == server.name(), "{connection}");
         ensure!(tcp["destination"]["port"] == 8080, "{connection}");
-        ensure!(!connection["counters"]["rtt_ns"].is_null(), "{connection}");
+        ensure!(connection["flow"]["accepted"] == true && connection["adopted"].is_null(), "{connection}");
     }
     holder.remove().await?;
     eventually(PATIENCE, "the list to be empty", async || {

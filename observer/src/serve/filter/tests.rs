@@ -105,7 +105,7 @@ fn what_is_not_allowed_is_named_with_what_is() {
         (v1::Filter { ports: vec![0], ..none() }, "allow[0].ports: 0 is not allowed: a port from 1 to 65535"),
         (v1::Filter { ports: vec![70_000], ..none() }, "allow[0].ports: 70000 is not"),
         (v1::Filter { types: vec![0], ..none() }, "allow[0].types: 0 is not allowed: one of process_exec, "),
-        (v1::Filter { types: vec![12], ..none() }, "allow[0].types: 12 is not"),
+        (v1::Filter { types: vec![99], ..none() }, "allow[0].types: 99 is not"),
         (v1::Filter { pods: texts(["a", "a/b/c"]), ..none() }, "allow[0].pods: \"a/b/c\" is not allowed: `"),
         (v1::Filter { pods: texts(["/"]), ..none() }, "allow[0].pods: \"/\""),
         (v1::Filter { pods: texts([""]), ..none() }, "allow[0].pods: \"\""),
