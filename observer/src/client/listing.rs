@@ -121,7 +121,7 @@ fn stands(connection: &Connection, response: &ListConnectionsResponse) -> String
     } else if flow.peer_window_bytes == 0 && flow.unsent_bytes > 0 {
         words.push("peer's window closed".to_owned());
     }
-    if !flow.accepted && connection.half_closed_time.is_none() && connection.state == "ESTABLISHED" {
+    if !flow.accepted && matches!(connection.state.as_str(), "ESTABLISHED" | "CLOSE_WAIT") {
         words.push("not accepted".to_owned());
     }
     if flow.unread_bytes > 0 {
