@@ -86,6 +86,10 @@ impl TcpSummary {
             resets_sent,
             resets_received,
             listen_drops,
+            failures,
+            retransmits,
+            spurious_retransmits,
+            reorderings,
             handshake_latency,
             rtt,
         } = later;
@@ -101,6 +105,14 @@ impl TcpSummary {
         self.resets_sent += resets_sent;
         self.resets_received += resets_received;
         self.listen_drops += listen_drops;
+        for (error, count) in failures {
+            *self.failures.entry(error).or_default() += count;
+        }
+        for (kind, count) in retransmits {
+            *self.retransmits.entry(*kind).or_default() += count;
+        }
+        self.spurious_retransmits += spurious_retransmits;
+        self.reorderings += reorderings;
         self.handshake_latency.merge(handshake_latency);
         self.rtt.merge(rtt);
     }

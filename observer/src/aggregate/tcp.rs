@@ -6,7 +6,7 @@ use super::Aggregator;
 use super::figures::Place;
 use crate::event::{
     BootTime, Connection, Counters, Event, RetransmitPhase, Sample, Tcp, TcpClose, TcpConnectFailure,
-    TcpRetransmit, TcpState, TcpSummary, Workload,
+    TcpRetransmit, TcpState, TcpSummary, Workload, failure_name,
 };
 
 impl Aggregator {
@@ -73,18 +73,21 @@ impl Aggregator {
     }
 
     pub(super) fn fail(&mut self, workload: &Arc<Workload>, failure: &TcpConnectFailure) {
-        let TcpConnectFailure { tcp, errno: _, duration_ns: _, syn_retransmits } = failure;
+        let TcpConnectFailure { tcp, errno, duration_ns: _, syn_retransmits } = failure;
         let left = u64::from(*syn_retransmits).saturating_sub(self.handshakes.take(tcp));
         let place = self.figures.place(workload, tcp);
         self.figures.tcp(place, |tcp| {
             tcp.failed += 1;
+            *tcp.failures.entry(failure_name(*errno)).or_default() += 1;
             tcp.retransmitted_segments += left;
         });
     }
 
     pub(super) fn retransmit(&mut self, now: BootTime, workload: &Arc<Workload>, retransmit: &TcpRetransmit) {
-        let TcpRetransmit { tcp, phase, cause: _, timeouts: _, backoff: _, segments, state: _ } = retransmit;
+        let TcpRetransmit { tcp, phase, cause, timeouts: _, backoff: _, segments, state: _ } = retransmit;
         let segments = u64::from(*segments);
+        let place = self.place(workload, tcp);
+        self.figures.tcp(place, |tcp| *tcp.retransmits.entry((*phase, *cause)).or_default() += segments);
         match phase {
             RetransmitPhase::Data | RetransmitPhase::Fin => return,
             // With TCP Fast Open the socket is there before the handshake's end and counts by itself.
@@ -92,7 +95,6 @@ impl Aggregator {
             RetransmitPhase::Syn | RetransmitPhase::SynAck => {}
         }
         if self.handshakes.note(tcp, segments, now) {
-            let place = self.figures.place(workload, tcp);
             self.figures.tcp(place, |tcp| tcp.retransmitted_segments += segments);
         } else {
             self.no_room_handshakes += segments;
@@ -130,12 +132,16 @@ impl Aggregator {
         let sent_segments = since(|counters| counters.sent_segments);
         let received_segments = since(|counters| counters.received_segments);
         let retransmitted_segments = since(|counters| counters.retransmitted_segments);
+        let spurious_retransmits = since(|counters| counters.spurious_retransmits);
+        let reorderings = since(|counters| counters.reorderings);
         self.figures.tcp(place, |tcp: &mut TcpSummary| {
             tcp.sent_bytes += sent_bytes;
             tcp.received_bytes += received_bytes;
             tcp.sent_segments += sent_segments;
             tcp.received_segments += received_segments;
             tcp.retransmitted_segments += retransmitted_segments;
+            tcp.spurious_retransmits += spurious_retransmits;
+            tcp.reorderings += reorderings;
             if let Some(rtt) = after.rtt_ns {
                 tcp.rtt.record(rtt);
             }

@@ -276,3 +276,23 @@ fn a_connection_whose_event_is_late_or_lost_is_counted_from_its_beginning_once()
         assert_eq!((edge(&window).live, edge(&window).closed), (0, 1));
     }
 }
+
+#[test]
+fn failures_and_retransmits_are_summed_by_kind_and_merged() {
+    let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
+    let tcp = tcp(7, true, "10.0.0.2:80", Some(&b));
+    let mut aggregator = aggregator(Settings::default());
+    let mut windows = Vec::new();
+    for (second, errno) in [(1, 111), (2, 111), (3, 0)] {
+        aggregator.record(&event(&a, second, retransmit(&tcp, RetransmitPhase::Syn, 1)));
+        let failure = TcpConnectFailure { tcp: tcp.clone(), errno, duration_ns: 9, syn_retransmits: 1 };
+        aggregator.record(&event(&a, second, Detail::TcpConnectFailure(failure)));
+        windows.push(window(&mut aggregator, second));
+    }
+    let mut whole = Window::clone(&windows[0]);
+    windows[1..].iter().for_each(|window| whole.merge(window));
+    let told = edge(&whole);
+    assert_eq!(told.failures, [("refused", 2), ("cancelled", 1)].into());
+    assert_eq!(told.retransmits, [((RetransmitPhase::Syn, RetransmitCause::Timeout), 3)].into());
+    assert_eq!((told.failed, told.retransmitted_segments), (3, 3));
+}

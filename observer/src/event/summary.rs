@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::{BootTime, Ending, Peer, PeerKind, Workload, WorkloadId};
+use super::{BootTime, Ending, Peer, PeerKind, RetransmitCause, RetransmitPhase, Workload, WorkloadId};
 use crate::aggregate::Histogram;
 
 /// The other side of a workload's connections, as far as they are told together.
@@ -43,6 +43,15 @@ pub(crate) struct TcpSummary {
     pub(crate) resets_received: u64,
     /// What the workload's listeners dropped; of an edge nobody can tell.
     pub(crate) listen_drops: u64,
+    /// Failed attempts by what the error is called.
+    pub(crate) failures: BTreeMap<&'static str, u64>,
+    /// Segments sent again as events told them, by what and why. The counter above is read from the
+    /// sockets, so the two agree once all that was open is closed.
+    pub(crate) retransmits: BTreeMap<(RetransmitPhase, RetransmitCause), u64>,
+    /// Segments that the other side had already when they came again.
+    pub(crate) spurious_retransmits: u64,
+    /// How often segments overtook each other on their way to the other side.
+    pub(crate) reorderings: u64,
     /// Nanoseconds.
     pub(crate) handshake_latency: Histogram,
     /// Nanoseconds.

@@ -137,7 +137,7 @@ pub(crate) struct TcpConnectPending {
 }
 
 /// What was sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum RetransmitPhase {
     Syn,
     SynAck,
@@ -146,7 +146,7 @@ pub(crate) enum RetransmitPhase {
 }
 
 /// Why it was sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum RetransmitCause {
     Unknown,
     Timeout,
@@ -222,6 +222,11 @@ pub(crate) struct TcpClose {
     pub(crate) counters: Counters,
     /// The error that ended it; 0 for an orderly end.
     pub(crate) errno: u32,
+}
+
+/// The word for the error of an attempt to connect; without one the process gave up.
+pub(crate) fn failure_name(errno: u32) -> &'static str {
+    if errno == 0 { "cancelled" } else { error_name(errno) }
 }
 
 /// The word for an error number at the end of a connection: OpenTelemetry's where it has one, else

@@ -9,7 +9,7 @@ use super::{counters, process, tcp, timestamp, workload};
 use crate::event::{
     ContainerStart, ContainerStop, Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit, ResetCause,
     ResetDirection, RetransmitCause, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure,
-    TcpConnectPending, TcpReset, TcpRetransmit, Workload, error_name, signal_name,
+    TcpConnectPending, TcpReset, TcpRetransmit, Workload, error_name, failure_name, signal_name,
 };
 
 /// An event.
@@ -96,10 +96,9 @@ fn container_stop(stop: &ContainerStop) -> v1::ContainerStop {
 
 fn tcp_failure(failure: &TcpConnectFailure, owner: Option<&Workload>) -> v1::TcpConnectFailure {
     let TcpConnectFailure { tcp: ends, errno, duration_ns, syn_retransmits } = failure;
-    let error = if *errno == 0 { "cancelled" } else { error_name(*errno) };
     v1::TcpConnectFailure {
         tcp: Some(tcp(owner, ends)),
-        error: error.to_owned(),
+        error: failure_name(*errno).to_owned(),
         errno: *errno,
         duration_ns: *duration_ns,
         syn_retransmits: *syn_retransmits,
@@ -115,26 +114,34 @@ fn tcp_pending(pending: &TcpConnectPending, owner: Option<&Workload>) -> v1::Tcp
     }
 }
 
-fn tcp_retransmit(retransmit: &TcpRetransmit, owner: Option<&Workload>) -> v1::TcpRetransmit {
-    let TcpRetransmit { tcp: ends, phase, cause, timeouts, backoff, segments, state } = retransmit;
-    let cause = match cause {
-        RetransmitCause::Unknown => v1::RetransmitCause::Unspecified,
-        RetransmitCause::Timeout => v1::RetransmitCause::Timeout,
-        RetransmitCause::Fast => v1::RetransmitCause::Fast,
-        RetransmitCause::TailLossProbe => v1::RetransmitCause::TailLossProbe,
-    };
-    let phase = match phase {
+/// What was sent again.
+pub(super) fn retransmit_phase(phase: RetransmitPhase) -> v1::RetransmitPhase {
+    match phase {
         RetransmitPhase::Syn => v1::RetransmitPhase::Syn,
         RetransmitPhase::SynAck => v1::RetransmitPhase::SynAck,
         RetransmitPhase::Data => v1::RetransmitPhase::Data,
         RetransmitPhase::Fin => v1::RetransmitPhase::Fin,
-    };
+    }
+}
+
+/// Why it was sent again.
+pub(super) fn retransmit_cause(cause: RetransmitCause) -> v1::RetransmitCause {
+    match cause {
+        RetransmitCause::Unknown => v1::RetransmitCause::Unspecified,
+        RetransmitCause::Timeout => v1::RetransmitCause::Timeout,
+        RetransmitCause::Fast => v1::RetransmitCause::Fast,
+        RetransmitCause::TailLossProbe => v1::RetransmitCause::TailLossProbe,
+    }
+}
+
+fn tcp_retransmit(retransmit: &TcpRetransmit, owner: Option<&Workload>) -> v1::TcpRetransmit {
+    let TcpRetransmit { tcp: ends, phase, cause, timeouts, backoff, segments, state } = retransmit;
     v1::TcpRetransmit {
         tcp: Some(tcp(owner, ends)),
-        phase: phase.into(),
+        phase: retransmit_phase(*phase).into(),
         segments: *segments,
         state: state.name().to_owned(),
-        cause: cause.into(),
+        cause: retransmit_cause(*cause).into(),
         timeouts: *timeouts,
         backoff: *backoff,
     }

@@ -2,7 +2,7 @@
 
 use observer_proto::v1;
 
-use super::event::ending;
+use super::event::{ending, retransmit_cause, retransmit_phase};
 use super::{boot_timestamp, peer_kind, workload};
 use crate::aggregate::Histogram;
 use crate::event::{
@@ -86,9 +86,25 @@ fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
         resets_sent,
         resets_received,
         listen_drops,
+        failures,
+        retransmits,
+        spurious_retransmits,
+        reorderings,
         handshake_latency,
         rtt,
     } = summary;
+    let failures = failures
+        .iter()
+        .map(|(error, count)| v1::FailureCount { error: (*error).to_owned(), count: *count })
+        .collect();
+    let retransmits = retransmits
+        .iter()
+        .map(|((phase, cause), segments)| v1::RetransmitCount {
+            phase: retransmit_phase(*phase).into(),
+            cause: retransmit_cause(*cause).into(),
+            segments: *segments,
+        })
+        .collect();
     v1::TcpSummary {
         opened: *opened,
         failed: *failed,
@@ -102,6 +118,10 @@ fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
         resets_sent: *resets_sent,
         resets_received: *resets_received,
         listen_drops: *listen_drops,
+        failures,
+        retransmits,
+        spurious_retransmits: *spurious_retransmits,
+        reorderings: *reorderings,
         handshake_latency: distribution(handshake_latency),
         rtt: distribution(rtt),
     }
