@@ -25,8 +25,8 @@ fn kernel_6_12() -> Result<()> {
 }
 
 #[test]
-fn kernel_7_2() -> Result<()> {
-    observes("7.2")
+fn kernel_newest() -> Result<()> {
+    observes("newest")
 }
 
 #[test]
@@ -67,7 +67,9 @@ fn connections_show_once_with_their_bytes(guest: &mut Guest) -> Result<()> {
     guest.serve(PORT)?;
     let made = guest.connect(PORT, "--count 20 --parallel 4 --send 12345 --receive 12345")?;
     ensure!(made.len() == 20, "{made:?}");
-    let events = guest.all_closed(PORT, made.len())?;
+    let mut events = guest.all_closed(PORT, made.len())?;
+    // An emulator that is held up makes TCP send again.
+    events.retain(|event| event["type"] != "tcp_retransmit");
     for connection in &made {
         let local = local_port(connection)?;
         for (outgoing, opened) in [(true, "tcp_connect"), (false, "tcp_accept")] {

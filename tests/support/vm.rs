@@ -51,10 +51,10 @@ pub struct Done {
 }
 
 impl Vm {
-    /// Boots a kernel of a series, such as `6.1`, and waits until it takes scripts.
-    pub fn boot(series: &str) -> Result<Self> {
+    /// Boots one of the kernels that set-up fetches, such as `6.1`, and waits until it takes scripts.
+    pub fn boot(kernel: &str) -> Result<Self> {
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let kernel = Kernel::find(series)?;
+        let kernel = Kernel::find(kernel)?;
         let guardian = Guardian::shared()?;
         let dir = guardian.scratch("vm")?;
         let archive = dir.join("initramfs.cpio");

@@ -31,14 +31,14 @@ pub(super) struct Module {
 }
 
 impl Kernel {
-    /// The kernel of that series, such as `6.1`.
-    pub(super) fn find(series: &str) -> Result<Self> {
+    /// The kernel of that name, such as `6.1`.
+    pub(super) fn find(name: &str) -> Result<Self> {
         // target/<profile>/deps/<test>
         let own = std::env::current_exe()?;
         let target = own.ancestors().nth(3).context("the test is in no target folder")?;
-        let dir = target.join("kernels").join(series);
+        let dir = target.join("kernels").join(name);
         let version = fs::read_to_string(dir.join("version")).with_context(|| {
-            format!("no kernel {series} in {}: cargo xtask setup --tests fetches it", dir.display())
+            format!("no kernel {name} in {}: cargo xtask setup --tests fetches it", dir.display())
         })?;
         let mut modules = BTreeMap::new();
         collect(&dir.join("modules"), &mut modules)?;
