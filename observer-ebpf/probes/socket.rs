@@ -13,7 +13,7 @@ use crate::kernel::{
     TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_LOCAL_PORT_BE, TCP_MDEV_US, TCP_MIN_RTT,
     TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SRTT_US, TCP_TOTAL_RETRANS,
 };
-use crate::maps::SOCKETS;
+use crate::maps::{SOCKETS, SocketStorage};
 
 /// `AF_INET`.
 pub(crate) const INET: u16 = 2;
@@ -40,7 +40,21 @@ const SOCK_DONE: u64 = 1 << 1;
 /// `sk` is typed as a `sock` and a full socket.
 #[inline(always)]
 pub(crate) unsafe fn track(sk: *const Kernel, create: bool) -> *mut Track {
-    let map = (&raw const SOCKETS).cast_mut().cast::<c_void>();
+    // SAFETY: as promised to this function.
+    unsafe { storage(&SOCKETS, sk, create) }
+}
+
+/// What a map keeps on the socket, zeroed and made where it is missing if `create`. Null where there is none.
+///
+/// # Safety
+/// `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn storage<Value>(
+    map: &'static SocketStorage<Value>,
+    sk: *const Kernel,
+    create: bool,
+) -> *mut Value {
+    let map = core::ptr::from_ref(map).cast_mut().cast::<c_void>();
     // SAFETY: as promised to this function; the helper tests for full sockets itself.
     unsafe { bpf_sk_storage_get(map, sk.cast_mut().cast(), core::ptr::null_mut(), u64::from(create)).cast() }
 }

@@ -31,22 +31,25 @@ pub(super) fn attach(
     program.attach().map(|_| ()).map_err(|error| explain(&error, features))
 }
 
-/// Attaches the second program of a hook where the first one is attached. Gives the hook if it is; without,
+/// Attaches the second programs of hooks where the first one is attached. Gives the hooks that have both; without,
 /// what the first one misses is a loss, and told as one.
 pub(super) fn attach_second(
     ebpf: &mut Ebpf,
     features: &Features,
     btf: &Btf,
     refused: &[Refused],
-) -> Option<&'static str> {
-    let (hook, program) = SECOND;
-    if refused.iter().any(|refused| refused.program == hook) {
-        return None;
+) -> Vec<&'static str> {
+    let mut both = Vec::new();
+    for &(hook, program) in SECOND {
+        if refused.iter().any(|refused| refused.program == hook) {
+            continue;
+        }
+        match attach(ebpf, program, hook, features, btf) {
+            Ok(()) => both.push(hook),
+            Err(reason) => log::warn!("{program} is not attached: {reason}"),
+        }
     }
-    attach(ebpf, program, hook, features, btf)
-        .inspect_err(|reason| log::warn!("{program} is not attached: {reason}"))
-        .ok()
-        .map(|()| hook)
+    both
 }
 
 pub(super) fn link_sampler(ebpf: &mut Ebpf, btf: &Btf) -> Result<Sampler, ProbeError> {
@@ -103,6 +106,6 @@ pub(crate) fn hook_of(program: &str) -> String {
     if program == SAMPLE_PROGRAM {
         return "iter/bpf_sk_storage_map".to_owned();
     }
-    let hook = if program == SECOND.1 { SECOND.0 } else { program };
+    let hook = SECOND.iter().find(|(_, second)| *second == program).map_or(program, |&(hook, _)| hook);
     format!("tp_btf/{hook}")
 }

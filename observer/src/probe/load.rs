@@ -63,8 +63,8 @@ pub(crate) struct Attached {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// How often each program was left out, as read last.
     missed: [u64; HOOKS.len()],
-    /// The hook whose second program makes up for what the first one misses.
-    doubled: Option<&'static str>,
+    /// The hooks whose second program makes up for what the first one misses.
+    doubled: Vec<&'static str>,
     ebpf: Ebpf,
 }
 
@@ -153,7 +153,7 @@ impl Attached {
     /// on that CPU already: each time is an event that nobody saw, unless the hook has a second one.
     pub(crate) fn read_missed(&mut self, mut report: impl FnMut(&'static str, u64)) {
         for (&(hook, _), seen) in HOOKS.iter().zip(&mut self.missed) {
-            if self.doubled == Some(hook) {
+            if self.doubled.contains(&hook) {
                 continue;
             }
             let Some(program) = self.ebpf.program(hook) else { continue };
