@@ -24,6 +24,10 @@ pub(crate) static ASLEEP: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(Kind::COUNT, 0);
 
+/// Retransmissions that the second program told, as the first one was left out.
+#[map]
+pub(crate) static MADE_UP: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// The definition of a map in the way that libbpf and the kernel read it from BTF.
 ///
 /// aya-ebpf's own `SkStorage` cannot set `BPF_F_CLONE`.

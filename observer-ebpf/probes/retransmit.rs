@@ -11,7 +11,7 @@ use crate::emit::{emit, header};
 use crate::kernel::{
     Field, SKB_CB, SKB_LEN, TCP_CB_FLAGS, TCP_CB_FLAGS_WIDE, TCP_CB_SEGMENTS, TCP_TOTAL_RETRANS,
 };
-use crate::maps::{NETWORK, SENT_AGAIN};
+use crate::maps::{MADE_UP, NETWORK, SENT_AGAIN};
 use crate::socket::{cgroup_id, fill_ends, fill_owned, storage};
 
 /// SYN and ACK in the TCP header's 13th byte.
@@ -61,6 +61,10 @@ pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
 pub(crate) fn tcp_retransmit_skb_again(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the hook's first argument is a full socket.
     if unsafe { is_news(ctx.arg(0), false) } {
+        if let Some(made_up) = MADE_UP.get_ptr_mut(0) {
+            // SAFETY: this CPU's own element, which this program alone writes.
+            unsafe { *made_up += 1 };
+        }
         tell(&ctx);
     }
     0
