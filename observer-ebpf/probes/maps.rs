@@ -1,5 +1,7 @@
 //! The maps: two rings, so that a flood of connections never pushes out an exec; losses; socket storage.
 
+use core::ptr::null;
+
 use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
@@ -27,28 +29,37 @@ pub(crate) static TICKS: Array<Ticks> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(Kind::COUNT, 0);
 
+/// Retransmissions that the second program told, as the first one was left out.
+#[map]
+pub(crate) static MADE_UP: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// The definition of a map in the way that libbpf and the kernel read it from BTF.
 ///
 /// aya-ebpf's own `SkStorage` cannot set `BPF_F_CLONE`.
 #[repr(C)]
-pub(crate) struct SocketStorage {
+pub(crate) struct SocketStorage<Value> {
     r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
     key: *const i32,
-    value: *const Track,
+    value: *const Value,
     max_entries: *const [i32; 0],
     map_flags: *const [i32; (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize],
 }
 
 // SAFETY: the struct is never read; the kernel makes the map from its type.
-unsafe impl Sync for SocketStorage {}
+unsafe impl<Value> Sync for SocketStorage<Value> {}
+
+impl<Value> SocketStorage<Value> {
+    const fn new() -> Self {
+        Self { r#type: null(), key: null(), value: null(), max_entries: null(), map_flags: null() }
+    }
+}
 
 /// A [`Track`] on each socket since its SYN or its listen().
 #[unsafe(link_section = ".maps")]
 #[unsafe(export_name = "SOCKETS")]
-pub(crate) static SOCKETS: SocketStorage = SocketStorage {
-    r#type: core::ptr::null(),
-    key: core::ptr::null(),
-    value: core::ptr::null(),
-    max_entries: core::ptr::null(),
-    map_flags: core::ptr::null(),
-};
+pub(crate) static SOCKETS: SocketStorage<Track> = SocketStorage::new();
+
+/// How many segments a socket had sent again, in its whole life, when that was told last.
+#[unsafe(link_section = ".maps")]
+#[unsafe(export_name = "SENT_AGAIN")]
+pub(crate) static SENT_AGAIN: SocketStorage<u32> = SocketStorage::new();

@@ -54,6 +54,7 @@ unsafe fn resident_pages(task: *const Kernel) -> u64 {
         if mm.is_null() {
             return u64::MAX;
         }
-        MM_FILE_PAGES.read(mm) + MM_ANON_PAGES.read(mm) + MM_SHMEM_PAGES.read(mm)
+        // Before 6.2 these are an array of `atomic_long_t`, and such a verifier sees through no typedef of an element.
+        MM_FILE_PAGES.probe(mm, 0) + MM_ANON_PAGES.probe(mm, 0) + MM_SHMEM_PAGES.probe(mm, 0)
     }
 }

@@ -10,10 +10,10 @@ use observer_ebpf::tcp::{Retransmit, cause, role};
 use crate::emit::{emit, header};
 use crate::kernel::{
     Field, REQUEST_RETRANS, SKB_CB, SKB_LEN, TCP_BACKOFF, TCP_CA_STATE, TCP_CB_FLAGS, TCP_CB_FLAGS_WIDE,
-    TCP_CB_SEGMENTS, TCP_PENDING_TIMER, TCP_RETRANSMITS,
+    TCP_CB_SEGMENTS, TCP_PENDING_TIMER, TCP_RETRANSMITS, TCP_TOTAL_RETRANS,
 };
-use crate::maps::NETWORK;
-use crate::socket::{cgroup_id, fill_ends, fill_owned, track};
+use crate::maps::{MADE_UP, NETWORK, SENT_AGAIN};
+use crate::socket::{cgroup_id, fill_ends, fill_owned, storage, track};
 
 /// SYN and ACK in the TCP header's 13th byte.
 const SYN_ACK: u32 = 0x12;
@@ -84,6 +84,51 @@ unsafe fn flags(skb: *const Kernel) -> u32 {
 /// 6.14. Runs once RetransSegs was counted; before 6.14 not where the segment could not be sent.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the hook's first argument is a full socket.
+    if unsafe { is_news(ctx.arg(0), true) } {
+        tell(&ctx);
+    }
+    0
+}
+
+/// The same once more, for what the first one did not see; see `inet_sock_set_state_again`. Here a process that sends
+/// again is interrupted by another socket's timer or by its packets.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub(crate) fn tcp_retransmit_skb_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the hook's first argument is a full socket.
+    if unsafe { is_news(ctx.arg(0), false) } {
+        if let Some(made_up) = MADE_UP.get_ptr_mut(0) {
+            // SAFETY: this CPU's own element, which this program alone writes.
+            unsafe { *made_up += 1 };
+        }
+        tell(&ctx);
+    }
+    0
+}
+
+/// Takes down that these segments are told; false if they were already, and `otherwise` where the kernel's memory is
+/// too short to know. The socket is locked, and each time it has sent more segments again than the last time.
+///
+/// # Safety
+/// `sk` is typed and a full socket.
+#[inline(always)]
+unsafe fn is_news(sk: *const Kernel, otherwise: bool) -> bool {
+    // SAFETY: as promised to this function; the helpers' results are typed and tested.
+    unsafe {
+        let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
+        let told = storage(&SENT_AGAIN, sk, true);
+        if tcp.is_null() || told.is_null() {
+            return otherwise;
+        }
+        let total = TCP_TOTAL_RETRANS.read(tcp);
+        let is_news = *told != total;
+        *told = total;
+        is_news
+    }
+}
+
+#[inline(always)]
+fn tell(ctx: &BtfTracePointContext) {
     let sk: *const Kernel = ctx.arg(0);
     let skb: *const Kernel = ctx.arg(1);
     emit::<Retransmit>(&NETWORK, Kind::Retransmit, |record| {
@@ -97,7 +142,6 @@ pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
             fill_cause(record, sk);
         }
     });
-    0
 }
 
 /// `void tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`, 5.11 to 7.2.

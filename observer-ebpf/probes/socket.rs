@@ -21,7 +21,7 @@ use crate::kernel::{
     TCP_SEGS_OUT, TCP_SND_CWND, TCP_SND_NXT, TCP_SND_UNA, TCP_SND_WND, TCP_SRTT_US, TCP_TOTAL_RETRANS,
     TCP_WRITE_SEQ,
 };
-use crate::maps::SOCKETS;
+use crate::maps::{SOCKETS, SocketStorage};
 
 /// `AF_INET`.
 pub(crate) const INET: u16 = 2;
@@ -49,7 +49,21 @@ pub(crate) const SOCK_DONE: u64 = 1 << 1;
 /// `sk` is typed as a `sock` and a full socket.
 #[inline(always)]
 pub(crate) unsafe fn track(sk: *const Kernel, create: bool) -> *mut Track {
-    let map = (&raw const SOCKETS).cast_mut().cast::<c_void>();
+    // SAFETY: as promised to this function.
+    unsafe { storage(&SOCKETS, sk, create) }
+}
+
+/// What a map keeps on the socket, zeroed and made where it is missing if `create`. Null where there is none.
+///
+/// # Safety
+/// `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn storage<Value>(
+    map: &'static SocketStorage<Value>,
+    sk: *const Kernel,
+    create: bool,
+) -> *mut Value {
+    let map = core::ptr::from_ref(map).cast_mut().cast::<c_void>();
     // SAFETY: as promised to this function; the helper tests for full sockets itself.
     unsafe { bpf_sk_storage_get(map, sk.cast_mut().cast(), core::ptr::null_mut(), u64::from(create)).cast() }
 }

@@ -70,7 +70,8 @@ pub struct Oom {
     /// The victim. Start and user are 0 where the kernel gives only a pid.
     pub task: Task,
     /// Resident pages (file, anonymous, shared), as the kernel's counters have them: each may lag by
-    /// 32 or twice the number of CPUs pages a CPU (`percpu_counter_batch`); [`u64::MAX`] where unknown.
+    /// 32 or twice the number of CPUs pages a CPU (`percpu_counter_batch`), before 6.2 by 64 pages a
+    /// thread (`TASK_RSS_EVENTS_THRESH`); [`u64::MAX`] where unknown.
     pub resident_pages: u64,
 }
 

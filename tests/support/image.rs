@@ -53,11 +53,7 @@ fn fill(root: &Path) -> Result<()> {
     for folder in ["tmp", "etc", "proc", "sys", "dev"] {
         fs::create_dir_all(root.join(folder))?;
     }
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
-        .into_iter()
-        .find(|path| Path::new(path).is_file())
-        .context("no static busybox: cargo xtask setup --tests installs it")?;
-    fs::copy(busybox, bin.join("busybox"))?;
+    fs::copy(busybox()?, bin.join("busybox"))?;
     for applet in APPLETS {
         symlink("busybox", bin.join(applet))?;
     }
@@ -73,8 +69,17 @@ fn fill(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The static busybox.
+pub(crate) fn busybox() -> Result<&'static Path> {
+    ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .map(Path::new)
+        .find(|path| path.is_file())
+        .context("no static busybox: cargo xtask setup --tests installs it")
+}
+
 /// What `ldd` says that the loader will look for, the loader itself included.
-fn shared_objects(program: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn shared_objects(program: &Path) -> Result<Vec<PathBuf>> {
     let output = Command::new("ldd").arg(program).output().context("cannot run ldd")?;
     ensure!(
         output.status.success(),

@@ -20,6 +20,8 @@ pub mod faults;
 pub mod netns;
 pub mod workload;
 
+pub mod vm;
+
 pub mod client;
 pub mod daemon;
 pub mod events;
@@ -38,5 +40,6 @@ pub use netns::{Counters, Netns, NetnsPair};
 pub use pod::Pod;
 pub use summed::Summed;
 pub use testbed::Testbed;
+pub use vm::Vm;
 pub use wait::eventually;
 pub use watch::Watch;

@@ -8,6 +8,8 @@ mod toolchain;
 
 mod setup;
 
+mod kernels;
+
 mod run;
 mod signals;
 
@@ -16,6 +18,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 
 /// Sets the observer up, runs it, tests it.
@@ -33,7 +36,8 @@ enum Task {
     /// Says what it installs and why. Where it may not install (neither root nor sudo without a password, or no
     /// apt), it prints the exact commands and ends with exit code 1.
     Setup {
-        /// Install what the tests need as well: containerd, runc, tools that give the ground truth, a Python client
+        /// Install what the tests need as well: containerd, runc, tools that give the ground truth, a Python
+        /// client, other kernels and a machine to boot them in
         #[arg(long)]
         tests: bool,
     },
@@ -58,6 +62,12 @@ enum Task {
         #[arg(last = true)]
         tests: Vec<String>,
     },
+    /// Set up, build in release, and run the tests that boot other kernels in virtual machines
+    Kernels {
+        /// Only these
+        #[arg(value_name = "KERNEL", value_parser = PossibleValuesParser::new(kernels::KERNELS.map(|kernel| kernel.name)))]
+        names: Vec<String>,
+    },
     /// Check what compiler and clippy do not: the size of files, their first line, the order of the stages
     Tidy,
 }
@@ -68,6 +78,7 @@ fn main() -> ExitCode {
         Task::Setup { tests: true } => setup::run(setup::Scope::Tests).map(|()| ExitCode::SUCCESS),
         Task::Run { daemon } => run::run(&daemon),
         Task::Test { only, tests } => checks::run(only, &tests).map(|()| ExitCode::SUCCESS),
+        Task::Kernels { names } => kernels::run(&names).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

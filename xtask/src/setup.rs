@@ -2,12 +2,13 @@
 
 mod needs;
 
+mod kernel;
 mod machine;
 mod plan;
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 pub(crate) use machine::Privilege;
 pub(crate) use needs::Scope;
@@ -55,12 +56,17 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
 /// Runs one action with its output on the terminal.
 fn execute(action: &Action) -> Result<()> {
     println!("setup: + {action}");
-    crate::command::check(&mut action.command())
+    match action.kernel {
+        Some(kernel) => kernel::fetch(kernel).with_context(|| kernel::by_hand(kernel)),
+        None => crate::command::check(&mut action.command()),
+    }
 }
 
 /// What to tell a user for whom nothing could be installed.
 fn instructions(plan: &Plan, obstacle: &str) -> String {
-    let commands = plan.actions.iter().map(|action| format!("\n  # {}\n  {action}\n", action.why));
+    // A kernel is fetched without a human's help, once the rest is there.
+    let actions = plan.actions.iter().filter(|action| action.kernel.is_none());
+    let commands = actions.map(|action| format!("\n  # {}\n  {action}\n", action.why));
     let advice = plan.by_hand.iter().map(|advice| format!("\n  # {advice}\n"));
     let list: String = commands.chain(advice).collect();
     format!("{obstacle}\nRun these yourself, then try again:\n{list}")

@@ -25,22 +25,25 @@ pub(super) fn attach(
     program.attach().map(|_| ()).map_err(|error| explain(&error, features))
 }
 
-/// Attaches the second program of a hook where the first one is attached. Gives the hook if it is; without,
+/// Attaches the second programs of hooks where the first one is attached. Gives the hooks that have both; without,
 /// what the first one misses is a loss, and told as one.
 pub(super) fn attach_second(
     ebpf: &mut Ebpf,
     features: &Features,
     btf: &Btf,
     refused: &[Refused],
-) -> Option<&'static str> {
-    let (hook, program) = SECOND;
-    if refused.iter().any(|refused| refused.program == hook) {
-        return None;
+) -> Vec<&'static str> {
+    let mut both = Vec::new();
+    for &(hook, program) in SECOND {
+        if refused.iter().any(|refused| refused.program == hook) {
+            continue;
+        }
+        match attach(ebpf, program, hook, features, btf) {
+            Ok(()) => both.push(hook),
+            Err(reason) => log::warn!("{program} is not attached: {reason}"),
+        }
     }
-    attach(ebpf, program, hook, features, btf)
-        .inspect_err(|reason| log::warn!("{program} is not attached: {reason}"))
-        .ok()
-        .map(|()| hook)
+    both
 }
 
 /// An error with its causes in one line; of a verifier's log the last telling line.
@@ -79,6 +82,6 @@ pub(crate) fn hook_of(program: &str) -> String {
     if let Some((_, target)) = ITERATORS.iter().find(|(name, _)| *name == program) {
         return format!("iter/{target}");
     }
-    let hook = if program == SECOND.1 { SECOND.0 } else { program };
+    let hook = SECOND.iter().find(|(_, second)| *second == program).map_or(program, |&(hook, _)| hook);
     format!("tp_btf/{hook}")
 }

@@ -45,9 +45,13 @@ pub(crate) const HOOKS: &[(&str, &str)] = &[
     ("tcp_receive_reset", "tcp_reset"),
 ];
 
-/// A second program on a hook: the kernel leaves a program out that interrupts itself, and this one sees
-/// what the first one did not. The hook, and the program.
-pub(crate) const SECOND: (&str, &str) = ("inet_sock_set_state", "inet_sock_set_state_again");
+/// Second programs on hooks: the kernel leaves a program out that interrupts itself, and these see
+/// what the first ones did not. The hook, and the program.
+pub(crate) const SECOND: &[(&str, &str)] =
+    &[("inet_sock_set_state", "inet_sock_set_state_again"), COUNTED_AGAIN];
+
+/// The one of them that counts what it makes up for: all else that the first one misses is lost.
+pub(crate) const COUNTED_AGAIN: (&str, &str) = ("tcp_retransmit_skb", "tcp_retransmit_skb_again");
 
 /// What was found.
 pub(crate) struct Features {

@@ -8,7 +8,7 @@ use aya_log::EbpfLogger;
 use observer_ebpf::event::Kind;
 
 use super::attach::{attach, attach_second, explain};
-use super::features::{Features, HOOKS};
+use super::features::{COUNTED_AGAIN, Features, HOOKS};
 use super::ring::{Alarm, LostCounts, Ring};
 use super::sockets::Sockets;
 use super::{ProbeError, system};
@@ -62,11 +62,22 @@ pub(crate) struct Attached {
     /// The live sockets.
     pub(crate) sockets: Sockets,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
-    /// How often each program was left out, as read last.
-    missed: [u64; HOOKS.len()],
-    /// The hook whose second program makes up for what the first one misses.
-    doubled: Option<&'static str>,
+    /// How often each program was left out.
+    missed: [Missed; HOOKS.len()],
+    /// What a second program made up for.
+    made_up: PerCpuArray<MapData, u64>,
+    /// The hooks whose second program makes up for what the first one misses.
+    doubled: Vec<&'static str>,
     ebpf: Ebpf,
+}
+
+/// How often events were missed.
+#[derive(Clone, Copy, Default)]
+struct Missed {
+    /// As read last.
+    read: u64,
+    /// As reported.
+    told: u64,
 }
 
 /// A program's name, its hook and its figures.
@@ -107,6 +118,9 @@ impl Loaded {
         let alarm = ebpf.take_map("ASLEEP").ok_or(ProbeError::NoMap("ASLEEP"))?;
         let alarm = Alarm::new(Array::try_from(alarm).map_err(ProbeError::Map)?);
 
+        let made_up = ebpf.take_map("MADE_UP").ok_or(ProbeError::NoMap("MADE_UP"))?;
+        let made_up = PerCpuArray::try_from(made_up).map_err(ProbeError::Map)?;
+
         let mut refused = Vec::new();
         for &(hook, _) in HOOKS {
             if leave_out.iter().any(|name| name == hook) {
@@ -120,7 +134,16 @@ impl Loaded {
         let sockets = Sockets::link(&mut ebpf, &btf, |program, error| {
             refused.push(Refused { program, reason: explain(error, features), cause: Cause::Kernel });
         })?;
-        let attached = Attached { alarm, lost, sockets, logger, missed: [0; HOOKS.len()], doubled, ebpf };
+        let attached = Attached {
+            alarm,
+            lost,
+            sockets,
+            logger,
+            missed: [Missed::default(); HOOKS.len()],
+            made_up,
+            doubled,
+            ebpf,
+        };
         Ok(Self { refused, sizes, attached })
     }
 
@@ -146,17 +169,25 @@ impl Attached {
     }
 
     /// Reports how often the kernel left a program out since the last call, because it was running
-    /// on that CPU already: each time is an event that nobody saw, unless the hook has a second one.
+    /// on that CPU already: each time is an event that nobody saw, unless the hook has a second one that did.
     pub(crate) fn read_missed(&mut self, mut report: impl FnMut(&'static str, u64)) {
-        for (&(hook, _), seen) in HOOKS.iter().zip(&mut self.missed) {
-            if self.doubled == Some(hook) {
+        for (&(hook, _), missed) in HOOKS.iter().zip(&mut self.missed) {
+            let doubled = self.doubled.contains(&hook);
+            if doubled && hook != COUNTED_AGAIN.0 {
                 continue;
             }
             let Some(program) = self.ebpf.program(hook) else { continue };
             let figures = program.fd().ok().and_then(|fd| system::program_figures(fd.as_fd()).ok());
-            let missed = figures.map_or(*seen, |figures| figures.recursion_misses);
-            report(hook, missed.saturating_sub(*seen));
-            *seen = missed;
+            let Some(mut read) = figures.map(|figures| figures.recursion_misses) else { continue };
+            let mut sure = read;
+            if doubled {
+                let Ok(made_up) = self.made_up.get(&0, 0) else { continue };
+                read = read.saturating_sub(made_up.iter().sum());
+                // What was just missed may be made up for at this moment: the next reading knows.
+                sure = read.min(missed.read);
+            }
+            report(hook, sure.saturating_sub(missed.told));
+            *missed = Missed { read, told: missed.told.max(sure) };
         }
     }
 

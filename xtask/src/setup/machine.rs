@@ -96,6 +96,7 @@ pub(crate) fn missing(scope: Scope) -> Vec<Need> {
         Need::Clippy => in_host_toolchain("clippy-driver"),
         Need::ProbeClippy => toolchain.as_ref().is_some_and(|toolchain| toolchain.clippy().is_some()),
         Need::PythonClient => has_python_client(&workspace::python_environment()),
+        Need::Kernel(kernel) => kernel.is_here(),
     };
     needs::of(scope).into_iter().filter(|need| !is_here(*need)).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::kernels::{KERNELS, Kernel};
 use crate::toolchain::BPF_LINKER_VERSION;
 
 /// What the machine is set up for.
@@ -63,6 +64,8 @@ pub(crate) enum Need {
     ProbeClippy,
     /// The virtual environment of the independent Python client.
     PythonClient,
+    /// A kernel for virtual machines.
+    Kernel(&'static Kernel),
 }
 
 impl Need {
@@ -76,6 +79,7 @@ impl Need {
             Self::Clippy => "clippy".to_owned(),
             Self::ProbeClippy => "clippy for the probes".to_owned(),
             Self::PythonClient => "Python gRPC client".to_owned(),
+            Self::Kernel(kernel) => format!("kernel {}", kernel.name),
         }
     }
 
@@ -89,6 +93,7 @@ impl Need {
             Self::Clippy => "lints the code that runs on the host",
             Self::ProbeClippy => "lints the probes as the kernel's target sees them",
             Self::PythonClient => "reads the daemon's stream with code that is not ours",
+            Self::Kernel(_) => "boots in a virtual machine, to try the observer on it",
         }
     }
 }
@@ -101,6 +106,7 @@ pub(crate) fn of(scope: Scope) -> Vec<Need> {
         needs.extend([Need::Rustfmt, Need::Clippy, Need::ProbeClippy]);
         needs.extend(TEST_TOOLS.iter().map(Need::Tool));
         needs.push(Need::PythonClient);
+        needs.extend(KERNELS.iter().map(Need::Kernel));
     }
     needs
 }
@@ -148,6 +154,11 @@ const TEST_TOOLS: &[Tool] = &[
         proof: Proof::Program("tcplife"),
     },
     Tool { package: "bpftool", reason: "shows what stays in the kernel", proof: Proof::Program("bpftool") },
+    Tool {
+        package: "qemu-system-x86",
+        reason: "boots other kernels",
+        proof: Proof::Program("qemu-system-x86_64"),
+    },
     Tool { package: "python3", reason: "runs the independent gRPC client", proof: Proof::Program("python3") },
     Tool {
         package: "python3-venv",

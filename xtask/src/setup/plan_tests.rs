@@ -1,6 +1,7 @@
 //! Tests of the plan: every kind of machine that setup may meet.
 
 use super::*;
+use crate::kernels::KERNELS;
 use crate::setup::needs::{self, Scope};
 
 fn debian(privilege: Privilege) -> Packages {
@@ -106,6 +107,18 @@ fn the_python_client_needs_neither_root_nor_package_lists() {
     let plan = plan(&facts);
     assert_eq!(plan.obstacle, None);
     assert!(lines(&plan)[1].starts_with("target/test-venv/bin/pip install"));
+}
+
+#[test]
+fn a_kernel_needs_apt_alone_and_no_root() {
+    let missing: Vec<Need> = KERNELS.iter().map(Need::Kernel).collect();
+    let of = |packages| plan(&Facts { missing: missing.clone(), ..bare(Scope::Tests, packages) });
+    let fetched = of(debian(Privilege::None));
+    assert_eq!(fetched.obstacle, None);
+    assert_eq!(lines(&fetched)[0], "(kernel 6.1 from Debian's bookworm)");
+    let told = of(Packages::Unknown);
+    assert!(told.obstacle.is_some() && told.actions.is_empty() && told.by_hand.len() == KERNELS.len());
+    assert!(told.by_hand[0].contains("kernels/6.1/vmlinuz"), "{:?}", told.by_hand);
 }
 
 #[test]

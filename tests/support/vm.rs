@@ -1,0 +1,181 @@
+//! A virtual machine with another kernel than the host's: it boots in seconds, and runs shell scripts.
+
+mod initramfs;
+mod kernel;
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::guardian::{Guardian, random};
+use kernel::Kernel;
+
+/// How long a guest may take for all that a test asks of it.
+const LIFE: Duration = Duration::from_mins(3);
+
+/// How much of the console an error shows.
+const TAIL: usize = 60;
+
+/// Held by the one guest that runs: two would starve each other, as they have no hardware to run on.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// A guest. Dropping it ends it and prints what its console said last.
+#[derive(Debug)]
+pub struct Vm {
+    child: Child,
+    requests: ChildStdin,
+    lines: Receiver<String>,
+    console: PathBuf,
+    stderr: PathBuf,
+    deadline: Instant,
+    /// Its kernel's package, by its exact version.
+    version: String,
+    _one: MutexGuard<'static, ()>,
+}
+
+/// What a script did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Its exit code.
+    pub code: i32,
+    /// What it printed on both of its outputs, line by line.
+    pub lines: Vec<String>,
+}
+
+impl Vm {
+    /// Boots one of the kernels that set-up fetches, such as `6.1`, and waits until it takes scripts.
+    pub fn boot(kernel: &str) -> Result<Self> {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let kernel = Kernel::find(kernel)?;
+        let guardian = Guardian::shared()?;
+        let dir = guardian.scratch("vm")?;
+        let archive = dir.join("initramfs.cpio");
+        initramfs::write(&kernel, &archive)?;
+        let (console, stderr) = (dir.join("console"), dir.join("stderr"));
+        let mut command = Command::new("qemu-system-x86_64");
+        command
+            .args(["-accel", "tcg", "-cpu", "max", "-m", "1G", "-smp", "2"])
+            .args(["-nodefaults", "-nographic", "-no-reboot"])
+            .arg("-kernel")
+            .arg(&kernel.image)
+            .arg("-initrd")
+            .arg(&archive)
+            // A panic reboots at once, and with `-no-reboot` that ends the guest.
+            .args(["-append", "console=ttyS0 quiet panic=-1 oops=panic mitigations=off"])
+            .arg("-serial")
+            .arg(format!("file:{}", console.display()))
+            .args(["-chardev", "stdio,id=host,signal=off", "-device", "virtio-serial"])
+            .args(["-device", "virtserialport,chardev=host,name=host"]);
+        let mut child = guardian
+            .mark(&mut command)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&stderr)?)
+            .spawn()
+            .context("cannot start qemu-system-x86_64: cargo xtask setup --tests installs it")?;
+        let requests = child.stdin.take().context("no input")?;
+        let output = child.stdout.take().context("no output")?;
+        let (sender, lines) = channel();
+        // Ends with the guest.
+        thread::spawn(move || {
+            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let version = kernel.version;
+        let deadline = Instant::now() + LIFE;
+        let mut vm = Self { child, requests, lines, console, stderr, deadline, version, _one: one };
+        let first = vm.line("its boot")?;
+        ensure!(first == "ready", "{first}: {}", vm.account());
+        Ok(vm)
+    }
+
+    /// The exact version of its kernel's package.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Runs a shell script to its end, whatever that is.
+    ///
+    /// What it leaves in the background goes on, and must have its outputs redirected.
+    pub fn run(&mut self, script: &str) -> Result<Done> {
+        let word = format!("end-{:016x}", random());
+        let sent = writeln!(self.requests, "{word}\n{script}\n{word}").and_then(|()| self.requests.flush());
+        sent.map_err(|error| anyhow!("the guest is gone ({error}): {}", self.account()))?;
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line(script)?;
+            if let Some(code) = line.strip_prefix(&word) {
+                // The guest ends the last line, which normally is ended already.
+                if lines.last().is_some_and(String::is_empty) {
+                    lines.pop();
+                }
+                return Ok(Done { code: code.trim().parse()?, lines });
+            }
+            lines.push(line);
+        }
+    }
+
+    /// Runs a shell script that ends at its first failing command, demands that none fails, and returns what it printed.
+    pub fn output(&mut self, script: &str) -> Result<Vec<String>> {
+        let done = self.run(&format!("set -e\n{script}"))?;
+        ensure!(done.code == 0, "{script}\nended with {}:\n{}", done.code, done.lines.join("\n"));
+        Ok(done.lines)
+    }
+
+    /// Waits until a condition of the shell holds; otherwise the error shows what `account`, a script, prints then.
+    pub fn wait_until(&mut self, what: &str, bound: Duration, condition: &str, account: &str) -> Result<()> {
+        let tenths = bound.as_millis() / 100;
+        let script =
+            format!("for i in $(seq {tenths}); do {{ {condition}; }} && exit 0; usleep 100000; done; exit 1");
+        let done = self.run(&script)?;
+        if done.code != 0 {
+            let account = self.run(account)?.lines.join("\n");
+            return Err(anyhow!("waited {bound:?} for {what}: {}\n{account}", done.lines.join("\n")));
+        }
+        Ok(())
+    }
+
+    /// The next line from the guest.
+    fn line(&mut self, what: &str) -> Result<String> {
+        let rest = self.deadline.saturating_duration_since(Instant::now());
+        let why = match self.lines.recv_timeout(rest) {
+            Ok(line) => return Ok(line),
+            Err(RecvTimeoutError::Timeout) => format!("the guest is older than {LIFE:?}"),
+            Err(RecvTimeoutError::Disconnected) => "the guest ended".to_owned(),
+        };
+        Err(anyhow!("{why} during: {what}\n{}", self.account()))
+    }
+
+    /// What the console and the emulator said last.
+    fn account(&self) -> String {
+        let mut account = String::new();
+        for (name, path) in [("console", &self.console), ("emulator", &self.stderr)] {
+            let text = fs::read(path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let lines: Vec<&str> = text.lines().collect();
+            let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
+            let _ = writeln!(account, "---- the {name} of kernel {} said last:\n{tail}", self.version);
+        }
+        account
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        #![allow(clippy::print_stderr, reason = "the harness shows it when the test fails, and only then")]
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        eprintln!("{}----", self.account());
+    }
+}
