@@ -240,6 +240,7 @@ fn retransmits_are_what_the_kernel_counts(guest: &mut Guest) -> Result<()> {
     ensure!(made.len() == 20, "{made:?}");
     let events = guest.all_closed(PORT, 0)?;
     let after = guest.retransmitted()?;
+    let missed = guest.missed("tcp_retransmit_skb")?;
     for side in 0..2 {
         let netns = guest.netns[side];
         let here = |event: &&Value| {
@@ -248,7 +249,8 @@ fn retransmits_are_what_the_kernel_counts(guest: &mut Guest) -> Result<()> {
         let told: u64 = events.iter().filter(here).map(|event| number(&detail(event)["segments"])).sum();
         let kernel = after[side] - before[side];
         println!("side {side}: {told} segments sent again in {} events", events.iter().filter(here).count());
-        ensure!(told == kernel && kernel > 0, "events tell {told}, the kernel {kernel}");
+        ensure!(told == kernel || (told < kernel && missed > 0), "events tell {told}, the kernel {kernel}");
+        ensure!(kernel > 0, "nothing was sent again");
     }
     Ok(())
 }
