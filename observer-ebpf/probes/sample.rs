@@ -8,11 +8,10 @@ use observer_ebpf::live::{Known, Sample, Ticks};
 use observer_ebpf::tcp::{Track, role};
 
 use crate::emit::now_ns;
+use crate::flow::{NO_FLOW, fill_flow};
 use crate::kernel::SOCK_STATE;
 use crate::maps::TICKS;
-use crate::socket::{
-    NO_COUNTERS, NO_FLOW, NO_SOCKET, cgroup_id, fill_counters, fill_flow, fill_socket, state,
-};
+use crate::socket::{NO_COUNTERS, NO_SOCKET, cgroup_id, fill_counters, fill_socket, state};
 
 /// `struct bpf_iter_meta` (include/linux/bpf.h).
 #[repr(C)]

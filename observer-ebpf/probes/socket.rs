@@ -6,20 +6,15 @@ use aya_ebpf::helpers::generated::{
     bpf_get_socket_cookie, bpf_jiffies64, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
 };
 use observer_ebpf::fields::Kernel;
-use observer_ebpf::live::Flow;
 use observer_ebpf::process::Task;
 use observer_ebpf::tcp::{Counters, Socket, Track};
 
 use crate::kernel::{
-    CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_BACKLOG, SOCK_CGROUP, SOCK_DROPS, SOCK_FAMILY, SOCK_FLAGS,
-    SOCK_LOCAL_PORT, SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_MAX_BACKLOG, SOCK_NET, SOCK_PACING_RATE,
-    SOCK_REMOTE_PORT, SOCK_REMOTE_V4, SOCK_REMOTE_V6, SOCK_SOCKET, SOCK_STATE, TCP_BACKOFF,
-    TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_CA_STATE, TCP_CHRONO_START, TCP_CHRONO_STAT,
-    TCP_CHRONO_TYPE, TCP_COPIED_SEQ, TCP_DELIVERED, TCP_DELIVERED_CE, TCP_DSACK_DUPS, TCP_LOCAL_PORT_BE,
-    TCP_MDEV_US, TCP_MIN_RTT, TCP_MSS, TCP_PROBES_OUT, TCP_PROBES_SINCE, TCP_RATE_DELIVERED,
-    TCP_RATE_INTERVAL_US, TCP_RCV_NXT, TCP_RCV_WND, TCP_REORD_SEEN, TCP_RETRANSMITS, TCP_SEGS_IN,
-    TCP_SEGS_OUT, TCP_SND_CWND, TCP_SND_NXT, TCP_SND_UNA, TCP_SND_WND, TCP_SRTT_US, TCP_TOTAL_RETRANS,
-    TCP_WRITE_SEQ,
+    CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_CGROUP, SOCK_FAMILY, SOCK_FLAGS, SOCK_LOCAL_PORT,
+    SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_NET, SOCK_REMOTE_PORT, SOCK_REMOTE_V4, SOCK_REMOTE_V6, SOCK_STATE,
+    TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_CHRONO_START, TCP_CHRONO_STAT,
+    TCP_CHRONO_TYPE, TCP_DELIVERED, TCP_DELIVERED_CE, TCP_DSACK_DUPS, TCP_LOCAL_PORT_BE, TCP_MDEV_US,
+    TCP_MIN_RTT, TCP_REORD_SEEN, TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SRTT_US, TCP_TOTAL_RETRANS,
 };
 use crate::maps::{SOCKETS, SocketStorage};
 
@@ -186,30 +181,6 @@ pub(crate) const NO_COUNTERS: Counters = Counters {
     busy: [0; 3],
 };
 
-/// Nothing is known.
-pub(crate) const NO_FLOW: Flow = Flow {
-    pacing_rate: 0,
-    unread: 0,
-    read_seq: 0,
-    unacked: 0,
-    unsent: 0,
-    peer_window: 0,
-    own_window: 0,
-    congestion_window: 0,
-    mss: 0,
-    rate_delivered: 0,
-    rate_interval_us: 0,
-    probing: 0,
-    queue: 0,
-    queue_limit: 0,
-    queue_drops: 0,
-    retransmits: 0,
-    backoff: 0,
-    congestion_state: 0,
-    accepted: 0,
-    reserved: 0,
-};
-
 /// Writes the socket's counters down; zeros where it is no TCP socket.
 ///
 /// # Safety
@@ -260,46 +231,5 @@ unsafe fn busy(tcp: *const Kernel) -> [u32; 3] {
             _ => {}
         }
         [spans[0] + spans[1] + spans[2], spans[1], spans[2]]
-    }
-}
-
-/// Writes down how a socket stands; zeros where it is no TCP socket.
-///
-/// # Safety
-/// `into` is valid for writes; `sk` is typed as a `sock` and a full socket.
-#[inline(always)]
-pub(crate) unsafe fn fill_flow(into: *mut Flow, sk: *const Kernel) {
-    // SAFETY: as promised to this function; the helper's result is typed and tested.
-    unsafe {
-        let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
-        if tcp.is_null() {
-            *into = NO_FLOW;
-            return;
-        }
-        let (sent, read) = (TCP_SND_NXT.read(tcp), TCP_COPIED_SEQ.read(tcp));
-        (*into).pacing_rate = SOCK_PACING_RATE.read(sk);
-        (*into).unread = TCP_RCV_NXT.read(tcp).wrapping_sub(read);
-        (*into).read_seq = read;
-        (*into).unacked = sent.wrapping_sub(TCP_SND_UNA.read(tcp));
-        (*into).unsent = TCP_WRITE_SEQ.read(tcp).wrapping_sub(sent);
-        (*into).peer_window = TCP_SND_WND.read(tcp);
-        (*into).own_window = TCP_RCV_WND.read(tcp);
-        (*into).congestion_window = TCP_SND_CWND.read(tcp);
-        (*into).mss = TCP_MSS.read(tcp);
-        (*into).rate_delivered = TCP_RATE_DELIVERED.read(tcp);
-        (*into).rate_interval_us = TCP_RATE_INTERVAL_US.read(tcp);
-        (*into).probing = if TCP_PROBES_SINCE.is_present() && TCP_PROBES_OUT.read(tcp) != 0 {
-            (bpf_jiffies64() as u32).wrapping_sub(TCP_PROBES_SINCE.read(tcp))
-        } else {
-            0
-        };
-        (*into).queue = SOCK_BACKLOG.read(sk);
-        (*into).queue_limit = SOCK_MAX_BACKLOG.read(sk);
-        (*into).queue_drops = if SOCK_DROPS.is_present() { SOCK_DROPS.read(sk) } else { 0 };
-        (*into).retransmits = TCP_RETRANSMITS.read(tcp);
-        (*into).backoff = TCP_BACKOFF.read(tcp);
-        (*into).congestion_state = TCP_CA_STATE.read(tcp) & 0x1f;
-        (*into).accepted = u8::from(!SOCK_SOCKET.read(sk).is_null());
-        (*into).reserved = 0;
     }
 }

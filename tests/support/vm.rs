@@ -21,6 +21,13 @@ use kernel::Kernel;
 /// How long a guest may take for all that a test asks of it.
 const LIFE: Duration = Duration::from_mins(3);
 
+/// How long it may take to boot, which it does in less than ten seconds; the emulator itself now and then stands
+/// still in its firmware, before there is a kernel.
+const BOOT: Duration = Duration::from_secs(45);
+
+/// So often it is started until it boots.
+const ATTEMPTS: usize = 3;
+
 /// How much of the console an error shows.
 const TAIL: usize = 60;
 
@@ -53,6 +60,21 @@ pub struct Done {
 impl Vm {
     /// Boots one of the kernels that set-up fetches, such as `6.1`, and waits until it takes scripts.
     pub fn boot(kernel: &str) -> Result<Self> {
+        let mut attempt = 1;
+        loop {
+            let mut vm = Self::start(kernel)?;
+            match vm.line_within(BOOT, "its boot") {
+                Ok(first) => {
+                    ensure!(first == "ready", "{first}: {}", vm.account());
+                    return Ok(vm);
+                }
+                Err(error) if attempt == ATTEMPTS => return Err(error),
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
+    fn start(kernel: &str) -> Result<Self> {
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let kernel = Kernel::find(kernel)?;
         let guardian = Guardian::shared()?;
@@ -94,10 +116,7 @@ impl Vm {
         });
         let version = kernel.version;
         let deadline = Instant::now() + LIFE;
-        let mut vm = Self { child, requests, lines, console, stderr, deadline, version, _one: one };
-        let first = vm.line("its boot")?;
-        ensure!(first == "ready", "{first}: {}", vm.account());
-        Ok(vm)
+        Ok(Self { child, requests, lines, console, stderr, deadline, version, _one: one })
     }
 
     /// The exact version of its kernel's package.
@@ -148,10 +167,15 @@ impl Vm {
 
     /// The next line from the guest.
     fn line(&mut self, what: &str) -> Result<String> {
-        let rest = self.deadline.saturating_duration_since(Instant::now());
-        let why = match self.lines.recv_timeout(rest) {
+        self.line_within(self.deadline.saturating_duration_since(Instant::now()), what)
+    }
+
+    fn line_within(&mut self, bound: Duration, what: &str) -> Result<String> {
+        let why = match self.lines.recv_timeout(bound) {
             Ok(line) => return Ok(line),
-            Err(RecvTimeoutError::Timeout) => format!("the guest is older than {LIFE:?}"),
+            Err(RecvTimeoutError::Timeout) => {
+                format!("the guest said nothing for {bound:?}, at most {LIFE:?} old,")
+            }
             Err(RecvTimeoutError::Disconnected) => "the guest ended".to_owned(),
         };
         Err(anyhow!("{why} during: {what}\n{}", self.account()))
