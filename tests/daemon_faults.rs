@@ -26,23 +26,29 @@ fn in_kernel(kind: &str) -> Result<Vec<u64>> {
 struct Footprint(Vec<(&'static str, Vec<u64>)>);
 
 impl Footprint {
-    fn of(daemon: &Daemon) -> Result<Self> {
-        let mut found = vec![("prog", Vec::new()), ("map", Vec::new()), ("link", Vec::new())];
-        for entry in fs::read_dir(format!("/proc/{}/fdinfo", daemon.pid()))? {
-            let text = fs::read_to_string(entry?.path()).unwrap_or_default();
-            for (kind, ids) in &mut found {
-                let field = format!("{kind}_id:");
-                ids.extend(
-                    text.lines().filter_map(|line| line.strip_prefix(&field)?.trim().parse::<u64>().ok()),
-                );
+    /// What it holds once it has started: the links that take older sockets over leave by themselves.
+    async fn of(daemon: &Daemon) -> Result<Self> {
+        eventually(PATIENCE, "all that the daemon holds to be in the kernel", async || {
+            let mut found = vec![("prog", Vec::new()), ("map", Vec::new()), ("link", Vec::new())];
+            for entry in fs::read_dir(format!("/proc/{}/fdinfo", daemon.pid()))? {
+                let text = fs::read_to_string(entry?.path()).unwrap_or_default();
+                for (kind, ids) in &mut found {
+                    let field = format!("{kind}_id:");
+                    ids.extend(
+                        text.lines().filter_map(|line| line.strip_prefix(&field)?.trim().parse::<u64>().ok()),
+                    );
+                }
             }
-        }
-        ensure!(found[0].1.len() >= 10 && found[1].1.len() >= 4, "little in the kernel: {found:?}");
-        for (kind, ids) in &found {
-            let present = in_kernel(kind)?;
-            ensure!(ids.iter().all(|id| present.contains(id)), "{kind} {ids:?} not among {present:?}");
-        }
-        Ok(Self(found))
+            ensure!(found[0].1.len() >= 10 && found[1].1.len() >= 4, "little in the kernel: {found:?}");
+            for (kind, ids) in &found {
+                let present = in_kernel(kind)?;
+                if !ids.iter().all(|id| present.contains(id)) {
+                    return Ok(Err(format!("{kind} {ids:?} not among {present:?}")));
+                }
+            }
+            Ok(Ok(Self(found)))
+        })
+        .await
     }
 
     /// The kernel frees them after a grace period.
@@ -96,7 +102,7 @@ async fn sees_the_host(daemon: &Daemon) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_streams_and_leaves_nothing() -> Result<()> {
     let mut daemon = bare().start().await?;
-    let footprint = Footprint::of(&daemon)?;
+    let footprint = Footprint::of(&daemon).await?;
     let mut events = watch(&daemon, []).await?;
     let mut summaries = daemon.follow(["summary", "-f", "--window", "1s"])?;
     summaries.wait_for("a summary", PATIENCE, |line| line.get("summary").is_some()).await?;
@@ -115,7 +121,7 @@ async fn sigterm_ends_streams_and_leaves_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_leaves_a_socket_only_and_the_next_takes_it() -> Result<()> {
     let mut daemon = bare().start().await?;
-    let footprint = Footprint::of(&daemon)?;
+    let footprint = Footprint::of(&daemon).await?;
     let mut events = watch(&daemon, []).await?;
     daemon.kill().await?;
     footprint.gone().await?;
