@@ -37,7 +37,7 @@ pub struct Flow {
     pub queue: u32,
     /// How many may wait.
     pub queue_limit: u32,
-    /// Handshakes that a listener dropped, as SYN or at their end (`sk_drops`). Wraps.
+    /// Segments that a listener dropped, SYNs and ends of handshakes most of all (`sk_drops`). Wraps.
     pub queue_drops: u32,
     /// Timeouts in a row (`icsk_retransmits`).
     pub retransmits: u8,

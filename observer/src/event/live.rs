@@ -78,7 +78,7 @@ pub(crate) struct Queue {
     pub(crate) waiting: u32,
     /// The listener's limit (`listen`'s backlog, as far as the system allows): one more may wait.
     pub(crate) limit: u32,
-    /// SYNs and finished handshakes that were dropped, most often for a full queue. Wraps.
+    /// Segments of handshakes that were dropped, most often for a full queue. Wraps.
     pub(crate) dropped: u32,
 }
 
