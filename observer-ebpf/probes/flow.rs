@@ -5,10 +5,9 @@ use observer_ebpf::fields::Kernel;
 use observer_ebpf::live::Flow;
 
 use crate::kernel::{
-    SOCK_BACKLOG, SOCK_DROPS, SOCK_MAX_BACKLOG, SOCK_PACING_RATE, SOCK_SOCKET, TCP_BACKOFF, TCP_CA_STATE,
-    TCP_COPIED_SEQ, TCP_MSS, TCP_PROBES_OUT, TCP_PROBES_SINCE, TCP_RATE_DELIVERED, TCP_RATE_INTERVAL_US,
-    TCP_RCV_NXT, TCP_RCV_WND, TCP_RETRANSMITS, TCP_SND_CWND, TCP_SND_NXT, TCP_SND_UNA, TCP_SND_WND,
-    TCP_WRITE_SEQ,
+    SOCK_BACKLOG, SOCK_DROPS, SOCK_MAX_BACKLOG, SOCK_PACING_RATE, SOCK_SOCKET, TCP_BACKOFF, TCP_COPIED_SEQ,
+    TCP_MSS, TCP_PROBES_OUT, TCP_PROBES_SINCE, TCP_RATE_DELIVERED, TCP_RATE_INTERVAL_US, TCP_RCV_NXT,
+    TCP_RCV_WND, TCP_RETRANSMITS, TCP_SND_CWND, TCP_SND_NXT, TCP_SND_UNA, TCP_SND_WND, TCP_WRITE_SEQ,
 };
 
 /// Nothing is known.
@@ -30,9 +29,8 @@ pub(crate) const NO_FLOW: Flow = Flow {
     queue_drops: 0,
     retransmits: 0,
     backoff: 0,
-    congestion_state: 0,
     accepted: 0,
-    reserved: 0,
+    reserved: [0; 5],
 };
 
 /// Writes down how a socket stands; zeros where it is no TCP socket.
@@ -70,8 +68,7 @@ pub(crate) unsafe fn fill_flow(into: *mut Flow, sk: *const Kernel) {
         (*into).queue_drops = if SOCK_DROPS.is_present() { SOCK_DROPS.read(sk) } else { 0 };
         (*into).retransmits = TCP_RETRANSMITS.read(tcp);
         (*into).backoff = TCP_BACKOFF.read(tcp);
-        (*into).congestion_state = TCP_CA_STATE.read(tcp) & 0x1f;
         (*into).accepted = u8::from(!SOCK_SOCKET.read(sk).is_null());
-        (*into).reserved = 0;
+        (*into).reserved = [0; 5];
     }
 }

@@ -43,12 +43,10 @@ pub struct Flow {
     pub retransmits: u8,
     /// How often the timeout was doubled.
     pub backoff: u8,
-    /// `enum tcp_ca_state`.
-    pub congestion_state: u8,
     /// 1 where the process has got it from connect() or accept() (`sk_socket`).
     pub accepted: u8,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: [u8; 5],
 }
 
 /// The jiffies, beside the boot clock.

@@ -67,8 +67,8 @@ impl Listeners {
         dropped
     }
 
-    /// Those that match, the fullest and those that dropped most first. `waiting` gives, for a network
-    /// namespace, port and address, since when the oldest connection there waits.
+    /// Those that match, the fullest and those that dropped most first. `waiting` gives since
+    /// when the oldest connection to a listener waits.
     pub(super) fn list(
         &self,
         matches: impl Fn(&Listener) -> bool,
