@@ -131,7 +131,7 @@ async fn each_failure_has_its_name_and_its_time() -> Result<()> {
         ensure!(failures.len() == COUNT, "{error}: {failures:#?}");
         for event in &failures {
             let Some(Detail::TcpConnectFailure(failure)) = &event.detail else { anyhow::bail!("{event:?}") };
-            ensure!(failure.error == *error && within(failure.duration_ns, *from, *to), "{failure:?}");
+            ensure!(failure.error == *error && within(failure.duration_ns(), *from, *to), "{failure:?}");
             ensure!(event.process.as_ref().context("no process")?.comm == "workload", "{event:?}");
         }
         // Those that last longer than a second are told while they wait, once. (An ICMP message that finds the socket

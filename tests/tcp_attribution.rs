@@ -215,7 +215,7 @@ async fn connects_that_fail_say_why() -> Result<()> {
             let Some(Detail::TcpConnectFailure(failure)) = &event.detail else { anyhow::bail!("{event:?}") };
             ensure!(failure.error == error && failure.errno == errno as u32, "{failure:?}");
             let least = if errno == 0 { Duration::from_millis(20) } else { Duration::ZERO };
-            ensure!(Duration::from_nanos(failure.duration_ns) >= least, "{failure:?}");
+            ensure!(Duration::from_nanos(failure.duration_ns()) >= least, "{failure:?}");
         }
     }
     server_pod.remove().await?;

@@ -5,6 +5,7 @@ use observer_ebpf::fields::Kernel;
 use observer_ebpf::tcp::{Track, role};
 
 use crate::emit::{now_ns, process_start};
+use crate::flow::drops;
 use crate::kernel::{SOCK_STATE, SOCKET_SK, TASK_TGID};
 use crate::sample::IterMeta;
 use crate::socket::{state, track};
@@ -50,7 +51,10 @@ unsafe fn adopt(tcp: *const Kernel) -> *mut Track {
         (*kept).start_ns = now_ns();
         (*kept).treated = now;
         match now {
-            state::LISTEN => (*kept).role = role::LISTENER,
+            state::LISTEN => {
+                (*kept).role = role::LISTENER;
+                (*kept).drops = drops(tcp);
+            }
             state::SYN_SENT => (*kept).role = role::CLIENT,
             _ => (*kept).established_ns = (*kept).start_ns,
         }

@@ -65,10 +65,20 @@ pub(crate) unsafe fn fill_flow(into: *mut Flow, sk: *const Kernel) {
         };
         (*into).queue = SOCK_BACKLOG.read(sk);
         (*into).queue_limit = SOCK_MAX_BACKLOG.read(sk);
-        (*into).queue_drops = if SOCK_DROPS.is_present() { SOCK_DROPS.read(sk) } else { 0 };
+        (*into).queue_drops = drops(sk);
         (*into).retransmits = TCP_RETRANSMITS.read(tcp);
         (*into).backoff = TCP_BACKOFF.read(tcp);
         (*into).accepted = u8::from(!SOCK_SOCKET.read(sk).is_null());
         (*into).reserved = [0; 5];
     }
+}
+
+/// What a socket has dropped in its life; 0 where the kernel does not count it in one figure.
+///
+/// # Safety
+/// `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn drops(sk: *const Kernel) -> u32 {
+    // SAFETY: as promised to this function.
+    unsafe { if SOCK_DROPS.is_present() { SOCK_DROPS.read(sk) } else { 0 } }
 }

@@ -13,7 +13,6 @@ macro_rules! kernel_fields {
     ($with:ident) => {
         $with! {
             TASK_TGID: "task_struct", "tgid", u32, required;
-            TASK_PID: "task_struct", "pid", u32, required;
             TASK_REAL_PARENT: "task_struct", "real_parent", *const Kernel, required;
             TASK_GROUP_LEADER: "task_struct", "group_leader", *const Kernel, required;
             TASK_START_BOOTTIME: "task_struct", "start_boottime", u64, required;

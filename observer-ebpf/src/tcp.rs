@@ -37,8 +37,8 @@ pub struct Track {
     pub treated: u32,
     /// 1 where the socket is older than the daemon, and its start was not seen.
     pub adopted: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// What a listener had dropped (`sk_drops`) when it was adopted.
+    pub drops: u32,
 }
 
 /// Which socket, and its two ends.

@@ -13,6 +13,7 @@
 //!   the failure's `syn_retransmits` tells again. A request that never becomes a socket needs no more.
 
 mod connections;
+mod ends;
 mod figures;
 mod handshakes;
 mod histogram;
@@ -33,10 +34,10 @@ use self::figures::Figures;
 pub(crate) use self::figures::Totals;
 use self::handshakes::Handshakes;
 pub(crate) use self::histogram::Histogram;
-use self::listeners::{Listeners, may_wait};
+use self::listeners::Listeners;
 use crate::event::{
-    BootTime, Connection, ConnectionId, Detail, Event, Listener, Loss, LossSource, QueueSample,
-    ResetDirection, Sample, Window, Workload, WorkloadId,
+    BootTime, Connection, ConnectionId, ConnectionOrder, Detail, Event, Listener, Loss, LossSource,
+    QueueSample, ResetDirection, Sample, Window, Workload, WorkloadId,
 };
 use crate::status::Table;
 
@@ -136,50 +137,49 @@ impl Aggregator {
                 });
             }
             Detail::TcpClose(close) => self.close(workload, close),
-            // It is counted when it ends.
-            Detail::TcpConnectPending(_) => {}
+            // That it failed is counted when it ends.
+            Detail::TcpConnectPending(pending) => {
+                let place = self.place(workload, &pending.tcp);
+                self.figures.tcp(place, |tcp| tcp.pending += 1);
+            }
         }
     }
 
-    /// Takes readings of live sockets. Gives those that are not in the table: their starts were not
+    /// Takes readings of all live sockets. Gives those that are not in the table: their starts were not
     /// seen, or they found no room.
     pub(crate) fn sample(&mut self, now: BootTime, samples: &[Sample]) -> HashMap<ConnectionId, Sample> {
         self.sampled = now;
         let mut unknown = HashMap::new();
         for sample in samples {
-            if let Some((place, before)) = self.connections.read(*sample) {
-                self.count(place, &before, &sample.counters);
-            } else {
+            if !self.read(sample, now) {
                 unknown.insert(sample.id, *sample);
             }
+        }
+        for gone in self.connections.sweep(now) {
+            self.leave(&gone);
+            self.figures.tcp(gone.place, |tcp| tcp.closed += 1);
         }
         unknown
     }
 
     /// Takes the readings of all listeners. Gives those that are not in the table.
     pub(crate) fn sample_listeners(&mut self, samples: &[QueueSample]) -> Vec<QueueSample> {
-        let (dropped, unknown) = self.listeners.read(samples);
-        for (workload, count) in dropped {
-            self.figures.listener(&workload, count);
-        }
-        unknown
+        let figures = &mut self.figures;
+        self.listeners.read(samples, |listener, dropped| figures.listener(listener, dropped))
     }
 
     /// A listener that was not in the table.
     pub(crate) fn know_listener(&mut self, listener: Listener, sample: &QueueSample) {
-        let workload = Arc::clone(&listener.workload);
-        let dropped = self.listeners.add(listener, sample);
-        if dropped > 0 {
-            self.figures.listener(&workload, dropped);
-        }
+        let figures = &mut self.figures;
+        self.listeners.add(listener, sample, |listener, dropped| figures.listener(listener, dropped));
     }
 
     /// The listeners that `matches` lets pass, the fullest first.
     pub(crate) fn listeners(&self, matches: impl Fn(&Listener) -> bool) -> Vec<Listener> {
         let mut waiting: HashMap<(u32, u16), Vec<(IpAddr, BootTime)>> = HashMap::new();
         for connection in self.connections.all() {
-            let Connection { tcp, flow, state, start, .. } = connection;
-            if !tcp.outgoing && may_wait(*state) && flow.is_some_and(|flow| !flow.accepted) {
+            let Connection { tcp, start, .. } = connection;
+            if connection.waits_for_accept() {
                 waiting.entry((tcp.netns, tcp.local.port())).or_default().push((tcp.local.ip(), *start));
             }
         }
@@ -254,14 +254,17 @@ impl Aggregator {
         .collect()
     }
 
-    /// The live connections that `matches` lets pass, those with the most retransmitted segments and
-    /// then the slowest first, `limit` at most, and how many passed in all.
+    /// The live connections that `matches` lets pass, in order, `limit` at most, and how many passed in
+    /// all.
     pub(crate) fn connections(
         &self,
         matches: impl Fn(&Connection) -> bool,
+        order: ConnectionOrder,
         limit: usize,
     ) -> (Vec<Connection>, u64) {
-        self.connections.list(matches, limit)
+        let (mut listed, total) = self.connections.list(matches, order, limit, self.sampled);
+        ends::join(&mut listed, self.connections.all());
+        (listed, total)
     }
 
     /// When the counters of the live connections were last read.

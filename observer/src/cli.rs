@@ -4,6 +4,7 @@ mod connections;
 mod daemon;
 pub(crate) mod doctor;
 mod events;
+mod explain;
 mod follow;
 mod options;
 mod selection;
@@ -38,7 +39,9 @@ enum Command {
     Events(Box<events::Args>),
     /// Show summaries of workloads and their edges over a window
     Summary(Box<summary::Args>),
-    /// List the connections that are alive, worst first
+    /// Say whose fault it is: a verdict on each edge of a pod, with the figures of the last minute
+    Explain(Box<explain::Args>),
+    /// List the connections that are alive, or the sockets that listen
     Connections(Box<connections::Args>),
     /// List the workloads that the node knows
     Workloads(Box<workloads::Args>),
@@ -57,6 +60,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Daemon(flags) => daemon::start(&flags),
         Command::Events(args) => block_on(events::run(*args, &mut out)),
         Command::Summary(args) => block_on(summary::run(*args, &mut out)),
+        Command::Explain(args) => block_on(explain::run(*args, &mut out)),
         Command::Connections(args) => block_on(connections::run(*args, &mut out)),
         Command::Workloads(args) => block_on(workloads::run(*args, &mut out)),
         Command::Status(args) => block_on(status::run(args, &mut out)),

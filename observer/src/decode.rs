@@ -188,6 +188,8 @@ pub(crate) struct Known {
     pub(crate) half_closed: Option<BootTime>,
     /// It listens.
     pub(crate) listens: bool,
+    /// What a listener had dropped when it was taken over.
+    pub(crate) dropped: u32,
 }
 
 /// The length of the kernel's timer tick (a jiffy), once it is known.

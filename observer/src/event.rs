@@ -6,6 +6,7 @@ mod identity;
 mod live;
 mod loss;
 mod process;
+mod stall;
 mod summary;
 mod tcp;
 mod time;
@@ -13,14 +14,16 @@ mod time;
 use std::sync::Arc;
 
 pub(crate) use identity::{Peer, PeerKind, Workload, WorkloadId, WorkloadKind};
-pub(crate) use live::{Connection, Flow, Listener, Queue, QueueSample, Sample};
+pub(crate) use live::{Connection, ConnectionOrder, Flow, Listener, PeerEnd, Queue, QueueSample, Sample};
 pub(crate) use loss::{Loss, LossSource};
 pub(crate) use process::{
     ContainerStart, ContainerStop, Ending, OomKill, Process, ProcessExec, ProcessExit, ProcessKey,
     signal_name,
 };
+pub(crate) use stall::{HELD_NS, STALL_NS, Stalled, Stalls, Standstill, waits_for_accept};
 pub(crate) use summary::{
-    Edge, EdgeSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window, WorkloadSummary,
+    Edge, EdgeSummary, ListenerSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window,
+    WorkloadSummary,
 };
 pub(crate) use tcp::{
     Busy, ConnectionId, Counters, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,

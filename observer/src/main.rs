@@ -19,6 +19,8 @@ mod attribute;
 
 mod aggregate;
 
+mod diagnose;
+
 mod serve;
 
 use std::process::ExitCode;

@@ -23,7 +23,7 @@ pub(crate) use self::queue::Sink;
 pub(crate) use self::server::{Listeners, ServeError};
 pub(crate) use self::service::{Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
-use crate::event::{BootTime, Connection, Listener, Now, Workload};
+use crate::event::{BootTime, Connection, ConnectionOrder, Listener, Now, Workload};
 use crate::status::Status;
 
 /// What a client asks of the event loop.
@@ -33,8 +33,13 @@ pub(crate) enum Request {
     Events(EventsRequest),
     /// For `Subscribers::add_summaries`.
     Summaries(SummariesRequest),
-    /// The live connections that pass, worst first, `limit` at most.
-    Connections { filters: Filters, limit: usize, reply: oneshot::Sender<ConnectionList> },
+    /// The live connections that pass, in order, `limit` at most.
+    Connections {
+        filters: Filters,
+        order: ConnectionOrder,
+        limit: usize,
+        reply: oneshot::Sender<ConnectionList>,
+    },
     /// The listeners that pass, the fullest first.
     Listeners { filters: Filters, reply: oneshot::Sender<ListenerList> },
     /// The workloads that pass, in any order.

@@ -1,12 +1,17 @@
 //! The figures of the open window: one slot for each workload and edge, reused from window to window.
 
 mod finish;
+mod standing;
 
 use std::mem::replace;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _};
+
 use super::slots::Slots;
-use crate::event::{Edge, Live, Peer, ProcessSummary, Tcp, TcpSummary, Workload, WorkloadId};
+use crate::event::{
+    Edge, ListenerSummary, Live, Peer, ProcessSummary, Stalled, Tcp, TcpSummary, Workload, WorkloadId,
+};
 
 /// Where the figures of a connection go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +37,7 @@ pub(crate) struct Totals {
 struct WorkloadSlot {
     workload: Arc<Workload>,
     totals: Totals,
+    stalled: Stalled,
     touched: bool,
     gone: bool,
     tcp: TcpSummary,
@@ -43,6 +49,7 @@ struct EdgeSlot {
     workload: u32,
     peer: Peer,
     live: u64,
+    stalled: Stalled,
     touched: bool,
     tcp: TcpSummary,
 }
@@ -62,6 +69,8 @@ pub(super) struct Figures {
     edges: Slots<Edge, EdgeSlot>,
     touched_workloads: Vec<u32>,
     touched_edges: Vec<u32>,
+    /// Listeners with a queue, or that dropped something.
+    listeners: HashMap<(WorkloadId, u16), ListenerSummary>,
     /// As of the last window's end; made anew only where a count of live connections changed.
     live: Arc<Live>,
     live_changed: bool,
@@ -79,6 +88,7 @@ impl Figures {
             edges: Slots::new(max_edges),
             touched_workloads: Vec::new(),
             touched_edges: Vec::new(),
+            listeners: HashMap::new(),
             live: Arc::default(),
             live_changed: false,
             swept: false,
@@ -104,6 +114,7 @@ impl Figures {
                 workload: owner,
                 peer: tcp.peer.clone(),
                 live: 0,
+                stalled: Stalled::default(),
                 touched: false,
                 tcp: TcpSummary::default(),
             };
@@ -126,15 +137,6 @@ impl Figures {
         }
         if let Some(slot) = self.touch_edge(place.edge) {
             change(&mut slot.tcp);
-        }
-    }
-
-    /// A listener of the workload dropped so many.
-    pub(super) fn listener(&mut self, workload: &Arc<Workload>, dropped: u64) {
-        if let Some(at) = self.workload(workload)
-            && let Some(slot) = self.workloads.get_mut(at)
-        {
-            slot.tcp.listen_drops += dropped;
         }
     }
 
@@ -222,6 +224,7 @@ impl Figures {
         let slot = WorkloadSlot {
             workload: Arc::clone(workload),
             totals: Totals::default(),
+            stalled: Stalled::default(),
             touched: false,
             gone: false,
             tcp: TcpSummary::default(),

@@ -4,7 +4,8 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::event::{
-    BootTime, Edge, EdgeSummary, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window, WorkloadSummary,
+    BootTime, Edge, EdgeSummary, ListenerSummary, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window,
+    WorkloadSummary,
 };
 
 impl Window {
@@ -15,7 +16,7 @@ impl Window {
 
     /// Adds a later window. Time between the two, if any, belongs to the result.
     pub(crate) fn merge(&mut self, later: &Self) {
-        let Self { start: _, length_ns: _, lost_events, workloads, edges, live } = later;
+        let Self { start: _, length_ns: _, lost_events, workloads, edges, listeners, live } = later;
         self.length_ns = later.end().since_ns(self.start);
         self.lost_events += lost_events;
         for (id, summary) in workloads {
@@ -30,24 +31,30 @@ impl Window {
                 Entry::Vacant(room) => drop(room.insert(summary.clone())),
             }
         }
+        for (at, summary) in listeners {
+            match self.listeners.entry(*at) {
+                Entry::Occupied(mut known) => known.get_mut().merge(summary),
+                Entry::Vacant(room) => drop(room.insert(summary.clone())),
+            }
+        }
         self.live = Arc::clone(live);
     }
 
     /// Adds what has live connections and nothing else to tell, so that idle connections are seen.
     pub(crate) fn show_idle(&mut self) {
-        let alive = |live| TcpSummary { live, ..TcpSummary::default() };
-        for LiveWorkload { workload, live } in &self.live.workloads {
+        let alive = |live, stalled| TcpSummary { live, stalled, ..TcpSummary::default() };
+        for LiveWorkload { workload, live, stalled } in &self.live.workloads {
             self.workloads.entry(workload.id).or_insert_with(|| WorkloadSummary {
                 workload: Arc::clone(workload),
-                tcp: alive(*live),
+                tcp: alive(*live, *stalled),
                 processes: ProcessSummary::default(),
             });
         }
-        for LiveEdge { edge, workload, peer, live } in &self.live.edges {
+        for LiveEdge { edge, workload, peer, live, stalled } in &self.live.edges {
             self.edges.entry(Edge::clone(edge)).or_insert_with(|| EdgeSummary {
                 workload: Arc::clone(workload),
                 peer: peer.clone(),
-                tcp: alive(*live),
+                tcp: alive(*live, *stalled),
             });
         }
     }
@@ -59,6 +66,17 @@ impl WorkloadSummary {
         self.workload = Arc::clone(workload);
         self.tcp.merge(tcp);
         self.processes.merge(processes);
+    }
+}
+
+impl ListenerSummary {
+    /// Adds a later window's figures.
+    pub(super) fn merge(&mut self, later: &Self) {
+        let Self { workload, most_waiting, limit, dropped } = later;
+        self.workload = Arc::clone(workload);
+        self.most_waiting = self.most_waiting.max(*most_waiting);
+        self.limit = *limit;
+        self.dropped += dropped;
     }
 }
 
@@ -92,6 +110,14 @@ impl TcpSummary {
             reorderings,
             handshake_latency,
             rtt,
+            min_rtt_ns,
+            pending,
+            deepest_backoff,
+            busy_ns,
+            peer_window_limited_ns,
+            send_buffer_limited_ns,
+            longest,
+            stalled,
         } = later;
         self.opened += opened;
         self.failed += failed;
@@ -115,6 +141,14 @@ impl TcpSummary {
         self.reorderings += reorderings;
         self.handshake_latency.merge(handshake_latency);
         self.rtt.merge(rtt);
+        self.min_rtt_ns = [self.min_rtt_ns, *min_rtt_ns].into_iter().flatten().min();
+        self.pending += pending;
+        self.deepest_backoff = self.deepest_backoff.max(*deepest_backoff);
+        self.busy_ns += busy_ns;
+        self.peer_window_limited_ns += peer_window_limited_ns;
+        self.send_buffer_limited_ns += send_buffer_limited_ns;
+        self.longest.merge(longest);
+        self.stalled = *stalled;
     }
 }
 

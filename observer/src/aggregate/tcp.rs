@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Aggregator;
+use super::connections::{Entry, Read};
 use super::figures::Place;
 use crate::event::{
-    BootTime, Connection, Counters, Event, RetransmitPhase, Sample, Tcp, TcpClose, TcpConnectFailure,
-    TcpRetransmit, TcpState, TcpSummary, Workload, failure_name,
+    BootTime, Busy, Connection, Counters, Event, RetransmitPhase, Sample, Stalled, Stalls, Standstill, Tcp,
+    TcpClose, TcpConnectFailure, TcpRetransmit, TcpState, TcpSummary, Workload, failure_name,
 };
 
 impl Aggregator {
@@ -34,21 +35,46 @@ impl Aggregator {
             counters: Counters { retransmitted_segments: self.handshakes.take(tcp), ..Counters::default() },
             flow: None,
             half_closed: None,
+            stalls: Stalls::default(),
+            peer_end: None,
         };
         self.insert(connection, place, false);
     }
 
     /// A live connection that no event told of, as it is now. What it did before the daemon was there
     /// belongs to no window; one whose event was lost is counted from its beginning.
-    pub(crate) fn know(&mut self, connection: Connection, sample: &Sample) {
+    pub(crate) fn know(&mut self, connection: Connection, sample: &Sample, now: BootTime) {
         if self.connections.has(connection.tcp.id) {
             return;
         }
         let place = self.figures.place(&connection.workload, &connection.tcp);
         let counters = if connection.adopted { sample.counters } else { Counters::default() };
         self.insert(Connection { counters, ..connection }, place, true);
-        if let Some((place, before)) = self.connections.read(*sample) {
-            self.count(place, &before, &sample.counters);
+        self.read(sample, now);
+    }
+
+    /// Takes a reading of a connection; `false` where it is not in the table.
+    pub(super) fn read(&mut self, sample: &Sample, now: BootTime) -> bool {
+        let Some(read) = self.connections.read(*sample, now) else { return false };
+        let Read { place, before, stalled: [stalled, stalls], standstill, backoff } = read;
+        self.count(place, &before, &sample.counters);
+        if stalled != stalls {
+            self.figures.stalled(place, &stalled, &stalls);
+        }
+        if standstill != Standstill::default() || backoff > 0 {
+            self.figures.tcp(place, |tcp| {
+                tcp.longest.merge(&standstill);
+                tcp.deepest_backoff = tcp.deepest_backoff.max(backoff);
+            });
+        }
+        true
+    }
+
+    /// A connection has left the table.
+    pub(super) fn leave(&mut self, entry: &Entry) {
+        self.figures.live(entry.place, false);
+        if !entry.stalled.is_none() {
+            self.figures.stalled(entry.place, &entry.stalled, &Stalled::default());
         }
     }
 
@@ -56,7 +82,7 @@ impl Aggregator {
         let (id, start) = (connection.tcp.id, connection.start);
         let counted = connection.counters.retransmitted_segments;
         if let Some(replaced) = self.connections.remove(id) {
-            self.figures.live(replaced.place, false);
+            self.leave(&replaced);
             if replaced.found {
                 // Its event comes after it was found: what is counted is counted.
                 connection.counters = replaced.connection.counters;
@@ -84,10 +110,13 @@ impl Aggregator {
     }
 
     pub(super) fn retransmit(&mut self, now: BootTime, workload: &Arc<Workload>, retransmit: &TcpRetransmit) {
-        let TcpRetransmit { tcp, phase, cause, timeouts: _, backoff: _, segments, state: _ } = retransmit;
+        let TcpRetransmit { tcp, phase, cause, timeouts: _, backoff, segments, state: _ } = retransmit;
         let segments = u64::from(*segments);
         let place = self.place(workload, tcp);
-        self.figures.tcp(place, |tcp| *tcp.retransmits.entry((*phase, *cause)).or_default() += segments);
+        self.figures.tcp(place, |tcp| {
+            *tcp.retransmits.entry((*phase, *cause)).or_default() += segments;
+            tcp.deepest_backoff = tcp.deepest_backoff.max(*backoff);
+        });
         match phase {
             RetransmitPhase::Data | RetransmitPhase::Fin => return,
             // With TCP Fast Open the socket is there before the handshake's end and counts by itself.
@@ -105,7 +134,7 @@ impl Aggregator {
     pub(super) fn close(&mut self, workload: &Arc<Workload>, close: &TcpClose) {
         let TcpClose { tcp, duration_ns, counters, errno: _ } = close;
         let (place, before) = if let Some(entry) = self.connections.remove(tcp.id) {
-            self.figures.live(entry.place, false);
+            self.leave(&entry);
             (entry.place, entry.connection.counters)
         } else {
             let counted = self.handshakes.take_owed(tcp.id);
@@ -134,6 +163,13 @@ impl Aggregator {
         let retransmitted_segments = since(|counters| counters.retransmitted_segments);
         let spurious_retransmits = since(|counters| counters.spurious_retransmits);
         let reorderings = since(|counters| counters.reorderings);
+        let busy_since = |select: fn(&Busy) -> u64| {
+            let of = |counters: &Counters| counters.busy.as_ref().map_or(0, select);
+            of(after).saturating_sub(of(before))
+        };
+        let busy_ns = busy_since(|busy| busy.total_ns);
+        let peer_window_limited_ns = busy_since(|busy| busy.peer_window_limited_ns);
+        let send_buffer_limited_ns = busy_since(|busy| busy.send_buffer_limited_ns);
         self.figures.tcp(place, |tcp: &mut TcpSummary| {
             tcp.sent_bytes += sent_bytes;
             tcp.received_bytes += received_bytes;
@@ -142,6 +178,10 @@ impl Aggregator {
             tcp.retransmitted_segments += retransmitted_segments;
             tcp.spurious_retransmits += spurious_retransmits;
             tcp.reorderings += reorderings;
+            tcp.busy_ns += busy_ns;
+            tcp.peer_window_limited_ns += peer_window_limited_ns;
+            tcp.send_buffer_limited_ns += send_buffer_limited_ns;
+            tcp.min_rtt_ns = [tcp.min_rtt_ns, after.min_rtt_ns].into_iter().flatten().min();
             if let Some(rtt) = after.rtt_ns {
                 tcp.rtt.record(rtt);
             }

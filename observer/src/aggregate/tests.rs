@@ -1,5 +1,7 @@
 //! What the aggregator promises, with constructed events.
 
+mod live;
+
 use super::*;
 use crate::event::examples::{accept, close, connect, counters, event, pod, tcp};
 use crate::event::{
@@ -146,7 +148,7 @@ fn a_failed_connects_syn_retransmits_are_counted_once() {
     let tcp = tcp(1, true, "192.0.2.1:443", None);
     let mut aggregator = aggregator(Settings::default());
     aggregator.record(&event(&a, 1, retransmit(&tcp, RetransmitPhase::Syn, 1)));
-    let failure = TcpConnectFailure { tcp, errno: 110, duration_ns: 9, syn_retransmits: 6 };
+    let failure = TcpConnectFailure { tcp, errno: 110, duration_ns: Some(9), syn_retransmits: 6 };
     aggregator.record(&event(&a, 2, Detail::TcpConnectFailure(failure)));
     let window = window(&mut aggregator, 1);
     assert_eq!((edge(&window).failed, edge(&window).retransmitted_segments), (1, 6));
@@ -211,73 +213,6 @@ fn time_that_the_machine_slept_is_left_out() {
 }
 
 #[test]
-fn connections_are_listed_worst_first_with_what_became_known() {
-    let a = pod(1, "", "");
-    let mut aggregator = aggregator(Settings::default());
-    for id in 1..5 {
-        aggregator.record(&event(&a, id, connect(&tcp(id, true, "192.0.2.1:443", None))));
-    }
-    aggregator.sample(BootTime(50), &[sample(3, counters(1, 2)), sample(2, counters(1, 0))]);
-    aggregator.renew(&pod(1, "shop", "cart"));
-    let (listed, total) = aggregator.connections(|connection| connection.workload.pod == "cart", 3);
-    let ids: Vec<_> = listed.iter().map(|connection| connection.tcp.id.0).collect();
-    assert_eq!((ids, total), (vec![3, 2, 1], 4));
-    assert_eq!(aggregator.totals(WorkloadId(1)), Totals { live: 4, execs: 0, opened: 4 });
-    assert_eq!(window(&mut aggregator, 1).workloads[&a.id].workload.pod, "cart");
-}
-
-fn found(owner: &Arc<Workload>, tcp: &Tcp, adopted: bool) -> Connection {
-    Connection {
-        tcp: tcp.clone(),
-        workload: Arc::clone(owner),
-        process: None,
-        start: BootTime(1),
-        adopted,
-        handshake_latency_ns: None,
-        state: TcpState::ESTABLISHED,
-        counters: Counters::default(),
-        flow: None,
-        half_closed: None,
-    }
-}
-
-#[test]
-fn what_an_older_connection_did_before_belongs_to_no_window() {
-    let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
-    let tcp = tcp(7, true, "10.0.0.2:80", Some(&b));
-    let mut aggregator = aggregator(Settings::default());
-    let unknown = aggregator.sample(BootTime(1), &[sample(7, counters(5, 2))]);
-    assert_eq!(unknown.len(), 1);
-    aggregator.know(found(&a, &tcp, true), &unknown[&tcp.id]);
-    aggregator.sample(BootTime(2), &[sample(7, counters(6, 2))]);
-    let older = Detail::TcpClose(TcpClose { tcp, duration_ns: None, counters: counters(8, 3), errno: 0 });
-    aggregator.record(&event(&a, 3, older.clone()));
-    assert_eq!(sums(&[window(&mut aggregator, 1)]), (300, 12, 1));
-    // One that ends before it was ever read has no beginning to count from.
-    aggregator.record(&event(&a, SECOND + 1, older));
-    let last = window(&mut aggregator, 2);
-    assert_eq!((sums(&[Arc::clone(&last)]), edge(&last).closed), ((0, 0, 0), 1));
-}
-
-#[test]
-fn a_connection_whose_event_is_late_or_lost_is_counted_from_its_beginning_once() {
-    let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
-    let tcp = tcp(7, true, "10.0.0.2:80", Some(&b));
-    for late in [true, false] {
-        let mut aggregator = aggregator(Settings::default());
-        let unknown = aggregator.sample(BootTime(1), &[sample(7, counters(5, 2))]);
-        aggregator.know(found(&a, &tcp, false), &unknown[&tcp.id]);
-        if late {
-            aggregator.record(&event(&a, 2, connect(&tcp)));
-        }
-        aggregator.record(&event(&a, 3, close(&tcp, counters(8, 3))));
-        let window = window(&mut aggregator, 1);
-        assert_eq!(sums(&[Arc::clone(&window)]), (800, 32, 3), "{late}");
-        assert_eq!((edge(&window).live, edge(&window).closed), (0, 1));
-    }
-}
-
-#[test]
 fn failures_and_retransmits_are_summed_by_kind_and_merged() {
     let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
     let tcp = tcp(7, true, "10.0.0.2:80", Some(&b));
@@ -285,7 +220,7 @@ fn failures_and_retransmits_are_summed_by_kind_and_merged() {
     let mut windows = Vec::new();
     for (second, errno) in [(1, 111), (2, 111), (3, 0)] {
         aggregator.record(&event(&a, second, retransmit(&tcp, RetransmitPhase::Syn, 1)));
-        let failure = TcpConnectFailure { tcp: tcp.clone(), errno, duration_ns: 9, syn_retransmits: 1 };
+        let failure = TcpConnectFailure { tcp: tcp.clone(), errno, duration_ns: Some(9), syn_retransmits: 1 };
         aggregator.record(&event(&a, second, Detail::TcpConnectFailure(failure)));
         windows.push(window(&mut aggregator, second));
     }

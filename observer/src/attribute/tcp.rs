@@ -6,8 +6,8 @@ use super::{Attributor, Moment, Output, reset};
 use crate::decode::{Body, Known, Socket};
 use crate::event::{
     Connection, ConnectionId, Counters, Detail, Listener, Now, PeerKind, Queue, ResetDirection,
-    RetransmitPhase, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset,
-    TcpRetransmit, TcpState,
+    RetransmitPhase, Stalls, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending,
+    TcpReset, TcpRetransmit, TcpState,
 };
 
 /// `EPIPE`: what the kernel calls a reset that comes after the other side's FIN.
@@ -45,7 +45,6 @@ impl Attributor {
                     let errno = if errno == EPIPE { ECONNRESET } else { errno };
                     Detail::TcpClose(TcpClose { tcp, duration_ns, counters, errno })
                 } else {
-                    let duration_ns = duration_ns.unwrap_or(0);
                     let syn_retransmits = counters.retransmitted_segments as u32;
                     Detail::TcpConnectFailure(TcpConnectFailure { tcp, errno, duration_ns, syn_retransmits })
                 };
@@ -117,7 +116,7 @@ impl Attributor {
 
     /// A live socket that no record told of, as a connection; its counters are to come.
     pub(crate) fn known(&mut self, known: Known, now: Now, out: &mut Output) -> Connection {
-        let Known { cgroup_id, socket, task, since, adopted, half_closed, listens: _ } = known;
+        let Known { cgroup_id, socket, task, since, adopted, half_closed, listens: _, dropped: _ } = known;
         let at = Moment { time: since, now, cgroup_id };
         let process = task.as_ref().map(|task| self.processes.of(task));
         out.unknown_processes.append(&mut self.processes.unknown);
@@ -133,12 +132,14 @@ impl Attributor {
             counters: Counters::default(),
             flow: None,
             half_closed,
+            stalls: Stalls::default(),
+            peer_end: None,
         }
     }
 
     /// A listener that nobody has told of; its queue is to come.
     pub(crate) fn listener(&mut self, known: Known, out: &mut Output) -> Listener {
-        let Known { cgroup_id, socket, task, since, adopted, half_closed: _, listens: _ } = known;
+        let Known { cgroup_id, socket, task, since, adopted, half_closed: _, listens: _, dropped } = known;
         let process = task.as_ref().map(|task| self.processes.of(task));
         out.unknown_processes.append(&mut self.processes.unknown);
         Listener {
@@ -149,7 +150,7 @@ impl Attributor {
             netns: socket.netns,
             start: since,
             adopted,
-            queue: Queue::default(),
+            queue: Queue { dropped, ..Queue::default() },
             most_waiting: 0,
             dropped: 0,
             oldest_waiting: None,

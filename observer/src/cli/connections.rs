@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use observer_proto::v1::{ListConnectionsRequest, ListListenersRequest};
+use observer_proto::v1::{ConnectionOrder, ListConnectionsRequest, ListListenersRequest};
 
 use super::options::{Connection, Output};
 use super::selection::Selection;
@@ -11,11 +11,14 @@ use crate::client::{listing, write_json};
 /// Flags of `observer connections`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// At most so many, the worst first [default: as many as the daemon gives, 10000]
+    /// What comes first
+    #[arg(long, value_name = "BY", value_enum, default_value = "worst")]
+    sort: Sort,
+    /// At most so many, the first of them [default: as many as the daemon gives, 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// The sockets that listen, with their queues, instead
-    #[arg(long, conflicts_with = "limit")]
+    #[arg(long, conflicts_with_all = ["limit", "sort"])]
     listeners: bool,
     #[command(flatten)]
     selection: Selection<false>,
@@ -25,14 +28,51 @@ pub(super) struct Args {
     connection: Connection,
 }
 
+/// What connections are sorted by, from large to small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Sort {
+    /// What stands still, then segments sent again, then the round-trip time
+    Worst,
+    /// Segments sent again
+    Retransmits,
+    /// Round-trip time
+    Rtt,
+    /// Handshake latency
+    Handshake,
+    /// Bytes in both directions
+    Bytes,
+    /// Bytes that the process has not read
+    Unread,
+    /// Bytes not sent or not acknowledged
+    Unsent,
+    /// Age
+    Age,
+}
+
+impl Sort {
+    const fn order(self) -> ConnectionOrder {
+        match self {
+            Self::Worst => ConnectionOrder::Unspecified,
+            Self::Retransmits => ConnectionOrder::Retransmits,
+            Self::Rtt => ConnectionOrder::Rtt,
+            Self::Handshake => ConnectionOrder::Handshake,
+            Self::Bytes => ConnectionOrder::Bytes,
+            Self::Unread => ConnectionOrder::Unread,
+            Self::Unsent => ConnectionOrder::Unsent,
+            Self::Age => ConnectionOrder::Age,
+        }
+    }
+}
+
 /// Lists connections.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { limit, listeners, selection, output, connection } = args;
+    let Args { sort, limit, listeners, selection, output, connection } = args;
     if listeners {
         return list_listeners(selection, &output, connection, out).await;
     }
     let limit = limit.unwrap_or(0);
-    let request = ListConnectionsRequest { allow: selection.allow, deny: selection.deny, limit };
+    let order = sort.order().into();
+    let request = ListConnectionsRequest { allow: selection.allow, deny: selection.deny, limit, order };
     if selection.print_filters {
         return Ok(write_json(out, "ListConnectionsRequest", &request)?);
     }

@@ -24,6 +24,7 @@ pub(super) struct Selection<const EVENTS: bool> {
     pub(super) print_filters: bool,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "they are flags of the command line")]
 // The two structs below give clap the flags and their help; `Selection` reads them itself, because it
 // needs to know which stand after `--not`.
 /// Flags of every selection.
@@ -57,6 +58,10 @@ struct Flags {
     /// Ports on either side
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
+    /// Only what failed, was sent again, or stands still: connects, resets, retransmits, queues, OOM
+    /// kills, exits other than 0
+    #[arg(long)]
+    failure_only: bool,
     /// Leave out what the flags after this one select
     #[arg(long)]
     not: bool,
@@ -72,9 +77,6 @@ struct EventFlags {
     /// Types of events
     #[arg(short = 't', long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = event_type())]
     kind: Vec<proto::EventType>,
-    /// Only what failed: connects, resets, retransmits, OOM kills, exits other than 0
-    #[arg(long)]
-    failure_only: bool,
 }
 
 impl<const EVENTS: bool> clap::Args for Selection<EVENTS> {
@@ -140,12 +142,12 @@ fn filter<const EVENTS: bool>(matches: &ArgMatches, here: &dyn Fn(usize) -> bool
         workloads: texts("workload"),
         ports: values::<u16>(matches, "port", here).into_iter().map(u32::from).collect(),
         addresses: texts("ip"),
+        failure_only: flag_at(matches, "failure_only").is_some_and(here),
         namespaces,
         ..Filter::default()
     };
     if EVENTS {
         filter.types = values::<proto::EventType>(matches, "kind", here).into_iter().map(i32::from).collect();
-        filter.failure_only = flag_at(matches, "failure_only").is_some_and(here);
     }
     filter
 }
@@ -177,7 +179,23 @@ fn qualified(patterns: Vec<String>, namespaces: &[String]) -> Vec<String> {
     patterns.into_iter().flat_map(one).collect()
 }
 
-fn pod_pattern(text: &str) -> Result<String, &'static str> {
+impl Selection<false> {
+    /// The same for these pods only, whose patterns are those of `--pod`.
+    pub(super) fn of_pods(mut self, pods: &[String]) -> Self {
+        if !pods.is_empty() {
+            if self.allow.is_empty() {
+                self.allow.push(Filter::default());
+            }
+            for filter in &mut self.allow {
+                let qualified = qualified(pods.to_vec(), &filter.namespaces);
+                filter.pods.extend(qualified);
+            }
+        }
+        self
+    }
+}
+
+pub(super) fn pod_pattern(text: &str) -> Result<String, &'static str> {
     let slashes = text.matches('/').count();
     if text.is_empty() || text == "/" || slashes > 1 || text.chars().any(char::is_whitespace) {
         return Err("allowed are namespace/prefix, namespace/, /name and prefix");

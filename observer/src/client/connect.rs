@@ -15,9 +15,9 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::{
-    GetStatusRequest, ListConnectionsRequest, ListConnectionsResponse, ListListenersRequest,
-    ListListenersResponse, ListWorkloadsRequest, ListWorkloadsResponse, Status, WatchEventsRequest,
-    WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse,
+    ExplainRequest, ExplainResponse, GetStatusRequest, ListConnectionsRequest, ListConnectionsResponse,
+    ListListenersRequest, ListListenersResponse, ListWorkloadsRequest, ListWorkloadsResponse, Status,
+    WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -128,6 +128,12 @@ impl Client {
     ) -> Result<ListConnectionsResponse, Error> {
         let mut grpc = self.grpc.clone();
         self.answer("listing connections", grpc.list_connections(request)).await
+    }
+
+    /// Asks for verdicts.
+    pub(crate) async fn explain(&self, request: ExplainRequest) -> Result<ExplainResponse, Error> {
+        let mut grpc = self.grpc.clone();
+        self.answer("asking for verdicts", grpc.explain(request)).await
     }
 
     /// Lists the listening sockets.

@@ -148,7 +148,8 @@ fn ending(
 
 fn connect_failure(failure: &TcpConnectFailure) -> Vec<String> {
     let error = if failure.error.is_empty() { "failed" } else { failure.error.as_str() };
-    let mut words = vec![format!("{} after {}", escape(error), duration(failure.duration_ns))];
+    let lasted = failure.duration_ns.map_or_else(|| "an unknown time".to_owned(), duration);
+    let mut words = vec![format!("{} after {lasted}", escape(error))];
     if failure.syn_retransmits > 0 {
         words.push(format!("SYN sent again {}", times(failure.syn_retransmits)));
     }

@@ -19,6 +19,7 @@ use super::units::{duration, plural};
 use super::{label, lost};
 
 pub(crate) use order::Sort;
+pub(crate) use rows::way;
 
 /// How many edges a brief table shows of one workload.
 const BRIEF_EDGES: usize = 3;

@@ -117,6 +117,7 @@ pub(crate) fn known(known: &live::Known) -> Result<Known, DecodeError> {
         adopted: track.adopted != 0,
         half_closed: moment(track.half_closed_ns),
         listens: known.socket.role == role::LISTENER,
+        dropped: track.drops,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{BootTime, ConnectionId, Counters, Process, Tcp, TcpState, Workload};
+use super::{BootTime, ConnectionId, Counters, Process, Stalls, Tcp, TcpState, Workload};
 
 /// How a live connection stands at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,38 @@ pub(crate) struct Connection {
     pub(crate) flow: Option<Flow>,
     /// When the other side closed its half while ours stayed open.
     pub(crate) half_closed: Option<BootTime>,
+    /// What stands still.
+    pub(crate) stalls: Stalls,
+    /// What is known of the other end, where that is on this node as well; only in lists.
+    pub(crate) peer_end: Option<Box<PeerEnd>>,
+}
+
+/// The order of a list of connections, from large to small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ConnectionOrder {
+    /// What stands still, then segments sent again, then the round-trip time.
+    #[default]
+    Worst,
+    Retransmits,
+    Rtt,
+    Handshake,
+    Bytes,
+    Unread,
+    Unsent,
+    Age,
+}
+
+/// The other end of a connection, as far as it tells whose fault something is.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerEnd {
+    pub(crate) id: ConnectionId,
+    pub(crate) process: Option<Arc<Process>>,
+    pub(crate) state: TcpState,
+    pub(crate) start: BootTime,
+    pub(crate) handshake_latency_ns: Option<u64>,
+    /// As of the last sample; `None` before the first.
+    pub(crate) flow: Option<Flow>,
+    pub(crate) stalls: Stalls,
 }
 
 /// How long the queue of a listener is.

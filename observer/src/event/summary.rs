@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::{BootTime, Ending, Peer, PeerKind, RetransmitCause, RetransmitPhase, Workload, WorkloadId};
+use super::{
+    BootTime, Ending, Peer, PeerKind, RetransmitCause, RetransmitPhase, Stalled, Standstill, Workload,
+    WorkloadId,
+};
 use crate::aggregate::Histogram;
 
 /// The other side of a workload's connections, as far as they are told together.
@@ -56,6 +59,22 @@ pub(crate) struct TcpSummary {
     pub(crate) handshake_latency: Histogram,
     /// Nanoseconds.
     pub(crate) rtt: Histogram,
+    /// The shortest round-trip time that any of the connections had of late, in nanoseconds.
+    pub(crate) min_rtt_ns: Option<u64>,
+    /// Attempts of which it was told in the window that nobody has answered yet.
+    pub(crate) pending: u64,
+    /// The most often that a timeout was doubled.
+    pub(crate) deepest_backoff: u32,
+    /// How long there was something to send or unacknowledged, summed over connections.
+    pub(crate) busy_ns: u64,
+    /// Of that, how long the other side's window was the limit.
+    pub(crate) peer_window_limited_ns: u64,
+    /// Of that, how long our send buffer was the limit.
+    pub(crate) send_buffer_limited_ns: u64,
+    /// The longest of each in the window.
+    pub(crate) longest: Standstill,
+    /// What stands still at the window's end: not a sum, as `live`.
+    pub(crate) stalled: Stalled,
 }
 
 /// The processes of one window.
@@ -93,8 +112,21 @@ pub(crate) struct Window {
     pub(crate) lost_events: u64,
     pub(crate) workloads: HashMap<WorkloadId, WorkloadSummary>,
     pub(crate) edges: HashMap<Edge, EdgeSummary>,
+    /// Listeners with a queue, or that dropped something, by owner and port.
+    pub(crate) listeners: HashMap<(WorkloadId, u16), ListenerSummary>,
     /// What is connected at its end, whether or not anything happened to it in the window.
     pub(crate) live: Arc<Live>,
+}
+
+/// The queue of a listener in one window.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerSummary {
+    pub(crate) workload: Arc<Workload>,
+    /// The longest queue that was read.
+    pub(crate) most_waiting: u32,
+    pub(crate) limit: u32,
+    /// What was dropped.
+    pub(crate) dropped: u64,
 }
 
 /// The workloads and edges that have live connections. Windows share one as long as it does not change.
@@ -109,6 +141,7 @@ pub(crate) struct Live {
 pub(crate) struct LiveWorkload {
     pub(crate) workload: Arc<Workload>,
     pub(crate) live: u64,
+    pub(crate) stalled: Stalled,
 }
 
 /// An edge with live connections.
@@ -118,4 +151,5 @@ pub(crate) struct LiveEdge {
     pub(crate) workload: Arc<Workload>,
     pub(crate) peer: Peer,
     pub(crate) live: u64,
+    pub(crate) stalled: Stalled,
 }

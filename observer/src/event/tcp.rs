@@ -120,8 +120,8 @@ pub(crate) struct TcpConnectFailure {
     pub(crate) tcp: Tcp,
     /// The kernel's error number; 0 where the process gave up.
     pub(crate) errno: u32,
-    /// From the first SYN to the failure, in nanoseconds.
-    pub(crate) duration_ns: u64,
+    /// From the first SYN to the failure, in nanoseconds; `None` where the first SYN was not seen.
+    pub(crate) duration_ns: Option<u64>,
     /// SYNs sent again.
     pub(crate) syn_retransmits: u32,
 }

@@ -12,8 +12,8 @@ use ipnet::IpNet;
 pub(crate) use self::compile::{InvalidFilter, Purpose};
 use self::pattern::{ContainerPattern, PodPattern};
 use crate::event::{
-    Connection, Edge, EdgeSummary, Event, EventType, Listener, ProcessSummary, TcpSummary, Workload,
-    WorkloadSummary,
+    BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, ProcessSummary, TcpSummary,
+    Workload, WorkloadSummary,
 };
 
 /// What passes: what an allow filter matches (or anything, where there is none) and no deny filter does.
@@ -72,13 +72,14 @@ impl Filters {
         })
     }
 
-    /// The live connection passes. One with retransmits counts as failed.
-    pub(crate) fn connection(&self, connection: &Connection) -> bool {
+    /// The live connection passes. One with retransmits, or that stood still at its last reading, counts
+    /// as failed.
+    pub(crate) fn connection(&self, connection: &Connection, sampled: BootTime) -> bool {
         let tcp = &connection.tcp;
         let ends = Some([tcp.local, tcp.remote]);
         self.pass(&Subject {
             event_type: None,
-            failed: connection.counters.retransmitted_segments > 0,
+            failed: connection.is_troubled(sampled),
             owner: Some(&connection.workload),
             peer: tcp.peer.workload.as_deref(),
             outgoing: Some(tcp.outgoing),
@@ -107,6 +108,19 @@ impl Filters {
             failed: failed(&summary.tcp),
             owner: Some(&summary.workload),
             peer: summary.peer.workload.as_deref(),
+            outgoing: Some(edge.outgoing),
+            ports: [Some(edge.port), None],
+            addresses: [edge.address, None],
+        })
+    }
+
+    /// The edge is to be explained: of its two sides only its own one counts.
+    pub(super) fn explained(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
+        self.pass(&Subject {
+            event_type: None,
+            failed: failed(&summary.tcp),
+            owner: Some(&summary.workload),
+            peer: None,
             outgoing: Some(edge.outgoing),
             ports: [Some(edge.port), None],
             addresses: [edge.address, None],
@@ -186,6 +200,8 @@ const fn bit(event_type: EventType) -> u16 {
     1 << event_type as u16
 }
 
-const fn failed(tcp: &TcpSummary) -> bool {
-    tcp.failed + tcp.retransmitted_segments + tcp.resets_sent + tcp.resets_received > 0
+fn failed(tcp: &TcpSummary) -> bool {
+    let TcpSummary { failed, pending, retransmitted_segments, resets_sent, resets_received, .. } = tcp;
+    failed + pending + retransmitted_segments + resets_sent + resets_received + tcp.listen_drops > 0
+        || !tcp.stalled.is_none()
 }

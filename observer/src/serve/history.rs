@@ -78,6 +78,6 @@ impl Windows {
 
 /// What of a window takes memory.
 fn entries(window: &Window) -> usize {
-    let Window { start: _, length_ns: _, lost_events: _, workloads, edges, live } = window;
-    workloads.len() + edges.len() + live.edges.len() / 4
+    let Window { start: _, length_ns: _, lost_events: _, workloads, edges, listeners, live } = window;
+    workloads.len() + edges.len() + listeners.len() / 4 + live.edges.len() / 4
 }

@@ -1,6 +1,7 @@
 //! The gRPC service: checks a request, asks the event loop, and shapes the answer.
 
 mod events;
+mod explain;
 mod summaries;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::queue::queue;
 use super::{
     ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList, wire,
 };
+use crate::event::ConnectionOrder;
 
 /// How long the event loop may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_WINDOW_S: u64 = 3_600;
 /// Base windows on their way to one subscriber.
 const WINDOWS_QUEUED: usize = 64;
+/// A verdict is on the figures of so long, as far as they are in memory: a minute.
+const EXPLAINED_NS: u64 = 60_000_000_000;
 /// Connections listed where the client names no limit.
 const CONNECTIONS_LISTED: usize = 10_000;
 /// Clients refuse messages of more than 4 MiB unless told otherwise; this leaves room for the rest.
@@ -89,16 +93,37 @@ impl Observer for Service {
         &self,
         call: Call<v1::ListConnectionsRequest>,
     ) -> Result<Response<v1::ListConnectionsResponse>, Status> {
-        let v1::ListConnectionsRequest { allow, deny, limit } = call.into_inner();
+        let v1::ListConnectionsRequest { allow, deny, limit, order } = call.into_inner();
+        let order = connection_order(order)?;
         let filters = self.compile(allow, deny, Purpose::Connections)?;
         let limit = if limit == 0 { CONNECTIONS_LISTED } else { limit as usize };
         let ConnectionList { connections, total, sampled, now } =
-            self.ask(|reply| Request::Connections { filters, limit, reply }).await?;
+            self.ask(|reply| Request::Connections { filters, order, limit, reply }).await?;
         Ok(Response::new(v1::ListConnectionsResponse {
-            connections: fitting(connections.iter().map(|connection| wire::connection(connection, now))),
+            connections: fitting(
+                connections.iter().map(|connection| wire::connection(connection, sampled, now)),
+            ),
             total,
             node_name: self.settings.node_name.clone(),
             time: Some(wire::boot_timestamp(sampled, now)),
+        }))
+    }
+
+    async fn explain(&self, call: Call<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
+        let v1::ExplainRequest { allow, deny } = call.into_inner();
+        let filters = self.compile(allow, deny, Purpose::Summaries)?;
+        let (sink, source) = queue(WINDOWS_QUEUED, "windows");
+        self.send(Request::Summaries(SummariesRequest { length_ns: EXPLAINED_NS, sink })).await?;
+        let (window, now) = explain::watch(source).await?;
+        let edges = wire::explained(&window, &filters, now);
+        let total = edges.len() as u64;
+        Ok(Response::new(v1::ExplainResponse {
+            edges: fitting(edges.into_iter()),
+            total,
+            node_name: self.settings.node_name.clone(),
+            window_start: Some(wire::boot_timestamp(window.start, now)),
+            window_ns: window.length_ns,
+            lost_events: window.lost_events,
         }))
     }
 
@@ -204,6 +229,23 @@ fn window_ns(asked: Option<&prost_types::Duration>, default: Duration) -> Result
             "window: {seconds} s and {nanos} ns is not allowed: whole seconds from 1 to {LONGEST_WINDOW_S}",
         ))),
     }
+}
+
+/// The order that is asked for.
+fn connection_order(asked: i32) -> Result<ConnectionOrder, Status> {
+    let order = v1::ConnectionOrder::try_from(asked).map_err(|unknown| {
+        Status::invalid_argument(format!("order: there is none with the number {}", unknown.0))
+    })?;
+    Ok(match order {
+        v1::ConnectionOrder::Unspecified => ConnectionOrder::Worst,
+        v1::ConnectionOrder::Retransmits => ConnectionOrder::Retransmits,
+        v1::ConnectionOrder::Rtt => ConnectionOrder::Rtt,
+        v1::ConnectionOrder::Handshake => ConnectionOrder::Handshake,
+        v1::ConnectionOrder::Bytes => ConnectionOrder::Bytes,
+        v1::ConnectionOrder::Unread => ConnectionOrder::Unread,
+        v1::ConnectionOrder::Unsent => ConnectionOrder::Unsent,
+        v1::ConnectionOrder::Age => ConnectionOrder::Age,
+    })
 }
 
 fn busy() -> Status {

@@ -1,6 +1,7 @@
 //! From the domain to the proto. Every value is taken apart in full, so that a new field cannot be
 //! forgotten here.
 
+mod diagnosis;
 mod event;
 mod live;
 mod status;
@@ -14,7 +15,7 @@ use prost_types::Timestamp;
 pub(super) use self::event::event;
 pub(super) use self::live::{connection, listener};
 pub(super) use self::status::{status, workload_status};
-pub(super) use self::summary::{order, summaries, window_end};
+pub(super) use self::summary::{explained, order, summaries, window_end};
 use crate::event::{
     BootTime, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey, Tcp, WallTime, Workload,
     WorkloadKind,

@@ -28,7 +28,7 @@ impl Figures {
             let Some((key, slot)) = self.edges.entry_mut(at) else { continue };
             let Some(owner) = self.workloads.get(slot.workload) else { continue };
             slot.touched = false;
-            let tcp = TcpSummary { live: slot.live, ..take(&mut slot.tcp) };
+            let tcp = TcpSummary { live: slot.live, stalled: slot.stalled, ..take(&mut slot.tcp) };
             let (workload, peer) = (Arc::clone(&owner.workload), slot.peer.clone());
             edges.insert(key.clone(), EdgeSummary { workload, peer, tcp });
             if slot.live == 0 {
@@ -39,14 +39,15 @@ impl Figures {
         for at in self.touched_workloads.drain(..) {
             let Some((id, slot)) = self.workloads.entry_mut(at) else { continue };
             slot.touched = false;
-            let tcp = TcpSummary { live: slot.totals.live, ..take(&mut slot.tcp) };
+            let tcp = TcpSummary { live: slot.totals.live, stalled: slot.stalled, ..take(&mut slot.tcp) };
             let (workload, processes) = (Arc::clone(&slot.workload), take(&mut slot.processes));
             workloads.insert(*id, WorkloadSummary { workload, tcp, processes });
             if slot.gone && slot.totals.live == 0 {
                 self.workloads.remove(at);
             }
         }
-        Window { start, length_ns, lost_events, workloads, edges, live: Arc::clone(&self.live) }
+        let (listeners, live) = (take(&mut self.listeners), Arc::clone(&self.live));
+        Window { start, length_ns, lost_events, workloads, edges, listeners, live }
     }
 
     fn collect_live(&self) -> Live {
@@ -54,7 +55,11 @@ impl Figures {
         let edges = self.edges.entries().filter(|(_, slot)| slot.live > 0);
         Live {
             workloads: workloads
-                .map(|slot| LiveWorkload { workload: Arc::clone(&slot.workload), live: slot.totals.live })
+                .map(|slot| LiveWorkload {
+                    workload: Arc::clone(&slot.workload),
+                    live: slot.totals.live,
+                    stalled: slot.stalled,
+                })
                 .collect(),
             edges: edges
                 .filter_map(|(edge, slot)| {
@@ -64,6 +69,7 @@ impl Figures {
                         workload: Arc::clone(&owner.workload),
                         peer: slot.peer.clone(),
                         live: slot.live,
+                        stalled: slot.stalled,
                     })
                 })
                 .collect(),

@@ -108,7 +108,6 @@ fn wrong_values_are_named_with_what_is_allowed() {
 #[test]
 fn summaries_have_no_types() {
     assert!(Others::try_parse_from(["summary", "-t", "tcp_close"]).is_err());
-    assert!(Others::try_parse_from(["summary", "--failure-only"]).is_err());
     let selection = parse("-n shop -t tcp_close --not --port 53").unwrap().for_summaries();
     assert_eq!(selection.allow, filter(|f| f.namespaces = vec!["shop".to_owned()]));
     assert_eq!(selection.deny, filter(|f| f.ports = vec![53]));

@@ -44,7 +44,7 @@ fn connections() {
         tcp: Some(tcp(true)),
         error: "refused".to_owned(),
         errno: 111,
-        duration_ns: 80_000,
+        duration_ns: Some(80_000),
         syn_retransmits: 2,
     };
     assert_eq!(

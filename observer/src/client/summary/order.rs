@@ -9,7 +9,7 @@ use super::{label, rows};
 /// What summaries are sorted by; all but the name from large to small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Sort {
-    /// OOM kills, failures, share of retransmits, handshake, rtt, in this order
+    /// OOM kills, failures and stalls, share of retransmits, handshake, rtt, in this order
     Worst,
     /// The workload's name
     Name,
@@ -29,6 +29,8 @@ pub(crate) enum Sort {
     Retransmits,
     /// Resets in both directions
     Resets,
+    /// Connections that stand still
+    Stalled,
     /// Programs executed
     Execs,
 }
@@ -53,7 +55,8 @@ fn weight(summary: &Summary, by: Sort) -> [u64; 5] {
             // Per ten thousand.
             let share =
                 tcp.retransmitted_segments.saturating_mul(10_000).checked_div(tcp.sent_segments).unwrap_or(0);
-            let failures = tcp.failed.saturating_add(resets);
+            let stalled = tcp.stalled.as_ref().map_or(0, rows::stalled);
+            let failures = tcp.failed.saturating_add(resets).saturating_add(stalled);
             return [
                 processes.oom_kills,
                 failures,
@@ -71,6 +74,7 @@ fn weight(summary: &Summary, by: Sort) -> [u64; 5] {
         Sort::Bytes => bytes,
         Sort::Retransmits => tcp.retransmitted_segments,
         Sort::Resets => resets,
+        Sort::Stalled => tcp.stalled.as_ref().map_or(0, rows::stalled),
         Sort::Execs => processes.execs,
     };
     [first, 0, 0, 0, 0]

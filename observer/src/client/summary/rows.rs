@@ -1,15 +1,16 @@
 //! The rows of summary tables: each figure as text, in columns that never change their order.
 
-use observer_proto::v1::{Distribution, Edge, ExitCount, Summary, TcpSummary};
+use observer_proto::v1::{Diagnosis, Distribution, Edge, ExitCount, Stalled, Summary, TcpSummary, Verdict};
 
 use super::super::color::Paint;
 use super::super::escape::escape;
+use super::super::explain;
 use super::super::label;
 use super::super::table::{Column, figures, text};
 use super::super::units;
 
 /// The columns of connections, in every table in this order.
-const TCP: [Column; 14] = [
+const TCP: [Column; 16] = [
     figures("OPENED", 6, 1),
     figures("FAILED", 6, 1),
     figures("CLOSED", 6, 4),
@@ -24,11 +25,19 @@ const TCP: [Column; 14] = [
     figures("IN", 7, 3),
     figures("RETR", 6, 1),
     figures("RESETS", 6, 2),
+    figures("STALLED", 7, 2),
+    figures("DROPS", 5, 4),
 ];
 
 /// The columns of edges.
 pub(super) fn edge_columns() -> Vec<Column> {
-    let own = [text("WORKLOAD", 18, 0), text("PEER", 14, 0), figures("PORT", 5, 0), text("DIR", 3, 0)];
+    let own = [
+        text("WORKLOAD", 18, 0),
+        text("PEER", 14, 0),
+        figures("PORT", 5, 0),
+        text("DIR", 3, 0),
+        text("VERDICT", 23, 2),
+    ];
     own.into_iter().chain(TCP).collect()
 }
 
@@ -46,10 +55,14 @@ pub(super) fn workload_columns() -> Vec<Column> {
 
 /// The columns of the brief table.
 pub(super) fn brief_columns() -> Vec<Column> {
-    let drop = ["CLOSED", "HS-P90", "HS-MAX"];
+    let drop = ["CLOSED", "HS-P90", "HS-MAX", "DROPS"];
     let tcp = TCP.into_iter().filter(|column| !drop.contains(&column.title));
     let processes = [figures("EXECS", 5, 2), text("EXITS", 14, 2), figures("OOM", 3, 2)];
-    [text("WORKLOAD, ITS EDGES", 30, 0)].into_iter().chain(tcp).chain(processes).collect()
+    [text("WORKLOAD, ITS EDGES", 30, 0), text("VERDICT", 23, 2)]
+        .into_iter()
+        .chain(tcp)
+        .chain(processes)
+        .collect()
 }
 
 /// An edge's row.
@@ -60,6 +73,7 @@ pub(super) fn edge(summary: &Summary) -> Vec<String> {
         label::edge(&edge),
         edge.port.to_string(),
         if edge.outgoing { "out" } else { "in" }.to_owned(),
+        verdict(summary).map_or("-", explain::name).to_owned(),
     ];
     own.into_iter().chain(tcp(summary)).collect()
 }
@@ -79,10 +93,11 @@ pub(super) fn workload(summary: &Summary) -> Vec<String> {
 
 /// A row of the brief table: of a workload, or of an edge, which has no processes.
 pub(super) fn brief(name: String, summary: &Summary) -> Vec<String> {
-    let [opened, failed, _, live, p50, _, p99, _, rtt_p50, rtt_p99, sent, received, retransmitted, resets] =
-        tcp(summary);
-    let mut cells =
-        vec![name, opened, failed, live, p50, p99, rtt_p50, rtt_p99, sent, received, retransmitted, resets];
+    let [tcp @ .., resets, stalled, _] = tcp(summary);
+    let [opened, failed, _, live, p50, _, p99, _, rtt_p50, rtt_p99, sent, received, retransmitted] = tcp;
+    let verdict = verdict(summary).map_or("", explain::name).to_owned();
+    let mut cells = vec![name, verdict, opened, failed, live, p50, p99, rtt_p50, rtt_p99, sent, received];
+    cells.extend([retransmitted, resets, stalled]);
     if let Some(processes) = &summary.processes {
         cells.extend([processes.execs.to_string(), exits(&processes.exits), processes.oom_kills.to_string()]);
     }
@@ -91,18 +106,24 @@ pub(super) fn brief(name: String, summary: &Summary) -> Vec<String> {
 
 /// The other side of an edge and the direction: `-> shop/redis-0:6379`; for one who asks this
 /// workload, the port is this workload's: `:6379 <- shop/cart-7d9f`.
-pub(super) fn way(summary: &Summary) -> String {
+pub(crate) fn way(summary: &Summary) -> String {
     let Some(edge) = &summary.edge else { return String::new() };
     let Edge { port, .. } = edge;
     let peer = label::edge(edge);
     if edge.outgoing { format!("-> {peer}:{port}") } else { format!(":{port} <- {peer}") }
 }
 
+/// The verdict on an edge.
+fn verdict(summary: &Summary) -> Option<Verdict> {
+    summary.diagnosis.as_ref().map(Diagnosis::verdict)
+}
+
 /// The colour of a row: what failed, what was sent again.
 pub(super) fn paint(summary: &Summary) -> Paint {
     let tcp = summary.tcp.clone().unwrap_or_default();
     let oom = summary.processes.as_ref().is_some_and(|processes| processes.oom_kills > 0);
-    if oom || tcp.failed > 0 {
+    let fault = verdict(summary).is_some_and(|verdict| explain::paint(verdict) == Paint::Failure);
+    if oom || tcp.failed > 0 || fault {
         Paint::Failure
     } else if tcp.retransmitted_segments > 0 || tcp.resets_sent > 0 || tcp.resets_received > 0 {
         Paint::Warning
@@ -111,7 +132,7 @@ pub(super) fn paint(summary: &Summary) -> Paint {
     }
 }
 
-fn tcp(summary: &Summary) -> [String; 14] {
+fn tcp(summary: &Summary) -> [String; 16] {
     let tcp = summary.tcp.clone().unwrap_or_default();
     let TcpSummary { handshake_latency, rtt, .. } = &tcp;
     let figure = |distribution: &Option<Distribution>, value: fn(&Distribution) -> u64| match distribution {
@@ -133,7 +154,16 @@ fn tcp(summary: &Summary) -> [String; 14] {
         units::tight(&units::bytes(tcp.received_bytes)),
         units::percent(tcp.retransmitted_segments, tcp.sent_segments),
         tcp.resets_sent.saturating_add(tcp.resets_received).to_string(),
+        tcp.stalled.as_ref().map_or(0, stalled).to_string(),
+        tcp.listen_drops.to_string(),
     ]
+}
+
+/// In how many ways connections stand still.
+pub(super) const fn stalled(stalled: &Stalled) -> u64 {
+    let Stalled { unread, unaccepted, own_window_closed, peer_window_closed, half_closed, unanswered } =
+        *stalled;
+    unread + unaccepted + own_window_closed + peer_window_closed + half_closed + unanswered
 }
 
 /// How processes ended: `0×12 1×3 SIGKILL×1`; codes before signals.

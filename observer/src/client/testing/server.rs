@@ -8,10 +8,10 @@ use observer_proto::v1::observer_server::{Observer, ObserverServer};
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::watch_summaries_response::Payload as SummaryPayload;
 use observer_proto::v1::{
-    GetStatusRequest, GetStatusResponse, ListConnectionsRequest, ListConnectionsResponse,
-    ListListenersRequest, ListListenersResponse, ListWorkloadsRequest, ListWorkloadsResponse, Lost,
-    NodeState, NodeStatus, Status, Summary, WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest,
-    WatchSummariesResponse, WindowEnd,
+    ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListConnectionsRequest,
+    ListConnectionsResponse, ListListenersRequest, ListListenersResponse, ListWorkloadsRequest,
+    ListWorkloadsResponse, Lost, NodeState, NodeStatus, Status, Summary, WatchEventsRequest,
+    WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse, WindowEnd,
 };
 use tokio::net::UnixListener;
 use tokio_stream::Stream;
@@ -89,6 +89,10 @@ impl Observer for Fake {
 
     async fn list_connections(&self, _: Request<ListConnectionsRequest>) -> Reply<ListConnectionsResponse> {
         Err(tonic::Status::permission_denied("uid 1000 may not"))
+    }
+
+    async fn explain(&self, _: Request<ExplainRequest>) -> Reply<ExplainResponse> {
+        Err(tonic::Status::unimplemented(""))
     }
 
     async fn list_listeners(&self, _: Request<ListListenersRequest>) -> Reply<ListListenersResponse> {

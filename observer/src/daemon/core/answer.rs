@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Core;
-use crate::event::{EventType, Now};
+use crate::event::{ConnectionOrder, EventType, Now};
 use crate::inventory::host;
 use crate::probe::{self, ProgramReport};
 use crate::serve::{ConnectionList, Filters, ListenerList, Request, WorkloadEntry, WorkloadList};
@@ -19,8 +19,8 @@ impl Core<'_> {
         match request {
             Request::Events(request) => self.subscribers.add_events(request),
             Request::Summaries(request) => self.subscribers.add_summaries(request),
-            Request::Connections { filters, limit, reply } => {
-                let _gone = reply.send(self.list_connections(&filters, limit, now)).is_err();
+            Request::Connections { filters, order, limit, reply } => {
+                let _gone = reply.send(self.list_connections(&filters, order, limit, now)).is_err();
             }
             Request::Listeners { filters, reply } => {
                 let _gone = reply.send(self.list_listeners(&filters, now)).is_err();
@@ -35,13 +35,20 @@ impl Core<'_> {
         }
     }
 
-    fn list_connections(&mut self, filters: &Filters, limit: usize, now: Now) -> ConnectionList {
+    fn list_connections(
+        &mut self,
+        filters: &Filters,
+        order: ConnectionOrder,
+        limit: usize,
+        now: Now,
+    ) -> ConnectionList {
         if now.boot.since_ns(self.aggregator.sampled()) >= FRESH_NS {
             self.sample(now);
         }
-        let (connections, total) =
-            self.aggregator.connections(|connection| filters.connection(connection), limit);
-        ConnectionList { connections, total, sampled: self.aggregator.sampled(), now }
+        let sampled = self.aggregator.sampled();
+        let matches = |connection: &_| filters.connection(connection, sampled);
+        let (connections, total) = self.aggregator.connections(matches, order, limit);
+        ConnectionList { connections, total, sampled, now }
     }
 
     fn list_listeners(&mut self, filters: &Filters, now: Now) -> ListenerList {

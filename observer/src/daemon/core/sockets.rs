@@ -16,6 +16,7 @@ impl Core<'_> {
     /// Reads the live sockets. One that is in no table was taken over, or its event was lost, or is on
     /// its way: so only what was unknown the last time as well is asked for.
     pub(super) fn sample(&mut self, now: Now) {
+        let adopted = self.has_adopted() && self.adoption.take().is_some();
         let (samples, queues, tick) = (&mut self.samples, &mut self.queues, self.tick);
         samples.clear();
         queues.clear();
@@ -31,7 +32,6 @@ impl Core<'_> {
         }
         let unknown = self.aggregator.sample(now.boot, &self.samples);
         let listeners = self.aggregator.sample_listeners(&self.queues);
-        let adopted = self.has_adopted() && self.adoption.take().is_some();
         let stays = unknown.keys().any(|id| self.unknown.contains_key(id));
         self.unknown = unknown;
         if adopted || (stays && self.aggregator.has_room()) || !listeners.is_empty() {
@@ -69,7 +69,7 @@ impl Core<'_> {
             } else if let Some(sample) = self.unknown.remove(&id) {
                 self.find_cgroup(known.cgroup_id, now);
                 let connection = self.attributor.known(known, now, &mut self.out);
-                self.aggregator.know(connection, &sample);
+                self.aggregator.know(connection, &sample, now.boot);
             }
         }
         self.deliver(now);

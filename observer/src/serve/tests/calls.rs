@@ -76,9 +76,10 @@ async fn event_loop(
         match request {
             Request::Events(request) => subscribers.add_events(request),
             Request::Summaries(request) => subscribers.add_summaries(request),
-            Request::Connections { filters, limit, reply } => {
-                let (connections, total) = aggregator.connections(|one| filters.connection(one), limit);
+            Request::Connections { filters, order, limit, reply } => {
                 let sampled = aggregator.sampled();
+                let matches = |one: &_| filters.connection(one, sampled);
+                let (connections, total) = aggregator.connections(matches, order, limit);
                 drop(reply.send(ConnectionList { connections, total, sampled, now: now(3) }));
             }
             Request::Workloads { filters: _, reply } => {

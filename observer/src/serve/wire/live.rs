@@ -3,10 +3,10 @@
 use observer_proto::v1;
 
 use super::{boot_timestamp, counters, process, tcp, workload};
-use crate::event::{Connection, Flow, Listener, Now, Queue};
+use crate::event::{BootTime, Connection, Flow, Listener, Now, PeerEnd, Queue, Stalls};
 
-/// A live connection.
-pub(in crate::serve) fn connection(connection: &Connection, now: Now) -> v1::Connection {
+/// A live connection, as of its last reading.
+pub(in crate::serve) fn connection(connection: &Connection, sampled: BootTime, now: Now) -> v1::Connection {
     let Connection {
         tcp: ends,
         workload: owner,
@@ -18,6 +18,8 @@ pub(in crate::serve) fn connection(connection: &Connection, now: Now) -> v1::Con
         counters: told,
         flow: stands,
         half_closed,
+        stalls,
+        peer_end,
     } = connection;
     v1::Connection {
         tcp: Some(tcp(Some(owner), ends)),
@@ -28,12 +30,24 @@ pub(in crate::serve) fn connection(connection: &Connection, now: Now) -> v1::Con
         handshake_latency_ns: *handshake_latency_ns,
         counters: Some(counters(told)),
         adopted: *adopted,
-        flow: stands.as_ref().map(flow),
+        flow: stands.as_ref().map(|stands| flow(stands, stalls, *start, sampled)),
         half_closed_time: half_closed.map(|time| boot_timestamp(time, now)),
+        peer: peer_end.as_deref().map(|end| peer(end, sampled, now)),
     }
 }
 
-fn flow(flow: &Flow) -> v1::TcpFlow {
+fn peer(end: &PeerEnd, sampled: BootTime, now: Now) -> v1::PeerEnd {
+    let PeerEnd { id, process: of, state, start, handshake_latency_ns, flow: stands, stalls } = end;
+    v1::PeerEnd {
+        connection_id: id.0.to_string(),
+        process: of.as_deref().map(|of| process(of, now)),
+        state: state.name().to_owned(),
+        handshake_latency_ns: *handshake_latency_ns,
+        flow: stands.as_ref().map(|stands| flow(stands, stalls, *start, sampled)),
+    }
+}
+
+fn flow(flow: &Flow, stalls: &Stalls, start: BootTime, sampled: BootTime) -> v1::TcpFlow {
     let Flow {
         unread_bytes,
         read_sequence: _,
@@ -50,6 +64,9 @@ fn flow(flow: &Flow) -> v1::TcpFlow {
         backoff,
         accepted,
     } = flow;
+    let Stalls { unread, own_window_closed, waited, accepted: accepted_by } = stalls;
+    let until_now = |since: BootTime| sampled.since_ns(since);
+    let from_start = |until: BootTime| until.since_ns(start);
     v1::TcpFlow {
         unread_bytes: *unread_bytes,
         unacknowledged_bytes: *unacknowledged_bytes,
@@ -64,6 +81,11 @@ fn flow(flow: &Flow) -> v1::TcpFlow {
         timeouts: *timeouts,
         backoff: *backoff,
         accepted: *accepted,
+        unread_ns: unread.map(until_now),
+        own_window_closed_ns: own_window_closed.map(until_now),
+        accept_wait_ns: waited.map(from_start),
+        // Without a reading that found it waiting, how long it waited is not remarkable.
+        accept_wait_most_ns: accepted_by.filter(|_| waited.is_some()).map(from_start),
     }
 }
 

@@ -2,31 +2,74 @@
 
 use observer_proto::v1;
 
+use super::diagnosis::diagnosis;
 use super::event::{ending, retransmit_cause, retransmit_phase};
 use super::{boot_timestamp, peer_kind, workload};
 use crate::aggregate::Histogram;
+use crate::diagnose::{Diagnosis, Ends, Verdict};
 use crate::event::{
-    Edge, EdgeSummary, Now, Peer, ProcessSummary, TcpSummary, Window, Workload, WorkloadId, WorkloadSummary,
+    Edge, EdgeSummary, Now, Peer, ProcessSummary, Stalled, Standstill, TcpSummary, Window, Workload,
+    WorkloadId, WorkloadSummary,
 };
 use crate::serve::Filters;
 
 /// What of a window passes the filters: each workload, followed by its edges, in a stable order.
 pub(in crate::serve) fn summaries(window: &Window, filters: &Filters, now: Now) -> Vec<v1::Summary> {
-    let Window { start, length_ns, lost_events, workloads, edges, live: _ } = window;
-    let whole = v1::Summary {
+    let whole = whole(window, now);
+    let ends = Ends::of(window);
+    let passing = window.workloads.values().filter(|summary| filters.summary(summary));
+    let own = passing.map(|summary| (order(&summary.workload), None, of_workload(&whole, summary)));
+    let passing = window.edges.iter().filter(|(edge, summary)| filters.edge(edge, summary));
+    let of_edges = passing.map(|(edge, summary)| {
+        let diagnosis = ends.diagnose(edge, summary);
+        (order(&summary.workload), Some(edge), of_edge(&whole, edge, summary, &diagnosis))
+    });
+    let mut rows: Vec<_> = own.chain(of_edges).collect();
+    rows.sort_unstable_by(|(a, a_edge, _), (b, b_edge, _)| (a, a_edge).cmp(&(b, b_edge)));
+    rows.into_iter().map(|(_, _, summary)| summary).collect()
+}
+
+/// The edges of a window that are to be explained: those with a fault first, in a stable order.
+pub(in crate::serve) fn explained(window: &Window, filters: &Filters, now: Now) -> Vec<v1::Summary> {
+    let whole = whole(window, now);
+    let ends = Ends::of(window);
+    let passing = window.edges.iter().filter(|(edge, summary)| filters.explained(edge, summary));
+    let mut rows: Vec<_> = passing
+        .map(|(edge, summary)| {
+            let diagnosis = ends.diagnose(edge, summary);
+            let rank = rank(diagnosis.verdict.verdict);
+            ((rank, order(&summary.workload), edge), of_edge(&whole, edge, summary, &diagnosis))
+        })
+        .collect();
+    rows.sort_by_key(|(key, _)| *key);
+    rows.into_iter().map(|(_, summary)| summary).collect()
+}
+
+/// Those with a fault come first, and those without at the end.
+const fn rank(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::NetworkLoss
+        | Verdict::NetworkLatency
+        | Verdict::PeerNotAccepting
+        | Verdict::PeerNotReading
+        | Verdict::OwnProcessNotReading
+        | Verdict::OwnSendBuffer
+        | Verdict::Refused
+        | Verdict::Unreachable => 0,
+        Verdict::Unknown => 1,
+        Verdict::Healthy => 2,
+    }
+}
+
+/// What all summaries of a window have in common.
+fn whole(window: &Window, now: Now) -> v1::Summary {
+    let Window { start, length_ns, lost_events, workloads: _, edges: _, listeners: _, live: _ } = window;
+    v1::Summary {
         window_start: Some(boot_timestamp(*start, now)),
         window_ns: *length_ns,
         lost_events: *lost_events,
         ..v1::Summary::default()
-    };
-    let passing = workloads.values().filter(|summary| filters.summary(summary));
-    let own = passing.map(|summary| (order(&summary.workload), None, of_workload(&whole, summary)));
-    let passing = edges.iter().filter(|(edge, summary)| filters.edge(edge, summary));
-    let of_edges =
-        passing.map(|(edge, summary)| (order(&summary.workload), Some(edge), of_edge(&whole, edge, summary)));
-    let mut rows: Vec<_> = own.chain(of_edges).collect();
-    rows.sort_unstable_by(|(a, a_edge, _), (b, b_edge, _)| (a, a_edge).cmp(&(b, b_edge)));
-    rows.into_iter().map(|(_, _, summary)| summary).collect()
+    }
 }
 
 /// A window is complete.
@@ -54,7 +97,7 @@ fn of_workload(whole: &v1::Summary, summary: &WorkloadSummary) -> v1::Summary {
     }
 }
 
-fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary) -> v1::Summary {
+fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Diagnosis) -> v1::Summary {
     let Edge { workload: _, kind, peer: _, address, port, outgoing } = edge;
     let EdgeSummary { workload: owner, peer: Peer { kind: _, workload: peer }, tcp } = summary;
     let edge = v1::Edge {
@@ -68,6 +111,7 @@ fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary) -> v1::Summa
         workload: Some(workload(owner)),
         edge: Some(edge),
         tcp: Some(tcp_summary(tcp)),
+        diagnosis: Some(diagnosis(verdict)),
         ..whole.clone()
     }
 }
@@ -92,6 +136,14 @@ fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
         reorderings,
         handshake_latency,
         rtt,
+        min_rtt_ns,
+        pending,
+        deepest_backoff,
+        busy_ns,
+        peer_window_limited_ns,
+        send_buffer_limited_ns,
+        longest,
+        stalled: still,
     } = summary;
     let failures = failures
         .iter()
@@ -124,7 +176,33 @@ fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
         reorderings: *reorderings,
         handshake_latency: distribution(handshake_latency),
         rtt: distribution(rtt),
+        min_rtt_ns: *min_rtt_ns,
+        connects_pending: *pending,
+        deepest_backoff: *deepest_backoff,
+        busy_ns: *busy_ns,
+        peer_window_limited_ns: *peer_window_limited_ns,
+        send_buffer_limited_ns: *send_buffer_limited_ns,
+        longest: Some(standstill(longest)),
+        stalled: Some(stalled(still)),
     }
+}
+
+const fn standstill(standstill: &Standstill) -> v1::Standstill {
+    let Standstill { unread_ns, unaccepted_ns, own_window_closed_ns, peer_window_closed_ns, half_closed_ns } =
+        *standstill;
+    v1::Standstill {
+        unread_ns,
+        accept_wait_ns: unaccepted_ns,
+        own_window_closed_ns,
+        peer_window_closed_ns,
+        half_closed_ns,
+    }
+}
+
+const fn stalled(stalled: &Stalled) -> v1::Stalled {
+    let Stalled { unread, unaccepted, own_window_closed, peer_window_closed, half_closed, unanswered } =
+        *stalled;
+    v1::Stalled { unread, unaccepted, own_window_closed, peer_window_closed, half_closed, unanswered }
 }
 
 /// `None` without values: nothing was measured, which is not the same as 0.

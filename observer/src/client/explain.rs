@@ -1,0 +1,299 @@
+//! Verdicts on edges, with the figures that led to them, in words.
+
+use std::io;
+
+use observer_proto::v1::{
+    Connection, Diagnosis, Evidence, ExplainResponse, ListConnectionsResponse, Summary, Unit, Verdict,
+};
+
+use super::color::Paint;
+use super::escape::escape;
+use super::listing::trouble;
+use super::look::Look;
+use super::summary::way;
+use super::time::after;
+use super::units::{duration, percent, plural};
+use super::{label, units};
+
+/// How many connections stand below an edge that has a fault.
+const SHOWN: usize = 3;
+
+/// Writes each edge's verdict and figures, and below those that have a fault their worst connections.
+pub(crate) fn write_explanation(
+    out: &mut dyn io::Write,
+    look: &Look,
+    explanation: &ExplainResponse,
+    connections: &ListConnectionsResponse,
+) -> io::Result<()> {
+    let ExplainResponse { edges, total, node_name, window_start, window_ns, lost_events } = explanation;
+    let end = window_start.as_ref().map(|start| look.clock().text(&after(start, *window_ns)));
+    let head =
+        format!("figures of {} to {} [{}]", duration(*window_ns), end.unwrap_or_default(), escape(node_name));
+    writeln!(out, "{}", look.painter.paint(Paint::Dim, head))?;
+    if *lost_events > 0 {
+        let words = format!(
+            "{} lost on this node meanwhile: figures may be too low; see `observer status`",
+            plural(*lost_events, "event")
+        );
+        writeln!(out, "{}", look.painter.paint(Paint::Warning, words))?;
+    }
+    if edges.is_empty() {
+        return writeln!(out, "no edge matches: nothing was connected or asked for in that time");
+    }
+    for edge in edges {
+        write_edge(out, look, edge, connections)?;
+    }
+    let more = total.saturating_sub(edges.len() as u64);
+    let mut words = vec![plural(*total, "edge")];
+    for (verdict, count) in counts(edges) {
+        words.push(format!("{count} {}", name(verdict)));
+    }
+    if more > 0 {
+        words.push(format!("{more} not told: select fewer"));
+    }
+    writeln!(out, "{}", look.painter.paint(Paint::Dim, words.join(", ")))
+}
+
+fn write_edge(
+    out: &mut dyn io::Write,
+    look: &Look,
+    edge: &Summary,
+    connections: &ListConnectionsResponse,
+) -> io::Result<()> {
+    let diagnosis = edge.diagnosis.clone().unwrap_or_default();
+    let verdict = diagnosis.verdict();
+    let heading = format!("{} {}", label::owner(edge.workload.as_ref()), way(edge));
+    let told = look.painter.paint(paint(verdict), name(verdict));
+    writeln!(out, "{}  {told}", look.painter.paint(Paint::Bold, heading))?;
+    let Diagnosis { evidence, others, .. } = &diagnosis;
+    write_figures(out, evidence, "")?;
+    for other in others {
+        let also = format!("also {}: ", name(other.verdict()));
+        write_figures(out, &other.evidence, &also)?;
+    }
+    if matches!(verdict, Verdict::Healthy) {
+        return Ok(());
+    }
+    let of_edge = connections.connections.iter().filter(|connection| is_of(connection, edge));
+    for connection in of_edge.filter_map(|one| Some((one, trouble(one, connections)?))).take(SHOWN) {
+        let (Connection { tcp, process, .. }, words) = connection;
+        let tcp = tcp.clone().unwrap_or_default();
+        let ends = format!(
+            "{} -> {}",
+            label::address(tcp.source.as_ref()),
+            label::address(tcp.destination.as_ref())
+        );
+        let process =
+            process.as_ref().map_or_else(String::new, |process| format!(" ({})", label::process(process)));
+        writeln!(out, "    {}", look.painter.paint(Paint::Dim, format!("{ends}{process}: {words}")))?;
+    }
+    Ok(())
+}
+
+fn write_figures(out: &mut dyn io::Write, evidence: &[Evidence], before: &str) -> io::Result<()> {
+    let words: Vec<String> = evidence.iter().map(figure).collect();
+    if words.is_empty() { Ok(()) } else { writeln!(out, "    {before}{}", words.join("; ")) }
+}
+
+/// The connection is one of the edge's.
+fn is_of(connection: &Connection, edge: &Summary) -> bool {
+    let (Some(tcp), Some(to)) = (&connection.tcp, &edge.edge) else { return false };
+    let remote = if tcp.outgoing { &tcp.destination } else { &tcp.source };
+    let port = tcp.destination.as_ref().map_or(0, |end| end.port);
+    let cgroup = |workload: &Option<observer_proto::v1::Workload>| workload.as_ref().map(|of| of.cgroup_id);
+    let peer = remote.as_ref().is_some_and(|remote| match &to.workload {
+        Some(workload) => remote.workload.as_ref().is_some_and(|of| of.pod_uid == workload.pod_uid),
+        None => remote.address == to.address,
+    });
+    cgroup(&connection.workload) == cgroup(&edge.workload)
+        && tcp.outgoing == to.outgoing
+        && port == to.port
+        && peer
+}
+
+/// How often each verdict was given, in the order of the edges.
+fn counts(edges: &[Summary]) -> Vec<(Verdict, usize)> {
+    let mut counts: Vec<(Verdict, usize)> = Vec::new();
+    for edge in edges {
+        let verdict = edge.diagnosis.as_ref().map_or(Verdict::Unspecified, Diagnosis::verdict);
+        match counts.iter_mut().find(|(known, _)| *known == verdict) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((verdict, 1)),
+        }
+    }
+    counts
+}
+
+/// A verdict as a reader is told it.
+pub(crate) const fn name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Healthy => "healthy",
+        Verdict::NetworkLoss => "network loss",
+        Verdict::NetworkLatency => "network latency",
+        Verdict::PeerNotAccepting => "peer not accepting",
+        Verdict::PeerNotReading => "peer not reading",
+        Verdict::OwnProcessNotReading => "own process not reading",
+        Verdict::OwnSendBuffer => "own send buffer",
+        Verdict::Refused => "refused",
+        Verdict::Unreachable => "unreachable",
+        Verdict::Unspecified | Verdict::Unknown => "unknown",
+    }
+}
+
+/// The colour of a verdict.
+pub(crate) const fn paint(verdict: Verdict) -> Paint {
+    match verdict {
+        Verdict::Healthy => Paint::Good,
+        Verdict::Unspecified | Verdict::Unknown => Paint::Warning,
+        Verdict::NetworkLoss
+        | Verdict::NetworkLatency
+        | Verdict::PeerNotAccepting
+        | Verdict::PeerNotReading
+        | Verdict::OwnProcessNotReading
+        | Verdict::OwnSendBuffer
+        | Verdict::Refused
+        | Verdict::Unreachable => Paint::Failure,
+    }
+}
+
+/// A figure in words.
+fn figure(evidence: &Evidence) -> String {
+    let Evidence { figure, value, of, unit: _ } = evidence;
+    let value = *value;
+    let whole = of.unwrap_or(0);
+    let attempts = |how: &str| format!("{value} of {} to connect {how}", plural(whole, "attempt"));
+    let connections = |what: &str| format!("{} now {what}", plural(value, "connection"));
+    let lasted = |what: &str| format!("{what} for {} at the longest", duration(value));
+    let again = |whose: &str| {
+        format!("{value} of {whole} segments{whose} sent again ({})", units::tight(&percent(value, whole)))
+    };
+    let limited = |what: &str| {
+        format!("{what} was the limit for {} of {} with something to send", duration(value), duration(whole))
+    };
+    match figure.as_str() {
+        "refused" => attempts("refused"),
+        "timed_out" => attempts("without any answer"),
+        "host_unreachable" => attempts("ended by `host unreachable`"),
+        "net_unreachable" => attempts("ended by `network unreachable`"),
+        "cancelled" => attempts("given up by the process"),
+        "reset" => attempts("reset"),
+        "failed" => attempts("failed"),
+        "connects_pending" => format!("{} to connect still without an answer", plural(value, "attempt")),
+        "retransmitted_segments" => again(""),
+        "peer_retransmitted_segments" => again(" of the peer"),
+        "spurious_retransmits" => format!("{value} of them for nothing"),
+        "unanswered" => format!("{value} of {} now without an answer", plural(whole, "connection")),
+        "deepest_backoff" => format!("timeouts doubled {}", plural(value, "time")),
+        "unread" => connections("with data that our process does not read"),
+        "unread_time" => lasted("nothing read"),
+        "unaccepted" => connections("that our process has not accepted"),
+        "accept_wait" => lasted("not accepted"),
+        "own_window_closed" => connections("with our own window closed"),
+        "own_window_closed_time" => lasted("own window closed"),
+        "half_closed" => connections("that the peer closed and our process did not"),
+        "half_closed_time" => lasted("not closed"),
+        "peer_window_closed" => connections("with the peer's window closed"),
+        "peer_window_closed_time" => lasted("peer's window closed"),
+        "peer_unread" => connections("with data that the peer's process does not read"),
+        "peer_unread_time" => lasted("nothing read there"),
+        "peer_unaccepted" => connections("that the peer's process has not accepted"),
+        "peer_accept_wait" => lasted("not accepted there"),
+        "queue" => format!("{value} waiting in our listener's queue for {whole}"),
+        "peer_queue" => format!("{value} waiting in the peer's queue for {whole}"),
+        "listen_drops" => format!("our listener dropped {}", plural(value, "segment")),
+        "peer_listen_drops" => format!("the peer's listener dropped {}", plural(value, "segment")),
+        "peer_window_limited_time" => limited("the peer's window"),
+        "send_buffer_limited_time" => limited("our send buffer"),
+        "handshake_latency_p50" => format!("half of the handshakes within {}", duration(value)),
+        "min_rtt" => format!("shortest round trip {}", duration(value)),
+        "rtt_p50" => format!("half of the round trips within {}", duration(value)),
+        "resets" => format!("{value} resets for {} that ended", plural(whole, "connection")),
+        "live" => format!("{} alive, and nothing sent", plural(value, "connection")),
+        "lost_events" => format!("{} lost on the node", plural(value, "event")),
+        other => {
+            let told = if evidence.unit() == Unit::Nanoseconds { duration(value) } else { value.to_string() };
+            let part = of.map_or_else(String::new, |whole| format!(" of {whole}"));
+            format!("{}: {told}{part}", escape(other))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_proto::v1::{Edge, Finding, PeerKind, TcpFlow};
+
+    use super::super::testing;
+    use super::*;
+
+    fn evidence(figure: &str, value: u64, of: Option<u64>) -> Evidence {
+        Evidence { figure: figure.to_owned(), value, of, unit: Unit::Count.into() }
+    }
+
+    #[test]
+    fn a_fault_comes_with_its_figures_and_its_worst_connections() {
+        let loss = Finding {
+            verdict: Verdict::NetworkLoss.into(),
+            evidence: vec![evidence("retransmitted_segments", 12, Some(400))],
+        };
+        let diagnosis = Diagnosis {
+            verdict: Verdict::PeerNotReading.into(),
+            evidence: vec![
+                evidence("peer_window_closed", 1, None),
+                evidence("peer_window_closed_time", 12_000_000_000, None),
+            ],
+            others: vec![loss],
+        };
+        let edge = Summary {
+            workload: Some(testing::pod("shop", "cart-7d9f", "app")),
+            edge: Some(Edge {
+                kind: PeerKind::Pod.into(),
+                port: 6379,
+                outgoing: true,
+                workload: Some(testing::pod("shop", "redis-0", "redis")),
+                ..Edge::default()
+            }),
+            diagnosis: Some(diagnosis),
+            ..Summary::default()
+        };
+        let explanation = ExplainResponse {
+            edges: vec![edge],
+            total: 1,
+            node_name: "node1".to_owned(),
+            window_start: Some(testing::AT),
+            window_ns: 60_000_000_000,
+            lost_events: 2,
+        };
+        let connection = Connection {
+            tcp: Some(testing::tcp(true)),
+            workload: Some(testing::pod("shop", "cart-7d9f", "app")),
+            process: Some(testing::process()),
+            state: "ESTABLISHED".to_owned(),
+            flow: Some(TcpFlow {
+                window_closed_ns: Some(12_000_000_000),
+                accepted: true,
+                ..TcpFlow::default()
+            }),
+            ..Connection::default()
+        };
+        let connections =
+            ListConnectionsResponse { connections: vec![connection], ..ListConnectionsResponse::default() };
+        let mut out = Vec::new();
+        write_explanation(&mut out, &testing::look(), &explanation, &connections).unwrap();
+        let expected = "\
+figures of 1 min to 08:13:03.114 [node1]
+2 events lost on this node meanwhile: figures may be too low; see `observer status`
+shop/cart-7d9f/app -> shop/redis-0:6379  peer not reading
+    1 connection now with the peer's window closed; peer's window closed for 12 s at the longest
+    also network loss: 12 of 400 segments sent again (3.0%)
+    10.1.0.7:51722 -> 10.1.0.9:6379 (pid 4312 cart): peer's window closed for 12s
+1 edge, 1 peer not reading
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn figures_that_a_newer_daemon_tells_are_told_as_they_are() {
+        let newer = Evidence { unit: Unit::Nanoseconds.into(), ..evidence("new\x1b_time", 5_000, Some(7)) };
+        assert_eq!(figure(&newer), "new\\x1b_time: 5.0 µs of 7");
+    }
+}
