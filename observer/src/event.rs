@@ -20,7 +20,9 @@ pub(crate) use process::{
     ContainerStart, ContainerStop, Ending, OomKill, Process, ProcessExec, ProcessExit, ProcessKey,
     signal_name,
 };
-pub(crate) use stall::{HELD_NS, STALL_NS, Stalled, Stalls, Standstill, waits_for_accept};
+pub(crate) use stall::{
+    HELD_NS, STALL_NS, Stalled, Stalls, Standstill, peer_window_closed_ns, waits_for_accept,
+};
 pub(crate) use summary::{
     Edge, EdgeSummary, ListenerSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window,
     WorkloadSummary,

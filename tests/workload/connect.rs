@@ -26,6 +26,7 @@ struct Plan {
     cancel_after: Option<Duration>,
     linger0: bool,
     unread: bool,
+    send_buffer: Option<usize>,
 }
 
 /// Sums over all connections.
@@ -52,6 +53,7 @@ pub(crate) fn connect(args: &Args) -> Result<u8, String> {
         cancel_after: args.milliseconds("--nonblocking-cancel-ms")?,
         linger0: args.has("--linger0"),
         unread: args.has("--unread"),
+        send_buffer: args.optional("--send-buffer")?,
     };
     let count: u64 = args.or("--count", 1)?;
     let parallel: u64 = args.or("--parallel", 1)?;
@@ -127,6 +129,9 @@ fn open(plan: &Plan, start: Instant) -> Result<(TcpStream, u64), Failure> {
     flags.set(SocketFlags::NONBLOCK, plan.cancel_after.is_some());
     let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))
         .map_err(|error| (io::Error::from(error), None))?;
+    if let Some(bytes) = plan.send_buffer {
+        sockopt::set_socket_send_buffer_size(&socket, bytes).map_err(|error| (error.into(), None))?;
+    }
     let before = Instant::now();
     let result = connect_socket(&socket, &plan.to);
     let took = before.elapsed().as_nanos() as u64;

@@ -51,6 +51,9 @@ pub(crate) fn serve(args: &Args) -> Result<u8, String> {
     let log = args.has("--log");
     let listener = listener(args, 4096)?;
     announce(&listener)?;
+    if let Some(late) = args.milliseconds("--accept-after-ms")? {
+        thread::sleep(late);
+    }
     for stream in listener.incoming() {
         match stream {
             Ok(stream) => {

@@ -30,6 +30,9 @@ use crate::config;
 /// A list of a busy node's connections is larger than the 4 MiB that gRPC expects.
 const MAX_MESSAGE: usize = 64 << 20;
 
+/// How long the daemon watches before it gives verdicts, at most.
+const WATCHING: Duration = Duration::from_secs(3);
+
 /// Where a daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
@@ -130,10 +133,11 @@ impl Client {
         self.answer("listing connections", grpc.list_connections(request)).await
     }
 
-    /// Asks for verdicts.
+    /// Asks for verdicts. The daemon watches for a while before it answers.
     pub(crate) async fn explain(&self, request: ExplainRequest) -> Result<ExplainResponse, Error> {
         let mut grpc = self.grpc.clone();
-        self.answer("asking for verdicts", grpc.explain(request)).await
+        let patient = Self { timeout: self.timeout + WATCHING, ..self.clone() };
+        patient.answer("asking for verdicts", grpc.explain(request)).await
     }
 
     /// Lists the listening sockets.

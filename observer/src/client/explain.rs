@@ -1,19 +1,21 @@
 //! Verdicts on edges, with the figures that led to them, in words.
 
+mod figure;
+
 use std::io;
 
 use observer_proto::v1::{
-    Connection, Diagnosis, Evidence, ExplainResponse, ListConnectionsResponse, Summary, Unit, Verdict,
+    Connection, Diagnosis, Evidence, ExplainResponse, ListConnectionsResponse, Summary, Verdict,
 };
 
 use super::color::Paint;
 use super::escape::escape;
+use super::label;
 use super::listing::trouble;
 use super::look::Look;
 use super::summary::way;
 use super::time::after;
-use super::units::{duration, percent, plural};
-use super::{label, units};
+use super::units::{duration, plural};
 
 /// How many connections stand below an edge that has a fault.
 const SHOWN: usize = 3;
@@ -91,7 +93,7 @@ fn write_edge(
 }
 
 fn write_figures(out: &mut dyn io::Write, evidence: &[Evidence], before: &str) -> io::Result<()> {
-    let words: Vec<String> = evidence.iter().map(figure).collect();
+    let words: Vec<String> = evidence.iter().map(figure::words).collect();
     if words.is_empty() { Ok(()) } else { writeln!(out, "    {before}{}", words.join("; ")) }
 }
 
@@ -156,71 +158,9 @@ pub(crate) const fn paint(verdict: Verdict) -> Paint {
     }
 }
 
-/// A figure in words.
-fn figure(evidence: &Evidence) -> String {
-    let Evidence { figure, value, of, unit: _ } = evidence;
-    let value = *value;
-    let whole = of.unwrap_or(0);
-    let attempts = |how: &str| format!("{value} of {} to connect {how}", plural(whole, "attempt"));
-    let connections = |what: &str| format!("{} now {what}", plural(value, "connection"));
-    let lasted = |what: &str| format!("{what} for {} at the longest", duration(value));
-    let again = |whose: &str| {
-        format!("{value} of {whole} segments{whose} sent again ({})", units::tight(&percent(value, whole)))
-    };
-    let limited = |what: &str| {
-        format!("{what} was the limit for {} of {} with something to send", duration(value), duration(whole))
-    };
-    match figure.as_str() {
-        "refused" => attempts("refused"),
-        "timed_out" => attempts("without any answer"),
-        "host_unreachable" => attempts("ended by `host unreachable`"),
-        "net_unreachable" => attempts("ended by `network unreachable`"),
-        "cancelled" => attempts("given up by the process"),
-        "reset" => attempts("reset"),
-        "failed" => attempts("failed"),
-        "connects_pending" => format!("{} to connect still without an answer", plural(value, "attempt")),
-        "retransmitted_segments" => again(""),
-        "peer_retransmitted_segments" => again(" of the peer"),
-        "spurious_retransmits" => format!("{value} of them for nothing"),
-        "unanswered" => format!("{value} of {} now without an answer", plural(whole, "connection")),
-        "deepest_backoff" => format!("timeouts doubled {}", plural(value, "time")),
-        "unread" => connections("with data that our process does not read"),
-        "unread_time" => lasted("nothing read"),
-        "unaccepted" => connections("that our process has not accepted"),
-        "accept_wait" => lasted("not accepted"),
-        "own_window_closed" => connections("with our own window closed"),
-        "own_window_closed_time" => lasted("own window closed"),
-        "half_closed" => connections("that the peer closed and our process did not"),
-        "half_closed_time" => lasted("not closed"),
-        "peer_window_closed" => connections("with the peer's window closed"),
-        "peer_window_closed_time" => lasted("peer's window closed"),
-        "peer_unread" => connections("with data that the peer's process does not read"),
-        "peer_unread_time" => lasted("nothing read there"),
-        "peer_unaccepted" => connections("that the peer's process has not accepted"),
-        "peer_accept_wait" => lasted("not accepted there"),
-        "queue" => format!("{value} waiting in our listener's queue for {whole}"),
-        "peer_queue" => format!("{value} waiting in the peer's queue for {whole}"),
-        "listen_drops" => format!("our listener dropped {}", plural(value, "segment")),
-        "peer_listen_drops" => format!("the peer's listener dropped {}", plural(value, "segment")),
-        "peer_window_limited_time" => limited("the peer's window"),
-        "send_buffer_limited_time" => limited("our send buffer"),
-        "handshake_latency_p50" => format!("half of the handshakes within {}", duration(value)),
-        "min_rtt" => format!("shortest round trip {}", duration(value)),
-        "rtt_p50" => format!("half of the round trips within {}", duration(value)),
-        "resets" => format!("{value} resets for {} that ended", plural(whole, "connection")),
-        "live" => format!("{} alive, and nothing sent", plural(value, "connection")),
-        "lost_events" => format!("{} lost on the node", plural(value, "event")),
-        other => {
-            let told = if evidence.unit() == Unit::Nanoseconds { duration(value) } else { value.to_string() };
-            let part = of.map_or_else(String::new, |whole| format!(" of {whole}"));
-            format!("{}: {told}{part}", escape(other))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use observer_proto::v1::{Edge, Finding, PeerKind, TcpFlow};
+    use observer_proto::v1::{Edge, Finding, PeerKind, TcpFlow, Unit};
 
     use super::super::testing;
     use super::*;
@@ -289,11 +229,5 @@ shop/cart-7d9f/app -> shop/redis-0:6379  peer not reading
 1 edge, 1 peer not reading
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
-    }
-
-    #[test]
-    fn figures_that_a_newer_daemon_tells_are_told_as_they_are() {
-        let newer = Evidence { unit: Unit::Nanoseconds.into(), ..evidence("new\x1b_time", 5_000, Some(7)) };
-        assert_eq!(figure(&newer), "new\\x1b_time: 5.0 µs of 7");
     }
 }

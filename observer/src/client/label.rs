@@ -15,6 +15,8 @@ pub(crate) fn owner(workload: Option<&Workload>) -> String {
     }
     let container = match (workload.sandbox, workload.container.as_str()) {
         (true, _) => "(sandbox)",
+        // A pod that is known by its address alone.
+        (false, "") if workload.container_id.is_empty() => return name(workload),
         (false, "") => short(&workload.container_id),
         (false, container) => container,
     };

@@ -32,22 +32,23 @@ const SLOW_NEAR_NS: u64 = 5_000_000;
 const SLOW_FAR_NS: u64 = 100_000_000;
 
 fn refused(subject: &Subject<'_>) -> Vec<Evidence> {
-    let tcp = subject.own;
-    let refused = failures(tcp, &["refused"]);
-    if is_one_in(refused, attempts(tcp), FAILING) {
-        vec![part("refused", refused, attempts(tcp))]
-    } else {
-        Vec::new()
-    }
+    let of = |figure, tcp: &TcpSummary| {
+        let refused = failures(tcp, &["refused"]);
+        is_one_in(refused, attempts(tcp), FAILING).then(|| part(figure, refused, attempts(tcp)))
+    };
+    let peer = subject.peer.edges.iter().filter_map(|tcp| of("peer_refused", tcp));
+    of("refused", subject.own).into_iter().chain(peer).collect()
 }
 
 fn unreachable(subject: &Subject<'_>) -> Vec<Evidence> {
     let tcp = subject.own;
     let errors = ["host_unreachable", "net_unreachable", "timed_out"];
     let all = failures(tcp, &errors);
-    // An attempt that waits may still succeed, as long as others do.
+    // An attempt that waits may still succeed, as long as others do. It is told once that it waits; later
+    // only its segments tell, which are sent again and again.
     let waiting = if tcp.opened == 0 { tcp.pending } else { 0 };
-    if !is_one_in(all, attempts(tcp), FAILING) && waiting == 0 {
+    let again = if attempts(tcp) == 0 { sent_again(tcp, RetransmitPhase::Syn) } else { 0 };
+    if !is_one_in(all, attempts(tcp), FAILING) && waiting == 0 && again == 0 {
         return Vec::new();
     }
     let mut evidence: Vec<Evidence> = errors
@@ -55,7 +56,8 @@ fn unreachable(subject: &Subject<'_>) -> Vec<Evidence> {
         .map(|error| part(error, failures(tcp, &[error]), attempts(tcp)))
         .filter(is_something)
         .collect();
-    evidence.extend([count("connects_pending", waiting)].into_iter().filter(is_something));
+    let waiting = [count("connects_pending", waiting), count("syn_retransmits", again)];
+    evidence.extend(waiting.into_iter().filter(is_something));
     evidence
 }
 
@@ -116,13 +118,24 @@ fn network_loss(subject: &Subject<'_>) -> Vec<Evidence> {
     let own = subject.own;
     let mut evidence = Vec::new();
     if is_lossy(own) {
-        evidence.push(part("retransmitted_segments", own.retransmitted_segments, own.sent_segments));
-        evidence.extend(
-            [count("spurious_retransmits", own.spurious_retransmits)].into_iter().filter(is_something),
-        );
+        let spurious = count("spurious_retransmits", own.spurious_retransmits);
+        evidence.push(part("retransmitted_segments", of_connections(own), own.sent_segments));
+        evidence.extend([spurious].into_iter().filter(is_something));
     }
     for peer in subject.peer.edges.iter().filter(|tcp| is_lossy(tcp)) {
-        evidence.push(part("peer_retransmitted_segments", peer.retransmitted_segments, peer.sent_segments));
+        evidence.push(part("peer_retransmitted_segments", of_connections(peer), peer.sent_segments));
+    }
+    let handshakes = [
+        ("syn_retransmits", RetransmitPhase::Syn, subject.peer.listener),
+        ("syn_ack_retransmits", RetransmitPhase::SynAck, subject.own_listener),
+    ];
+    for (figure, phase, listener) in handshakes {
+        let segments = sent_again(own, phase);
+        // A listener with a full queue takes neither the beginning nor the end of a handshake.
+        let full = !full_queue([""; 2], listener).is_empty();
+        if own.opened > 0 && segments >= FEW && is_one_in(segments, own.opened, FAILING) && !full {
+            evidence.push(part(figure, segments, own.opened));
+        }
     }
     // Nothing is answered any more. A closed window is asked for in the same way, and answered.
     if own.stalled.unanswered > own.stalled.peer_window_closed {
@@ -165,7 +178,7 @@ pub(super) fn without_finding(subject: &Subject<'_>) -> Finding {
         doubts.push(part("resets", resets, own.closed));
     }
     if is_one_in(lost(own), own.sent_segments, LOSSY) {
-        doubts.push(part("retransmitted_segments", own.retransmitted_segments, own.sent_segments));
+        doubts.push(part("retransmitted_segments", of_connections(own), own.sent_segments));
     }
     let listeners = [("listen_drops", subject.own_listener), ("peer_listen_drops", subject.peer.listener)];
     for (figure, listener) in listeners {
@@ -222,16 +235,22 @@ fn is_lossy(tcp: &TcpSummary) -> bool {
     lost(tcp) >= FEW && is_one_in(lost(tcp), tcp.sent_segments, LOSSY)
 }
 
-/// Segments that were sent again for a reason. Those of attempts without any answer say nothing about
-/// the way: whoever is not there does not answer.
+/// Segments that were sent again for a reason.
 fn lost(tcp: &TcpSummary) -> u64 {
-    let first: u64 = if tcp.opened == 0 {
-        let syns = tcp.retransmits.iter().filter(|((phase, _), _)| *phase == RetransmitPhase::Syn);
-        syns.map(|(_, segments)| segments).sum()
-    } else {
-        0
-    };
-    tcp.retransmitted_segments.saturating_sub(tcp.spurious_retransmits).saturating_sub(first)
+    of_connections(tcp).saturating_sub(tcp.spurious_retransmits)
+}
+
+/// Segments that connections sent again once they were established. Those of handshakes are no part of
+/// the segments that connections sent, and one that is not answered says nothing about the way: whoever
+/// is not there does not answer.
+fn of_connections(tcp: &TcpSummary) -> u64 {
+    let handshakes = sent_again(tcp, RetransmitPhase::Syn) + sent_again(tcp, RetransmitPhase::SynAck);
+    tcp.retransmitted_segments.saturating_sub(handshakes)
+}
+
+fn sent_again(tcp: &TcpSummary, phase: RetransmitPhase) -> u64 {
+    let of_phase = tcp.retransmits.iter().filter(|((of, _), _)| *of == phase);
+    of_phase.map(|(_, segments)| segments).sum()
 }
 
 fn failures(tcp: &TcpSummary, errors: &[&str]) -> u64 {
@@ -247,9 +266,10 @@ const fn is_one_in(part: u64, whole: u64, many: u64) -> bool {
     part > 0 && part.saturating_mul(many) >= whole
 }
 
-/// That was the limit for at least half of the time.
+/// That was the limit for at least a third of the time: a writer that a full send buffer puts to sleep is
+/// woken when a third of it is free again, so it never waits all the time.
 const fn is_limit(limited_ns: u64, busy_ns: u64) -> bool {
-    busy_ns >= BUSY_NS && limited_ns.saturating_mul(2) >= busy_ns
+    busy_ns >= BUSY_NS && limited_ns.saturating_mul(3) >= busy_ns
 }
 
 const fn is_something(evidence: &Evidence) -> bool {

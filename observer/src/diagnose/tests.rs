@@ -104,6 +104,8 @@ fn attempts() {
     let one_of_many = TcpSummary { opened: 999, ..with(failed("refused", 1)) };
     let none = TcpSummary { opened: 0, ..with(failed("refused", 2)) };
     let waiting = TcpSummary { pending: 1, ..TcpSummary::default() };
+    let syns = BTreeMap::from([((RetransmitPhase::Syn, RetransmitCause::Timeout), 2)]);
+    let long = TcpSummary { retransmits: syns, retransmitted_segments: 2, ..TcpSummary::default() };
     check([
         ("traffic", well(), V::Healthy, &["retransmitted_segments", "failed"] as &[_]),
         ("one refused in a thousand", one_of_many, V::Healthy, &[]),
@@ -113,6 +115,7 @@ fn attempts() {
         ("no host", with(failed("host_unreachable", 9)), V::Unreachable, &["host_unreachable"]),
         ("no answer", with(failed("timed_out", 9)), V::Unreachable, &["timed_out"]),
         ("no answer yet", waiting, V::Unreachable, &["connects_pending"]),
+        ("no answer for long", long, V::Unreachable, &["syn_retransmits"]),
         ("a late answer", with(|tcp| tcp.pending = 1), V::Healthy, &[]),
         ("given up", with(failed("cancelled", 50)), V::Unknown, &["cancelled"]),
         ("nothing", TcpSummary { live: 3, ..TcpSummary::default() }, V::Unknown, &["live"]),
@@ -124,6 +127,10 @@ fn segments() {
     use Verdict as V;
     let reordered = TcpSummary { spurious_retransmits: 29, reorderings: 40, ..retransmitted(30) };
     let few = TcpSummary { sent_segments: 8, ..retransmitted(1) };
+    let answers = BTreeMap::from([((RetransmitPhase::SynAck, RetransmitCause::Timeout), 9)]);
+    let answered_again = TcpSummary { retransmits: answers, ..retransmitted(9) };
+    let asked = BTreeMap::from([((RetransmitPhase::Syn, RetransmitCause::Timeout), 9)]);
+    let asked_again = TcpSummary { retransmits: asked, ..retransmitted(9) };
     let silent = Stalled { unanswered: 1, ..Stalled::default() };
     let silent = TcpSummary { live: 3, stalled: silent, deepest_backoff: 4, ..well() };
     check([
@@ -131,6 +138,8 @@ fn segments() {
         ("loss", retransmitted(30), V::NetworkLoss, &["retransmitted_segments"]),
         ("reordering", reordered, V::Healthy, &[]),
         ("one of few", few, V::Unknown, &["retransmitted_segments"]),
+        ("handshakes asked for", asked_again, V::NetworkLoss, &["syn_retransmits"]),
+        ("handshakes answered", answered_again, V::NetworkLoss, &["syn_ack_retransmits"]),
         ("no answer any more", silent, V::NetworkLoss, &["unanswered", "deepest_backoff"]),
         ("resets", with(|tcp| tcp.resets_received = 60), V::Unknown, &["resets"]),
     ]);
@@ -203,6 +212,8 @@ fn what_the_other_side_shows() {
     let found = between(&well(), &unaccepted);
     assert_eq!(found.verdict.verdict, Verdict::PeerNotAccepting);
     assert!(found.others.is_empty(), "not accepted is not read: {found:?}");
+    let found = between(&TcpSummary::default(), &with(failed("refused", 9))).verdict;
+    assert_eq!((found.verdict, &figures(&found)[..]), (Verdict::Refused, &["peer_refused"][..]));
     let lossy = with(|tcp| tcp.retransmitted_segments = 50);
     let found = between(&well(), &lossy).verdict;
     assert_eq!(
@@ -230,7 +241,7 @@ fn a_full_queue_explains_what_is_sent_again() {
     assert_eq!(found.verdict.verdict, Verdict::PeerNotAccepting);
     assert_eq!(figures(&found.verdict), ["peer_queue", "peer_listen_drops"]);
     let others: Vec<_> = found.others.iter().map(|finding| finding.verdict).collect();
-    assert_eq!(others, [Verdict::Unreachable, Verdict::NetworkLoss]);
+    assert_eq!(others, [Verdict::Unreachable]);
     let well = well();
     let incoming = Subject { own: &well, own_listener: Some(&full), peer: Peer::default(), ..subject };
     assert_eq!(edge(&incoming).verdict.verdict, Verdict::OwnProcessNotReading);

@@ -16,6 +16,9 @@ pub(crate) struct Stalls {
     pub(crate) unread: Option<BootTime>,
     /// The first of the readings up to now that found our own window closed.
     pub(crate) own_window_closed: Option<BootTime>,
+    /// The first of the readings up to now that found the other side's window closed, and something to
+    /// send. The kernel's own time (`icsk_probes_tstamp`) begins anew with each answered probe.
+    pub(crate) peer_window_closed: Option<BootTime>,
     /// The last reading that found it waiting for accept().
     pub(crate) waited: Option<BootTime>,
     /// The first reading that found it accepted.
@@ -64,8 +67,10 @@ impl Stalls {
             Some(since) if nothing_read => Some(since),
             Some(_) | None => Some(now),
         };
-        self.own_window_closed =
-            if flow.own_window_bytes == 0 { self.own_window_closed.or(Some(now)) } else { None };
+        let lasting = |since: Option<BootTime>, is_so| since.or(Some(now)).filter(|_| is_so);
+        self.own_window_closed = lasting(self.own_window_closed, flow.own_window_bytes == 0);
+        let peer_closed = flow.peer_window_bytes == 0 && flow.unsent_bytes > 0;
+        self.peer_window_closed = lasting(self.peer_window_closed, peer_closed);
         if waits {
             self.waited = Some(now);
         } else if flow.accepted {
@@ -88,9 +93,15 @@ impl Connection {
             unread_ns: lasts(self.stalls.unread),
             unaccepted_ns: lasts(Some(self.start).filter(|_| self.waits_for_accept())),
             own_window_closed_ns: lasts(self.stalls.own_window_closed),
-            peer_window_closed_ns: self.flow.and_then(|flow| flow.window_closed_ns).unwrap_or(0),
+            peer_window_closed_ns: self.peer_window_closed_ns(now).unwrap_or(0),
             half_closed_ns: lasts(held),
         }
+    }
+
+    /// For how long the other side's window has been closed: as the kernel has asked for it, or as
+    /// readings have found it.
+    pub(crate) fn peer_window_closed_ns(&self, now: BootTime) -> Option<u64> {
+        peer_window_closed_ns(self.flow.as_ref(), &self.stalls, now)
     }
 
     /// What of it counts as standing still.
@@ -123,6 +134,12 @@ impl Connection {
 pub(crate) fn waits_for_accept(outgoing: bool, state: TcpState, flow: Option<&Flow>) -> bool {
     let may_wait = matches!(state, TcpState::ESTABLISHED | TcpState::CLOSE_WAIT);
     !outgoing && may_wait && flow.is_some_and(|flow| !flow.accepted)
+}
+
+/// See [`Connection::peer_window_closed_ns`].
+pub(crate) fn peer_window_closed_ns(flow: Option<&Flow>, stalls: &Stalls, now: BootTime) -> Option<u64> {
+    let asked = flow.and_then(|flow| flow.window_closed_ns);
+    asked.max(stalls.peer_window_closed.map(|since| now.since_ns(since)))
 }
 
 impl Standstill {

@@ -104,8 +104,8 @@ pub(crate) fn trouble(connection: &Connection, response: &ListConnectionsRespons
     let flow = connection.flow.as_ref()?;
     let tight = |ns| units::tight(&units::duration(ns));
     let mut words = Vec::new();
-    if flow.backoff > 0 {
-        words.push(format!("no answer to {} sendings", flow.timeouts));
+    if flow.timeouts > 0 {
+        words.push(format!("no answer to {}", units::plural(u64::from(flow.timeouts), "sending")));
     }
     if let Some(closed) = flow.window_closed_ns {
         words.push(format!("peer's window closed for {}", tight(closed)));

@@ -3,7 +3,9 @@
 use observer_proto::v1;
 
 use super::{boot_timestamp, counters, process, tcp, workload};
-use crate::event::{BootTime, Connection, Flow, Listener, Now, PeerEnd, Queue, Stalls};
+use crate::event::{
+    BootTime, Connection, Flow, Listener, Now, PeerEnd, Queue, Stalls, peer_window_closed_ns,
+};
 
 /// A live connection, as of its last reading.
 pub(in crate::serve) fn connection(connection: &Connection, sampled: BootTime, now: Now) -> v1::Connection {
@@ -59,12 +61,12 @@ fn flow(flow: &Flow, stalls: &Stalls, start: BootTime, sampled: BootTime) -> v1:
         mss,
         pacing_rate,
         delivery_rate,
-        window_closed_ns,
+        window_closed_ns: _,
         timeouts,
         backoff,
         accepted,
     } = flow;
-    let Stalls { unread, own_window_closed, waited, accepted: accepted_by } = stalls;
+    let Stalls { unread, own_window_closed, peer_window_closed: _, waited, accepted: accepted_by } = stalls;
     let until_now = |since: BootTime| sampled.since_ns(since);
     let from_start = |until: BootTime| until.since_ns(start);
     v1::TcpFlow {
@@ -77,7 +79,7 @@ fn flow(flow: &Flow, stalls: &Stalls, start: BootTime, sampled: BootTime) -> v1:
         mss: *mss,
         pacing_rate: *pacing_rate,
         delivery_rate: *delivery_rate,
-        window_closed_ns: *window_closed_ns,
+        window_closed_ns: peer_window_closed_ns(Some(flow), stalls, sampled),
         timeouts: *timeouts,
         backoff: *backoff,
         accepted: *accepted,
