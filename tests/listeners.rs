@@ -108,3 +108,37 @@ async fn a_full_queue_is_seen_and_its_drops_are_the_kernels() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overflows_are_what_the_kernel_counts_in_the_namespace() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let summed = Summed::start(&daemon, |tcp| tcp.listen_overflows).await?;
+    let server = testbed.pod("listeners", "overflow").run().await?;
+    let argv = ["workload", "listen-only", "--port", "83", "--backlog", "2"];
+    server.container("listener", argv).start_until("listening").await?;
+    let callers = testbed.pod("listeners", "callers").run().await?;
+    let to = format!("{}:83", server.ip()?);
+    let argv = ["workload", "connect", "--to", &to, "--count", "30", "--parallel", "10"];
+    let argv = argv.into_iter().chain(["--timeout-ms", "1500"]);
+    // Three wait in the queue; what they sent is a FIN by then, and there they stay.
+    callers.container("callers", argv).start().await?.wait().await?;
+
+    let of_kernel = || -> Result<u64> { Ok(server.counters()?.get("ListenOverflows")? as u64) };
+    let line = eventually(PATIENCE, "all overflows", async || {
+        let lines = client::json(daemon.socket(), ["connections", "--listeners", "--pod", server.name()]);
+        let lines = lines.await?;
+        let (told, summed, kernel) =
+            (lines.first().map_or(0, |line| number(line, "overflowed")), summed.of(&server), of_kernel()?);
+        ensure!(told <= kernel && summed <= kernel, "{told} and {summed} told, {kernel} by the kernel");
+        let all = kernel > 0 && [told, summed] == [kernel; 2];
+        Ok(if all { Ok(lines[0].clone()) } else { Err((told, summed, kernel)) })
+    })
+    .await?;
+    ensure!(number(&line, "dropped") >= number(&line, "overflowed"), "{line}");
+    let mut table = client::command(daemon.socket(), ["connections", "--listeners", "--pod", server.name()])?;
+    let table = String::from_utf8(table.output()?.stdout)?;
+    ensure!(table.contains("OVERFLOWED"), "{table}");
+    callers.remove().await?;
+    server.remove().await
+}

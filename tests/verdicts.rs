@@ -147,9 +147,9 @@ async fn a_server_that_does_not_accept_shows_on_both_sides() -> Result<()> {
 async fn a_full_queue_is_a_server_that_does_not_accept() -> Result<()> {
     let mut pair = Pair::start("full", &["listen-only", "--port", "8080", "--backlog", "3"]).await?;
     pair.connect(&["--count", "20", "--parallel", "20", "--hold", "600"]).await?;
-    let figures = ["peer_queue", "peer_listen_drops", "peer_unaccepted"];
+    let figures = ["peer_queue", "peer_listen_overflows", "peer_unaccepted"];
     pair.shows(&pair.client, "VERDICT_PEER_NOT_ACCEPTING", &figures).await?;
-    pair.shows(&pair.server, "VERDICT_OWN_PROCESS_NOT_READING", &["queue", "listen_drops"]).await?;
+    pair.shows(&pair.server, "VERDICT_OWN_PROCESS_NOT_READING", &["queue", "listen_overflows"]).await?;
     pair.print()?;
     pair.end().await
 }

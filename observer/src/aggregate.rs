@@ -19,12 +19,12 @@ mod handshakes;
 mod histogram;
 mod listeners;
 mod merge;
+mod queues;
 mod slots;
 mod tcp;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
@@ -36,8 +36,8 @@ use self::handshakes::Handshakes;
 pub(crate) use self::histogram::Histogram;
 use self::listeners::Listeners;
 use crate::event::{
-    BootTime, Connection, ConnectionId, ConnectionOrder, Detail, Event, Listener, Loss, LossSource,
-    QueueSample, ResetDirection, Sample, Window, Workload, WorkloadId,
+    BootTime, Connection, ConnectionId, ConnectionOrder, Detail, Event, Loss, LossSource, ResetDirection,
+    Sample, Window, Workload, WorkloadId,
 };
 use crate::status::Table;
 
@@ -160,34 +160,6 @@ impl Aggregator {
             self.figures.tcp(gone.place, |tcp| tcp.closed += 1);
         }
         unknown
-    }
-
-    /// Takes the readings of all listeners. Gives those that are not in the table.
-    pub(crate) fn sample_listeners(&mut self, samples: &[QueueSample]) -> Vec<QueueSample> {
-        let figures = &mut self.figures;
-        self.listeners.read(samples, |listener, dropped| figures.listener(listener, dropped))
-    }
-
-    /// A listener that was not in the table.
-    pub(crate) fn know_listener(&mut self, listener: Listener, sample: &QueueSample) {
-        let figures = &mut self.figures;
-        self.listeners.add(listener, sample, |listener, dropped| figures.listener(listener, dropped));
-    }
-
-    /// The listeners that `matches` lets pass, the fullest first.
-    pub(crate) fn listeners(&self, matches: impl Fn(&Listener) -> bool) -> Vec<Listener> {
-        let mut waiting: HashMap<(u32, u16), Vec<(IpAddr, BootTime)>> = HashMap::new();
-        for connection in self.connections.all() {
-            let Connection { tcp, start, .. } = connection;
-            if connection.waits_for_accept() {
-                waiting.entry((tcp.netns, tcp.local.port())).or_default().push((tcp.local.ip(), *start));
-            }
-        }
-        self.listeners.list(matches, |listener| {
-            let here = |ip: IpAddr| listener.local.ip().is_unspecified() || listener.local.ip() == ip;
-            let there = waiting.get(&(listener.netns, listener.local.port()))?;
-            there.iter().filter(|(ip, _)| here(*ip)).map(|(_, start)| *start).min()
-        })
     }
 
     /// The table of live connections has room.

@@ -7,6 +7,7 @@ pub(crate) mod cgroups;
 pub(crate) mod cri;
 pub(crate) mod host;
 pub(crate) mod netns;
+pub(crate) mod overflows;
 pub(crate) mod processes;
 
 use std::collections::BTreeMap;

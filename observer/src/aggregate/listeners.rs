@@ -12,6 +12,8 @@ struct Entry {
     listener: Listener,
     /// The pass that read it last.
     pass: u64,
+    /// What it dropped that nobody has told the cause of.
+    unexplained: u64,
 }
 
 /// Listeners by their sockets; bounded.
@@ -42,12 +44,13 @@ impl Listeners {
         self.pass += 1;
         let mut unknown = Vec::new();
         for sample in samples {
-            let Some(Entry { listener, pass }) = self.entries.get_mut(&sample.id) else {
+            let Some(Entry { listener, pass, unexplained }) = self.entries.get_mut(&sample.id) else {
                 unknown.push(*sample);
                 continue;
             };
             *pass = self.pass;
             let dropped = take(listener, sample);
+            *unexplained += dropped;
             tell(listener, dropped);
         }
         let pass = self.pass;
@@ -70,7 +73,44 @@ impl Listeners {
     ) {
         let dropped = take(&mut listener, sample);
         tell(&listener, dropped);
-        self.entries.insert(listener.id, Entry { listener, pass: self.pass });
+        self.entries.insert(listener.id, Entry { listener, pass: self.pass, unexplained: dropped });
+    }
+
+    /// The network namespaces where something was dropped of which nobody has told the cause, each with
+    /// the processes that listen there.
+    pub(super) fn dropping(&self) -> Vec<(u32, Vec<u32>)> {
+        let mut found: HashMap<u32, Vec<u32>> = HashMap::new();
+        for Entry { listener, .. } in self.entries.values().filter(|entry| entry.unexplained > 0) {
+            let pids = found.entry(listener.netns).or_default();
+            pids.extend(listener.process.as_ref().map(|process| process.key.pid));
+        }
+        found.into_iter().collect()
+    }
+
+    /// What was dropped in a namespace overflowed so often; `None`: not known. It is told of the one
+    /// listener that dropped something; of several nobody knows which, but the sum is one workload's
+    /// where all of them are.
+    pub(super) fn overflowed(&mut self, netns: u32, count: Option<u64>, tell: impl FnOnce(&Listener, u64)) {
+        let dropping = self.entries.values_mut().filter(|entry| entry.unexplained > 0);
+        let mut of_netns: Vec<&mut Entry> = dropping.filter(|entry| entry.listener.netns == netns).collect();
+        let dropped = of_netns.iter().map(|entry| entry.unexplained).sum();
+        let count = count.map(|count| count.min(dropped));
+        let alone = of_netns.len() == 1;
+        for entry in &mut of_netns {
+            entry.unexplained = 0;
+            let sum = entry.listener.overflowed.zip(count.filter(|count| alone || *count == 0));
+            entry.listener.overflowed = sum.map(|(before, count)| before + count);
+        }
+        let owner = of_netns.first().map(|entry| entry.listener.workload.id);
+        if of_netns.iter().all(|entry| Some(entry.listener.workload.id) == owner)
+            && let (Some(entry), Some(count @ 1..)) = (of_netns.first(), count)
+        {
+            tell(&entry.listener, count);
+        }
+    }
+
+    pub(super) fn any_in(&self, netns: u32) -> bool {
+        self.entries.values().any(|entry| entry.listener.netns == netns)
     }
 
     /// Those that match, the fullest and those that dropped most first. `waiting` gives since
@@ -133,6 +173,7 @@ mod tests {
             queue: Queue { dropped: dropped_before, ..Queue::default() },
             most_waiting: 0,
             dropped: 0,
+            overflowed: Some(0),
             oldest_waiting: None,
         }
     }
@@ -149,6 +190,30 @@ mod tests {
         assert_eq!(sum, 3);
         assert!(listeners.read(&[sample(1, 8)], |_, dropped| sum += dropped).is_empty());
         assert_eq!(sum, 13);
+    }
+
+    #[test]
+    fn overflows_are_told_of_the_one_that_dropped() {
+        let mut listeners = Listeners::new(9);
+        for id in 1..3 {
+            listeners.add(listener(id, 0), &sample(id, 0), |_, _| {});
+        }
+        assert!(listeners.dropping().is_empty());
+        let all = |listeners: &Listeners| {
+            let mut all = listeners.list(|_| true, |_| None);
+            all.sort_by_key(|listener| listener.id);
+            all.into_iter().map(|listener| listener.overflowed).collect::<Vec<_>>()
+        };
+        let mut sum = 0;
+        listeners.read(&[sample(1, 7), sample(2, 0)], |_, _| {});
+        assert_eq!(listeners.dropping(), [(1, vec![])]);
+        listeners.overflowed(1, Some(5), |_, count| sum += count);
+        assert_eq!((all(&listeners), sum), (vec![Some(5), Some(0)], 5));
+        assert!(listeners.dropping().is_empty());
+        // Both at once: the sum is their workload's, but whose each one is nobody knows.
+        listeners.read(&[sample(1, 9), sample(2, 1)], |_, _| {});
+        listeners.overflowed(1, Some(100), |_, count| sum += count);
+        assert_eq!((all(&listeners), sum), (vec![None, None], 8), "no more than were dropped");
     }
 
     #[test]

@@ -72,11 +72,12 @@ impl WorkloadSummary {
 impl ListenerSummary {
     /// Adds a later window's figures.
     pub(super) fn merge(&mut self, later: &Self) {
-        let Self { workload, most_waiting, limit, dropped } = later;
+        let Self { workload, most_waiting, limit, dropped, overflowed } = later;
         self.workload = Arc::clone(workload);
         self.most_waiting = self.most_waiting.max(*most_waiting);
         self.limit = *limit;
         self.dropped += dropped;
+        self.overflowed += overflowed;
     }
 }
 
@@ -104,6 +105,7 @@ impl TcpSummary {
             resets_sent,
             resets_received,
             listen_drops,
+            listen_overflows,
             failures,
             retransmits,
             spurious_retransmits,
@@ -131,6 +133,7 @@ impl TcpSummary {
         self.resets_sent += resets_sent;
         self.resets_received += resets_received;
         self.listen_drops += listen_drops;
+        self.listen_overflows += listen_overflows;
         for (error, count) in failures {
             *self.failures.entry(error).or_default() += count;
         }

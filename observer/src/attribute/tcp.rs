@@ -153,6 +153,7 @@ impl Attributor {
             queue: Queue { dropped, ..Queue::default() },
             most_waiting: 0,
             dropped: 0,
+            overflowed: Some(0),
             oldest_waiting: None,
         }
     }

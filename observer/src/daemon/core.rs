@@ -16,8 +16,8 @@ use crate::attribute::{self, Attributor, Output};
 use crate::config::Config;
 use crate::decode::{self, Body, Record, Tick};
 use crate::event::{ConnectionId, EventType, Now, Process, QueueSample, Sample};
-use crate::inventory::cgroups::Cgroups;
-use crate::inventory::{self, Fact, host, processes};
+use crate::inventory::overflows::Overflows;
+use crate::inventory::{self, Fact, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring, Ticks};
 use crate::serve::{Limits, Subscribers};
@@ -77,6 +77,7 @@ pub(super) struct Core<'a> {
     refused_lookups: u64,
     samples: Vec<Sample>,
     queues: Vec<QueueSample>,
+    overflows: Overflows,
     /// Readings of live sockets that are in no table, as of the last pass.
     unknown: HashMap<ConnectionId, Sample>,
     tick: Tick,
@@ -137,6 +138,7 @@ impl<'a> Core<'a> {
             refused_lookups: 0,
             samples: Vec::new(),
             queues: Vec::new(),
+            overflows: Overflows::default(),
             unknown: HashMap::new(),
             tick: Tick::default(),
             first_ticks: None,

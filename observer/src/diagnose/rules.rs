@@ -66,7 +66,7 @@ fn peer_not_accepting(subject: &Subject<'_>) -> Vec<Evidence> {
         ["peer_unaccepted", "peer_accept_wait"],
         subject.peer.edges.iter().map(|tcp| (tcp.stalled.unaccepted, tcp.longest.unaccepted_ns)),
     );
-    evidence.extend(full_queue(["peer_queue", "peer_listen_drops"], subject.peer.listener));
+    evidence.extend(full_queue(["peer_queue", "peer_listen_overflows"], subject.peer.listener));
     evidence
 }
 
@@ -75,7 +75,7 @@ fn own_process_not_reading(subject: &Subject<'_>) -> Vec<Evidence> {
     let Standstill { unread_ns, unaccepted_ns, own_window_closed_ns, half_closed_ns, .. } = *longest;
     let mut evidence =
         not_accepting(["unaccepted", "accept_wait"], [(stalled.unaccepted, unaccepted_ns)].into_iter());
-    evidence.extend(full_queue(["queue", "listen_drops"], subject.own_listener));
+    evidence.extend(full_queue(["queue", "listen_overflows"], subject.own_listener));
     evidence.extend(lasting(["unread", "unread_time"], stalled.unread, unread_ns, STALL_NS));
     let names = ["own_window_closed", "own_window_closed_time"];
     evidence.extend(lasting(names, stalled.own_window_closed, own_window_closed_ns, STALL_NS));
@@ -210,16 +210,16 @@ fn not_accepting(names: [&'static str; 2], waits: impl Iterator<Item = (u64, u64
     lasting(names, now, lasts_ns, STALL_NS)
 }
 
-/// A listener whose queue is full, or that drops while there is a queue.
-fn full_queue([queue, drops]: [&'static str; 2], listener: Option<&ListenerSummary>) -> Vec<Evidence> {
-    let Some(ListenerSummary { workload: _, most_waiting, limit, dropped }) = listener else {
+/// A listener whose queue is full, or was.
+fn full_queue([queue, overflows]: [&'static str; 2], listener: Option<&ListenerSummary>) -> Vec<Evidence> {
+    let Some(ListenerSummary { workload: _, most_waiting, limit, dropped: _, overflowed }) = listener else {
         return Vec::new();
     };
-    if *most_waiting <= *limit && (*dropped == 0 || *most_waiting == 0) {
+    if *most_waiting <= *limit && *overflowed == 0 {
         return Vec::new();
     }
     let queue = part(queue, u64::from(*most_waiting), u64::from(*limit));
-    [queue, count(drops, *dropped)].into_iter().filter(is_something).collect()
+    [queue, count(overflows, *overflowed)].into_iter().filter(is_something).collect()
 }
 
 /// What lasts at least so long: how many connections it is so of now, and how long at most.

@@ -44,8 +44,8 @@ fn only(histogram_ns: u64) -> Histogram {
     histogram
 }
 
-fn listener(most_waiting: u32, dropped: u64) -> ListenerSummary {
-    ListenerSummary { workload: pod(2, "shop", "b"), most_waiting, limit: 5, dropped }
+fn listener(most_waiting: u32, overflowed: u64) -> ListenerSummary {
+    ListenerSummary { workload: pod(2, "shop", "b"), most_waiting, limit: 5, dropped: 40, overflowed }
 }
 
 /// The verdict on an edge whose other side this node does not see, near or far.
@@ -239,13 +239,13 @@ fn a_full_queue_explains_what_is_sent_again() {
     };
     let found = edge(&subject);
     assert_eq!(found.verdict.verdict, Verdict::PeerNotAccepting);
-    assert_eq!(figures(&found.verdict), ["peer_queue", "peer_listen_drops"]);
+    assert_eq!(figures(&found.verdict), ["peer_queue", "peer_listen_overflows"]);
     let others: Vec<_> = found.others.iter().map(|finding| finding.verdict).collect();
     assert_eq!(others, [Verdict::Unreachable]);
     let well = well();
     let incoming = Subject { own: &well, own_listener: Some(&full), peer: Peer::default(), ..subject };
     assert_eq!(edge(&incoming).verdict.verdict, Verdict::OwnProcessNotReading);
-    let idle = listener(0, 40);
+    let idle = listener(0, 0);
     let dropping = Subject { own_listener: Some(&idle), ..incoming };
     let found = edge(&dropping).verdict;
     assert_eq!((found.verdict, &figures(&found)[..]), (Verdict::Unknown, &["listen_drops"][..]));

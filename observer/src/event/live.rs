@@ -141,6 +141,8 @@ pub(crate) struct Listener {
     pub(crate) most_waiting: u32,
     /// What was dropped since it began, or was found.
     pub(crate) dropped: u64,
+    /// Of that, what found the queue full; `None` once nobody can tell any more.
+    pub(crate) overflowed: Option<u64>,
     /// Since when the connection waits for accept() that has waited longest.
     pub(crate) oldest_waiting: Option<BootTime>,
 }

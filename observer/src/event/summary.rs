@@ -46,6 +46,8 @@ pub(crate) struct TcpSummary {
     pub(crate) resets_received: u64,
     /// What the workload's listeners dropped; of an edge nobody can tell.
     pub(crate) listen_drops: u64,
+    /// Of that, what found the queue full, as far as it is known.
+    pub(crate) listen_overflows: u64,
     /// Failed attempts by what the error is called.
     pub(crate) failures: BTreeMap<&'static str, u64>,
     /// Segments sent again as events told them, by what and why. The counter above is read from the
@@ -127,6 +129,8 @@ pub(crate) struct ListenerSummary {
     pub(crate) limit: u32,
     /// What was dropped.
     pub(crate) dropped: u64,
+    /// Of that, what found the queue full, as far as it is known.
+    pub(crate) overflowed: u64,
 }
 
 /// The workloads and edges that have live connections. Windows share one as long as it does not change.

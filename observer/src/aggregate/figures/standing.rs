@@ -6,22 +6,25 @@ use super::{Figures, Place};
 use crate::event::{Listener, ListenerSummary, Stalled};
 
 impl Figures {
-    /// A listener's queue was read, and it had dropped so many since the last time.
-    pub(in crate::aggregate) fn listener(&mut self, listener: &Listener, dropped: u64) {
-        if dropped == 0 && listener.queue.waiting == 0 {
+    /// A listener's queue was read, and since the last time it had dropped so many, of which so many found
+    /// the queue full.
+    pub(in crate::aggregate) fn listener(&mut self, listener: &Listener, dropped: u64, overflowed: u64) {
+        if dropped == 0 && overflowed == 0 && listener.queue.waiting == 0 {
             return;
         }
-        if dropped > 0
+        if (dropped > 0 || overflowed > 0)
             && let Some(at) = self.workload(&listener.workload)
             && let Some(slot) = self.workloads.get_mut(at)
         {
             slot.tcp.listen_drops += dropped;
+            slot.tcp.listen_overflows += overflowed;
         }
         let summary = ListenerSummary {
             workload: Arc::clone(&listener.workload),
             most_waiting: listener.queue.waiting,
             limit: listener.queue.limit,
             dropped,
+            overflowed,
         };
         let at = (listener.workload.id, listener.local.port());
         self.listeners.entry(at).and_modify(|known| known.merge(&summary)).or_insert(summary);

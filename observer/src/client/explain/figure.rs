@@ -60,6 +60,10 @@ pub(super) fn words(evidence: &Evidence) -> String {
         "peer_queue" => format!("{value} waiting in the peer's queue for {whole}"),
         "listen_drops" => format!("our listener dropped {}", plural(value, "segment")),
         "peer_listen_drops" => format!("the peer's listener dropped {}", plural(value, "segment")),
+        "listen_overflows" => format!("our listener dropped {} for a full queue", plural(value, "segment")),
+        "peer_listen_overflows" => {
+            format!("the peer's listener dropped {} for a full queue", plural(value, "segment"))
+        }
         "peer_window_limited_time" => limited("the peer's window"),
         "send_buffer_limited_time" => limited("our send buffer"),
         "handshake_latency_p50" => format!("half of the handshakes within {}", duration(value)),

@@ -11,7 +11,7 @@ use super::super::table::{Column, Table, figures, text};
 use super::super::time::between;
 use super::super::{json, label, units};
 
-const LISTENERS: [Column; 8] = [
+const LISTENERS: [Column; 9] = [
     text("WORKLOAD", 30, 0),
     text("LISTENS-ON", 24, 0),
     figures("AGE", 7, 2),
@@ -19,6 +19,7 @@ const LISTENERS: [Column; 8] = [
     figures("MOST", 5, 1),
     figures("OLDEST", 7, 1),
     figures("DROPPED", 7, 0),
+    figures("OVERFLOWED", 10, 1),
     text("PROCESS", 18, 3),
 ];
 
@@ -62,6 +63,7 @@ fn listener_row(listener: &Listener, response: &ListListenersResponse) -> Vec<St
         listener.queue_most.to_string(),
         listener.oldest_wait_ns.map_or_else(|| "-".to_owned(), tight),
         listener.dropped.to_string(),
+        listener.overflowed.map_or_else(|| "-".to_owned(), |count| count.to_string()),
         listener.process.as_ref().map_or_else(|| "-".to_owned(), label::process),
     ]
 }

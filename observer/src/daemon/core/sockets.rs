@@ -37,6 +37,18 @@ impl Core<'_> {
         if adopted || (stays && self.aggregator.has_room()) || !listeners.is_empty() {
             self.make_known(&listeners, now);
         }
+        self.explain_drops();
+    }
+
+    /// Asks the network namespaces where something was dropped how much of that found a queue full.
+    fn explain_drops(&mut self) {
+        for (netns, pids) in self.aggregator.dropping() {
+            // Whoever called listen() may be gone; another process of the namespace will do.
+            let count = pids.into_iter().find_map(|pid| self.overflows.since(netns, pid));
+            self.aggregator.overflowed(netns, count);
+        }
+        let aggregator = &self.aggregator;
+        self.overflows.retain(|netns| aggregator.listens_in(netns));
     }
 
     /// The length of a tick follows from two readings that are far enough apart.
@@ -65,6 +77,9 @@ impl Core<'_> {
             if let Some(sample) = queues.get(&id).filter(|_| known.listens) {
                 self.find_cgroup(known.cgroup_id, now);
                 let listener = self.attributor.listener(known, &mut self.out);
+                if let Some(process) = listener.process.as_ref().filter(|_| listener.adopted) {
+                    self.overflows.begin(listener.netns, process.key.pid);
+                }
                 self.aggregator.know_listener(listener, sample);
             } else if let Some(sample) = self.unknown.remove(&id) {
                 self.find_cgroup(known.cgroup_id, now);

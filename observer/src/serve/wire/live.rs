@@ -104,6 +104,7 @@ pub(in crate::serve) fn listener(listener: &Listener, now: Now) -> v1::Listener 
         queue: Queue { waiting, limit, dropped: _ },
         most_waiting,
         dropped,
+        overflowed,
         oldest_waiting,
     } = listener;
     v1::Listener {
@@ -118,6 +119,7 @@ pub(in crate::serve) fn listener(listener: &Listener, now: Now) -> v1::Listener 
         queue_most: *most_waiting,
         queue_limit: *limit,
         dropped: *dropped,
+        overflowed: *overflowed,
         oldest_wait_ns: oldest_waiting.map(|since| now.boot.since_ns(since)),
     }
 }
