@@ -64,6 +64,56 @@ async fn a_reader_that_stopped_shows_on_both_sides() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_wait_for_accept_stands_beside_the_client_s_latency() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let server = testbed.pod("flow", "late").run().await?;
+    let late = ["workload", "serve", "--port", "8082", "--accept-after-ms", "5000"];
+    server.container("late", late).start_until("listening").await?;
+    let caller = testbed.pod("flow", "waiting").run().await?;
+    let to = format!("{}:8082", server.ip()?);
+    let argv = ["workload", "connect", "--to", &to, "--send", "100", "--receive", "100", "--hold", "600"];
+    caller.container("connect", argv).start().await?;
+
+    let flows = async || -> Result<Option<(Value, Value)>> {
+        let [Some(server), Some(caller)] =
+            [of(&daemon, &server, "8082").await?, of(&daemon, &caller, "8082").await?]
+        else {
+            return Ok(None);
+        };
+        // The client's line has the server's wait, and the server's line the client's latency, once its event is told.
+        let joined = server["peer"]["handshake_latency_ns"] == caller["handshake_latency_ns"]
+            && number(&caller["handshake_latency_ns"]) > 0
+            && server["peer"]["connection_id"] == caller["tcp"]["connection_id"];
+        Ok(joined.then(|| (server["flow"].clone(), caller["peer"]["flow"].clone())))
+    };
+    eventually(PATIENCE, "the wait for accept", async || {
+        let Some((own, of_peer)) = flows().await? else { return Ok(Err(Value::Null)) };
+        let waits = |flow: &Value| {
+            number(&flow["accept_wait_ns"]) > 1_000_000_000 && flow["accept_wait_most_ns"].is_null()
+        };
+        let unread = number(&own["unread_bytes"]) == 100 && number(&own["unread_ns"]) > 1_000_000_000;
+        Ok(if waits(&own) && waits(&of_peer) && unread { Ok(()) } else { Err(json!([own, of_peer])) })
+    })
+    .await?;
+    let mut table = client::command(daemon.socket(), ["connections", "--port", "8082"])?;
+    let table = String::from_utf8(table.output()?.stdout)?;
+    ensure!(table.contains("peer: not accepted for"), "{table}");
+    eventually(PATIENCE, "the accept", async || {
+        let Some((own, of_peer)) = flows().await? else { return Ok(Err(Value::Null)) };
+        let accepted = |flow: &Value| {
+            let (least, most) = (number(&flow["accept_wait_ns"]), number(&flow["accept_wait_most_ns"]));
+            flow["accepted"] == true && (1..=30_000_000_000).contains(&least) && most > least
+        };
+        let read = own["unread_ns"].is_null() && own["unread_bytes"].is_null();
+        Ok(if accepted(&own) && accepted(&of_peer) && read { Ok(()) } else { Err(json!([own, of_peer])) })
+    })
+    .await?;
+    caller.remove().await?;
+    server.remove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_side_that_does_not_close_is_named_with_the_time() -> Result<()> {
     let testbed = Testbed::shared().await?;
     let daemon = Daemon::on(testbed).start().await?;

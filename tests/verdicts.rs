@@ -48,8 +48,18 @@ impl Pair {
 
     /// Waits until the one edge of that pod has the verdict, and its evidence these figures; gives its diagnosis.
     async fn shows(&self, pod: &Pod, verdict: &str, figures: &[&str]) -> Result<Value> {
+        self.shows_within(2 * PATIENCE, pod, verdict, figures).await
+    }
+
+    async fn shows_within(
+        &self,
+        patience: Duration,
+        pod: &Pod,
+        verdict: &str,
+        figures: &[&str],
+    ) -> Result<Value> {
         let name = format!("/{}", pod.name());
-        eventually(2 * PATIENCE, &format!("{name} to be {verdict}"), async || {
+        eventually(patience, &format!("{name} to be {verdict}"), async || {
             let edges = client::json(self.daemon.socket(), ["explain", &name]).await?;
             let shows = |diagnosis: &&Value| {
                 let evidence = diagnosis["evidence"].as_array().map_or(&[][..], Vec::as_slice);
@@ -109,7 +119,6 @@ async fn segments_that_do_not_arrive_are_the_network_s_loss() -> Result<()> {
     pair.shows(&pair.client, "VERDICT_NETWORK_LOSS", &["retransmitted_segments"]).await?;
     let figures = ["peer_retransmitted_segments"];
     pair.shows(&pair.server, "VERDICT_NETWORK_LOSS", &figures).await?;
-    pair.print()?;
     loss.stop()?;
     pair.end().await
 }
@@ -126,7 +135,6 @@ async fn a_way_that_takes_long_is_the_network_s_latency() -> Result<()> {
         ensure!((10_000_000..60_000_000).contains(&value), "10 ms both ways together: {diagnosis}");
     }
     pair.shows(&pair.server, "VERDICT_NETWORK_LATENCY", &["min_rtt"]).await?;
-    pair.print()?;
     drop(slow);
     pair.end().await
 }
@@ -150,7 +158,6 @@ async fn a_full_queue_is_a_server_that_does_not_accept() -> Result<()> {
     let figures = ["peer_queue", "peer_listen_overflows", "peer_unaccepted"];
     pair.shows(&pair.client, "VERDICT_PEER_NOT_ACCEPTING", &figures).await?;
     pair.shows(&pair.server, "VERDICT_OWN_PROCESS_NOT_READING", &["queue", "listen_overflows"]).await?;
-    pair.print()?;
     pair.end().await
 }
 
@@ -173,7 +180,6 @@ async fn a_send_buffer_too_small_for_the_way_is_our_own_fault() -> Result<()> {
     let slow = pair.slow_link(Duration::from_millis(2))?;
     pair.connect(&["--send", "1000000000", "--send-buffer", "5000"]).await?;
     pair.shows(&pair.client, "VERDICT_OWN_SEND_BUFFER", &["send_buffer_limited_time"]).await?;
-    pair.print()?;
     drop(slow);
     pair.end().await
 }
@@ -184,7 +190,6 @@ async fn a_port_that_nobody_listens_on_refuses() -> Result<()> {
     pair.connect(&["--count", "1000000", "--interval-ms", "100"]).await?;
     pair.shows(&pair.client, "VERDICT_REFUSED", &["refused"]).await?;
     pair.shows(&pair.server, "VERDICT_REFUSED", &["peer_refused"]).await?;
-    pair.print()?;
     pair.end().await
 }
 
@@ -200,8 +205,23 @@ async fn an_address_that_nobody_answers_for_is_unreachable() -> Result<()> {
     let [a, b, c, _] = server.octets();
     pair.connect_to(&format!("{a}.{b}.{c}.254:8080"), &[]).await?;
     pair.shows(&pair.client, "VERDICT_UNREACHABLE", &["host_unreachable"]).await?;
-    pair.print()?;
     loss.stop()?;
+    pair.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_side_that_does_not_close_for_a_minute_is_at_fault() -> Result<()> {
+    // It never accepts, and so never closes.
+    let mut pair = Pair::start("close", &["listen-only", "--port", "8080", "--backlog", "5"]).await?;
+    pair.connect(&[]).await?;
+    let patience = Duration::from_mins(1) + 2 * PATIENCE;
+    let figures = ["half_closed", "half_closed_time"];
+    let verdict = "VERDICT_OWN_PROCESS_NOT_READING";
+    let diagnosis = pair.shows_within(patience, &pair.server, verdict, &figures).await?;
+    let evidence = diagnosis["evidence"].as_array().into_iter().flatten();
+    let lasted = evidence.clone().find(|one| one["figure"] == "half_closed_time");
+    let lasted = lasted.and_then(|one| one["value"].as_u64()).unwrap_or(0);
+    ensure!(Duration::from_nanos(lasted) >= Duration::from_mins(1), "{diagnosis}");
     pair.end().await
 }
 
@@ -212,7 +232,6 @@ async fn what_the_figures_do_not_decide_is_unknown() -> Result<()> {
     let cancel = ["--nonblocking-cancel-ms", "100", "--count", "1000000", "--interval-ms", "100"];
     pair.connect(&cancel).await?;
     pair.shows(&pair.client, "VERDICT_UNKNOWN", &["cancelled"]).await?;
-    pair.print()?;
     loss.stop()?;
     pair.end().await
 }

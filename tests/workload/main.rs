@@ -17,10 +17,12 @@ use args::Args;
 
 const USAGE: &str = "workload SUBCOMMAND
   serve --port P [--v4] [--echo | --sink | --stall | --reset | --request N --response M] [--log]
+          [--accept-after-ms M]
   listen-only --port P --backlog B
   connect --to ADDR:PORT [--count N] [--parallel K] [--interval-ms M]
           [--bytes B | --send B --receive B] [--requests R] [--hold SECONDS]
-          [--timeout-ms M | --nonblocking-cancel-ms M] [--linger0] [--unread] [--summary] [--out FILE]
+          [--timeout-ms M | --nonblocking-cancel-ms M] [--linger0] [--unread] [--send-buffer B] [--summary]
+          [--out FILE]
   exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
   exec-storm --count N [--rate PER_SECOND]
   threads [--code CODE] [--after-ms M]";

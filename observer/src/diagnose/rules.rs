@@ -98,7 +98,7 @@ fn peer_not_reading(subject: &Subject<'_>) -> Vec<Evidence> {
     let peer = |of: fn(&TcpSummary) -> u64| subject.peer.edges.iter().map(move |tcp| of(tcp));
     // What nobody has accepted nobody reads either; that is another verdict.
     if peer(|tcp| tcp.longest.unaccepted_ns).all(|lasts_ns| lasts_ns < STALL_NS) {
-        let unread = peer(|tcp| tcp.stalled.unread).sum();
+        let unread = subject.peer.edges.iter().map(|tcp| tcp.stalled.unread).sum();
         let lasts_ns = peer(|tcp| tcp.longest.unread_ns).max().unwrap_or(0);
         evidence.extend(lasting(["peer_unread", "peer_unread_time"], unread, lasts_ns, STALL_NS));
     }
@@ -139,7 +139,7 @@ fn network_loss(subject: &Subject<'_>) -> Vec<Evidence> {
     }
     // Nothing is answered any more. A closed window is asked for in the same way, and answered.
     if own.stalled.unanswered > own.stalled.peer_window_closed {
-        evidence.push(part("unanswered", own.stalled.unanswered, own.live));
+        evidence.push(part("unanswered", u64::from(own.stalled.unanswered), own.live));
         evidence.push(count("deepest_backoff", u64::from(own.deepest_backoff)));
     }
     evidence
@@ -205,7 +205,7 @@ pub(super) fn without_finding(subject: &Subject<'_>) -> Finding {
 }
 
 /// Connections that wait for accept(): how many now, and how long at most.
-fn not_accepting(names: [&'static str; 2], waits: impl Iterator<Item = (u64, u64)>) -> Vec<Evidence> {
+fn not_accepting(names: [&'static str; 2], waits: impl Iterator<Item = (u32, u64)>) -> Vec<Evidence> {
     let (now, lasts_ns) = waits.fold((0, 0), |(now, lasts_ns), wait| (now + wait.0, lasts_ns.max(wait.1)));
     lasting(names, now, lasts_ns, STALL_NS)
 }
@@ -223,11 +223,11 @@ fn full_queue([queue, overflows]: [&'static str; 2], listener: Option<&ListenerS
 }
 
 /// What lasts at least so long: how many connections it is so of now, and how long at most.
-fn lasting([now, time_name]: [&'static str; 2], stalled: u64, lasts_ns: u64, least_ns: u64) -> Vec<Evidence> {
+fn lasting([now, time_name]: [&'static str; 2], stalled: u32, lasts_ns: u64, least_ns: u64) -> Vec<Evidence> {
     if lasts_ns < least_ns && stalled == 0 {
         return Vec::new();
     }
-    [count(now, stalled), time(time_name, lasts_ns)].into_iter().filter(is_something).collect()
+    [count(now, u64::from(stalled)), time(time_name, lasts_ns)].into_iter().filter(is_something).collect()
 }
 
 /// So many segments did not arrive that it is no accident.

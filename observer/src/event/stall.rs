@@ -45,17 +45,17 @@ pub(crate) struct Standstill {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stalled {
     /// There is data that our process does not read.
-    pub(crate) unread: u64,
+    pub(crate) unread: u32,
     /// Our process has not accepted them.
-    pub(crate) unaccepted: u64,
+    pub(crate) unaccepted: u32,
     /// Our own window is closed.
-    pub(crate) own_window_closed: u64,
+    pub(crate) own_window_closed: u32,
     /// The other side's window is closed.
-    pub(crate) peer_window_closed: u64,
+    pub(crate) peer_window_closed: u32,
     /// The other side has closed its half at least [`HELD_NS`] ago.
-    pub(crate) half_closed: u64,
+    pub(crate) half_closed: u32,
     /// What we sent was sent again for nothing at least twice.
-    pub(crate) unanswered: u64,
+    pub(crate) unanswered: u32,
 }
 
 impl Stalls {
@@ -113,14 +113,14 @@ impl Connection {
             peer_window_closed_ns,
             half_closed_ns,
         } = self.standstill(now);
-        let stalls = |lasts_ns: u64| u64::from(lasts_ns >= STALL_NS);
+        let stalls = |lasts_ns: u64| u32::from(lasts_ns >= STALL_NS);
         Stalled {
             unread: stalls(unread_ns),
             unaccepted: stalls(unaccepted_ns),
             own_window_closed: stalls(own_window_closed_ns),
             peer_window_closed: stalls(peer_window_closed_ns),
-            half_closed: u64::from(half_closed_ns >= HELD_NS),
-            unanswered: u64::from(self.flow.is_some_and(|flow| flow.timeouts >= UNANSWERED)),
+            half_closed: u32::from(half_closed_ns >= HELD_NS),
+            unanswered: u32::from(self.flow.is_some_and(|flow| flow.timeouts >= UNANSWERED)),
         }
     }
 
@@ -160,7 +160,7 @@ impl Stalled {
     pub(crate) fn change(&mut self, before: &Self, after: &Self) {
         let Self { unread, unaccepted, own_window_closed, peer_window_closed, half_closed, unanswered } =
             self;
-        let step = |sum: &mut u64, of: fn(&Self) -> u64| *sum = (*sum + of(after)).saturating_sub(of(before));
+        let step = |sum: &mut u32, of: fn(&Self) -> u32| *sum = (*sum + of(after)).saturating_sub(of(before));
         step(unread, |of| of.unread);
         step(unaccepted, |of| of.unaccepted);
         step(own_window_closed, |of| of.own_window_closed);

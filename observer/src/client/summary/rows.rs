@@ -163,7 +163,8 @@ fn tcp(summary: &Summary) -> [String; 16] {
 pub(super) const fn stalled(stalled: &Stalled) -> u64 {
     let Stalled { unread, unaccepted, own_window_closed, peer_window_closed, half_closed, unanswered } =
         *stalled;
-    unread + unaccepted + own_window_closed + peer_window_closed + half_closed + unanswered
+    let all = unread + unaccepted + own_window_closed + peer_window_closed + half_closed + unanswered;
+    all as u64
 }
 
 /// How processes ended: `0×12 1×3 SIGKILL×1`; codes before signals.
