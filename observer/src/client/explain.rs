@@ -68,13 +68,14 @@ fn write_edge(
     let told = look.painter.paint(paint(verdict), name(verdict));
     writeln!(out, "{}  {told}", look.painter.paint(Paint::Bold, heading))?;
     let Diagnosis { evidence, others, .. } = &diagnosis;
-    write_figures(out, evidence, "")?;
-    for other in others {
-        let also = format!("also {}: ", name(other.verdict()));
-        write_figures(out, &other.evidence, &also)?;
-    }
     if matches!(verdict, Verdict::Healthy) {
-        return Ok(());
+        let words: Vec<String> = evidence.iter().map(figure::words).collect();
+        return writeln!(out, "    {}", words.join("; "));
+    }
+    write_figures(out, evidence)?;
+    for other in others {
+        writeln!(out, "  also {}", look.painter.paint(paint(other.verdict()), name(other.verdict())))?;
+        write_figures(out, &other.evidence)?;
     }
     let of_edge = connections.connections.iter().filter(|connection| is_of(connection, edge));
     for connection in of_edge.filter_map(|one| Some((one, trouble(one, connections)?))).take(SHOWN) {
@@ -87,14 +88,13 @@ fn write_edge(
         );
         let process =
             process.as_ref().map_or_else(String::new, |process| format!(" ({})", label::process(process)));
-        writeln!(out, "    {}", look.painter.paint(Paint::Dim, format!("{ends}{process}: {words}")))?;
+        writeln!(out, "  {}", look.painter.paint(Paint::Dim, format!("{ends}{process}: {words}")))?;
     }
     Ok(())
 }
 
-fn write_figures(out: &mut dyn io::Write, evidence: &[Evidence], before: &str) -> io::Result<()> {
-    let words: Vec<String> = evidence.iter().map(figure::words).collect();
-    if words.is_empty() { Ok(()) } else { writeln!(out, "    {before}{}", words.join("; ")) }
+fn write_figures(out: &mut dyn io::Write, evidence: &[Evidence]) -> io::Result<()> {
+    evidence.iter().try_for_each(|one| writeln!(out, "    {}", figure::words(one)))
 }
 
 /// The connection is one of the edge's.
@@ -223,9 +223,11 @@ mod tests {
 figures of 1 min to 08:13:03.114 [node1]
 2 events lost on this node meanwhile: figures may be too low; see `observer status`
 shop/cart-7d9f/app -> shop/redis-0:6379  peer not reading
-    1 connection now with the peer's window closed; peer's window closed for 12 s at the longest
-    also network loss: 12 of 400 segments sent again (3.0%)
-    10.1.0.7:51722 -> 10.1.0.9:6379 (pid 4312 cart): peer's window closed for 12s
+    1 connection now with the peer's window closed
+    peer's window closed for 12 s at the longest
+  also network loss
+    12 of 400 segments sent again (3.0%)
+  10.1.0.7:51722 -> 10.1.0.9:6379 (pid 4312 cart): peer's window closed for 12s
 1 edge, 1 peer not reading
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
