@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{Event, EventType};
+use observer_tests::raw::flags;
 use observer_tests::watch::{ends, tcp, to_port};
-use observer_tests::{Daemon, Loss, NetnsPair, Packets, Watch, workload};
+use observer_tests::{Daemon, Loss, NetnsPair, Packets, RawPeer, Watch, workload};
 
 const COUNT: usize = 3;
 
@@ -159,5 +160,34 @@ async fn each_failure_has_its_name_and_its_time() -> Result<()> {
         )
     });
     ensure!(others.count() == 0, "a failure is told as nothing else: {all:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_in_the_middle_of_a_handshake_is_no_refusal() -> Result<()> {
+    let pair = NetnsPair::new()?;
+    let daemon = Daemon::bare().start().await?;
+    let watch = Watch::all(&daemon).await?;
+    let netns = &pair.left().netns;
+    let inode = netns.inode()?;
+    let peer = RawPeer::start(netns, "10.9.8.1/24")?;
+    let mut lines = workload::in_netns(netns, ["connect", "--to", "10.9.8.7:80"])?;
+    // Both sides ask at the same time; what was asked for then is taken back.
+    let asked = peer.receive(flags::SYN).await?;
+    peer.answer(asked, 1000, flags::SYN).await?;
+    let answered = peer.receive(flags::SYN | flags::ACK).await?;
+    peer.answer(answered, 1001, flags::RST).await?;
+    lines.wait().await?;
+    ensure!(lines.values()[0]["error"] == "reset", "{}", lines.account());
+
+    let ours = |event: &Event| tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == inode);
+    let failed = |event: &Event| ours(event) && event.r#type() == EventType::TcpConnectFailure;
+    watch.wait_count("its failure", 1, failed).await?;
+    watch.settle(ours).await?;
+    let events = watch.events(ours);
+    let Some(Detail::TcpConnectFailure(failure)) = &events[0].detail else { anyhow::bail!("{events:#?}") };
+    ensure!(failure.error == "reset" && failure.errno == 104, "{failure:?}");
+    // The reset that ended the attempt counts once: as its failure.
+    ensure!(events.len() == 1, "{events:#?}");
     Ok(())
 }

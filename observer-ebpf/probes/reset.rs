@@ -5,7 +5,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use observer_ebpf::event::Kind;
 use observer_ebpf::fields::Kernel;
-use observer_ebpf::tcp::{Reset, Socket, direction};
+use observer_ebpf::tcp::{Reset, Socket, direction, role};
 
 use crate::emit::{emit, header};
 use crate::kernel::{
@@ -13,7 +13,9 @@ use crate::kernel::{
     SOCK_FLAGS, SOCK_LINGER_TIME, SOCK_STATE, TCP_COPIED_SEQ, TCP_PROBES_OUT, TCP_RCV_NXT, TCP_RETRANSMITS,
 };
 use crate::maps::NETWORK;
-use crate::socket::{INET, INET6, NO_SOCKET, NO_TASK, SOCK_DONE, cgroup_id, fill_ends, fill_owned, state};
+use crate::socket::{
+    INET, INET6, NO_SOCKET, NO_TASK, SOCK_DONE, cgroup_id, fill_ends, fill_owned, state, track,
+};
 
 /// `SOCK_LINGER` in `sk_flags` (include/net/sock.h, `enum sock_flags`).
 const SOCK_LINGER: u64 = 1 << 4;
@@ -23,9 +25,18 @@ const SOCK_LINGER: u64 = 1 << 4;
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub(crate) fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
     let sk: *const Kernel = ctx.arg(0);
-    // SAFETY: `sk` is typed by the hook and a full socket.
+    // SAFETY: `sk` is typed by the hook and a full socket; the storage is this socket's, and tested.
     unsafe {
-        if u32::from(SOCK_STATE.read(sk)) == state::SYN_SENT {
+        let asks = match u32::from(SOCK_STATE.read(sk)) {
+            state::SYN_SENT => true,
+            // Both sides asked at the same time, or it is a listener's child.
+            state::SYN_RECV => {
+                let kept = track(sk, false);
+                !kept.is_null() && (*kept).role == role::CLIENT
+            }
+            _ => false,
+        };
+        if asks {
             return 0;
         }
         emit::<Reset>(&NETWORK, Kind::Reset, |record| {

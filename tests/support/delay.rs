@@ -30,7 +30,7 @@ pub struct SlowLink {
 impl SlowLink {
     /// Takes over what the addresses of the two sides send to each other. Each packet travels for `one_way`.
     pub fn between(left: (&Netns, &[IpAddr]), right: (&Netns, &[IpAddr]), one_way: Duration) -> Result<Self> {
-        let ends = [Arc::new(device(left.0)?), Arc::new(device(right.0)?)];
+        let ends = [Arc::new(device(left.0, DEVICE)?), Arc::new(device(right.0, DEVICE)?)];
         for (near, far) in [(left, right), (right, left)] {
             for (own, other) in near.1.iter().zip(far.1) {
                 let bits = if other.is_ipv4() { 32 } else { 128 };
@@ -56,12 +56,12 @@ impl Drop for SlowLink {
     }
 }
 
-fn device(netns: &Netns) -> Result<Tun> {
+/// A tunnel device in that namespace.
+pub(crate) fn device(netns: &Netns, name: &str) -> Result<Tun> {
     let runtime = Handle::current();
     netns.run(|| {
         let _within = runtime.enter();
-        let built =
-            Tun::builder().name(DEVICE).mtu(MTU).up().build().context("cannot make a tunnel device")?;
+        let built = Tun::builder().name(name).mtu(MTU).up().build().context("cannot make a tunnel device")?;
         built.into_iter().next().context("no tunnel device was made")
     })
 }

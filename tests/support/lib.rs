@@ -18,6 +18,7 @@ pub mod pod;
 pub mod delay;
 pub mod faults;
 pub mod netns;
+pub mod raw;
 pub mod workload;
 
 pub mod vm;
@@ -38,6 +39,7 @@ pub use faults::{Loss, Packets};
 pub use lines::Lines;
 pub use netns::{Counters, Netns, NetnsPair};
 pub use pod::Pod;
+pub use raw::RawPeer;
 pub use summed::Summed;
 pub use testbed::Testbed;
 pub use vm::Vm;

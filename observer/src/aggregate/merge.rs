@@ -112,6 +112,7 @@ impl TcpSummary {
             reorderings,
             handshake_latency,
             rtt,
+            duration,
             min_rtt_ns,
             pending,
             deepest_backoff,
@@ -144,6 +145,7 @@ impl TcpSummary {
         self.reorderings += reorderings;
         self.handshake_latency.merge(handshake_latency);
         self.rtt.merge(rtt);
+        self.duration.merge(duration);
         self.min_rtt_ns = [self.min_rtt_ns, *min_rtt_ns].into_iter().flatten().min();
         self.pending += pending;
         self.deepest_backoff = self.deepest_backoff.max(*deepest_backoff);

@@ -144,7 +144,12 @@ impl Aggregator {
                 Counters { retransmitted_segments: before.retransmitted_segments.max(counted), ..before };
             (self.figures.place(workload, tcp), before)
         };
-        self.figures.tcp(place, |tcp| tcp.closed += 1);
+        self.figures.tcp(place, |tcp| {
+            tcp.closed += 1;
+            if let Some(duration_ns) = duration_ns {
+                tcp.duration.record(*duration_ns);
+            }
+        });
         self.count(place, &before, counters);
     }
 

@@ -61,6 +61,8 @@ pub(crate) struct TcpSummary {
     pub(crate) handshake_latency: Histogram,
     /// Nanoseconds.
     pub(crate) rtt: Histogram,
+    /// How long the connections lived that ended, in nanoseconds.
+    pub(crate) duration: Histogram,
     /// The shortest round-trip time that any of the connections had of late, in nanoseconds.
     pub(crate) min_rtt_ns: Option<u64>,
     /// Attempts of which it was told in the window that nobody has answered yet.
