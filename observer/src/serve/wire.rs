@@ -17,7 +17,7 @@ pub(super) use self::live::{connection, listener};
 pub(super) use self::status::{status, workload_status};
 pub(super) use self::summary::{explained, order, summaries, window_end};
 use crate::event::{
-    BootTime, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey, Tcp, WallTime, Workload,
+    BootTime, ConnectionId, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey, Tcp, WallTime, Workload,
     WorkloadKind,
 };
 
@@ -115,6 +115,11 @@ fn peer_kind(kind: PeerKind) -> v1::PeerKind {
 }
 
 /// The two ends of a connection: the source is the one that asked.
+/// A socket's name; empty where there was none.
+fn connection_id(id: ConnectionId) -> String {
+    if id.0 == 0 { String::new() } else { format!("{:x}", id.0) }
+}
+
 fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
     let Tcp { id, local, remote, outgoing, peer: Peer { kind, workload: peer }, netns } = tcp;
     let this = v1::Endpoint {
@@ -131,7 +136,7 @@ fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
     };
     let (source, destination) = if *outgoing { (this, other) } else { (other, this) };
     v1::Tcp {
-        connection_id: if id.0 == 0 { String::new() } else { format!("{:x}", id.0) },
+        connection_id: connection_id(*id),
         source: Some(source),
         destination: Some(destination),
         outgoing: *outgoing,

@@ -2,7 +2,7 @@
 
 use observer_proto::v1;
 
-use super::{boot_timestamp, counters, process, tcp, workload};
+use super::{boot_timestamp, connection_id, counters, process, tcp, workload};
 use crate::event::{
     BootTime, Connection, Flow, Listener, Now, PeerEnd, Queue, Stalls, peer_window_closed_ns,
 };
@@ -41,7 +41,7 @@ pub(in crate::serve) fn connection(connection: &Connection, sampled: BootTime, n
 fn peer(end: &PeerEnd, sampled: BootTime, now: Now) -> v1::PeerEnd {
     let PeerEnd { id, process: of, state, start, handshake_latency_ns, flow: stands, stalls } = end;
     v1::PeerEnd {
-        connection_id: id.0.to_string(),
+        connection_id: connection_id(*id),
         process: of.as_deref().map(|of| process(of, now)),
         state: state.name().to_owned(),
         handshake_latency_ns: *handshake_latency_ns,
