@@ -6,7 +6,7 @@ use std::mem::replace;
 use std::sync::Arc;
 
 use super::slots::Slots;
-use crate::event::{Edge, Live, Peer, ProcessSummary, Tcp, TcpSummary, Workload, WorkloadId};
+use crate::event::{Edge, Live, Peer, ProcessSummary, Tcp, TcpSummary, Workload, WorkloadId, interface};
 
 /// Where the figures of a connection go.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,6 +96,7 @@ impl Figures {
             kind: tcp.peer.kind,
             peer,
             address: if peer.is_some() { None } else { Some(tcp.remote.ip()) },
+            interface: if peer.is_some() { 0 } else { interface(tcp.remote) },
             port: if tcp.outgoing { tcp.remote.port() } else { tcp.local.port() },
             outgoing: tcp.outgoing,
         };

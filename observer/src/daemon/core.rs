@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::decode::{self, Body, Record, Tick};
 use crate::event::{ConnectionId, EventType, Now, Process, QueueSample, Sample};
 use crate::inventory::cgroups::Cgroups;
-use crate::inventory::{self, Fact, host, processes};
+use crate::inventory::{self, Fact, host, netns, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring, Ticks};
 use crate::serve::{Limits, Subscribers};
@@ -104,6 +104,7 @@ impl<'a> Core<'a> {
             max_workloads: config.max_workloads,
             max_processes: MAX_PROCESSES,
             page_size: rustix::param::page_size() as u64,
+            host_netns: netns::own().unwrap_or(0),
         };
         let aggregation = aggregate::Settings {
             window_ns: BASE_WINDOW_NS,

@@ -19,6 +19,12 @@ impl Netns {
     }
 }
 
+/// The inode of this process's network namespace.
+pub(crate) fn own() -> std::io::Result<u32> {
+    // The kernel's numbers of namespaces have 32 bits.
+    Ok(std::fs::metadata("/proc/self/ns/net")?.ino() as u32)
+}
+
 /// Opens each network namespace once: those of processes, and those that are mounted somewhere (as
 /// `ip netns` and the runtimes do). One that goes away meanwhile is left out; `most` at most.
 pub(crate) fn all(most: usize) -> impl Iterator<Item = Netns> {
@@ -56,7 +62,7 @@ mod tests {
 
     #[test]
     fn our_own_is_among_them_once() {
-        let own = std::fs::metadata("/proc/self/ns/net").unwrap().ino();
+        let own = u64::from(own().unwrap());
         let found = all(10_000).filter(|netns| netns.0.metadata().unwrap().ino() == own).count();
         assert_eq!(found, 1);
         assert_eq!(all(1).count(), 1);

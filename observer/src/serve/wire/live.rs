@@ -2,8 +2,8 @@
 
 use observer_proto::v1;
 
-use super::{boot_timestamp, counters, process, tcp, workload};
-use crate::event::{Connection, Flow, Listener, Now, Queue};
+use super::{address, boot_timestamp, counters, process, tcp, workload};
+use crate::event::{Connection, Flow, Listener, Now, Queue, interface};
 
 /// A live connection.
 pub(in crate::serve) fn connection(connection: &Connection, now: Now) -> v1::Connection {
@@ -85,7 +85,7 @@ pub(in crate::serve) fn listener(listener: &Listener, now: Now) -> v1::Listener 
     v1::Listener {
         workload: Some(workload(owner)),
         process: of.as_deref().map(|of| process(of, now)),
-        address: local.ip().to_string(),
+        address: address(local.ip(), interface(*local)),
         port: local.port().into(),
         netns: *netns,
         start_time: Some(boot_timestamp(*start, now)),
