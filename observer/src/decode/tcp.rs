@@ -199,7 +199,7 @@ fn socket(raw: &tcp::Socket) -> Result<Socket, DecodeError> {
         local: end(raw.local_address, raw.local_port)?,
         remote: end(raw.remote_address, u16::from_be(raw.remote_port_be))?,
         netns: raw.netns,
-        state: (raw.state != 0).then_some(TcpState(raw.state as u8)),
+        state: (raw.state != 0).then_some(TcpState(raw.state)),
         outgoing,
     })
 }
