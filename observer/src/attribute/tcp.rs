@@ -40,7 +40,9 @@ impl Attributor {
             }
             Body::Ended { socket, task, start, established, counters, errno } => {
                 self.pending.remove(&socket.cookie);
-                let (tcp, duration_ns) = (self.tcp(&socket, at), start.map(|start| at.time.since_ns(start)));
+                let duration_ns = start.map(|start| at.time.since_ns(start));
+                // By now another pod may have the address of the one that it was connected to.
+                let tcp = self.tcp(&socket, Moment { time: start.unwrap_or(at.time), ..at });
                 let detail = if established {
                     let errno = if errno == EPIPE { ECONNRESET } else { errno };
                     Detail::TcpClose(TcpClose { tcp, duration_ns, counters, errno })

@@ -125,7 +125,7 @@ fn closed(local: &str, remote: &str) -> Body {
             outgoing: Some(true),
         },
         task: None,
-        start: Some(BootTime(1)),
+        start: None,
         established: true,
         counters: Counters::default(),
         errno: 0,

@@ -65,3 +65,22 @@ fn what_does_not_leave_a_pods_network_namespace_is_that_pods() {
     let peers: Vec<_> = peers.collect();
     assert_eq!(peers, [(Loopback, Some("cart-s1")), (Loopback, None), (Pod, Some("cart-s1")), (Host, None)]);
 }
+
+#[test]
+fn a_connection_stays_with_whom_it_was_made() {
+    let mut bench = Bench::new();
+    bench.act(|attributor, now, _| attributor.pod(&pod_fact("10.0.0.9", "s1", "u1"), now));
+    let start = BootTime(bench.time + 1);
+    bench.fact(Fact::PodGone { sandbox_id: "s1".to_owned() });
+    bench.act(|attributor, now, _| attributor.pod(&pod_fact("10.0.0.9", "s2", "u2"), now));
+    for since in [Some(start), None] {
+        let mut body = closed("10.0.0.1:40000", "10.0.0.9:1");
+        if let Body::Ended { start, .. } = &mut body {
+            *start = since;
+        }
+        bench.record(1, body);
+    }
+    let peers = bench.events.iter().filter_map(|event| event.tcp()?.peer.workload.as_ref());
+    let peers: Vec<&str> = peers.map(|workload| workload.pod.as_str()).collect();
+    assert_eq!(peers, ["cart-s1", "cart-s2"]);
+}
