@@ -4,13 +4,12 @@ mod answer;
 mod round;
 mod sockets;
 
-use std::thread::JoinHandle;
-
 use foldhash::{HashMap, HashMapExt as _};
 use tokio::io::unix::AsyncFd;
 
+use super::DaemonError;
+use super::adopt::Adoption;
 use super::input::{Found, Input, Inputs};
-use super::{DaemonError, adopt};
 use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, Output};
 use crate::config::Config;
@@ -82,8 +81,7 @@ pub(super) struct Core<'a> {
     tick: Tick,
     /// The first reading of the kernel's ticks.
     first_ticks: Option<Ticks>,
-    /// Older sockets are being taken over.
-    adoption: Option<JoinHandle<()>>,
+    adoption: Adoption,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
 }
@@ -95,7 +93,7 @@ impl<'a> Core<'a> {
         let now = host::now();
         let capabilities = probe::capabilities(&loaded.refused);
         let (process_ring, network_ring, mut probes) = loaded.into_parts()?;
-        let adoption = adopt::start(probes.sockets.adopter());
+        let adoption = Adoption::start(probes.sockets.adopter());
         let mut sources = Vec::new();
         let cgroups = find_cgroups(&mut sources);
         let attribution = attribute::Settings {

@@ -42,6 +42,7 @@ pub(super) fn lost(loss: &Loss, now: Now) -> v1::Lost {
         LossSource::Subscriber => v1::LossSource::Subscriber,
         LossSource::KernelMap => v1::LossSource::KernelMap,
         LossSource::Probe => v1::LossSource::Probe,
+        LossSource::Netns => v1::LossSource::Netns,
     };
     v1::Lost {
         source: source.into(),

@@ -8,11 +8,6 @@ use crate::event::{ConnectionId, Now, QueueSample};
 use crate::probe::Ticks;
 
 impl Core<'_> {
-    /// Older sockets were all taken over since the last pass.
-    pub(super) fn has_adopted(&self) -> bool {
-        self.adoption.as_ref().is_some_and(std::thread::JoinHandle::is_finished)
-    }
-
     /// Reads the live sockets. One that is in no table was taken over, or its event was lost, or is on
     /// its way: so only what was unknown the last time as well is asked for.
     pub(super) fn sample(&mut self, now: Now) {
@@ -31,7 +26,7 @@ impl Core<'_> {
         }
         let unknown = self.aggregator.sample(now.boot, &self.samples);
         let listeners = self.aggregator.sample_listeners(&self.queues);
-        let adopted = self.has_adopted() && self.adoption.take().is_some();
+        let adopted = self.adoption.end();
         let stays = unknown.keys().any(|id| self.unknown.contains_key(id));
         self.unknown = unknown;
         if adopted || (stays && self.aggregator.has_room()) || !listeners.is_empty() {
