@@ -166,10 +166,11 @@ async fn both_ends_are_told_right_in_every_family() -> Result<()> {
     let _alone = ALONE.lock().await;
     let testbed = Testbed::shared().await?;
     let daemon = Daemon::on(testbed).start().await?;
-    let events = events::watch(&daemon, []).await?;
-    let summaries = daemon.follow(["summary", "-f", "--window", "1s"])?;
-    summaries.wait_for("a window", PATIENCE, |line| line.get("window_end").is_some()).await?;
     let mut setting = Setting::new(testbed, "families").await?;
+    let ports = setting.ports();
+    let events = events::watch(&daemon, ["--port", &ports]).await?;
+    let summaries = daemon.follow(["summary", "-f", "--window", "1s", "--port", &ports])?;
+    summaries.wait_for("a window", PATIENCE, |line| line.get("window_end").is_some()).await?;
     setting.connect().await?;
     let shown = are_listed(&daemon, &setting, false).await?;
     are_told(&events, &setting, &shown, "tcp_connect", &[0]).await?;
@@ -192,7 +193,7 @@ async fn what_is_older_than_the_daemon_is_told_right_in_every_family() -> Result
     let mut setting = Setting::new(testbed, "older-families").await?;
     setting.connect().await?;
     let daemon = Daemon::on(testbed).start().await?;
-    let events = events::watch(&daemon, []).await?;
+    let events = events::watch(&daemon, ["--port", &setting.ports()]).await?;
     let shown = are_listed(&daemon, &setting, true).await?;
     setting.hang_up().await?;
     are_told(&events, &setting, &shown, "tcp_close", &[0, 1]).await?;
@@ -205,7 +206,7 @@ async fn what_nobody_listens_to_is_told_with_the_same_ends_on_both_sides() -> Re
     let _alone = ALONE.lock().await;
     let testbed = Testbed::shared().await?;
     let daemon = Daemon::on(testbed).start().await?;
-    let events = events::watch(&daemon, []).await?;
+    let events = events::watch(&daemon, ["--port", "81,82,83,84"]).await?;
     let asking = testbed.pod("refused-families", "asking").run().await?;
     let asked = testbed.pod("refused-families", "asked").run().await?;
     let (v4, v6) = (asked.ip()?.to_string(), asked.ipv6()?.to_string());

@@ -65,6 +65,11 @@ impl Setting {
         Ok(Self { pods, cases, talking: Vec::new(), serving: Vec::new(), host_talks: Vec::new() })
     }
 
+    /// The ports of all connections, as a filter takes them.
+    pub(crate) fn ports(&self) -> String {
+        self.cases.iter().map(|case| case.port.to_string()).collect::<Vec<_>>().join(",")
+    }
+
     pub(crate) fn pod(&self, place: Place) -> Option<&Pod> {
         match place {
             Place::Asking => Some(&self.pods[0]),
