@@ -20,6 +20,8 @@ use tokio::sync::Mutex;
 static ALONE: Mutex<()> = Mutex::const_new(());
 /// The kernel makes a thousand in a second or two, on a machine that is not busy.
 const MAKING: Duration = Duration::from_mins(2);
+/// With whatever else runs on the machine, an answer may take its time.
+const ANSWER: &str = "30s";
 
 /// The namespaces, with a connection in the last one, and a daemon that came later and sees their mounts.
 async fn start(count: usize, port: &str, more: &[&str]) -> Result<(Daemon, Lines)> {
@@ -41,12 +43,13 @@ async fn start(count: usize, port: &str, more: &[&str]) -> Result<(Daemon, Lines
 }
 
 async fn listed(daemon: &Daemon, what: &[&str], port: &str) -> Result<Vec<Value>> {
-    client::json(daemon.socket(), ["connections", "--port", port].iter().chain(what).copied()).await
+    let args = ["connections", "--timeout", ANSWER, "--port", port];
+    client::json(daemon.socket(), args.iter().chain(what).copied()).await
 }
 
 /// How many network namespaces the daemon says that it has not searched.
 async fn unsearched(daemon: &Daemon) -> Result<u64> {
-    let status = client::json(daemon.socket(), ["status"]).await?;
+    let status = client::json(daemon.socket(), ["status", "--timeout", ANSWER]).await?;
     let losses = status[0]["losses"].as_array().cloned().unwrap_or_default();
     let counts = losses
         .iter()
@@ -76,6 +79,11 @@ async fn both_or_told(daemon: &Daemon, port: &str) -> Result<(bool, u64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_the_last_of_ten_thousand_namespaces_is_found() -> Result<()> {
     let _alone = ALONE.lock().await;
+    // What else the machine runs costs one that comes before them as much.
+    let before = Daemon::bare().start().await?;
+    unsearched(&before).await?;
+    let usual = before.memory()?.1;
+    drop(before);
     let (daemon, mut holder) = start(10_000, "7701", &[]).await?;
     let (both, told) = both_or_told(&daemon, "7701").await?;
     let (resident, most) = daemon.memory()?;
@@ -85,7 +93,7 @@ async fn what_is_in_the_last_of_ten_thousand_namespaces_is_found() -> Result<()>
         most >> 20,
         daemon.cpu()?
     );
-    ensure!(most < 64 << 20, "{most}");
+    ensure!(most < 2 * usual, "{most} bytes instead of {usual}");
     let watch = Watch::of(&daemon, EventType::TcpClose).await?;
     holder.stop().await?;
     let ours = |event: &_| to_port(event, 7701);
@@ -112,7 +120,8 @@ async fn namespaces_that_there_is_no_time_for_are_told() -> Result<()> {
     let (both, told) = both_or_told(&daemon, "7711").await?;
     println!("both ends: {both}, not searched: {told}");
     if told > 0 {
-        let said = String::from_utf8(client::run(daemon.socket(), ["status"]).await?.stdout)?;
+        let said =
+            String::from_utf8(client::run(daemon.socket(), ["status", "--timeout", ANSWER]).await?.stdout)?;
         ensure!(said.contains("not searched for older connections"), "{said}");
     }
     holder.stop().await?;
