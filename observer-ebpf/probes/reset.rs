@@ -9,8 +9,9 @@ use observer_ebpf::tcp::{Reset, Socket, direction, role};
 
 use crate::emit::{emit, header};
 use crate::kernel::{
-    NET_INUM, NETDEV_NET, RESET_HAS_REASON, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER,
-    SOCK_FLAGS, SOCK_LINGER_TIME, SOCK_STATE, TCP_COPIED_SEQ, TCP_PROBES_OUT, TCP_RCV_NXT, TCP_RETRANSMITS,
+    NET_INUM, NETDEV_INDEX, NETDEV_NET, RESET_HAS_REASON, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER,
+    SKB_TRANSPORT_HEADER, SOCK_FLAGS, SOCK_LINGER_TIME, SOCK_STATE, TCP_COPIED_SEQ, TCP_PROBES_OUT,
+    TCP_RCV_NXT, TCP_RETRANSMITS,
 };
 use crate::maps::NETWORK;
 use crate::socket::{
@@ -167,8 +168,11 @@ unsafe fn fill_from_segment(into: *mut Socket, skb: *const Kernel) -> u32 {
         }
         (*into).remote_port_be = ports[0];
         (*into).local_port = u16::from_be(ports[1]);
+        let device: *const Kernel = SKB_DEV.probe(skb, null);
+        if (*into).interface == 0 {
+            (*into).interface = NETDEV_INDEX.probe(device, 0);
+        }
         if (*into).netns == 0 {
-            let device: *const Kernel = SKB_DEV.probe(skb, null);
             let net: *const Kernel = NETDEV_NET.probe(device, null);
             (*into).netns = NET_INUM.probe(net, 0);
         }

@@ -155,7 +155,7 @@ pub(crate) fn tcp_retransmit_synack(ctx: BtfTracePointContext) -> i32 {
         unsafe {
             (*record).header = header(Kind::Retransmit, cgroup_id(sk));
             fill_owned(&raw mut (*record).socket, &raw mut (*record).task, sk);
-            (*record).socket.role = role::SERVER;
+            (*record).socket.role = role::SERVER as u8;
             fill_ends(&raw mut (*record).socket, request);
             (*record).segments = 1;
             (*record).payload_len = 0;

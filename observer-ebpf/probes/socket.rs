@@ -10,11 +10,11 @@ use observer_ebpf::process::Task;
 use observer_ebpf::tcp::{Counters, Socket, Track};
 
 use crate::kernel::{
-    CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_CGROUP, SOCK_FAMILY, SOCK_FLAGS, SOCK_LOCAL_PORT,
-    SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_NET, SOCK_REMOTE_PORT, SOCK_REMOTE_V4, SOCK_REMOTE_V6, SOCK_STATE,
-    TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_CHRONO_START, TCP_CHRONO_STAT,
-    TCP_CHRONO_TYPE, TCP_DELIVERED, TCP_DELIVERED_CE, TCP_DSACK_DUPS, TCP_LOCAL_PORT_BE, TCP_MDEV_US,
-    TCP_MIN_RTT, TCP_REORD_SEEN, TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SRTT_US, TCP_TOTAL_RETRANS,
+    CGROUP_KN, KERNFS_NODE_ID, NET_INUM, SOCK_CGROUP, SOCK_FAMILY, SOCK_FLAGS, SOCK_INTERFACE,
+    SOCK_LOCAL_PORT, SOCK_LOCAL_V4, SOCK_LOCAL_V6, SOCK_NET, SOCK_REMOTE_PORT, SOCK_REMOTE_V4,
+    SOCK_REMOTE_V6, SOCK_STATE, TCP_BYTES_RECEIVED, TCP_BYTES_RETRANS, TCP_BYTES_SENT, TCP_CHRONO_START,
+    TCP_CHRONO_STAT, TCP_CHRONO_TYPE, TCP_DELIVERED, TCP_DELIVERED_CE, TCP_DSACK_DUPS, TCP_LOCAL_PORT_BE,
+    TCP_MDEV_US, TCP_MIN_RTT, TCP_REORD_SEEN, TCP_SEGS_IN, TCP_SEGS_OUT, TCP_SRTT_US, TCP_TOTAL_RETRANS,
 };
 use crate::maps::{SOCKETS, SocketStorage};
 
@@ -92,10 +92,11 @@ pub(crate) unsafe fn fill_ends(into: *mut Socket, sk: *const Kernel) {
     unsafe {
         let family = SOCK_FAMILY.read(sk);
         (*into).family = family;
-        (*into).state = u16::from(SOCK_STATE.read(sk));
+        (*into).state = SOCK_STATE.read(sk);
         (*into).local_port = SOCK_LOCAL_PORT.read(sk);
         (*into).remote_port_be = SOCK_REMOTE_PORT.read(sk);
         (*into).netns = NET_INUM.read(SOCK_NET.read(sk));
+        (*into).interface = SOCK_INTERFACE.read(sk);
         let local = (&raw mut (*into).local_address).cast::<[u64; 2]>();
         let remote = (&raw mut (*into).remote_address).cast::<[u64; 2]>();
         if family == INET6 && SOCK_LOCAL_V6.is_present() && SOCK_REMOTE_V6.is_present() {
@@ -123,7 +124,7 @@ pub(crate) unsafe fn fill_socket(into: *mut Socket, sk: *const Kernel, role: u32
             (*into).local_port = u16::from_be(TCP_LOCAL_PORT_BE.read(tcp));
         }
         (*into).cookie = bpf_get_socket_cookie(sk.cast_mut().cast());
-        (*into).role = role;
+        (*into).role = role as u8;
     }
 }
 
@@ -158,8 +159,9 @@ pub(crate) const NO_SOCKET: Socket = Socket {
     remote_port_be: 0,
     family: 0,
     state: 0,
-    netns: 0,
     role: 0,
+    netns: 0,
+    interface: 0,
 };
 
 /// Nothing is counted.

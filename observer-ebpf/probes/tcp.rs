@@ -202,7 +202,7 @@ unsafe fn closed(sk: *const Kernel, old: u32) {
         emit::<Closed>(&NETWORK, kind, |closed| {
             (*closed).header = header(kind, cgroup_id(sk));
             fill_socket(&raw mut (*closed).socket, sk, (*kept).role);
-            (*closed).socket.state = old as u16;
+            (*closed).socket.state = old as u8;
             (*closed).task = (*kept).task;
             (*closed).start_ns = (*kept).start_ns;
             fill_counters(&raw mut (*closed).counters, sk);

@@ -43,6 +43,7 @@ macro_rules! kernel_fields {
             SOCK_REMOTE_V4: "sock_common", "skc_daddr", u32, required;
             SOCK_LOCAL_V6: "sock_common", "skc_v6_rcv_saddr", [u64; 2], optional;
             SOCK_REMOTE_V6: "sock_common", "skc_v6_daddr", [u64; 2], optional;
+            SOCK_INTERFACE: "sock_common", "skc_bound_dev_if", u32, required;
             SOCK_NET: "sock_common", "skc_net.net", *const Kernel, required;
             SOCK_FLAGS: "sock_common", "skc_flags", u64, required;
             SOCK_ERR: "sock", "sk_err", u32, required;
@@ -100,6 +101,7 @@ macro_rules! kernel_fields {
             TCP_CB_FLAGS_WIDE: "tcp_skb_cb", "tcp_flags", u16, optional;
             TCP_CB_SEGMENTS: "tcp_skb_cb", "tcp_gso_segs", u16, required;
             NETDEV_NET: "net_device", "nd_net.net", *const Kernel, required;
+            NETDEV_INDEX: "net_device", "ifindex", u32, required;
         }
     };
 }

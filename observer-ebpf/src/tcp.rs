@@ -58,11 +58,14 @@ pub struct Socket {
     /// 2 for IPv4, 10 for IPv6 (`AF_INET`, `AF_INET6`).
     pub family: u16,
     /// The socket's state (include/net/tcp_states.h).
-    pub state: u16,
+    pub state: u8,
+    /// A [`role`]; 0 where the socket is not tracked.
+    pub role: u8,
     /// The inode of its network namespace.
     pub netns: u32,
-    /// A [`role`]; 0 where the socket is not tracked.
-    pub role: u32,
+    /// The index of the interface that it is bound to, as it is where the other end's address is valid
+    /// on one link only; else 0.
+    pub interface: u32,
 }
 
 /// The counters of a socket, as `tcp_sock` has them.

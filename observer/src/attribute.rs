@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) max_processes: usize,
     /// A page of memory, in bytes.
     pub(crate) page_size: u64,
+    /// The network namespace that no pod has for itself; 0 where it is not known.
+    pub(crate) host_netns: u32,
 }
 
 /// What comes out of this stage.

@@ -181,7 +181,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
 }
 
 /// A random number.
-pub(crate) fn random() -> u64 {
+pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

@@ -26,6 +26,7 @@ pub struct PodBuilder<'a> {
     testbed: &'a Testbed,
     config: PodSandboxConfig,
     shares_processes: bool,
+    network: NamespaceMode,
 }
 
 impl<'a> PodBuilder<'a> {
@@ -48,7 +49,7 @@ impl<'a> PodBuilder<'a> {
             labels,
             ..PodSandboxConfig::default()
         };
-        Self { testbed, config, shares_processes: false }
+        Self { testbed, config, shares_processes: false, network: NamespaceMode::Pod }
     }
 
     /// Adds a label.
@@ -73,11 +74,19 @@ impl<'a> PodBuilder<'a> {
         self
     }
 
+    /// Gives it the host's network namespace, and so its name, instead of one of its own.
+    #[must_use]
+    pub fn host_network(mut self) -> Self {
+        self.network = NamespaceMode::Node;
+        self.config.hostname.clear();
+        self
+    }
+
     /// Starts the sandbox.
     pub async fn run(mut self) -> Result<Pod> {
         let options = NamespaceOption {
             pid: self.process_namespace().into(),
-            network: NamespaceMode::Pod.into(),
+            network: self.network.into(),
             ..NamespaceOption::default()
         };
         if let Some(linux) = &mut self.config.linux {
@@ -102,7 +111,7 @@ impl<'a> PodBuilder<'a> {
         let mut pod = Pod {
             id,
             ips: Vec::new(),
-            netns: Netns::at(PathBuf::new()),
+            netns: Netns::of_process(std::process::id()),
             config: self.config,
             options,
             cri,
@@ -203,6 +212,9 @@ impl Pod {
             self.cri.pod_sandbox_status(request).await.context("no status of a new pod")?.into_inner();
         let network = response.status.and_then(|status| status.network).context("the pod has no network")?;
         let more = network.additional_ips.iter().map(|address| address.ip.as_str());
+        if self.options.network() == NamespaceMode::Node {
+            return Ok(());
+        }
         self.ips =
             std::iter::once(network.ip.as_str()).chain(more).filter_map(|ip| ip.parse().ok()).collect();
         let info: serde_json::Value =

@@ -5,8 +5,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Flags that stand alone; every other one takes the word after it as its value.
-const SWITCHES: [&str; 9] =
-    ["--v4", "--echo", "--sink", "--stall", "--reset", "--log", "--linger0", "--unread", "--summary"];
+const SWITCHES: [&str; 10] = [
+    "--v4",
+    "--echo",
+    "--sink",
+    "--stall",
+    "--reset",
+    "--log",
+    "--linger0",
+    "--unread",
+    "--summary",
+    "--listen",
+];
 
 /// The words after the subcommand.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@
 
 mod args;
 mod connect;
+mod namespaces;
 mod process;
 mod report;
 mod serve;
@@ -25,7 +26,8 @@ const USAGE: &str = "workload SUBCOMMAND
           [--out FILE]
   exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
   exec-storm --count N [--rate PER_SECOND]
-  threads [--code CODE] [--after-ms M]";
+  threads [--code CODE] [--after-ms M]
+  namespaces --count N --port P --dir DIR [--listen]";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "pause" => process::pause(),
         "exec-storm" => process::exec_storm(&args),
         "threads" => process::threads(&args),
+        "namespaces" => namespaces::namespaces(&args),
         other => Err(format!("unknown subcommand {other}")),
     });
     match result {

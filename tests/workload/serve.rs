@@ -164,5 +164,9 @@ fn converse(stream: &mut TcpStream, manner: Manner, received: &mut u64, sent: &m
 
 /// An address as a person writes it: an IPv4 peer of an IPv6 socket is IPv4.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        // With its scope, if it has one.
+        IpAddr::V6(_) => address,
+        v4 @ IpAddr::V4(_) => SocketAddr::new(v4, address.port()),
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::figures::{Place, renew};
+use super::tcp::grown;
 use crate::event::{
     BootTime, Connection, ConnectionId, ConnectionOrder, Counters, Sample, Stalled, Standstill, Workload,
     waits_for_accept,
@@ -72,8 +73,8 @@ impl Connections {
         self.entries.get(&id).map(|entry| entry.place)
     }
 
-    /// Takes a new reading. Counters never go back, so a lower figure (of segments that were counted
-    /// before the socket told them) leaves the higher one.
+    /// Takes a new reading. Counters never go back, so one that is behind (of segments that were counted
+    /// before the socket told them) leaves the one that is ahead.
     pub(super) fn read(
         &mut self,
         Sample { id, state, half_closed, counters, flow }: Sample,
@@ -87,10 +88,10 @@ impl Connections {
         connection.state = state;
         connection.half_closed = half_closed;
         connection.flow = Some(flow);
-        connection.counters = Counters {
-            retransmitted_segments: counters.retransmitted_segments.max(before.retransmitted_segments),
-            ..counters
-        };
+        let ahead = grown(counters.retransmitted_segments, before.retransmitted_segments) > 0;
+        let retransmitted_segments =
+            if ahead { before.retransmitted_segments } else { counters.retransmitted_segments };
+        connection.counters = Counters { retransmitted_segments, ..counters };
         let standstill = connection.standstill(now);
         let after = connection.stalled(now);
         let stalled = [std::mem::replace(stalled, after), after];

@@ -11,6 +11,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use super::slots::Slots;
 use crate::event::{
     Edge, ListenerSummary, Live, Peer, ProcessSummary, Stalled, Tcp, TcpSummary, Workload, WorkloadId,
+    interface,
 };
 
 /// Where the figures of a connection go.
@@ -106,6 +107,7 @@ impl Figures {
             kind: tcp.peer.kind,
             peer,
             address: if peer.is_some() { None } else { Some(tcp.remote.ip()) },
+            interface: if peer.is_some() { 0 } else { interface(tcp.remote) },
             port: if tcp.outgoing { tcp.remote.port() } else { tcp.local.port() },
             outgoing: tcp.outgoing,
         };

@@ -161,13 +161,14 @@ impl Aggregator {
     /// Counts what happened to a connection between two readings.
     pub(super) fn count(&mut self, place: Place, before: &Counters, after: &Counters) {
         let since = |select: fn(&Counters) -> u64| select(after).saturating_sub(select(before));
+        let events = |select: fn(&Counters) -> u64| grown(select(before), select(after));
         let sent_bytes = since(|counters| counters.sent_bytes);
         let received_bytes = since(|counters| counters.received_bytes);
-        let sent_segments = since(|counters| counters.sent_segments);
-        let received_segments = since(|counters| counters.received_segments);
-        let retransmitted_segments = since(|counters| counters.retransmitted_segments);
-        let spurious_retransmits = since(|counters| counters.spurious_retransmits);
-        let reorderings = since(|counters| counters.reorderings);
+        let sent_segments = events(|counters| counters.sent_segments);
+        let received_segments = events(|counters| counters.received_segments);
+        let retransmitted_segments = events(|counters| counters.retransmitted_segments);
+        let spurious_retransmits = events(|counters| counters.spurious_retransmits);
+        let reorderings = events(|counters| counters.reorderings);
         let busy_since = |select: fn(&Busy) -> u64| {
             let of = |counters: &Counters| counters.busy.as_ref().map_or(0, select);
             of(after).saturating_sub(of(before))
@@ -191,5 +192,58 @@ impl Aggregator {
                 tcp.rtt.record(rtt);
             }
         });
+    }
+}
+
+/// How much a counter has grown that has 32 bits in the kernel and wraps: segments. 0 where it is behind what was
+/// counted before, as a handshake's retransmits are that events told first.
+pub(super) const fn grown(before: u64, after: u64) -> u64 {
+    let grown = (after as u32).wrapping_sub(before as u32);
+    // Between two readings no counter goes half its way round; in a life that nobody read it may.
+    if before == 0 || grown <= i32::MAX as u32 { grown as u64 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::Settings;
+    use crate::event::examples::{close, connect, event, pod, tcp};
+    use crate::event::{ConnectionId, Flow};
+
+    #[test]
+    fn counters_of_32_bits_wrap() {
+        let last = u64::from(u32::MAX);
+        assert_eq!(grown(last - 1, 3), 5);
+        assert_eq!(grown(last, last), 0);
+        assert_eq!(grown(7, 5), 0, "behind is not nearly once round");
+        assert_eq!(grown(0, last), last);
+        assert_eq!(grown(2, last), 0, "behind across the wrap");
+    }
+    #[test]
+    fn what_happens_around_a_wrap_is_counted_once() {
+        let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
+        let tcp = tcp(7, true, "10.0.0.2:80", Some(&b));
+        let counters = |segments: u32| Counters {
+            sent_segments: u64::from(segments),
+            received_segments: u64::from(segments),
+            retransmitted_segments: u64::from(segments),
+            ..Counters::default()
+        };
+        let mut aggregator = Aggregator::new(Settings::default(), BootTime(0));
+        aggregator.record(&event(&a, 1, connect(&tcp)));
+        for (time, segments) in [(1, 1 << 31), (2, 3 << 30), (3, u32::MAX - 1), (4, 3), (5, 3)] {
+            let counters = counters(segments);
+            let (state, flow) = (TcpState::ESTABLISHED, Flow::default());
+            let sample = Sample { id: ConnectionId(7), state, half_closed: None, counters, flow };
+            aggregator.sample(BootTime(time), &[sample]);
+        }
+        aggregator.record(&event(&a, 6, close(&tcp, counters(10))));
+        let windows = aggregator.advance(BootTime(1_000_000_000));
+        let told = &windows[0].workloads[&a.id].tcp;
+        let once_round_and_10 = (1 << 32) + 10;
+        assert_eq!(
+            [told.sent_segments, told.received_segments, told.retransmitted_segments],
+            [once_round_and_10, once_round_and_10, once_round_and_10]
+        );
     }
 }

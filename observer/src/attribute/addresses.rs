@@ -79,8 +79,15 @@ impl Addresses {
         if let Some(lease) = holder {
             return Peer { kind: PeerKind::Pod, workload: Some(Arc::clone(&lease.pod)) };
         }
-        let kind =
-            if local == remote || self.host.contains(&remote) { PeerKind::Host } else { PeerKind::Outside };
+        let kind = if local == remote {
+            PeerKind::Host
+        } else if matches!(remote, IpAddr::V6(remote) if remote.is_unicast_link_local()) {
+            PeerKind::Unknown
+        } else if self.host.contains(&remote) {
+            PeerKind::Host
+        } else {
+            PeerKind::Outside
+        };
         Peer { kind, workload: None }
     }
 }

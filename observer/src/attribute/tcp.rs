@@ -40,7 +40,9 @@ impl Attributor {
             }
             Body::Ended { socket, task, start, established, counters, errno } => {
                 self.pending.remove(&socket.cookie);
-                let (tcp, duration_ns) = (self.tcp(&socket, at), start.map(|start| at.time.since_ns(start)));
+                let duration_ns = start.map(|start| at.time.since_ns(start));
+                // By now another pod may have the address of the one that it was connected to.
+                let tcp = self.tcp(&socket, Moment { time: start.unwrap_or(at.time), ..at });
                 let detail = if established {
                     let errno = if errno == EPIPE { ECONNRESET } else { errno };
                     Detail::TcpClose(TcpClose { tcp, duration_ns, counters, errno })
@@ -160,9 +162,13 @@ impl Attributor {
 
     fn tcp(&self, socket: &Socket, at: Moment) -> Tcp {
         let mut peer = self.addresses.peer(socket.local.ip(), socket.remote.ip(), at.time);
-        if peer.kind == PeerKind::Loopback {
-            // Loopback stays in the network namespace: in a pod's, the other side is that pod.
+        let stays = peer.kind == PeerKind::Loopback || socket.local.ip() == socket.remote.ip();
+        if stays && peer.workload.is_none() && socket.netns != self.settings.host_netns {
+            // It does not leave the network namespace: in a pod's own, the other side is that pod.
             peer.workload = self.identities.pod_of_cgroup(at.cgroup_id);
+            if peer.workload.is_some() && peer.kind == PeerKind::Host {
+                peer.kind = PeerKind::Pod;
+            }
         }
         let outgoing = socket.outgoing.unwrap_or_else(|| !self.is_listeners(socket));
         let Socket { cookie, local, remote, netns, .. } = *socket;

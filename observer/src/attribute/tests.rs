@@ -1,9 +1,10 @@
 //! Tests of attribution: made of records as decoding gives them, and facts as the inventory does.
 
+mod peers;
+
 use std::collections::BTreeMap;
 
 use EventType::{ContainerStart, ContainerStop, ProcessExec, ProcessExit};
-use PeerKind::{Host, Loopback, Outside, Pod};
 
 use super::*;
 use crate::decode::{Socket, Task};
@@ -13,6 +14,7 @@ const ID: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8
 const UID: &str = "4f1c2d3e-5a6b-4c7d-8e9f-001122334455";
 const HOLD_NS: u64 = 1_000_000_000;
 const GROUP: u64 = 100;
+const HOST_NETNS: u32 = 9;
 
 struct Bench {
     attributor: Attributor,
@@ -29,6 +31,7 @@ impl Bench {
             max_workloads: 10,
             max_processes: 20,
             page_size: 4096,
+            host_netns: HOST_NETNS,
         };
         let attributor = Attributor::new(settings, &HashMap::from([(3, "TCP_STATE".to_owned())]));
         Self { attributor, events: Vec::new(), lookups: Vec::new(), time: 1_000_000_000_000 }
@@ -122,7 +125,7 @@ fn closed(local: &str, remote: &str) -> Body {
             outgoing: Some(true),
         },
         task: None,
-        start: Some(BootTime(1)),
+        start: None,
         established: true,
         counters: Counters::default(),
         errno: 0,
@@ -232,35 +235,6 @@ fn an_exit_told_twice_counts_once() {
     assert_eq!(bench.events.len(), 1);
     bench.record(1, exit(7, 6, Ending::Code(0)));
     assert_eq!(bench.events.len(), 2, "the pid was used again");
-}
-
-#[test]
-fn an_address_belongs_to_whom_it_belonged_then() {
-    let mut bench = Bench::new();
-    bench.act(|attributor, now, _| attributor.pod(&pod_fact("10.0.0.9", "s1", "u1"), now));
-    let first = bench.time + 500;
-    bench.act(|attributor, now, _| attributor.pod(&pod_fact("10.0.0.9", "s2", "u2"), now));
-    let peer = |bench: &Bench, time: u64| {
-        let address = "10.0.0.9".parse().unwrap();
-        let peer = bench.attributor.addresses.peer("10.0.0.1".parse().unwrap(), address, BootTime(time));
-        peer.workload.map(|workload| workload.pod.clone())
-    };
-    assert_eq!(peer(&bench, first).as_deref(), Some("cart-s1"));
-    assert_eq!(peer(&bench, bench.time + 1).as_deref(), Some("cart-s2"));
-    bench.fact(Fact::PodGone { sandbox_id: "s2".to_owned() });
-    assert_eq!(peer(&bench, bench.time + 1), None);
-}
-
-#[test]
-fn peers_are_told_apart() {
-    let mut bench = Bench::new();
-    bench.fact(Fact::HostAddresses(vec!["192.0.2.1".parse().unwrap()]));
-    bench.act(|attributor, now, _| attributor.pod(&pod_fact("10.0.0.9", "s1", "u1"), now));
-    for remote in ["127.0.0.1:1", "192.0.2.1:1", "10.0.0.9:1", "198.51.100.7:1", "[::1]:1"] {
-        bench.record(1, closed("10.0.0.1:40000", remote));
-    }
-    let kinds: Vec<PeerKind> = bench.events.iter().map(|event| event.tcp().unwrap().peer.kind).collect();
-    assert_eq!(kinds, [Loopback, Host, Pod, Outside, Loopback]);
 }
 
 #[test]

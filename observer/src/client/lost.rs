@@ -24,6 +24,9 @@ pub(crate) fn words(lost: &Lost, clock: &Clock) -> String {
         LossSource::Probe => {
             format!("{} of the probe {kind} left out by the kernel", plural(lost.count, "run"))
         }
+        LossSource::Netns => {
+            format!("{} not searched for older connections", plural(lost.count, "network namespace"))
+        }
         LossSource::KernelMap => format!("{} had no room in the kernel's map {kind}", counted(lost.count)),
     };
     let cpu = lost.cpu.map_or_else(String::new, |cpu| format!(" (cpu {cpu})"));

@@ -8,38 +8,62 @@ use tokio::time::Instant;
 use crate::inventory::netns;
 use crate::probe::Adopter;
 
-/// Network namespaces that are visited.
-const MOST_NETNS: usize = 4096;
-/// How long visiting them may take: each costs a walk through all of the kernel's sockets.
+/// How long visiting network namespaces may take: each with sockets costs a walk through all of the kernel's.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Starts to take them over; the end of the thread is the end of that.
-pub(super) fn start(adopter: Adopter) -> Option<JoinHandle<()>> {
-    thread::Builder::new()
-        .name("adopt".to_owned())
-        .spawn(move || adopt(&adopter))
-        .inspect_err(|error| log::warn!("older connections are not followed: {error}"))
-        .ok()
+/// Older sockets are being taken over, or were.
+pub(super) struct Adoption {
+    /// Ends with the number of namespaces that were not searched.
+    thread: Option<JoinHandle<u64>>,
+    unsearched: u64,
+}
+
+impl Adoption {
+    /// Starts to take them over.
+    pub(super) fn start(adopter: Adopter) -> Self {
+        let thread = thread::Builder::new()
+            .name("adopt".to_owned())
+            .spawn(move || adopt(&adopter))
+            .inspect_err(|error| log::warn!("older connections are not followed: {error}"))
+            .ok();
+        Self { thread, unsearched: 0 }
+    }
+
+    /// It has ended, and nobody has [taken that down](Self::end) yet.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// Takes its end down; false where there is none.
+    pub(super) fn end(&mut self) -> bool {
+        let ended = self.thread.take_if(|thread| thread.is_finished());
+        let told = ended.map(|thread| thread.join().unwrap_or(0));
+        self.unsearched += told.unwrap_or(0);
+        told.is_some()
+    }
+
+    /// How many network namespaces were not searched, as far as nobody was told.
+    pub(super) fn take_unsearched(&mut self) -> u64 {
+        std::mem::take(&mut self.unsearched)
+    }
 }
 
 /// Those that a process holds need no visit; the others (not yet accepted, or closed and not yet at
-/// their end) are found in their namespace only.
-fn adopt(adopter: &Adopter) {
+/// their end) are found in their namespace only. Gives how many namespaces were not searched.
+fn adopt(adopter: &Adopter) -> u64 {
     if let Err(error) = adopter.of_processes() {
         log::warn!("the processes of older connections are not known: {error}");
     }
     let started = Instant::now();
-    let mut refused = 0_usize;
-    for netns in netns::all(MOST_NETNS) {
-        if started.elapsed() > PATIENCE {
-            log::warn!("there are too many network namespaces to look for older connections in all of them");
-            break;
-        }
-        if netns.enter().and_then(|()| adopter.of_this_netns()).is_err() {
-            refused += 1;
-        }
+    let mut unsearched = 0;
+    for netns in netns::all() {
+        let in_time = started.elapsed() <= PATIENCE;
+        let search = || if netns::is_empty() { Ok(()) } else { adopter.of_this_netns() };
+        let searched = in_time && netns.enter().and_then(|()| search()).is_ok();
+        unsearched += u64::from(!searched);
     }
-    if refused > 0 {
-        log::warn!("{refused} network namespaces could not be searched for older connections");
+    if unsearched > 0 {
+        log::warn!("{unsearched} network namespaces could not be searched for older connections");
     }
+    unsearched
 }

@@ -4,20 +4,19 @@ mod answer;
 mod round;
 mod sockets;
 
-use std::thread::JoinHandle;
-
 use foldhash::{HashMap, HashMapExt as _};
 use tokio::io::unix::AsyncFd;
 
+use super::DaemonError;
+use super::adopt::Adoption;
 use super::input::{Found, Input, Inputs};
-use super::{DaemonError, adopt};
 use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, Output};
 use crate::config::Config;
 use crate::decode::{self, Body, Record, Tick};
 use crate::event::{ConnectionId, EventType, Now, Process, QueueSample, Sample};
 use crate::inventory::overflows::Overflows;
-use crate::inventory::{self, Fact, cgroups::Cgroups, host, processes};
+use crate::inventory::{self, Fact, cgroups::Cgroups, host, netns, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring, Ticks};
 use crate::serve::{Limits, Subscribers};
@@ -83,8 +82,7 @@ pub(super) struct Core<'a> {
     tick: Tick,
     /// The first reading of the kernel's ticks.
     first_ticks: Option<Ticks>,
-    /// Older sockets are being taken over.
-    adoption: Option<JoinHandle<()>>,
+    adoption: Adoption,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
 }
@@ -96,7 +94,7 @@ impl<'a> Core<'a> {
         let now = host::now();
         let capabilities = probe::capabilities(&loaded.refused);
         let (process_ring, network_ring, mut probes) = loaded.into_parts()?;
-        let adoption = adopt::start(probes.sockets.adopter());
+        let adoption = Adoption::start(probes.sockets.adopter());
         let mut sources = Vec::new();
         let cgroups = find_cgroups(&mut sources);
         let attribution = attribute::Settings {
@@ -105,6 +103,7 @@ impl<'a> Core<'a> {
             max_workloads: config.max_workloads,
             max_processes: MAX_PROCESSES,
             page_size: rustix::param::page_size() as u64,
+            host_netns: netns::own().unwrap_or(0),
         };
         let aggregation = aggregate::Settings {
             window_ns: BASE_WINDOW_NS,

@@ -1,6 +1,6 @@
 //! Records and samples of TCP sockets.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use observer_ebpf::live;
 use observer_ebpf::tcp::{self, Closed, Opened, Reset, Retransmit, cause, direction, role};
@@ -116,7 +116,7 @@ pub(crate) fn known(known: &live::Known) -> Result<Known, DecodeError> {
         since: BootTime(track.start_ns),
         adopted: track.adopted != 0,
         half_closed: moment(track.half_closed_ns),
-        listens: known.socket.role == role::LISTENER,
+        listens: u32::from(known.socket.role) == role::LISTENER,
         dropped: track.drops,
     })
 }
@@ -185,23 +185,34 @@ fn known_task(raw: &observer_ebpf::process::Task) -> Option<Task> {
 }
 
 fn socket(raw: &tcp::Socket) -> Result<Socket, DecodeError> {
-    let address = |bytes: [u8; 16]| match raw.family {
-        INET => Ok(IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]))),
-        // An IPv4 connection on an IPv6 socket is an IPv4 connection.
-        INET6 => Ok(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()),
+    let end = |bytes: [u8; 16], port: u16| match raw.family {
+        INET => Ok((Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]), port).into()),
+        INET6 => Ok(end_v6(Ipv6Addr::from(bytes), port, raw.interface)),
         _ => Err(DecodeError::Impossible("socket")),
     };
-    let outgoing = match raw.role {
+    let outgoing = match u32::from(raw.role) {
         role::CLIENT => Some(true),
         role::SERVER | role::LISTENER => Some(false),
         _ => None,
     };
     Ok(Socket {
         cookie: raw.cookie,
-        local: SocketAddr::new(address(raw.local_address)?, raw.local_port),
-        remote: SocketAddr::new(address(raw.remote_address)?, u16::from_be(raw.remote_port_be)),
+        local: end(raw.local_address, raw.local_port)?,
+        remote: end(raw.remote_address, u16::from_be(raw.remote_port_be))?,
         netns: raw.netns,
-        state: (raw.state != 0).then_some(TcpState(raw.state as u8)),
+        state: (raw.state != 0).then_some(TcpState(raw.state)),
         outgoing,
     })
+}
+
+/// An IPv4 connection on an IPv6 socket is an IPv4 connection. A link-local address says something on one link only, so
+/// that is told with it.
+fn end_v6(address: Ipv6Addr, port: u16, interface: u32) -> SocketAddr {
+    match IpAddr::V6(address).to_canonical() {
+        IpAddr::V6(address) => {
+            let scope = if address.is_unicast_link_local() { interface } else { 0 };
+            SocketAddrV6::new(address, port, 0, scope).into()
+        }
+        IpAddr::V4(address) => (address, port).into(),
+    }
 }

@@ -38,8 +38,9 @@ fn closed(family: u16, local: [u8; 16]) -> Closed {
             remote_port_be: 443_u16.to_be(),
             family,
             state: 1,
+            role: role::CLIENT as u8,
             netns: 4_026_531_840,
-            role: role::CLIENT,
+            interface: 3,
         },
         task: raw_task(),
         start_ns: 1,
@@ -102,6 +103,16 @@ fn ipv4_on_an_ipv6_socket_is_ipv4() {
         panic!()
     };
     assert_eq!(socket.local, "10.1.2.3:80".parse().unwrap());
+}
+
+#[test]
+fn a_link_local_address_has_its_interface() {
+    let address: std::net::Ipv6Addr = "fe80::2".parse().unwrap();
+    for (address, text) in [(address, "[fe80::2%3]:80"), ("fd00::2".parse().unwrap(), "[fd00::2]:80")] {
+        let record = understand(closed(10, address.octets()).as_bytes()).unwrap();
+        let Body::Ended { socket, .. } = record.body else { panic!() };
+        assert_eq!(socket.local.to_string(), text);
+    }
 }
 
 #[test]

@@ -81,6 +81,8 @@ pub(crate) enum PeerKind {
     Loopback,
     /// Somewhere else.
     Outside,
+    /// Who has a link-local address on which link is not known.
+    Unknown,
 }
 
 /// Whose the remote end of a connection is.

@@ -17,6 +17,8 @@ pub(crate) enum LossSource {
     KernelMap,
     /// The kernel left a probe out: it interrupted itself on that CPU.
     Probe,
+    /// A network namespace was not searched for older connections.
+    Netns,
 }
 
 /// So many of one kind were lost at one place between two moments.

@@ -23,6 +23,8 @@ pub(crate) struct Edge {
     pub(crate) peer: Option<WorkloadId>,
     /// The peer's address, where it is not.
     pub(crate) address: Option<IpAddr>,
+    /// The index of the interface where that address is valid; 0 for everywhere.
+    pub(crate) interface: u32,
     /// The listening side's port.
     pub(crate) port: u16,
     /// The workload asks (true) or is asked (false).

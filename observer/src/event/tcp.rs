@@ -136,6 +136,14 @@ pub(crate) struct TcpConnectPending {
     pub(crate) syn_retransmits: u32,
 }
 
+/// The index of the interface on whose link that address is valid, in this end's network namespace; 0 for everywhere.
+pub(crate) const fn interface(of: SocketAddr) -> u32 {
+    match of {
+        SocketAddr::V6(of) => of.scope_id(),
+        SocketAddr::V4(_) => 0,
+    }
+}
+
 /// What was sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum RetransmitPhase {

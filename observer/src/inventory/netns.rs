@@ -8,6 +8,9 @@ use std::path::PathBuf;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+/// The file system of namespaces (include/uapi/linux/magic.h).
+const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
+
 /// A network namespace that is held open.
 #[derive(Debug)]
 pub(crate) struct Netns(File);
@@ -19,17 +22,41 @@ impl Netns {
     }
 }
 
+/// The inode of this process's network namespace.
+pub(crate) fn own() -> std::io::Result<u32> {
+    // The kernel's numbers of namespaces have 32 bits.
+    Ok(std::fs::metadata("/proc/self/ns/net")?.ino() as u32)
+}
+
+/// The network namespace that the calling thread is in has no TCP sockets, requests and time-wait sockets left aside.
+pub(crate) fn is_empty() -> bool {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{name}"));
+    // Without IPv6 the second one is not there.
+    read("sockstat").is_ok_and(|v4| {
+        in_use(&v4) == Some(0) && in_use(&read("sockstat6").unwrap_or_default()).unwrap_or(0) == 0
+    })
+}
+
+/// The number of sockets in /proc/net/sockstat (`TCP: inuse 3 …`) or sockstat6 (`TCP6: inuse 3`).
+fn in_use(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find(|line| line.starts_with("TCP"))?;
+    line.split_whitespace().skip_while(|word| *word != "inuse").nth(1)?.parse().ok()
+}
+
 /// Opens each network namespace once: those of processes, and those that are mounted somewhere (as
-/// `ip netns` and the runtimes do). One that goes away meanwhile is left out; `most` at most.
-pub(crate) fn all(most: usize) -> impl Iterator<Item = Netns> {
+/// `ip netns` and the runtimes do). One that goes away meanwhile is left out. How many there may be is the
+/// kernel's to say (`user.max_net_namespaces`).
+pub(crate) fn all() -> impl Iterator<Item = Netns> {
     let mut seen = HashSet::new();
-    of_processes()
-        .chain(mounted())
-        .filter_map(move |path| {
-            let file = File::open(path).ok()?;
-            seen.insert(file.metadata().ok()?.ino()).then_some(Netns(file))
-        })
-        .take(most)
+    of_processes().chain(mounted()).filter_map(move |path| {
+        let file = File::open(path).ok()?;
+        // The empty file that a namespace was mounted on, if it is gone by now.
+        let is_namespace = rustix::fs::fstatfs(&file).is_ok_and(|of| of.f_type == NSFS_MAGIC);
+        if !is_namespace {
+            return None;
+        }
+        seen.insert(file.metadata().ok()?.ino()).then_some(Netns(file))
+    })
 }
 
 fn of_processes() -> impl Iterator<Item = PathBuf> {
@@ -56,9 +83,18 @@ mod tests {
 
     #[test]
     fn our_own_is_among_them_once() {
-        let own = std::fs::metadata("/proc/self/ns/net").unwrap().ino();
-        let found = all(10_000).filter(|netns| netns.0.metadata().unwrap().ino() == own).count();
+        let own = u64::from(own().unwrap());
+        let found = all().filter(|netns| netns.0.metadata().unwrap().ino() == own).count();
         assert_eq!(found, 1);
-        assert_eq!(all(1).count(), 1);
+    }
+
+    #[test]
+    fn sockets_are_counted_as_the_kernel_prints_them() {
+        let v4 = "sockets: used 9\nTCP: inuse 0 orphan 0 tw 2 alloc 1 mem 0\nUDP: inuse 1 mem 0\n";
+        assert_eq!(in_use(v4), Some(0));
+        assert_eq!(in_use("TCP6: inuse 12\nUDP6: inuse 0\n"), Some(12));
+        assert_eq!(in_use("nothing of the kind"), None);
+        let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!is_empty());
     }
 }

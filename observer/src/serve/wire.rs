@@ -9,6 +9,8 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
+
 use observer_proto::v1;
 use prost_types::Timestamp;
 
@@ -17,8 +19,8 @@ pub(super) use self::live::{connection, listener};
 pub(super) use self::status::{status, workload_status};
 pub(super) use self::summary::{explained, order, summaries, window_end};
 use crate::event::{
-    BootTime, ConnectionId, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey, Tcp, WallTime, Workload,
-    WorkloadKind,
+    BootTime, ConnectionId, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey, Tcp,
+    WallTime, Workload, WorkloadKind, interface,
 };
 
 /// A time of the wall clock.
@@ -41,6 +43,7 @@ pub(super) fn lost(loss: &Loss, now: Now) -> v1::Lost {
         LossSource::Subscriber => v1::LossSource::Subscriber,
         LossSource::KernelMap => v1::LossSource::KernelMap,
         LossSource::Probe => v1::LossSource::Probe,
+        LossSource::Netns => v1::LossSource::Netns,
     };
     v1::Lost {
         source: source.into(),
@@ -111,25 +114,31 @@ fn peer_kind(kind: PeerKind) -> v1::PeerKind {
         PeerKind::Host => v1::PeerKind::Host,
         PeerKind::Loopback => v1::PeerKind::Loopback,
         PeerKind::Outside => v1::PeerKind::Outside,
+        PeerKind::Unknown => v1::PeerKind::Unspecified,
     }
 }
 
-/// The two ends of a connection: the source is the one that asked.
+/// An address in its usual text form, with the index of its interface where there is one.
+fn address(ip: IpAddr, interface: u32) -> String {
+    if interface == 0 { ip.to_string() } else { format!("{ip}%{interface}") }
+}
+
 /// A socket's name; empty where there was none.
 fn connection_id(id: ConnectionId) -> String {
     if id.0 == 0 { String::new() } else { format!("{:x}", id.0) }
 }
 
+/// The two ends of a connection: the source is the one that asked.
 fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
     let Tcp { id, local, remote, outgoing, peer: Peer { kind, workload: peer }, netns } = tcp;
     let this = v1::Endpoint {
-        address: local.ip().to_string(),
+        address: address(local.ip(), interface(*local)),
         port: local.port().into(),
         workload: owner.map(workload),
         kind: v1::PeerKind::Unspecified.into(),
     };
     let other = v1::Endpoint {
-        address: remote.ip().to_string(),
+        address: address(remote.ip(), interface(*remote)),
         port: remote.port().into(),
         workload: peer.as_deref().map(workload),
         kind: peer_kind(*kind).into(),

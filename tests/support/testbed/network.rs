@@ -33,7 +33,7 @@ impl Network {
         let mac = format!("02:0b:{}", pairs(guardian.id()));
         ip(&["link", "add", "name", name, "address", &mac, "type", "bridge"])?;
         ip(&["address", "add", &format!("{}/{PREFIX_LEN}", network.host()), "dev", name])?;
-        ip(&["address", "add", &format!("{}1/64", network.base_v6()), "dev", name, "nodad"])?;
+        ip(&["address", "add", &format!("{}/64", network.host_v6()), "dev", name, "nodad"])?;
         ip(&["link", "set", name, "up"])?;
         Ok(network)
     }
@@ -46,6 +46,11 @@ impl Network {
     /// The host's address on the bridge.
     pub fn host(&self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.base) + 1)
+    }
+
+    /// The host's IPv6 address on the bridge.
+    pub fn host_v6(&self) -> String {
+        format!("{}1", self.base_v6())
     }
 
     /// An address of the subnet that nobody has: to it nothing but address resolution goes out.

@@ -15,7 +15,7 @@ impl Core<'_> {
         self.deliver(now);
         self.count_losses(now);
         let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
-        if self.has_adopted() || now.boot.since_ns(self.aggregator.sampled()) >= pause {
+        if self.adoption.has_ended() || now.boot.since_ns(self.aggregator.sampled()) >= pause {
             self.sample(now);
         }
         for window in self.aggregator.advance(now.boot) {
@@ -43,8 +43,9 @@ impl Core<'_> {
         for loss in self.aggregator.losses(now.boot) {
             round.add(loss.source, loss.kind, loss.cpu, loss.count);
         }
+        round.add(LossSource::Netns, "network_namespaces", None, self.adoption.take_unsearched());
         for loss in round.finish() {
-            if loss.source != LossSource::Table {
+            if !matches!(loss.source, LossSource::Table | LossSource::Netns) {
                 self.aggregator.lost(loss.count);
             }
             self.subscribers.publish_loss(&loss);

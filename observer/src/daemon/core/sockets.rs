@@ -8,15 +8,10 @@ use crate::event::{ConnectionId, Now, QueueSample};
 use crate::probe::Ticks;
 
 impl Core<'_> {
-    /// Older sockets were all taken over since the last pass.
-    pub(super) fn has_adopted(&self) -> bool {
-        self.adoption.as_ref().is_some_and(std::thread::JoinHandle::is_finished)
-    }
-
     /// Reads the live sockets. One that is in no table was taken over, or its event was lost, or is on
     /// its way: so only what was unknown the last time as well is asked for.
     pub(super) fn sample(&mut self, now: Now) {
-        let adopted = self.has_adopted() && self.adoption.take().is_some();
+        let adopted = self.adoption.end();
         let (samples, queues, tick) = (&mut self.samples, &mut self.queues, self.tick);
         samples.clear();
         queues.clear();

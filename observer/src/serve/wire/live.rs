@@ -2,9 +2,9 @@
 
 use observer_proto::v1;
 
-use super::{boot_timestamp, connection_id, counters, process, tcp, workload};
+use super::{address, boot_timestamp, connection_id, counters, process, tcp, workload};
 use crate::event::{
-    BootTime, Connection, Flow, Listener, Now, PeerEnd, Queue, Stalls, peer_window_closed_ns,
+    BootTime, Connection, Flow, Listener, Now, PeerEnd, Queue, Stalls, interface, peer_window_closed_ns,
 };
 
 /// A live connection, as of its last reading.
@@ -110,7 +110,7 @@ pub(in crate::serve) fn listener(listener: &Listener, now: Now) -> v1::Listener 
     v1::Listener {
         workload: Some(workload(owner)),
         process: of.as_deref().map(|of| process(of, now)),
-        address: local.ip().to_string(),
+        address: address(local.ip(), interface(*local)),
         port: local.port().into(),
         netns: *netns,
         start_time: Some(boot_timestamp(*start, now)),

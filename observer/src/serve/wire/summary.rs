@@ -4,7 +4,7 @@ use observer_proto::v1;
 
 use super::diagnosis::diagnosis;
 use super::event::{ending, retransmit_cause, retransmit_phase};
-use super::{boot_timestamp, peer_kind, workload};
+use super::{address, boot_timestamp, peer_kind, workload};
 use crate::aggregate::Histogram;
 use crate::diagnose::{Diagnosis, Ends, Verdict};
 use crate::event::{
@@ -98,11 +98,11 @@ fn of_workload(whole: &v1::Summary, summary: &WorkloadSummary) -> v1::Summary {
 }
 
 fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Diagnosis) -> v1::Summary {
-    let Edge { workload: _, kind, peer: _, address, port, outgoing } = edge;
+    let Edge { workload: _, kind, peer: _, address: ip, interface, port, outgoing } = edge;
     let EdgeSummary { workload: owner, peer: Peer { kind: _, workload: peer }, tcp } = summary;
     let edge = v1::Edge {
         kind: peer_kind(*kind).into(),
-        address: address.map(|address| address.to_string()).unwrap_or_default(),
+        address: ip.map(|ip| address(ip, *interface)).unwrap_or_default(),
         port: (*port).into(),
         outgoing: *outgoing,
         workload: peer.as_deref().map(workload),
