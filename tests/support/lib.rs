@@ -25,6 +25,7 @@ pub mod vm;
 pub mod client;
 pub mod daemon;
 pub mod events;
+pub mod firings;
 pub mod lines;
 pub mod owners;
 pub mod summed;
