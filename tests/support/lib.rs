@@ -29,6 +29,7 @@ pub mod firings;
 pub mod lines;
 pub mod owners;
 pub mod summed;
+pub mod totals;
 pub mod watch;
 
 pub use client::channel;
