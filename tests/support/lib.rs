@@ -26,9 +26,11 @@ pub mod vm;
 pub mod client;
 pub mod daemon;
 pub mod events;
+pub mod firings;
 pub mod lines;
 pub mod owners;
 pub mod summed;
+pub mod totals;
 pub mod watch;
 
 pub use client::channel;
