@@ -1,8 +1,8 @@
 //! Live sockets: read once an interval, and made known where no record told of them.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
-use super::Core;
+use super::{BATCH, Core};
 use crate::decode::{self, Reading};
 use crate::event::{ConnectionId, Now, QueueSample};
 use crate::probe::Ticks;
@@ -17,10 +17,18 @@ impl Core<'_> {
     /// its way: so only what was unknown the last time as well is asked for.
     pub(super) fn sample(&mut self, now: Now) {
         let (samples, queues, tick) = (&mut self.samples, &mut self.queues, self.tick);
+        let (aggregator, mut unknown) = (&mut self.aggregator, HashMap::new());
         samples.clear();
         queues.clear();
         let take = |raw: &_| match decode::sample(raw, tick) {
-            Reading::Connection(sample) => samples.push(sample),
+            Reading::Connection(sample) => {
+                samples.push(sample);
+                // Held all at once they would be the daemon's largest piece of memory.
+                if samples.len() == BATCH {
+                    unknown.extend(aggregator.sample(now.boot, samples));
+                    samples.clear();
+                }
+            }
             Reading::Listener(queue) => queues.push(queue),
         };
         match self.probes.sockets.sample(take) {
@@ -29,7 +37,8 @@ impl Core<'_> {
             // Half a pass would tell of sockets that are gone.
             Err(error) => return log::warn!("{error}"),
         }
-        let unknown = self.aggregator.sample(now.boot, &self.samples);
+        unknown.extend(self.aggregator.sample(now.boot, &self.samples));
+        self.samples.clear();
         let listeners = self.aggregator.sample_listeners(&self.queues);
         let adopted = self.has_adopted() && self.adoption.take().is_some();
         let stays = unknown.keys().any(|id| self.unknown.contains_key(id));
