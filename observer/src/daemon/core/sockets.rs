@@ -44,7 +44,7 @@ impl Core<'_> {
         let stays = unknown.keys().any(|id| self.unknown.contains_key(id));
         self.unknown = unknown;
         if adopted || (stays && self.aggregator.has_room()) || !listeners.is_empty() {
-            self.make_known(&listeners, now);
+            self.make_known(&listeners, adopted, now);
         }
     }
 
@@ -55,7 +55,9 @@ impl Core<'_> {
         self.tick.learn(passed, ticks.time_ns.saturating_sub(first.time_ns));
     }
 
-    fn make_known(&mut self, listeners: &[QueueSample], now: Now) {
+    /// Looks up who the sockets are that are in no table. Those that were `adopted` are told as lost where there is no
+    /// room for them; the others were told already.
+    fn make_known(&mut self, listeners: &[QueueSample], adopted: bool, now: Now) {
         let mut found = Vec::new();
         let mut undecodable = 0;
         let listed = self.probes.sockets.list(|raw| match decode::known(raw) {
@@ -75,7 +77,9 @@ impl Core<'_> {
                 self.find_cgroup(known.cgroup_id, now);
                 let listener = self.attributor.listener(known, &mut self.out);
                 self.aggregator.know_listener(listener, sample);
-            } else if let Some(sample) = self.unknown.remove(&id) {
+            } else if ((adopted && known.adopted) || self.aggregator.has_room())
+                && let Some(sample) = self.unknown.remove(&id)
+            {
                 self.find_cgroup(known.cgroup_id, now);
                 let connection = self.attributor.known(known, now, &mut self.out);
                 self.aggregator.know(connection, &sample);
