@@ -5,8 +5,17 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
 
+use super::Aggregator;
 use super::figures::{Place, renew};
-use crate::event::{Connection, ConnectionId, Counters, Sample, Workload};
+use crate::event::{BootTime, Connection, ConnectionId, Counters, Sample, Workload};
+
+/// A socket that no pass has shown for so long is gone, and the record of its end was lost. That is longer than any
+/// record is on its way; one pass may miss a socket, as the kernel's list changes under it.
+const GONE_NS: u64 = 30_000_000_000;
+/// A longer time between two passes was sleep, or trouble, and counts as so long.
+const LONGEST_PAUSE_NS: u64 = GONE_NS / 3;
+/// How often what is gone is looked for.
+const SWEEP_NS: u64 = GONE_NS / 3;
 
 /// A live connection and where its figures go.
 #[derive(Debug)]
@@ -15,6 +24,19 @@ pub(super) struct Entry {
     pub(super) place: Place,
     /// It was found among the live sockets, and its event may still come.
     pub(super) found: bool,
+    /// The time of the pass that it was there at last, as [`Passes`] has it.
+    seen_ns: u64,
+}
+
+/// Time as it passes between passes over the live sockets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passes {
+    /// When the last one began.
+    last: Option<BootTime>,
+    /// Nanoseconds up to it, long pauses cut.
+    time_ns: u64,
+    /// As of that time what is gone was looked for last.
+    swept_ns: u64,
 }
 
 /// Live connections by their sockets; bounded.
@@ -22,18 +44,37 @@ pub(super) struct Entry {
 pub(super) struct Connections {
     entries: HashMap<ConnectionId, Entry>,
     capacity: usize,
+    passes: Passes,
+}
+
+impl Aggregator {
+    /// A pass over the live sockets begins; [`Self::sample`] is given its readings.
+    pub(crate) fn begin_pass(&mut self, now: BootTime) {
+        let passes = &mut self.connections.passes;
+        let pause = passes.last.replace(now).map_or(0, |last| now.since_ns(last));
+        passes.time_ns += pause.min(LONGEST_PAUSE_NS);
+    }
+
+    /// It has shown all that live. What is still in the table long after its end is taken out; the lost record of its
+    /// end was told as lost.
+    pub(crate) fn end_pass(&mut self) {
+        for place in self.connections.take_gone() {
+            self.figures.live(place, false);
+        }
+    }
 }
 
 impl Connections {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), capacity }
+        Self { entries: HashMap::new(), capacity, passes: Passes::default() }
     }
 
     /// Adds a connection that is not there yet; `false` where there is no room.
     pub(super) fn insert(&mut self, connection: Connection, place: Place, found: bool) -> bool {
         let room = self.entries.len() < self.capacity;
         if room {
-            self.entries.insert(connection.tcp.id, Entry { connection, place, found });
+            let seen_ns = self.passes.time_ns;
+            self.entries.insert(connection.tcp.id, Entry { connection, place, found, seen_ns });
         }
         room
     }
@@ -56,7 +97,8 @@ impl Connections {
         &mut self,
         Sample { id, state, half_closed, counters, flow }: Sample,
     ) -> Option<(Place, Counters)> {
-        let Entry { connection, place, .. } = self.entries.get_mut(&id)?;
+        let Entry { connection, place, seen_ns, .. } = self.entries.get_mut(&id)?;
+        *seen_ns = self.passes.time_ns;
         let before = connection.counters;
         connection.state = state;
         connection.half_closed = half_closed;
@@ -66,6 +108,18 @@ impl Connections {
             ..counters
         };
         Some((*place, before))
+    }
+
+    /// Removes what no pass has shown for long, and gives the places.
+    fn take_gone(&mut self) -> Vec<Place> {
+        let Passes { time_ns, swept_ns, .. } = &mut self.passes;
+        let now_ns = *time_ns;
+        if now_ns - *swept_ns < SWEEP_NS {
+            return Vec::new();
+        }
+        *swept_ns = now_ns;
+        let gone = self.entries.extract_if(|_, entry| now_ns - entry.seen_ns >= GONE_NS);
+        gone.map(|(_, entry)| entry.place).collect()
     }
 
     /// Takes a newer description of a workload over, on either side.
@@ -95,5 +149,51 @@ impl Connections {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use crate::event::examples::{connect, counters, event, pod, tcp};
+    use crate::event::{Flow, TcpState};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A pass at that second, which shows the sockets of those ids.
+    fn pass(aggregator: &mut Aggregator, second: u64, ids: &[u64]) {
+        let now = BootTime(second * SECOND);
+        aggregator.begin_pass(now);
+        let shown = |id: &u64| Sample {
+            id: ConnectionId(*id),
+            state: TcpState::ESTABLISHED,
+            half_closed: None,
+            counters: counters(1, 0),
+            flow: Flow::default(),
+        };
+        aggregator.sample(now, &ids.iter().map(shown).collect::<Vec<_>>());
+        aggregator.end_pass();
+    }
+
+    #[test]
+    fn a_connection_whose_end_was_lost_leaves_the_table() {
+        let mut aggregator = Aggregator::new(Settings::default(), BootTime(0));
+        let shop = pod(1, "shop", "a");
+        for id in [7, 8] {
+            aggregator.record(&event(&shop, 1, connect(&tcp(id, true, "10.0.0.2:80", None))));
+        }
+        pass(&mut aggregator, 1, &[7, 8]);
+        // The machine slept: that no pass was made tells nothing.
+        pass(&mut aggregator, 10_000, &[8]);
+        for second in 1..=15 {
+            pass(&mut aggregator, 10_000 + second, &[8]);
+        }
+        assert_eq!((aggregator.connections.len(), aggregator.totals(shop.id).live), (2, 2));
+        for second in 16..=30 {
+            pass(&mut aggregator, 10_000 + second, &[8]);
+        }
+        assert_eq!((aggregator.connections.len(), aggregator.totals(shop.id).live), (1, 1));
+        assert!(aggregator.connections.has(ConnectionId(8)));
     }
 }

@@ -20,6 +20,7 @@ impl Core<'_> {
         let (aggregator, mut unknown) = (&mut self.aggregator, HashMap::new());
         samples.clear();
         queues.clear();
+        aggregator.begin_pass(now.boot);
         let take = |raw: &_| match decode::sample(raw, tick) {
             Reading::Connection(sample) => {
                 samples.push(sample);
@@ -31,14 +32,18 @@ impl Core<'_> {
             }
             Reading::Listener(queue) => queues.push(queue),
         };
-        match self.probes.sockets.sample(take) {
-            Ok(Some(ticks)) => self.learn(ticks),
-            Ok(None) => {}
+        let ticks = match self.probes.sockets.sample(take) {
+            Ok(ticks) => ticks,
             // Half a pass would tell of sockets that are gone.
             Err(error) => return log::warn!("{error}"),
-        }
+        };
         unknown.extend(self.aggregator.sample(now.boot, &self.samples));
         self.samples.clear();
+        // Without ticks there was no pass: this kernel has no such iterator.
+        if let Some(ticks) = ticks {
+            self.learn(ticks);
+            self.aggregator.end_pass();
+        }
         let listeners = self.aggregator.sample_listeners(&self.queues);
         let adopted = self.has_adopted() && self.adoption.take().is_some();
         let stays = unknown.keys().any(|id| self.unknown.contains_key(id));
