@@ -3,6 +3,8 @@
 //! The truth is what the workload, the namespaces' counters, netem and the kernel's log say.
 #![allow(clippy::print_stdout, reason = "it tells what it measured")]
 
+#[path = "kernels/faults.rs"]
+mod faults;
 #[path = "kernels/guest.rs"]
 mod guest;
 
@@ -48,7 +50,8 @@ fn observes(series: &str) -> Result<()> {
     refusals_and_resets_show(&mut guest)?;
     processes_show_with_their_ends(&mut guest)?;
     delay_shows(&mut guest)?;
-    retransmits_are_what_the_kernel_counts(&mut guest)?;
+    faults::loss_is_what_the_kernel_counts(&mut guest)?;
+    faults::reordering_is_no_loss(&mut guest)?;
     guest.stops_and_leaves_nothing()
 }
 
@@ -228,29 +231,4 @@ fn delays(made: &[Value], events: &[Value]) -> Result<[Vec<u64>; 3]> {
         ensure!(*told <= number(&measured["connect_ns"]), "{told}: {measured}");
     }
     Ok([connects, accepts, closes])
-}
-
-fn retransmits_are_what_the_kernel_counts(guest: &mut Guest) -> Result<()> {
-    const PORT: u64 = 8085;
-    guest.serve(PORT)?;
-    let before = guest.retransmitted()?;
-    guest.netem("add", "loss 5%")?;
-    let made = guest.connect(PORT, "--count 20 --parallel 10 --bytes 100000 || true")?;
-    guest.netem("del", "")?;
-    ensure!(made.len() == 20, "{made:?}");
-    let events = guest.all_closed(PORT, 0)?;
-    let after = guest.retransmitted()?;
-    let missed = guest.missed("tcp_retransmit_skb")?;
-    for side in 0..2 {
-        let netns = guest.netns[side];
-        let here = |event: &&Value| {
-            event["type"] == "tcp_retransmit" && number(&detail(event)["tcp"]["netns"]) == netns
-        };
-        let told: u64 = events.iter().filter(here).map(|event| number(&detail(event)["segments"])).sum();
-        let kernel = after[side] - before[side];
-        println!("side {side}: {told} segments sent again in {} events", events.iter().filter(here).count());
-        ensure!(told == kernel || (told < kernel && missed > 0), "events tell {told}, the kernel {kernel}");
-        ensure!(kernel > 0, "nothing was sent again");
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The maps: two rings, so that a flood of connections never pushes out an exec; losses; socket storage.
+//! The maps: two rings, so that a flood of connections never pushes out an exec; one for readings; losses; storage.
 
 use core::ptr::null;
 
@@ -16,6 +16,11 @@ pub(crate) static PROCESS: RingBuf = RingBuf::with_byte_size(4096, 0);
 /// Records of TCP. The daemon sets the size.
 #[map]
 pub(crate) static NETWORK: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// What a pass over the sockets reads; the daemon empties it whenever it is full. Each page shows twice in the daemon's
+/// resident memory, and what is smaller makes the kernel walk its lists more often: see `sample.rs`.
+#[map]
+pub(crate) static READINGS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 /// 1 while the daemon sleeps: the next record wakes it, and no other one does.
 #[map]

@@ -1,22 +1,30 @@
 //! Reading every tracked socket of every network namespace in one pass, when the daemon asks.
+//!
+//! The readings go through a ring and not through the iterator's own output: with that the kernel stops after each
+//! 32 KiB and finds its way back by walking its list from the start. There are but two lists for each two processors,
+//! so that on a small machine 100,000 sockets would cost 50 times what 20,000 do.
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_seq_write};
+use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64};
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::live::{Known, Sample, Ticks};
 use observer_ebpf::tcp::{Track, role};
 
 use crate::emit::now_ns;
-use crate::flow::{NO_FLOW, fill_flow};
+use crate::flow::fill_flow;
 use crate::kernel::SOCK_STATE;
-use crate::maps::TICKS;
-use crate::socket::{NO_COUNTERS, NO_SOCKET, cgroup_id, fill_counters, fill_socket, state};
+use crate::maps::{READINGS, TICKS};
+use crate::socket::{cgroup_id, fill_counters, fill_socket, state};
+
+/// Has the kernel leave the pass and come back to the same socket with the daemon's next read.
+const AGAIN: i32 = 1;
 
 /// `struct bpf_iter_meta` (include/linux/bpf.h).
 #[repr(C)]
 pub(crate) struct IterMeta {
-    pub(crate) seq: *mut c_void,
+    seq: *mut c_void,
     session_id: u64,
     seq_num: u64,
 }
@@ -53,7 +61,7 @@ unsafe fn is_live(kept: *const Track, now: u32) -> bool {
 pub(crate) extern "C" fn sample_sockets(ctx: *const IterContext) -> i32 {
     // SAFETY: the kernel hands over a context of this shape; the verifier checks each access.
     unsafe {
-        let (meta, sk, kept) = ((*ctx).meta, (*ctx).sk, (*ctx).value);
+        let (sk, kept) = ((*ctx).sk, (*ctx).value);
         if sk.is_null() || kept.is_null() {
             if let Some(ticks) = TICKS.get_ptr_mut(0) {
                 *ticks = Ticks { jiffies: bpf_jiffies64(), time_ns: now_ns() };
@@ -64,17 +72,15 @@ pub(crate) extern "C" fn sample_sockets(ctx: *const IterContext) -> i32 {
         if !is_live(kept, now) {
             return 0;
         }
-        let mut sample = Sample {
-            cookie: bpf_get_socket_cookie(sk.cast_mut().cast()),
-            half_closed_ns: (*kept).half_closed_ns,
-            counters: NO_COUNTERS,
-            flow: NO_FLOW,
-            state: now,
-            role: if now == state::LISTEN { role::LISTENER } else { (*kept).role },
-        };
-        fill_counters(&raw mut sample.counters, sk);
-        fill_flow(&raw mut sample.flow, sk);
-        bpf_seq_write((*meta).seq.cast(), (&raw const sample).cast(), size_of::<Sample>() as u32);
+        let Some(mut entry) = READINGS.reserve::<Sample>(0) else { return AGAIN };
+        let sample = entry.as_mut_ptr();
+        (*sample).cookie = bpf_get_socket_cookie(sk.cast_mut().cast());
+        (*sample).half_closed_ns = (*kept).half_closed_ns;
+        fill_counters(&raw mut (*sample).counters, sk);
+        fill_flow(&raw mut (*sample).flow, sk);
+        (*sample).state = now;
+        (*sample).role = if now == state::LISTEN { role::LISTENER } else { (*kept).role };
+        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
     }
     0
 }
@@ -85,7 +91,7 @@ pub(crate) extern "C" fn sample_sockets(ctx: *const IterContext) -> i32 {
 pub(crate) extern "C" fn list_sockets(ctx: *const IterContext) -> i32 {
     // SAFETY: the kernel hands over a context of this shape; the verifier checks each access.
     unsafe {
-        let (meta, sk, kept) = ((*ctx).meta, (*ctx).sk, (*ctx).value);
+        let (sk, kept) = ((*ctx).sk, (*ctx).value);
         if sk.is_null() || kept.is_null() {
             return 0;
         }
@@ -93,10 +99,16 @@ pub(crate) extern "C" fn list_sockets(ctx: *const IterContext) -> i32 {
         if !is_live(kept, now) {
             return 0;
         }
-        let role = if now == state::LISTEN { role::LISTENER } else { (*kept).role };
-        let mut known = Known { cgroup_id: cgroup_id(sk), socket: NO_SOCKET, track: *kept };
-        fill_socket(&raw mut known.socket, sk, role);
-        bpf_seq_write((*meta).seq.cast(), (&raw const known).cast(), size_of::<Known>() as u32);
+        let Some(mut entry) = READINGS.reserve::<Known>(0) else { return AGAIN };
+        let known = entry.as_mut_ptr();
+        (*known).cgroup_id = cgroup_id(sk);
+        (*known).track = *kept;
+        fill_socket(
+            &raw mut (*known).socket,
+            sk,
+            if now == state::LISTEN { role::LISTENER } else { (*kept).role },
+        );
+        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
     }
     0
 }

@@ -145,7 +145,7 @@ impl Aggregator {
         }
     }
 
-    /// Takes readings of all live sockets. Gives those that are not in the table: their starts were not
+    /// Takes readings of live sockets. Gives those that are not in the table: their starts were not
     /// seen, or they found no room.
     pub(crate) fn sample(&mut self, now: BootTime, samples: &[Sample]) -> HashMap<ConnectionId, Sample> {
         self.sampled = now;
@@ -154,10 +154,6 @@ impl Aggregator {
             if !self.read(sample, now) {
                 unknown.insert(sample.id, *sample);
             }
-        }
-        for gone in self.connections.sweep(now) {
-            self.leave(&gone);
-            self.figures.tcp(gone.place, |tcp| tcp.closed += 1);
         }
         unknown
     }

@@ -57,7 +57,7 @@ pub(crate) enum DaemonError {
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     let started = host::now();
-    memory::limit_arenas();
+    memory::limit();
     start_logging(config);
     // First the socket: a second daemon must not touch the kernel at all.
     let listeners = listen(&config.listen)?;

@@ -162,19 +162,6 @@ impl Guest {
         Ok(())
     }
 
-    /// How many segments each namespace's counters say that it has sent again.
-    pub(crate) fn retransmitted(&mut self) -> Result<[u64; 2]> {
-        let mut counts = [0; 2];
-        for (count, side) in counts.iter_mut().zip(["client", "server"]) {
-            let lines = self.vm.output(&format!("ip netns exec {side} grep ^Tcp: /proc/net/snmp"))?;
-            let [names, values] = &lines[..] else { anyhow::bail!("{lines:?}") };
-            let mut pairs = names.split_whitespace().zip(values.split_whitespace());
-            let (_, value) = pairs.find(|(name, _)| *name == "RetransSegs").context("no RetransSegs")?;
-            *count = value.parse()?;
-        }
-        Ok(counts)
-    }
-
     /// The memory in bytes that a process held when the kernel killed it for want of memory, as its log has it.
     pub(crate) fn killed(&mut self, pid: u64) -> Result<u64> {
         let line = self.vm.output(&format!("dmesg | grep 'Killed process {pid} '"))?.concat();

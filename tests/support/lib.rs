@@ -24,19 +24,24 @@ pub mod workload;
 pub mod vm;
 
 pub mod client;
+pub mod crowd;
 pub mod daemon;
+pub mod edges;
 pub mod events;
 pub mod firings;
 pub mod lines;
 pub mod owners;
+pub mod passes;
 pub mod summed;
 pub mod totals;
 pub mod watch;
 
 pub use client::channel;
 pub use container::{Container, Exit};
+pub use crowd::Crowd;
 pub use daemon::Daemon;
 pub use delay::SlowLink;
+pub use edges::Edges;
 pub use faults::{Loss, Packets};
 pub use lines::Lines;
 pub use netns::{Counters, Netns, NetnsPair};

@@ -7,6 +7,7 @@
 
 mod args;
 mod connect;
+mod crowd;
 mod namespaces;
 mod process;
 mod report;
@@ -24,6 +25,7 @@ const USAGE: &str = "workload SUBCOMMAND
           [--bytes B | --send B --receive B] [--requests R] [--hold SECONDS]
           [--timeout-ms M | --nonblocking-cancel-ms M] [--linger0] [--unread] [--send-buffer B] [--summary]
           [--out FILE]
+  crowd --port P --connections N [--rate PER_SECOND]      then on standard input: send BYTES | close COUNT
   exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
   exec-storm --count N [--rate PER_SECOND]
   threads [--code CODE] [--after-ms M]
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         "serve" => serve::serve(&args),
         "listen-only" => serve::listen_only(&args),
         "connect" => connect::connect(&args),
+        "crowd" => crowd::crowd(&args),
         "exit" => process::exit(&args),
         "kill-self" => process::kill_self(&args),
         "segfault" => process::segfault(),

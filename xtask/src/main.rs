@@ -8,6 +8,7 @@ mod toolchain;
 
 mod setup;
 
+mod bench;
 mod kernels;
 
 mod run;
@@ -68,6 +69,17 @@ enum Task {
         #[arg(value_name = "KERNEL", value_parser = PossibleValuesParser::new(kernels::KERNELS.map(|kernel| kernel.name)))]
         names: Vec<String>,
     },
+    /// Set up, build in release, and measure what the observer costs; the results go to bench/results
+    ///
+    /// Takes minutes, and means something only on a machine that does nothing else.
+    Bench {
+        /// Only these loads
+        #[arg(value_name = "LOAD")]
+        loads: Vec<bench::Load>,
+        /// Arguments for the load, after `--`: see `-- --help`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Check what compiler and clippy do not: the size of files, their first line, the order of the stages
     Tidy,
 }
@@ -79,6 +91,7 @@ fn main() -> ExitCode {
         Task::Run { daemon } => run::run(&daemon),
         Task::Test { only, tests } => checks::run(only, &tests).map(|()| ExitCode::SUCCESS),
         Task::Kernels { names } => kernels::run(&names).map(|()| ExitCode::SUCCESS),
+        Task::Bench { loads, arguments } => bench::run(&loads, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

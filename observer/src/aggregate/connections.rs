@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
 
+use super::Aggregator;
 use super::figures::{Place, renew};
 use super::tcp::grown;
 use crate::event::{
@@ -12,8 +13,13 @@ use crate::event::{
     waits_for_accept,
 };
 
-/// A connection that no reading finds for so long is gone. Longer than its end may wait in the ring.
+/// A socket that no pass has shown for so long is gone, and the record of its end was lost. That is longer than any
+/// record is on its way; one pass may miss a socket, as the kernel's list changes under it.
 const GONE_NS: u64 = 30_000_000_000;
+/// A longer time between two passes was sleep, or trouble, and counts as so long.
+const LONGEST_PAUSE_NS: u64 = GONE_NS / 3;
+/// How often what is gone is looked for.
+const SWEEP_NS: u64 = GONE_NS / 3;
 
 /// A live connection and where its figures go.
 #[derive(Debug)]
@@ -24,8 +30,8 @@ pub(super) struct Entry {
     pub(super) found: bool,
     /// What of it is counted as standing still.
     pub(super) stalled: Stalled,
-    /// When a reading found it last, or when it began.
-    seen: BootTime,
+    /// The time of the pass that it was there at last, as [`Passes`] has it.
+    seen_ns: u64,
 }
 
 /// What a reading says beside the counters.
@@ -39,24 +45,54 @@ pub(super) struct Read {
     pub(super) backoff: u32,
 }
 
+/// Time as it passes between passes over the live sockets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passes {
+    /// When the last one began.
+    last: Option<BootTime>,
+    /// Nanoseconds up to it, long pauses cut.
+    time_ns: u64,
+    /// As of that time what is gone was looked for last.
+    swept_ns: u64,
+}
+
 /// Live connections by their sockets; bounded.
 #[derive(Debug)]
 pub(super) struct Connections {
     entries: HashMap<ConnectionId, Entry>,
     capacity: usize,
+    passes: Passes,
+}
+
+impl Aggregator {
+    /// A pass over the live sockets begins; [`Self::sample`] is given its readings.
+    pub(crate) fn begin_pass(&mut self, now: BootTime) {
+        let passes = &mut self.connections.passes;
+        let pause = passes.last.replace(now).map_or(0, |last| now.since_ns(last));
+        passes.time_ns += pause.min(LONGEST_PAUSE_NS);
+    }
+
+    /// It has shown all that live. What is still in the table long after its end is taken out; the lost record of its
+    /// end was told as lost.
+    pub(crate) fn end_pass(&mut self) {
+        for gone in self.connections.take_gone() {
+            self.leave(&gone);
+            self.figures.tcp(gone.place, |tcp| tcp.closed += 1);
+        }
+    }
 }
 
 impl Connections {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), capacity }
+        Self { entries: HashMap::new(), capacity, passes: Passes::default() }
     }
 
     /// Adds a connection that is not there yet; `false` where there is no room.
     pub(super) fn insert(&mut self, connection: Connection, place: Place, found: bool) -> bool {
         let room = self.entries.len() < self.capacity;
         if room {
-            let (stalled, seen) = (Stalled::default(), connection.start);
-            self.entries.insert(connection.tcp.id, Entry { connection, place, found, stalled, seen });
+            let (stalled, seen_ns) = (Stalled::default(), self.passes.time_ns);
+            self.entries.insert(connection.tcp.id, Entry { connection, place, found, stalled, seen_ns });
         }
         room
     }
@@ -80,8 +116,8 @@ impl Connections {
         Sample { id, state, half_closed, counters, flow }: Sample,
         now: BootTime,
     ) -> Option<Read> {
-        let Entry { connection, place, stalled, seen, .. } = self.entries.get_mut(&id)?;
-        *seen = now;
+        let Entry { connection, place, stalled, seen_ns, .. } = self.entries.get_mut(&id)?;
+        *seen_ns = self.passes.time_ns;
         let before = connection.counters;
         let waits = waits_for_accept(connection.tcp.outgoing, state, Some(&flow));
         connection.stalls.read(connection.flow.as_ref(), &flow, waits, now);
@@ -98,10 +134,16 @@ impl Connections {
         Some(Read { place: *place, before, stalled, standstill, backoff: flow.backoff })
     }
 
-    /// Takes those out that no reading has found for so long: their ends were lost.
-    pub(super) fn sweep(&mut self, now: BootTime) -> Vec<Entry> {
-        let gone = |_: &ConnectionId, entry: &mut Entry| now.since_ns(entry.seen) >= GONE_NS;
-        self.entries.extract_if(gone).map(|(_, entry)| entry).collect()
+    /// Removes what no pass has shown for long.
+    fn take_gone(&mut self) -> Vec<Entry> {
+        let Passes { time_ns, swept_ns, .. } = &mut self.passes;
+        let now_ns = *time_ns;
+        if now_ns - *swept_ns < SWEEP_NS {
+            return Vec::new();
+        }
+        *swept_ns = now_ns;
+        let gone = self.entries.extract_if(|_, entry| now_ns - entry.seen_ns >= GONE_NS);
+        gone.map(|(_, entry)| entry).collect()
     }
 
     /// Takes a newer description of a workload over, on either side.
@@ -156,4 +198,55 @@ fn weight(connection: &Connection, order: ConnectionOrder, now: BootTime) -> [u6
         ConnectionOrder::Age => now.since_ns(*start),
     };
     [first, 0, 0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use crate::event::examples::{connect, counters, event, pod, tcp};
+    use crate::event::{Flow, TcpState};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A pass at that second, which shows the sockets of those ids.
+    fn pass(aggregator: &mut Aggregator, second: u64, ids: &[u64]) {
+        let now = BootTime(second * SECOND);
+        aggregator.begin_pass(now);
+        let shown = |id: &u64| Sample {
+            id: ConnectionId(*id),
+            state: TcpState::ESTABLISHED,
+            half_closed: None,
+            counters: counters(1, 0),
+            flow: Flow::default(),
+        };
+        aggregator.sample(now, &ids.iter().map(shown).collect::<Vec<_>>());
+        aggregator.end_pass();
+    }
+
+    #[test]
+    fn a_connection_whose_end_was_lost_leaves_the_table() {
+        let mut aggregator = Aggregator::new(Settings::default(), BootTime(0));
+        let shop = pod(1, "shop", "a");
+        for id in [7, 8] {
+            aggregator.record(&event(&shop, 1, connect(&tcp(id, true, "10.0.0.2:80", None))));
+        }
+        pass(&mut aggregator, 1, &[7, 8]);
+        // The machine slept: that no pass was made tells nothing.
+        pass(&mut aggregator, 10_000, &[8]);
+        for second in 1..=15 {
+            pass(&mut aggregator, 10_000 + second, &[8]);
+        }
+        assert_eq!((aggregator.connections.len(), aggregator.totals(shop.id).live), (2, 2));
+        for second in 16..=30 {
+            pass(&mut aggregator, 10_000 + second, &[8]);
+        }
+        assert_eq!((aggregator.connections.len(), aggregator.totals(shop.id).live), (1, 1));
+        assert!(aggregator.connections.has(ConnectionId(8)));
+        let windows = aggregator.advance(BootTime(20_000 * SECOND));
+        assert_eq!(
+            (windows[0].workloads[&shop.id].tcp.opened, windows[0].workloads[&shop.id].tcp.closed),
+            (2, 1)
+        );
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::{BootTime, Connection, Flow, TcpState};
 
-/// What makes no progress for so long stands still: 1 s.
-pub(crate) const STALL_NS: u64 = 1_000_000_000;
+/// What makes no progress for so long stands still: a second, less what a reading may come early.
+pub(crate) const STALL_NS: u64 = 900_000_000;
 /// A side that does not close for so long after the other did is held open: 1 min.
 pub(crate) const HELD_NS: u64 = 60_000_000_000;
 /// So many timeouts in a row are no single loss any more: nobody answers.

@@ -1,13 +1,14 @@
 //! Live sockets, read by iterators: their counters, who they are, and taking over those that are older.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, Map, MapData, RingBuf};
 use aya::programs::Iter;
 use aya::{Btf, Ebpf};
 use observer_ebpf::live::{Known, Sample};
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::{ProbeError, system};
 
@@ -44,7 +45,7 @@ pub(crate) struct Sockets {
     adopt: Option<OwnedFd>,
     adopt_files: Option<OwnedFd>,
     ticks: Array<MapData, [u64; 2]>,
-    buffer: Vec<u8>,
+    readings: RingBuf<MapData>,
 }
 
 /// Takes sockets over; apart from the rest, since that takes a while.
@@ -66,17 +67,19 @@ impl Sockets {
         };
         let ticks = ebpf.take_map("TICKS").ok_or(ProbeError::NoMap("TICKS"))?;
         let ticks = Array::try_from(ticks).map_err(ProbeError::Map)?;
+        let readings = ebpf.take_map("READINGS").ok_or(ProbeError::NoMap("READINGS"))?;
+        let readings = RingBuf::try_from(readings).map_err(ProbeError::Map)?;
         let [sample, list, adopt, adopt_files] = ITERATORS.map(|(name, target)| {
             let of = (target == "bpf_sk_storage_map").then(|| map.as_fd());
             link(ebpf, btf, name, target, of).inspect_err(|error| refuse(name, error)).ok()
         });
-        Ok(Self { sample, list, adopt, adopt_files, ticks, buffer: vec![0; 64 * 1024] })
+        Ok(Self { sample, list, adopt, adopt_files, ticks, readings })
     }
 
     /// Runs one pass; `take` is given each live socket's reading. Gives the ticks at its end.
     pub(crate) fn sample(&mut self, take: impl FnMut(&Sample)) -> Result<Option<Ticks>, ProbeError> {
         let Some(link) = &self.sample else { return Ok(None) };
-        read(link.as_fd(), &mut self.buffer, take).map_err(ProbeError::Sample)?;
+        read(link.as_fd(), &mut self.readings, take).map_err(ProbeError::Sample)?;
         let [jiffies, time_ns] = self.ticks.get(&0, 0).map_err(ProbeError::Map)?;
         Ok(Some(Ticks { jiffies, time_ns }))
     }
@@ -84,7 +87,7 @@ impl Sockets {
     /// Runs one pass; `take` is given who each live socket is.
     pub(crate) fn list(&mut self, take: impl FnMut(&Known)) -> Result<(), ProbeError> {
         let Some(link) = &self.list else { return Ok(()) };
-        read(link.as_fd(), &mut self.buffer, take).map_err(ProbeError::Sample)
+        read(link.as_fd(), &mut self.readings, take).map_err(ProbeError::Sample)
     }
 
     /// What takes older sockets over; to be asked for once.
@@ -108,7 +111,9 @@ impl Adopter {
 
 fn run(link: Option<&OwnedFd>) -> io::Result<()> {
     let Some(link) = link else { return Ok(()) };
-    io::copy(&mut system::open_iterator(link.as_fd())?, &mut io::sink()).map(drop)
+    let mut file = system::open_iterator(link.as_fd())?;
+    while !goes_on(&mut file)? {}
+    Ok(())
 }
 
 fn link(
@@ -125,23 +130,34 @@ fn link(
     system::link_iterator(fd.as_fd(), map).map_err(ProbeError::Sample)
 }
 
-/// Runs an iterator and takes its output to pieces of one size.
-fn read<T: FromBytes>(link: BorrowedFd<'_>, buffer: &mut [u8], mut take: impl FnMut(&T)) -> io::Result<()> {
+/// Runs an iterator and takes what it puts into the ring, ring by ring.
+fn read<T: FromBytes + Immutable + KnownLayout>(
+    link: BorrowedFd<'_>,
+    ring: &mut RingBuf<MapData>,
+    mut take: impl FnMut(&T),
+) -> io::Result<()> {
+    // A pass that failed may have left some.
+    while ring.next().is_some() {}
     let mut file = system::open_iterator(link)?;
-    let mut held = 0;
     loop {
-        let read = file.read(&mut buffer[held..])?;
-        if read == 0 {
-            return Ok(());
-        }
-        let end = held + read;
-        let whole = end - end % size_of::<T>();
-        for bytes in buffer[..whole].chunks_exact(size_of::<T>()) {
-            if let Ok(record) = T::read_from_bytes(bytes) {
-                take(&record);
+        let ended = goes_on(&mut file)?;
+        while let Some(bytes) = ring.next() {
+            if let Ok(record) = T::ref_from_bytes(&bytes) {
+                take(record);
             }
         }
-        buffer.copy_within(whole..end, 0);
-        held = end - whole;
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+/// Lets an iterator that writes no output go on; `true` at its end. It pauses where its program wants it to, and after
+/// a million objects.
+fn goes_on(file: &mut File) -> io::Result<bool> {
+    match file.read(&mut [0]) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+        Err(error) => Err(error),
     }
 }

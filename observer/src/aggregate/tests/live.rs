@@ -113,23 +113,6 @@ fn what_stands_still_is_counted_until_it_moves_or_ends() {
 }
 
 #[test]
-fn a_connection_that_no_reading_finds_any_more_has_ended() {
-    let a = pod(1, "shop", "a");
-    let mut aggregator = aggregator(Settings::default());
-    let ends = [tcp(1, true, "192.0.2.1:443", None), tcp(2, true, "192.0.2.1:443", None)];
-    for tcp in &ends {
-        aggregator.record(&event(&a, 1, connect(tcp)));
-    }
-    for second in (0..31).step_by(10) {
-        aggregator.sample(BootTime(second * SECOND), &[sample(1, counters(1, 0))]);
-        let live = aggregator.totals(a.id).live;
-        assert_eq!(live, if second < 30 { 2 } else { 1 }, "after {second} s");
-    }
-    let windows = aggregator.advance(BootTime(31 * SECOND));
-    assert_eq!((edge(&windows[0]).opened, edge(&windows[0]).closed), (2, 1));
-}
-
-#[test]
 fn both_ends_on_the_node_are_joined() {
     let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
     let mut aggregator = aggregator(Settings::default());

@@ -6,6 +6,9 @@ use observer_ebpf::event::Kind;
 
 /// Live sockets are read each second while somebody follows summaries, else so often.
 const IDLE_SAMPLE_NS: u64 = 10_000_000_000;
+/// Half the time between two rounds: one that comes a little early shall not wait for the next, which would leave a
+/// window without a reading.
+const EARLY_NS: u64 = 125_000_000;
 
 impl Core<'_> {
     /// What is due from time to time.
@@ -15,7 +18,7 @@ impl Core<'_> {
         self.deliver(now);
         self.count_losses(now);
         let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
-        if self.adoption.has_ended() || now.boot.since_ns(self.aggregator.sampled()) >= pause {
+        if self.adoption.has_ended() || now.boot.since_ns(self.aggregator.sampled()) + EARLY_NS >= pause {
             self.sample(now);
         }
         for window in self.aggregator.advance(now.boot) {

@@ -1,8 +1,8 @@
 //! Live sockets: read once an interval, and made known where no record told of them.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
-use super::Core;
+use super::{BATCH, Core};
 use crate::decode::{self, Reading};
 use crate::event::{ConnectionId, Now, QueueSample};
 use crate::probe::Ticks;
@@ -13,24 +13,38 @@ impl Core<'_> {
     pub(super) fn sample(&mut self, now: Now) {
         let adopted = self.adoption.end();
         let (samples, queues, tick) = (&mut self.samples, &mut self.queues, self.tick);
+        let (aggregator, mut unknown) = (&mut self.aggregator, HashMap::new());
         samples.clear();
         queues.clear();
+        aggregator.begin_pass(now.boot);
         let take = |raw: &_| match decode::sample(raw, tick) {
-            Reading::Connection(sample) => samples.push(sample),
+            Reading::Connection(sample) => {
+                samples.push(sample);
+                // Held all at once they would be the daemon's largest piece of memory.
+                if samples.len() == BATCH {
+                    unknown.extend(aggregator.sample(now.boot, samples));
+                    samples.clear();
+                }
+            }
             Reading::Listener(queue) => queues.push(queue),
         };
-        match self.probes.sockets.sample(take) {
-            Ok(Some(ticks)) => self.learn(ticks),
-            Ok(None) => {}
+        let ticks = match self.probes.sockets.sample(take) {
+            Ok(ticks) => ticks,
             // Half a pass would tell of sockets that are gone.
             Err(error) => return log::warn!("{error}"),
+        };
+        unknown.extend(self.aggregator.sample(now.boot, &self.samples));
+        self.samples.clear();
+        // Without ticks there was no pass: this kernel has no such iterator.
+        if let Some(ticks) = ticks {
+            self.learn(ticks);
+            self.aggregator.end_pass();
         }
-        let unknown = self.aggregator.sample(now.boot, &self.samples);
         let listeners = self.aggregator.sample_listeners(&self.queues);
         let stays = unknown.keys().any(|id| self.unknown.contains_key(id));
         self.unknown = unknown;
         if adopted || (stays && self.aggregator.has_room()) || !listeners.is_empty() {
-            self.make_known(&listeners, now);
+            self.make_known(&listeners, adopted, now);
         }
         self.explain_drops();
     }
@@ -53,7 +67,9 @@ impl Core<'_> {
         self.tick.learn(passed, ticks.time_ns.saturating_sub(first.time_ns));
     }
 
-    fn make_known(&mut self, listeners: &[QueueSample], now: Now) {
+    /// Looks up who the sockets are that are in no table. Those that were `adopted` are told as lost where there is no
+    /// room for them; the others were told already.
+    fn make_known(&mut self, listeners: &[QueueSample], adopted: bool, now: Now) {
         let mut found = Vec::new();
         let mut undecodable = 0;
         let listed = self.probes.sockets.list(|raw| match decode::known(raw) {
@@ -76,7 +92,9 @@ impl Core<'_> {
                     self.overflows.begin(listener.netns, process.key.pid);
                 }
                 self.aggregator.know_listener(listener, sample);
-            } else if let Some(sample) = self.unknown.remove(&id) {
+            } else if ((adopted && known.adopted) || self.aggregator.has_room())
+                && let Some(sample) = self.unknown.remove(&id)
+            {
                 self.find_cgroup(known.cgroup_id, now);
                 let connection = self.attributor.known(known, now, &mut self.out);
                 self.aggregator.know(connection, &sample, now.boot);

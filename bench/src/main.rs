@@ -1,0 +1,41 @@
+//! What the observer costs under known loads: each load is a subcommand, prints a table and writes its results as JSON.
+//!
+//! `cargo xtask bench` builds all that it needs and runs it.
+#![allow(clippy::print_stdout, reason = "its results are its output")]
+
+mod machine;
+mod sockets;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Measures the observer.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The folder that the results are written to
+    #[arg(long, value_name = "FOLDER")]
+    results: PathBuf,
+    #[command(subcommand)]
+    load: Load,
+}
+
+#[derive(Debug, Subcommand)]
+enum Load {
+    /// Many live sockets, to be read once a second
+    Sockets(sockets::Args),
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let Arguments { results, load } = Arguments::parse();
+    let (name, report) = match load {
+        Load::Sockets(args) => ("sockets", sockets::run(&args).await?),
+    };
+    let path = results.join(format!("{name}.json"));
+    let text = serde_json::to_string_pretty(&report)? + "\n";
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("written to {}", path.display());
+    Ok(())
+}
