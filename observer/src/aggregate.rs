@@ -86,6 +86,8 @@ pub(crate) struct Aggregator {
     listeners: Listeners,
     no_room_connections: u64,
     no_room_handshakes: u64,
+    /// Connections that no reading found any more.
+    gone: u64,
     losses_since: BootTime,
     sampled: BootTime,
 }
@@ -103,6 +105,7 @@ impl Aggregator {
             listeners: Listeners::new(settings.max_listeners),
             no_room_connections: 0,
             no_room_handshakes: 0,
+            gone: 0,
             losses_since: now,
             sampled: now,
         }

@@ -30,7 +30,7 @@ pub(crate) use summary::{
 pub(crate) use tcp::{
     Busy, ConnectionId, Counters, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,
     TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit, TcpState,
-    error_name, failure_name, interface,
+    error_name, interface,
 };
 pub(crate) use time::{BootTime, Now, WallTime};
 

@@ -156,7 +156,19 @@ pub(crate) fn loss_is_what_the_kernel_counts(guest: &mut Guest) -> Result<()> {
         told.agrees_by_counter(&kernel)?;
         ensure!(kernel.get("RetransSegs")? > 0, "nothing was sent again");
     }
+    let verdicts = verdicts(guest, PORT)?;
+    ensure!(verdicts.iter().any(|verdict| verdict == "VERDICT_NETWORK_LOSS"), "{verdicts:?}");
     Ok(())
+}
+
+/// What is said of the edges to and from a port.
+fn verdicts(guest: &mut Guest, port: u64) -> Result<Vec<String>> {
+    let lines = guest.vm.output(&format!("observer explain --port {port} -o json --timeout 30s"))?;
+    let verdict = |line: &String| -> Result<String> {
+        let edge: Value = serde_json::from_str(line)?;
+        Ok(edge["diagnosis"]["verdict"].as_str().with_context(|| format!("no verdict: {line}"))?.to_owned())
+    };
+    lines.iter().map(verdict).collect()
 }
 
 pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
@@ -205,5 +217,8 @@ pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
         }
         Ok(if sums == both { Ok(()) } else { Err((sums, both)) })
     })?;
+    let verdicts = verdicts(guest, PORT)?;
+    let loss = verdicts.iter().any(|verdict| verdict == "VERDICT_NETWORK_LOSS");
+    ensure!(verdicts.len() == 2 && !loss, "{verdicts:?}");
     guest.vm.output("kill $(cat /tmp/summaries.pid)").map(drop)
 }

@@ -76,9 +76,15 @@ impl Aggregator {
     /// end was told as lost.
     pub(crate) fn end_pass(&mut self) {
         for gone in self.connections.take_gone() {
+            self.gone += 1;
             self.leave(&gone);
             self.figures.tcp(gone.place, |tcp| tcp.closed += 1);
         }
+    }
+
+    /// How many were taken out like that since the last call.
+    pub(crate) fn take_gone(&mut self) -> u64 {
+        std::mem::take(&mut self.gone)
     }
 }
 

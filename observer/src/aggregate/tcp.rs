@@ -7,7 +7,7 @@ use super::connections::{Entry, Read};
 use super::figures::Place;
 use crate::event::{
     BootTime, Busy, Connection, Counters, Event, RetransmitPhase, Sample, Stalled, Stalls, Standstill, Tcp,
-    TcpClose, TcpConnectFailure, TcpRetransmit, TcpState, TcpSummary, Workload, failure_name,
+    TcpClose, TcpConnectFailure, TcpRetransmit, TcpState, TcpSummary, Workload,
 };
 
 impl Aggregator {
@@ -99,12 +99,12 @@ impl Aggregator {
     }
 
     pub(super) fn fail(&mut self, workload: &Arc<Workload>, failure: &TcpConnectFailure) {
-        let TcpConnectFailure { tcp, errno, duration_ns: _, syn_retransmits } = failure;
+        let TcpConnectFailure { tcp, errno: _, sent: _, duration_ns: _, syn_retransmits } = failure;
         let left = u64::from(*syn_retransmits).saturating_sub(self.handshakes.take(tcp));
         let place = self.figures.place(workload, tcp);
         self.figures.tcp(place, |tcp| {
             tcp.failed += 1;
-            *tcp.failures.entry(failure_name(*errno)).or_default() += 1;
+            *tcp.failures.entry(failure.error()).or_default() += 1;
             tcp.retransmitted_segments += left;
         });
     }

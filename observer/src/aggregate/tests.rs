@@ -148,7 +148,7 @@ fn a_failed_connects_syn_retransmits_are_counted_once() {
     let tcp = tcp(1, true, "192.0.2.1:443", None);
     let mut aggregator = aggregator(Settings::default());
     aggregator.record(&event(&a, 1, retransmit(&tcp, RetransmitPhase::Syn, 1)));
-    let failure = TcpConnectFailure { tcp, errno: 110, duration_ns: Some(9), syn_retransmits: 6 };
+    let failure = TcpConnectFailure { tcp, errno: 110, sent: true, duration_ns: Some(9), syn_retransmits: 6 };
     aggregator.record(&event(&a, 2, Detail::TcpConnectFailure(failure)));
     let window = window(&mut aggregator, 1);
     assert_eq!((edge(&window).failed, edge(&window).retransmitted_segments), (1, 6));
@@ -220,7 +220,13 @@ fn failures_and_retransmits_are_summed_by_kind_and_merged() {
     let mut windows = Vec::new();
     for (second, errno) in [(1, 111), (2, 111), (3, 0)] {
         aggregator.record(&event(&a, second, retransmit(&tcp, RetransmitPhase::Syn, 1)));
-        let failure = TcpConnectFailure { tcp: tcp.clone(), errno, duration_ns: Some(9), syn_retransmits: 1 };
+        let failure = TcpConnectFailure {
+            tcp: tcp.clone(),
+            errno,
+            sent: true,
+            duration_ns: Some(9),
+            syn_retransmits: 1,
+        };
         aggregator.record(&event(&a, second, Detail::TcpConnectFailure(failure)));
         windows.push(window(&mut aggregator, second));
     }

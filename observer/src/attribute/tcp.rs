@@ -48,7 +48,9 @@ impl Attributor {
                     Detail::TcpClose(TcpClose { tcp, duration_ns, counters, errno })
                 } else {
                     let syn_retransmits = counters.retransmitted_segments as u32;
-                    Detail::TcpConnectFailure(TcpConnectFailure { tcp, errno, duration_ns, syn_retransmits })
+                    let sent = counters.sent_segments > 0;
+                    let failure = TcpConnectFailure { tcp, errno, sent, duration_ns, syn_retransmits };
+                    Detail::TcpConnectFailure(failure)
                 };
                 self.emit_task(task.as_ref(), at, detail, out);
             }

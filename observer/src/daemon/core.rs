@@ -4,9 +4,9 @@ mod answer;
 mod round;
 mod sockets;
 
-use foldhash::{HashMap, HashMapExt as _};
 use tokio::io::unix::AsyncFd;
 
+use self::sockets::Sampling;
 use super::DaemonError;
 use super::adopt::Adoption;
 use super::input::{Found, Input, Inputs};
@@ -14,11 +14,10 @@ use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, Output};
 use crate::config::Config;
 use crate::decode::{self, Body, Record, Tick};
-use crate::event::{ConnectionId, EventType, Now, Process, QueueSample, Sample};
-use crate::inventory::overflows::Overflows;
+use crate::event::{EventType, Now, Process};
 use crate::inventory::{self, Fact, cgroups::Cgroups, host, netns, processes};
 use crate::loss::Losses;
-use crate::probe::{self, Features, Loaded, Ring, Ticks};
+use crate::probe::{self, Features, Loaded, Ring};
 use crate::serve::{Limits, Subscribers};
 use crate::status::{Capability, IdentitySource};
 
@@ -74,14 +73,8 @@ pub(super) struct Core<'a> {
     undecodable: u64,
     /// Containers that could not be asked for since the last tick: too many are being asked for.
     refused_lookups: u64,
-    samples: Vec<Sample>,
-    queues: Vec<QueueSample>,
-    overflows: Overflows,
-    /// Readings of live sockets that are in no table, as of the last pass.
-    unknown: HashMap<ConnectionId, Sample>,
+    sampling: Sampling,
     tick: Tick,
-    /// The first reading of the kernel's ticks.
-    first_ticks: Option<Ticks>,
     adoption: Adoption,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
@@ -135,12 +128,8 @@ impl<'a> Core<'a> {
             counts: [0; EventType::ALL.len()],
             undecodable: 0,
             refused_lookups: 0,
-            samples: Vec::new(),
-            queues: Vec::new(),
-            overflows: Overflows::default(),
-            unknown: HashMap::new(),
+            sampling: Sampling::default(),
             tick: Tick::default(),
-            first_ticks: None,
             adoption,
             process_batch: Vec::with_capacity(BATCH),
             network_batch: Vec::with_capacity(BATCH),

@@ -120,6 +120,8 @@ pub(crate) struct TcpConnectFailure {
     pub(crate) tcp: Tcp,
     /// The kernel's error number; 0 where the process gave up.
     pub(crate) errno: u32,
+    /// A SYN was sent.
+    pub(crate) sent: bool,
     /// From the first SYN to the failure, in nanoseconds; `None` where the first SYN was not seen.
     pub(crate) duration_ns: Option<u64>,
     /// SYNs sent again.
@@ -232,9 +234,16 @@ pub(crate) struct TcpClose {
     pub(crate) errno: u32,
 }
 
-/// The word for the error of an attempt to connect; without one the process gave up.
-pub(crate) fn failure_name(errno: u32) -> &'static str {
-    if errno == 0 { "cancelled" } else { error_name(errno) }
+impl TcpConnectFailure {
+    /// The word for the error. Without one the process gave up; or, if nothing was ever sent, connect()
+    /// failed on this node and only its caller was told why.
+    pub(crate) fn error(&self) -> &'static str {
+        match (self.errno, self.sent) {
+            (0, true) => "cancelled",
+            (0, false) => "not_sent",
+            (errno, _) => error_name(errno),
+        }
+    }
 }
 
 /// The word for an error number at the end of a connection: OpenTelemetry's where it has one, else

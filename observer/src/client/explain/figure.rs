@@ -27,6 +27,7 @@ pub(super) fn words(evidence: &Evidence) -> String {
         "host_unreachable" => attempts("ended by `host unreachable`"),
         "net_unreachable" => attempts("ended by `network unreachable`"),
         "cancelled" => attempts("given up by the process"),
+        "not_sent" => attempts("failed before anything was sent"),
         "reset" => attempts("reset"),
         "failed" => attempts("failed"),
         "connects_pending" => format!("{} to connect still without an answer", plural(value, "attempt")),

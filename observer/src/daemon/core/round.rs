@@ -6,6 +6,9 @@ use observer_ebpf::event::Kind;
 
 /// Live sockets are read each second while somebody follows summaries, else so often.
 const IDLE_SAMPLE_NS: u64 = 10_000_000_000;
+/// A pass over the live sockets may take one part in so many of the time: on a machine that is short of processors, or
+/// with a million sockets, they are read less often, and records and clients still have their turn.
+const SHARE: u64 = 5;
 /// Half the time between two rounds: one that comes a little early shall not wait for the next, which would leave a
 /// window without a reading.
 const EARLY_NS: u64 = 125_000_000;
@@ -18,8 +21,10 @@ impl Core<'_> {
         self.deliver(now);
         self.count_losses(now);
         let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
+        let pause = pause.max(self.sampling.pass_ns * SHARE);
         if self.adoption.has_ended() || now.boot.since_ns(self.aggregator.sampled()) + EARLY_NS >= pause {
             self.sample(now);
+            self.sampling.pass_ns = self.now().boot.since_ns(now.boot);
         }
         for window in self.aggregator.advance(now.boot) {
             self.subscribers.publish_window(&window, now);
@@ -29,6 +34,7 @@ impl Core<'_> {
 
     /// Asks every place that can lose something, and tells.
     pub(super) fn count_losses(&mut self, now: Now) {
+        let silent_ends = self.take_silent_ends();
         let mut round = self.losses.round(now.boot);
         let read = self.probes.read_lost(|kind, cpu, count| {
             let source = if kind == Kind::Untracked { LossSource::KernelMap } else { LossSource::Ring };
@@ -38,6 +44,7 @@ impl Core<'_> {
             log::error!("{error}: losses in the rings are not counted now");
         }
         self.probes.read_missed(|program, count| round.add(LossSource::Probe, program, None, count));
+        round.add(LossSource::Probe, Kind::Close.name(), None, silent_ends);
         round.add(LossSource::Decode, "records", None, std::mem::take(&mut self.undecodable));
         round.add(LossSource::Table, "lookups", None, std::mem::take(&mut self.refused_lookups));
         for (table, count) in self.attributor.take_overflows() {

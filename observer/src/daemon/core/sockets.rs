@@ -4,15 +4,34 @@ use foldhash::{HashMap, HashMapExt as _};
 
 use super::{BATCH, Core};
 use crate::decode::{self, Reading};
-use crate::event::{ConnectionId, Now, QueueSample};
+use crate::event::{ConnectionId, Now, QueueSample, Sample};
+use crate::inventory::overflows::Overflows;
 use crate::probe::Ticks;
+use observer_ebpf::event::Kind;
+
+/// What is kept from one pass over the live sockets to the next.
+#[derive(Default)]
+pub(super) struct Sampling {
+    samples: Vec<Sample>,
+    queues: Vec<QueueSample>,
+    overflows: Overflows,
+    /// How long the last pass took.
+    pub(super) pass_ns: u64,
+    /// Readings of live sockets that are in no table, as of the last pass.
+    unknown: HashMap<ConnectionId, Sample>,
+    /// The first reading of the kernel's ticks.
+    first_ticks: Option<Ticks>,
+    /// Connections of which no reading has found anything any more, and those of them that were told as lost.
+    gone: [u64; 2],
+}
 
 impl Core<'_> {
     /// Reads the live sockets. One that is in no table was taken over, or its event was lost, or is on
     /// its way: so only what was unknown the last time as well is asked for.
     pub(super) fn sample(&mut self, now: Now) {
         let adopted = self.adoption.end();
-        let (samples, queues, tick) = (&mut self.samples, &mut self.queues, self.tick);
+        let Sampling { samples, queues, .. } = &mut self.sampling;
+        let tick = self.tick;
         let (aggregator, mut unknown) = (&mut self.aggregator, HashMap::new());
         samples.clear();
         queues.clear();
@@ -33,16 +52,16 @@ impl Core<'_> {
             // Half a pass would tell of sockets that are gone.
             Err(error) => return log::warn!("{error}"),
         };
-        unknown.extend(self.aggregator.sample(now.boot, &self.samples));
-        self.samples.clear();
+        unknown.extend(self.aggregator.sample(now.boot, &self.sampling.samples));
+        self.sampling.samples.clear();
         // Without ticks there was no pass: this kernel has no such iterator.
         if let Some(ticks) = ticks {
             self.learn(ticks);
             self.aggregator.end_pass();
         }
-        let listeners = self.aggregator.sample_listeners(&self.queues);
-        let stays = unknown.keys().any(|id| self.unknown.contains_key(id));
-        self.unknown = unknown;
+        let listeners = self.aggregator.sample_listeners(&self.sampling.queues);
+        let stays = unknown.keys().any(|id| self.sampling.unknown.contains_key(id));
+        self.sampling.unknown = unknown;
         if adopted || (stays && self.aggregator.has_room()) || !listeners.is_empty() {
             self.make_known(&listeners, adopted, now);
         }
@@ -53,16 +72,27 @@ impl Core<'_> {
     fn explain_drops(&mut self) {
         for (netns, pids) in self.aggregator.dropping() {
             // Whoever called listen() may be gone; another process of the namespace will do.
-            let count = pids.into_iter().find_map(|pid| self.overflows.since(netns, pid));
+            let count = pids.into_iter().find_map(|pid| self.sampling.overflows.since(netns, pid));
             self.aggregator.overflowed(netns, count);
         }
         let aggregator = &self.aggregator;
-        self.overflows.retain(|netns| aggregator.listens_in(netns));
+        self.sampling.overflows.retain(|netns| aggregator.listens_in(netns));
+    }
+
+    /// Connections whose ends were lost without a word since the last call: no reading finds them any more, and the
+    /// ring has not lost so many ends, which are told already.
+    pub(super) fn take_silent_ends(&mut self) -> u64 {
+        let in_ring = self.losses.of_ring(|kind| kind == Kind::Close.name());
+        let [gone, told] = &mut self.sampling.gone;
+        *gone += self.aggregator.take_gone();
+        let silent = gone.saturating_sub(in_ring + *told);
+        *told += silent;
+        silent
     }
 
     /// The length of a tick follows from two readings that are far enough apart.
     fn learn(&mut self, ticks: Ticks) {
-        let first = *self.first_ticks.get_or_insert(ticks);
+        let first = *self.sampling.first_ticks.get_or_insert(ticks);
         let passed = ticks.jiffies.saturating_sub(first.jiffies);
         self.tick.learn(passed, ticks.time_ns.saturating_sub(first.time_ns));
     }
@@ -89,11 +119,11 @@ impl Core<'_> {
                 self.find_cgroup(known.cgroup_id, now);
                 let listener = self.attributor.listener(known, &mut self.out);
                 if let Some(process) = listener.process.as_ref().filter(|_| listener.adopted) {
-                    self.overflows.begin(listener.netns, process.key.pid);
+                    self.sampling.overflows.begin(listener.netns, process.key.pid);
                 }
                 self.aggregator.know_listener(listener, sample);
             } else if ((adopted && known.adopted) || self.aggregator.has_room())
-                && let Some(sample) = self.unknown.remove(&id)
+                && let Some(sample) = self.sampling.unknown.remove(&id)
             {
                 self.find_cgroup(known.cgroup_id, now);
                 let connection = self.attributor.known(known, now, &mut self.out);

@@ -9,7 +9,7 @@ use super::{counters, process, tcp, timestamp, workload};
 use crate::event::{
     ContainerStart, ContainerStop, Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit, ResetCause,
     ResetDirection, RetransmitCause, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure,
-    TcpConnectPending, TcpReset, TcpRetransmit, Workload, error_name, failure_name, signal_name,
+    TcpConnectPending, TcpReset, TcpRetransmit, Workload, error_name, signal_name,
 };
 
 /// An event.
@@ -95,10 +95,10 @@ fn container_stop(stop: &ContainerStop) -> v1::ContainerStop {
 }
 
 fn tcp_failure(failure: &TcpConnectFailure, owner: Option<&Workload>) -> v1::TcpConnectFailure {
-    let TcpConnectFailure { tcp: ends, errno, duration_ns, syn_retransmits } = failure;
+    let TcpConnectFailure { tcp: ends, errno, sent: _, duration_ns, syn_retransmits } = failure;
     v1::TcpConnectFailure {
         tcp: Some(tcp(owner, ends)),
-        error: failure_name(*errno).to_owned(),
+        error: failure.error().to_owned(),
         errno: *errno,
         duration_ns: *duration_ns,
         syn_retransmits: *syn_retransmits,
