@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{Event, EventType};
 use observer_tests::raw::flags;
+use observer_tests::wait::PATIENCE;
 use observer_tests::watch::{ends, tcp, to_port};
 use observer_tests::{Daemon, Loss, NetnsPair, Packets, RawPeer, Watch, workload};
 
@@ -189,5 +190,31 @@ async fn a_reset_in_the_middle_of_a_handshake_is_no_refusal() -> Result<()> {
     ensure!(failure.error == "reset" && failure.errno == 104, "{failure:?}");
     // The reset that ended the attempt counts once: as its failure.
     ensure!(events.len() == 1, "{events:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_for_which_there_is_no_port_was_never_sent() -> Result<()> {
+    let pair = NetnsPair::new()?;
+    let daemon = Daemon::bare().start().await?;
+    let watch = Watch::all(&daemon).await?;
+    let (left, right) = (&pair.left().netns, &pair.right().netns);
+    let serve = workload::in_netns(right, ["serve", "--port", "14"])?;
+    serve.wait_for("the listener", PATIENCE, |line| line.get("listening").is_some()).await?;
+    left.output("sh", ["-c", "echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range"])?;
+    let to = format!("{}:14", pair.right().ip);
+    let _holds = workload::in_netns(left, ["connect", "--to", &to, "--hold", "600"])?;
+    let inode = left.inode()?;
+    let ours = |event: &Event| tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == inode);
+    let of = |kind: EventType| move |event: &Event| ours(event) && event.r#type() == kind;
+    watch.wait_count("the one that has the port", 1, of(EventType::TcpConnect)).await?;
+
+    let mut fails = workload::in_netns(left, ["connect", "--to", &to])?;
+    fails.wait().await?;
+    ensure!(fails.values()[0]["error"] == "no_free_port", "{}", fails.account());
+    watch.wait_count("its failure", 1, of(EventType::TcpConnectFailure)).await?;
+    let failures = watch.events(of(EventType::TcpConnectFailure));
+    let Some(Detail::TcpConnectFailure(failure)) = &failures[0].detail else { anyhow::bail!("{failures:?}") };
+    ensure!(failure.error == "not_sent" && failure.errno == 0, "{failure:?}");
     Ok(())
 }

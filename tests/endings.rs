@@ -106,7 +106,8 @@ async fn an_oom_kill_is_told_from_a_kill() -> Result<()> {
     let daemon = Daemon::on(testbed).start().await?;
     let lines = watch(&daemon, ["-n", "hunger"]).await?;
     let pod = testbed.pod("hunger", "hungry").run().await?;
-    let argv = ["workload", "eat-memory", "512"];
+    // The runtime hears of OOM kills only a moment after it has started the container.
+    let argv = ["sh", "-c", "sleep 1; exec workload eat-memory 512"];
     let hungry = pod.container("hungry", argv).memory_limit(LIMIT as i64).start().await?;
     let exit = runtime_says(&hungry, "OOMKilled").await?;
     ensure!(exit.code == 137, "{exit:?}");

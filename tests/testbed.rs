@@ -65,8 +65,11 @@ async fn ends_are_told_apart() -> Result<()> {
     let killed = sleeper.wait().await?;
     ensure!(killed.code == 137 && killed.reason == "Error", "{killed:?}");
 
-    let hungry =
-        pod.container("hungry", ["workload", "eat-memory", "512"]).memory_limit(32 << 20).start().await?;
+    let hungry = pod
+        .container("hungry", ["sh", "-c", "sleep 1; exec workload eat-memory 512"])
+        .memory_limit(32 << 20)
+        .start()
+        .await?;
     // The runtime hears of the kill and of the end in either order.
     eventually(PATIENCE, "an OOM kill", async || {
         let exit = hungry.wait().await?;

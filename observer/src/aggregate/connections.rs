@@ -72,8 +72,8 @@ impl Aggregator {
         passes.time_ns += pause.min(LONGEST_PAUSE_NS);
     }
 
-    /// It has shown all that live. What is still in the table long after its end is taken out; the lost record of its
-    /// end was told as lost.
+    /// It has shown all that live. What is still in the table long after its end is taken out; its end was
+    /// lost.
     pub(crate) fn end_pass(&mut self) {
         for gone in self.connections.take_gone() {
             self.gone += 1;
