@@ -19,9 +19,12 @@ impl Machine {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let system = rustix::system::uname();
+        let release = system.release().to_string_lossy();
         Self {
             load: load.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            // What its builder added to the version tells nothing about it.
+            kernel: release.split('-').next().unwrap_or_default().to_owned(),
             processors: std::thread::available_parallelism().map_or(0, usize::from),
             processor: model.map_or(String::new(), |(_, name)| name.to_owned()),
         }

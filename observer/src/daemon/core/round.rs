@@ -8,7 +8,7 @@ use observer_ebpf::event::Kind;
 const IDLE_SAMPLE_NS: u64 = 10_000_000_000;
 /// A pass over the live sockets may take one part in so many of the time: on a machine that is short of processors, or
 /// with a million sockets, they are read less often, and records and clients still have their turn.
-const SHARE: u64 = 5;
+const SHARE: u64 = 4;
 /// Half the time between two rounds: one that comes a little early shall not wait for the next, which would leave a
 /// window without a reading.
 const EARLY_NS: u64 = 125_000_000;
