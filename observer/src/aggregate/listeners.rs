@@ -89,12 +89,19 @@ impl Listeners {
 
     /// What was dropped in a namespace overflowed so often; `None`: not known. It is told of the one
     /// listener that dropped something; of several nobody knows which, but the sum is one workload's
-    /// where all of them are.
-    pub(super) fn overflowed(&mut self, netns: u32, count: Option<u64>, tell: impl FnOnce(&Listener, u64)) {
+    /// where all of them are. Gives how many more there were than were dropped as far as readings tell: those
+    /// are of the next reading.
+    pub(super) fn overflowed(
+        &mut self,
+        netns: u32,
+        count: Option<u64>,
+        tell: impl FnOnce(&Listener, u64),
+    ) -> u64 {
         let dropping = self.entries.values_mut().filter(|entry| entry.unexplained > 0);
         let mut of_netns: Vec<&mut Entry> = dropping.filter(|entry| entry.listener.netns == netns).collect();
         let dropped = of_netns.iter().map(|entry| entry.unexplained).sum();
-        let count = count.map(|count| count.min(dropped));
+        let early = count.map_or(0, |count| count.saturating_sub(dropped));
+        let count = count.map(|count| count - early);
         let alone = of_netns.len() == 1;
         for entry in &mut of_netns {
             entry.unexplained = 0;
@@ -107,6 +114,7 @@ impl Listeners {
         {
             tell(&entry.listener, count);
         }
+        early
     }
 
     pub(super) fn any_in(&self, netns: u32) -> bool {
@@ -207,13 +215,13 @@ mod tests {
         let mut sum = 0;
         listeners.read(&[sample(1, 7), sample(2, 0)], |_, _| {});
         assert_eq!(listeners.dropping(), [(1, vec![])]);
-        listeners.overflowed(1, Some(5), |_, count| sum += count);
+        assert_eq!(listeners.overflowed(1, Some(5), |_, count| sum += count), 0);
         assert_eq!((all(&listeners), sum), (vec![Some(5), Some(0)], 5));
         assert!(listeners.dropping().is_empty());
         // Both at once: the sum is their workload's, but whose each one is nobody knows.
         listeners.read(&[sample(1, 9), sample(2, 1)], |_, _| {});
-        listeners.overflowed(1, Some(100), |_, count| sum += count);
-        assert_eq!((all(&listeners), sum), (vec![None, None], 8), "no more than were dropped");
+        let early = listeners.overflowed(1, Some(100), |_, count| sum += count);
+        assert_eq!((all(&listeners), sum, early), (vec![None, None], 8, 97), "no more than were dropped");
     }
 
     #[test]

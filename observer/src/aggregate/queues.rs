@@ -27,9 +27,10 @@ impl Aggregator {
     }
 
     /// So many of what the listeners of a namespace have dropped found a queue full; `None`: not known.
-    pub(crate) fn overflowed(&mut self, netns: u32, count: Option<u64>) {
+    /// Gives how many of them are later than the readings.
+    pub(crate) fn overflowed(&mut self, netns: u32, count: Option<u64>) -> u64 {
         let figures = &mut self.figures;
-        self.listeners.overflowed(netns, count, |listener, count| figures.listener(listener, 0, count));
+        self.listeners.overflowed(netns, count, |listener, count| figures.listener(listener, 0, count))
     }
 
     /// That network namespace has a listener.

@@ -33,6 +33,13 @@ impl Overflows {
         Some(count.saturating_sub(self.last.insert(netns, count).unwrap_or(0)))
     }
 
+    /// So many of what `since` gave are to be given again: they came after what they are compared with.
+    pub(crate) fn put_back(&mut self, netns: u32, count: u64) {
+        if let Some(last) = self.last.get_mut(&netns) {
+            *last -= count.min(*last);
+        }
+    }
+
     /// Forgets the namespaces that have no listener any more.
     pub(crate) fn retain(&mut self, is_there: impl Fn(u32) -> bool) {
         self.last.retain(|netns, _| is_there(*netns));

@@ -73,7 +73,8 @@ impl Core<'_> {
         for (netns, pids) in self.aggregator.dropping() {
             // Whoever called listen() may be gone; another process of the namespace will do.
             let count = pids.into_iter().find_map(|pid| self.sampling.overflows.since(netns, pid));
-            self.aggregator.overflowed(netns, count);
+            let early = self.aggregator.overflowed(netns, count);
+            self.sampling.overflows.put_back(netns, early);
         }
         let aggregator = &self.aggregator;
         self.sampling.overflows.retain(|netns| aggregator.listens_in(netns));
