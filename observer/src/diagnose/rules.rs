@@ -179,6 +179,9 @@ pub(super) fn without_finding(subject: &Subject<'_>) -> Finding {
     }
     if is_one_in(lost(own), own.sent_segments, LOSSY) {
         doubts.push(part("retransmitted_segments", of_connections(own), own.sent_segments));
+        let late =
+            [count("spurious_retransmits", own.spurious_retransmits), count("reorderings", own.reorderings)];
+        doubts.extend(late.into_iter().filter(is_something));
     }
     let listeners = [("listen_drops", subject.own_listener), ("peer_listen_drops", subject.peer.listener)];
     for (figure, listener) in listeners {
@@ -230,9 +233,15 @@ fn lasting([now, time_name]: [&'static str; 2], stalled: u32, lasts_ns: u64, lea
     [count(now, u64::from(stalled)), time(time_name, lasts_ns)].into_iter().filter(is_something).collect()
 }
 
-/// So many segments did not arrive that it is no accident.
+/// So many segments did not arrive that it is no accident, and not just late.
 fn is_lossy(tcp: &TcpSummary) -> bool {
-    lost(tcp) >= FEW && is_one_in(lost(tcp), tcp.sent_segments, LOSSY)
+    lost(tcp) >= FEW && is_one_in(lost(tcp), tcp.sent_segments, LOSSY) && !is_reordered(tcp)
+}
+
+/// Segments overtook each other, and at least half of what was sent again had arrived already. The other side
+/// tells of one such segment with each acknowledgement at most, so of many at once not all are told.
+fn is_reordered(tcp: &TcpSummary) -> bool {
+    tcp.reorderings > 0 && tcp.spurious_retransmits * 2 >= of_connections(tcp)
 }
 
 /// Segments that were sent again for a reason.

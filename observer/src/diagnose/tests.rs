@@ -126,6 +126,9 @@ fn attempts() {
 fn segments() {
     use Verdict as V;
     let reordered = TcpSummary { spurious_retransmits: 29, reorderings: 40, ..retransmitted(30) };
+    let figures: &[_] = &["retransmitted_segments", "spurious_retransmits", "reorderings"];
+    let overtaken = TcpSummary { spurious_retransmits: 55, reorderings: 17, ..retransmitted(85) };
+    let both = TcpSummary { spurious_retransmits: 17, reorderings: 1, ..retransmitted(84) };
     let few = TcpSummary { sent_segments: 8, ..retransmitted(1) };
     let answers = BTreeMap::from([((RetransmitPhase::SynAck, RetransmitCause::Timeout), 9)]);
     let answered_again = TcpSummary { retransmits: answers, ..retransmitted(9) };
@@ -137,6 +140,8 @@ fn segments() {
         ("one in a thousand", retransmitted(1), V::Healthy, &[] as &[_]),
         ("loss", retransmitted(30), V::NetworkLoss, &["retransmitted_segments"]),
         ("reordering", reordered, V::Healthy, &[]),
+        ("much reordering", overtaken, V::Unknown, figures),
+        ("loss and reordering", both, V::NetworkLoss, &["retransmitted_segments", "spurious_retransmits"]),
         ("one of few", few, V::Unknown, &["retransmitted_segments"]),
         ("handshakes asked for", asked_again, V::NetworkLoss, &["syn_retransmits"]),
         ("handshakes answered", answered_again, V::NetworkLoss, &["syn_ack_retransmits"]),

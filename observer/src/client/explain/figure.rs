@@ -33,6 +33,7 @@ pub(super) fn words(evidence: &Evidence) -> String {
         "connects_pending" => format!("{} to connect still without an answer", plural(value, "attempt")),
         "retransmitted_segments" => again(""),
         "peer_retransmitted_segments" => again(" of the peer"),
+        "reorderings" => format!("segments overtook each other {}", plural(value, "time")),
         "spurious_retransmits" => format!("{value} of them for nothing"),
         "syn_retransmits" if of.is_some() => {
             format!("{} sent again for {}", plural(value, "SYN"), plural(whole, "connection"))
