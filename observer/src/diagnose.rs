@@ -6,6 +6,7 @@
 //! Without a finding the edge is healthy if enough happened on it to say so, else unknown.
 
 mod ends;
+mod evidence;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The rules: each gives the figures that show its fault, or none.
 
-use super::{Evidence, Finding, Subject, Unit, Verdict};
+use super::evidence::{count, is_something, part, time, time_of};
+use super::{Evidence, Finding, Subject, Verdict};
 use crate::event::{HELD_NS, ListenerSummary, RetransmitPhase, STALL_NS, Standstill, TcpSummary};
 
 /// A rule, and what it finds.
@@ -279,24 +280,4 @@ const fn is_one_in(part: u64, whole: u64, many: u64) -> bool {
 /// woken when a third of it is free again, so it never waits all the time.
 const fn is_limit(limited_ns: u64, busy_ns: u64) -> bool {
     busy_ns >= BUSY_NS && limited_ns.saturating_mul(3) >= busy_ns
-}
-
-const fn is_something(evidence: &Evidence) -> bool {
-    evidence.value > 0
-}
-
-const fn count(figure: &'static str, value: u64) -> Evidence {
-    Evidence { figure, value, of: None, unit: Unit::Count }
-}
-
-const fn part(figure: &'static str, value: u64, whole: u64) -> Evidence {
-    Evidence { figure, value, of: Some(whole), unit: Unit::Count }
-}
-
-const fn time(figure: &'static str, value: u64) -> Evidence {
-    Evidence { figure, value, of: None, unit: Unit::Nanoseconds }
-}
-
-const fn time_of(figure: &'static str, value: u64, whole: u64) -> Evidence {
-    Evidence { figure, value, of: Some(whole), unit: Unit::Nanoseconds }
 }
