@@ -135,7 +135,7 @@ impl Connections {
             if ahead { before.retransmitted_segments } else { counters.retransmitted_segments };
         connection.counters = Counters { retransmitted_segments, ..counters };
         let standstill = connection.standstill(now);
-        let after = connection.stalled(now);
+        let after = connection.stalled_of(&standstill);
         let stalled = [std::mem::replace(stalled, after), after];
         Some(Read { place: *place, before, stalled, standstill, backoff: flow.backoff })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt as _};
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use crate::event::{BootTime, ConnectionId, Listener, QueueSample, Workload};
 
@@ -117,8 +117,9 @@ impl Listeners {
         early
     }
 
-    pub(super) fn any_in(&self, netns: u32) -> bool {
-        self.entries.values().any(|entry| entry.listener.netns == netns)
+    /// The network namespaces that have a listener.
+    pub(super) fn netns(&self) -> HashSet<u32> {
+        self.entries.values().map(|entry| entry.listener.netns).collect()
     }
 
     /// Those that match, the fullest and those that dropped most first. `waiting` gives since

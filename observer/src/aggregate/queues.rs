@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use foldhash::{HashMap, HashMapExt as _};
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use super::Aggregator;
 use crate::event::{BootTime, Connection, Listener, QueueSample};
@@ -33,9 +33,9 @@ impl Aggregator {
         self.listeners.overflowed(netns, count, |listener, count| figures.listener(listener, 0, count))
     }
 
-    /// That network namespace has a listener.
-    pub(crate) fn listens_in(&self, netns: u32) -> bool {
-        self.listeners.any_in(netns)
+    /// The network namespaces that have a listener.
+    pub(crate) fn listening_netns(&self) -> HashSet<u32> {
+        self.listeners.netns()
     }
 
     /// The listeners that `matches` lets pass, the fullest first.

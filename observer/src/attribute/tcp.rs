@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{Attributor, Moment, Output, reset};
-use crate::decode::{Body, Known, Socket};
+use crate::decode::{Body, Known, Socket, Task};
 use crate::event::{
-    Connection, ConnectionId, Counters, Detail, Listener, Now, PeerKind, Queue, ResetDirection,
+    Connection, ConnectionId, Counters, Detail, Listener, Now, PeerKind, Process, Queue, ResetDirection,
     RetransmitPhase, Stalls, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending,
-    TcpReset, TcpRetransmit, TcpState,
+    TcpReset, TcpRetransmit, TcpState, Workload,
 };
 
 /// `EPIPE`: what the kernel calls a reset that comes after the other side's FIN.
@@ -118,13 +118,23 @@ impl Attributor {
             || (local < remote && !self.listening.contains(&(socket.netns, remote)))
     }
 
+    /// Whose a live socket is.
+    fn holder(
+        &mut self,
+        cgroup_id: u64,
+        task: Option<&Task>,
+        out: &mut Output,
+    ) -> (Arc<Workload>, Option<Arc<Process>>) {
+        let process = task.map(|task| self.processes.of(task));
+        out.unknown_processes.append(&mut self.processes.unknown);
+        (Arc::clone(&self.identities.get(self.identities.owner_of(cgroup_id)).workload), process)
+    }
+
     /// A live socket that no record told of, as a connection; its counters are to come.
     pub(crate) fn known(&mut self, known: Known, now: Now, out: &mut Output) -> Connection {
         let Known { cgroup_id, socket, task, since, adopted, half_closed, listens: _, dropped: _ } = known;
         let at = Moment { time: since, now, cgroup_id };
-        let process = task.as_ref().map(|task| self.processes.of(task));
-        out.unknown_processes.append(&mut self.processes.unknown);
-        let workload = Arc::clone(&self.identities.get(self.identities.owner_of(cgroup_id)).workload);
+        let (workload, process) = self.holder(cgroup_id, task.as_ref(), out);
         Connection {
             tcp: self.tcp(&socket, at),
             workload,
@@ -144,11 +154,10 @@ impl Attributor {
     /// A listener that nobody has told of; its queue is to come.
     pub(crate) fn listener(&mut self, known: Known, out: &mut Output) -> Listener {
         let Known { cgroup_id, socket, task, since, adopted, half_closed: _, listens: _, dropped } = known;
-        let process = task.as_ref().map(|task| self.processes.of(task));
-        out.unknown_processes.append(&mut self.processes.unknown);
+        let (workload, process) = self.holder(cgroup_id, task.as_ref(), out);
         Listener {
             id: ConnectionId(socket.cookie),
-            workload: Arc::clone(&self.identities.get(self.identities.owner_of(cgroup_id)).workload),
+            workload,
             process,
             local: socket.local,
             netns: socket.netns,

@@ -106,13 +106,18 @@ impl Connection {
 
     /// What of it counts as standing still.
     pub(crate) fn stalled(&self, now: BootTime) -> Stalled {
+        self.stalled_of(&self.standstill(now))
+    }
+
+    /// The same, where it is known for how long things stand still.
+    pub(crate) fn stalled_of(&self, standstill: &Standstill) -> Stalled {
         let Standstill {
             unread_ns,
             unaccepted_ns,
             own_window_closed_ns,
             peer_window_closed_ns,
             half_closed_ns,
-        } = self.standstill(now);
+        } = *standstill;
         let stalls = |lasts_ns: u64| u32::from(lasts_ns >= STALL_NS);
         Stalled {
             unread: stalls(unread_ns),

@@ -35,6 +35,13 @@ impl Core<'_> {
         }
     }
 
+    /// Reads the live sockets unless that was done just now.
+    fn refresh(&mut self, now: Now) {
+        if now.boot.since_ns(self.aggregator.sampled()) >= FRESH_NS {
+            self.sample(now);
+        }
+    }
+
     fn list_connections(
         &mut self,
         filters: &Filters,
@@ -42,9 +49,7 @@ impl Core<'_> {
         limit: usize,
         now: Now,
     ) -> ConnectionList {
-        if now.boot.since_ns(self.aggregator.sampled()) >= FRESH_NS {
-            self.sample(now);
-        }
+        self.refresh(now);
         let sampled = self.aggregator.sampled();
         let matches = |connection: &_| filters.connection(connection, sampled);
         let (connections, total) = self.aggregator.connections(matches, order, limit);
@@ -52,9 +57,7 @@ impl Core<'_> {
     }
 
     fn list_listeners(&mut self, filters: &Filters, now: Now) -> ListenerList {
-        if now.boot.since_ns(self.aggregator.sampled()) >= FRESH_NS {
-            self.sample(now);
-        }
+        self.refresh(now);
         let listeners = self.aggregator.listeners(|listener| filters.listener(listener));
         ListenerList { listeners, sampled: self.aggregator.sampled(), now }
     }

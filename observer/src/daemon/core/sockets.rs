@@ -76,8 +76,8 @@ impl Core<'_> {
             let early = self.aggregator.overflowed(netns, count);
             self.sampling.overflows.put_back(netns, early);
         }
-        let aggregator = &self.aggregator;
-        self.sampling.overflows.retain(|netns| aggregator.listens_in(netns));
+        let listening = self.aggregator.listening_netns();
+        self.sampling.overflows.retain(|netns| listening.contains(&netns));
     }
 
     /// Connections whose ends were lost without a word since the last call: no reading finds them any more, and the
