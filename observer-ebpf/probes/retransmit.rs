@@ -9,8 +9,8 @@ use observer_ebpf::tcp::{Retransmit, cause, role};
 
 use crate::emit::{emit, header};
 use crate::kernel::{
-    Field, REQUEST_RETRANS, SKB_CB, SKB_LEN, TCP_BACKOFF, TCP_CA_STATE, TCP_CB_FLAGS, TCP_CB_FLAGS_WIDE,
-    TCP_CB_SEGMENTS, TCP_PENDING_TIMER, TCP_RETRANSMITS, TCP_TOTAL_RETRANS,
+    Field, REQUEST_RETRANS, SKB_CB, SKB_LEN, TCP_BACKOFF, TCP_CA_STATE, TCP_CB_END_SEQ, TCP_CB_FLAGS,
+    TCP_CB_FLAGS_WIDE, TCP_CB_SEGMENTS, TCP_PENDING_TIMER, TCP_RETRANSMITS, TCP_SND_NXT, TCP_TOTAL_RETRANS,
 };
 use crate::maps::{MADE_UP, NETWORK, SENT_AGAIN};
 use crate::socket::{cgroup_id, fill_ends, fill_owned, storage, track};
@@ -27,9 +27,9 @@ const LOSS: u8 = 4;
 /// Writes down why, how often already, and since when.
 ///
 /// # Safety
-/// `record` is valid for writes; `sk` is typed and a full socket.
+/// `record` is valid for writes; `sk` is typed and a full socket; `skb` is typed.
 #[inline(always)]
-unsafe fn fill_cause(record: *mut Retransmit, sk: *const Kernel) {
+unsafe fn fill_cause(record: *mut Retransmit, sk: *const Kernel, skb: *const Kernel) {
     // SAFETY: as promised to this function; the storage and the helper's result are tested.
     unsafe {
         let kept = track(sk, false);
@@ -43,11 +43,15 @@ unsafe fn fill_cause(record: *mut Retransmit, sk: *const Kernel) {
         }
         (*record).timeouts = u32::from(TCP_RETRANSMITS.read(tcp));
         (*record).backoff = u32::from(TCP_BACKOFF.read(tcp));
-        // The probe's timer may still be set when an acknowledgement tells of a loss.
+        // The probe's timer may still be set when an acknowledgement tells of a loss, and may run out during the repair
+        // if the host was too busy to begin it. Only a probe sends the last segment: for an acknowledgement to tell that
+        // one is lost, a later one has to have arrived.
+        let probes = TCP_PENDING_TIMER.read(tcp) == LOSS_PROBE_TIMER;
+        let is_last = control(skb, &TCP_CB_END_SEQ) == TCP_SND_NXT.read(tcp);
         (*record).cause = match TCP_CA_STATE.read(tcp) & 0x1f {
             LOSS => cause::TIMEOUT,
-            RECOVERY => cause::FAST,
-            _ if TCP_PENDING_TIMER.read(tcp) == LOSS_PROBE_TIMER => cause::TAIL_LOSS_PROBE,
+            RECOVERY if !(probes && is_last) => cause::FAST,
+            _ if probes => cause::TAIL_LOSS_PROBE,
             _ => cause::UNKNOWN,
         };
     }
@@ -139,7 +143,7 @@ fn tell(ctx: &BtfTracePointContext) {
             (*record).segments = u32::from(control(skb, &TCP_CB_SEGMENTS));
             (*record).payload_len = SKB_LEN.read(skb);
             (*record).tcp_flags = flags(skb);
-            fill_cause(record, sk);
+            fill_cause(record, sk, skb);
         }
     });
 }

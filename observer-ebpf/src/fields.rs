@@ -99,6 +99,7 @@ macro_rules! kernel_fields {
             SKB_TRANSPORT_HEADER: "sk_buff", "transport_header", u16, required;
             TCP_CB_FLAGS: "tcp_skb_cb", "tcp_flags", u8, optional;
             TCP_CB_FLAGS_WIDE: "tcp_skb_cb", "tcp_flags", u16, optional;
+            TCP_CB_END_SEQ: "tcp_skb_cb", "end_seq", u32, required;
             TCP_CB_SEGMENTS: "tcp_skb_cb", "tcp_gso_segs", u16, required;
             NETDEV_NET: "net_device", "nd_net.net", *const Kernel, required;
             NETDEV_INDEX: "net_device", "ifindex", u32, required;
