@@ -149,11 +149,14 @@ fn processes_show_with_their_ends(guest: &mut Guest) -> Result<()> {
     const LIMIT: u64 = 64 << 20;
     /// Three counters, each of which may lag by 64 pages on each of two processors.
     const COUNTERS_LAG: u64 = 3 * 2 * 64 * 4096;
+    // The limit is that of the cgroup above the process's own.
     let small = "/sys/fs/cgroup/small";
     guest.vm.output(&format!(
-        "mkdir {small}; echo +memory >/sys/fs/cgroup/cgroup.subtree_control; echo {LIMIT} >{small}/memory.max"
+        "mkdir -p {small}/own; echo +memory >/sys/fs/cgroup/cgroup.subtree_control; echo {LIMIT} >{small}/memory.max;
+         echo +memory >{small}/cgroup.subtree_control; echo {} >{small}/own/memory.max",
+        2 * LIMIT
     ))?;
-    let hungry = format!("sh -c 'echo $$ >{small}/cgroup.procs; exec workload eat-memory 256'");
+    let hungry = format!("sh -c 'echo $$ >{small}/own/cgroup.procs; exec workload eat-memory 256'");
     for (command, arguments, field, value) in [
         ("workload exit 7", "exit 7", "code", 7),
         ("workload kill-self TERM", "kill-self TERM", "signal", 15),
@@ -182,6 +185,16 @@ fn processes_show_with_their_ends(guest: &mut Guest) -> Result<()> {
             let kernel = guest.killed(number(&process["pid"]))?;
             println!("killed with {told} bytes, by the kernel's log {kernel}");
             ensure!(told.abs_diff(kernel) <= COUNTERS_LAG, "{told}, by the kernel's log {kernel}");
+            let kill = detail(kill);
+            let cgroup = guest.full(number(&process["pid"]))?;
+            ensure!(
+                cgroup == "/small" && kill["cgroup"] == cgroup.as_str(),
+                "{kill}, by the kernel's log {cgroup}"
+            );
+            ensure!(kill["scope"] == "OOM_SCOPE_CGROUP" && kill["limit_bytes"] == LIMIT, "{kill}");
+            // It may have asked for a huge page when there was less left.
+            let usage = number(&kill["usage_bytes"]);
+            ensure!((LIMIT - (2 << 20)..=LIMIT).contains(&usage), "{kill}");
         }
     }
     Ok(())

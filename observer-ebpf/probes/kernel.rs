@@ -97,11 +97,21 @@ impl Setting {
         // SAFETY: a reference is valid for reads.
         unsafe { read_volatile(from_ref(&self.0)) != 0 }
     }
+
+    /// Its value.
+    #[inline(always)]
+    pub(crate) fn value(&'static self) -> u32 {
+        // SAFETY: a reference is valid for reads.
+        unsafe { read_volatile(from_ref(&self.0)) }
+    }
 }
 
 /// See `observer_ebpf::settings::name`.
 #[unsafe(no_mangle)]
 pub(crate) static EXIT_HAS_GROUP_DEAD: Setting = Setting(0);
+/// See `observer_ebpf::settings::name`.
+#[unsafe(no_mangle)]
+pub(crate) static MEMORY_CONTROLLER: Setting = Setting(observer_ebpf::settings::ABSENT);
 /// See `observer_ebpf::settings::name`.
 #[unsafe(no_mangle)]
 pub(crate) static VICTIM_IS_TASK: Setting = Setting(0);

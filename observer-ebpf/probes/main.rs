@@ -34,6 +34,8 @@ mod kernel;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod names;
+#[cfg(target_arch = "bpf")]
 mod oom;
 #[cfg(target_arch = "bpf")]
 mod reset;

@@ -8,6 +8,22 @@ use crate::event::{Comm, Header};
 pub const PATH_MAX: usize = 256;
 /// The most bytes of arguments that an [`Exec`] carries.
 pub const ARGUMENTS_MAX: usize = 1024;
+/// The most ancestors that an [`Exec`] carries.
+pub const ANCESTORS_MAX: usize = 8;
+/// The longest name of a folder or a cgroup, its end mark included: longer ones are cut.
+pub const NAME_MAX: usize = 256;
+/// The most bytes of names that follow an [`Exec`] (working directory) or an [`Oom`] (cgroup).
+pub const NAMES_MAX: usize = 2 * NAME_MAX;
+
+/// Flags of an [`Exec`].
+pub mod exec_flag {
+    /// The process has a controlling terminal.
+    pub const TERMINAL: u32 = 1;
+    /// The working directory is deeper than the names that follow.
+    pub const DIRECTORY_CUT: u32 = 2;
+    /// There are more ancestors than those that follow.
+    pub const ANCESTORS_CUT: u32 = 4;
+}
 
 /// Names a process for good.
 #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
@@ -23,8 +39,25 @@ pub struct Task {
     pub comm: Comm,
 }
 
-/// A program was executed. `path_len` bytes of path and `arguments_len` bytes of arguments follow,
-/// each argument ended by a zero byte.
+/// A process above another one.
+#[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ancestor {
+    /// When it started, as in [`Task`].
+    pub start_ns: u64,
+    /// Its cgroup (version 2).
+    pub cgroup_id: u64,
+    /// Its process id.
+    pub tgid: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The name of its first thread.
+    pub comm: Comm,
+}
+
+/// A program was executed. What follows, in this order and without gaps: the [`Ancestor`]s, the parent first; the path of
+/// the file that runs and, for a script, the script's, each ended by a zero byte; the names of the working directory, the
+/// innermost first, up to the process's own root, each ended by a zero byte; the arguments, each ended by a zero byte.
 #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Exec {
@@ -32,14 +65,32 @@ pub struct Exec {
     pub header: Header,
     /// The process.
     pub task: Task,
-    /// Its parent's process id (`real_parent`).
-    pub parent_tgid: u32,
+    /// Its effective capabilities, a bit each (include/uapi/linux/capability.h).
+    pub capabilities: u64,
+    /// The real group id in the first user namespace.
+    pub gid: u32,
+    /// See [`exec_flag`].
+    pub flags: u32,
+    /// The inode of its mount namespace.
+    pub mntns: u32,
+    /// The inode of its children's process id namespace, which is its own unless it has just made or entered one.
+    pub pidns: u32,
+    /// The inode of its network namespace.
+    pub netns: u32,
+    /// Ancestors that follow.
+    pub ancestors: u32,
     /// Bytes of the path that follow, its end mark included; 0 where it could not be read.
     pub path_len: u32,
+    /// Bytes of the script's path that follow, its end mark included; 0 where it is no script.
+    pub script_len: u32,
+    /// Bytes of the names of the working directory that follow.
+    pub directory_len: u32,
     /// Bytes of arguments that follow.
     pub arguments_len: u32,
     /// Bytes of arguments that there were, 0 where they could not be read.
     pub arguments_total: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// A process ended.
@@ -50,6 +101,11 @@ pub struct Exit {
     pub header: Header,
     /// The process.
     pub task: Task,
+    /// What its threads ran, in nanoseconds of CPU time, as the scheduler has added it up: at its last tick, at the
+    /// latest, for the thread that ends. [`u64::MAX`] where there were too many threads to add up.
+    pub cpu_ns: u64,
+    /// The most pages that were resident at one time (`signal_struct.maxrss`).
+    pub peak_pages: u64,
     /// Its parent's process id.
     pub parent_tgid: u32,
     /// The wait status: `code << 8`, or a signal's number with 0x80 for a core dump.
@@ -60,7 +116,8 @@ pub struct Exit {
     pub reserved: u32,
 }
 
-/// The OOM killer chose a process.
+/// The OOM killer chose a process. The names of the cgroup whose limit was hit follow, the innermost first, each ended
+/// by a zero byte.
 #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Oom {
@@ -73,9 +130,18 @@ pub struct Oom {
     /// 32 or twice the number of CPUs pages a CPU (`percpu_counter_batch`), before 6.2 by 64 pages a
     /// thread (`TASK_RSS_EVENTS_THRESH`); [`u64::MAX`] where unknown.
     pub resident_pages: u64,
+    /// The limit that was hit, in pages; [`u64::MAX`] where no cgroup's was, or where that cannot be known.
+    pub limit_pages: u64,
+    /// What was charged to that cgroup, in pages.
+    pub usage_pages: u64,
+    /// Bytes of names that follow.
+    pub names_len: u32,
+    /// 1 where the cgroups were looked at.
+    pub looked: u32,
 }
 
 const _: () = assert!(size_of::<Task>() == 32);
-const _: () = assert!(size_of::<Exec>() == 72);
-const _: () = assert!(size_of::<Exit>() == 72);
-const _: () = assert!(size_of::<Oom>() == 64);
+const _: () = assert!(size_of::<Ancestor>() == 40);
+const _: () = assert!(size_of::<Exec>() == 112);
+const _: () = assert!(size_of::<Exit>() == 88);
+const _: () = assert!(size_of::<Oom>() == 88);

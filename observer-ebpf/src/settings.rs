@@ -6,6 +6,8 @@ pub mod name {
     pub const EXIT_HAS_GROUP_DEAD: &str = "EXIT_HAS_GROUP_DEAD";
     /// 1 where `mark_victim` gives the task, 0 where it gives only a pid.
     pub const VICTIM_IS_TASK: &str = "VICTIM_IS_TASK";
+    /// Where `css_set.subsys` has the memory controller; [`ABSENT`](super::ABSENT) without one.
+    pub const MEMORY_CONTROLLER: &str = "MEMORY_CONTROLLER";
     /// 1 where `tcp_send_reset` gives a reason (its third argument).
     pub const RESET_HAS_REASON: &str = "RESET_HAS_REASON";
 }

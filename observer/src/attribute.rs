@@ -6,26 +6,25 @@ mod containers;
 mod emit;
 mod held;
 mod identities;
+mod lives;
+mod namespaces;
 mod processes;
 mod reset;
 mod runtime;
 mod tcp;
 
 use std::collections::{HashMap, HashSet};
-use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 
 use addresses::Addresses;
 use held::Held;
 pub(crate) use identities::KnownWorkload;
 use identities::{Identities, Made};
+use namespaces::NamespaceOwners;
 use processes::Processes;
 
 use crate::decode::{Body, Record};
-use crate::event::{
-    BootTime, Detail, Event, Now, OomKill, Process, ProcessExec, ProcessExit, ProcessKey, Workload,
-    WorkloadId,
-};
+use crate::event::{BootTime, Detail, Event, Namespaces, Now, Process, ProcessKey, Workload, WorkloadId};
 use crate::inventory::{ContainerFact, Fact, PodFact};
 use crate::status::Table;
 
@@ -44,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) page_size: u64,
     /// The network namespace that no pod has for itself; 0 where it is not known.
     pub(crate) host_netns: u32,
+    /// The namespaces of the machine's first process.
+    pub(crate) host_namespaces: Namespaces,
 }
 
 /// What comes out of this stage.
@@ -68,6 +69,7 @@ pub(crate) struct Attributor {
     identities: Identities,
     addresses: Addresses,
     processes: Processes,
+    namespaces: NamespaceOwners,
     held: Held,
     /// Network namespaces and ports that were listened on when the daemon started.
     listening: HashSet<(u32, u16)>,
@@ -84,6 +86,7 @@ impl Attributor {
             identities: Identities::new(settings.max_workloads),
             addresses: Addresses::default(),
             processes: Processes::new(settings.max_processes),
+            namespaces: NamespaceOwners::new(settings.host_namespaces),
             held: Held::default(),
             listening: HashSet::new(),
             pending: HashSet::new(),
@@ -108,10 +111,13 @@ impl Attributor {
         Self::ask(made, out);
     }
 
-    /// A container runs already; with its first process, if that could be found.
-    pub(crate) fn container_runs(&mut self, cgroup_id: u64, first: Option<ProcessKey>) {
+    /// A container runs already; with its first process and that one's namespaces, if they could be found.
+    pub(crate) fn container_runs(&mut self, cgroup_id: u64, first: Option<(ProcessKey, Namespaces)>) {
         if let Some(life) = self.identities.life_mut(cgroup_id) {
-            life.runs_already(first);
+            life.runs_already(first.map(|(key, _)| key));
+        }
+        if let Some((_, namespaces)) = first {
+            self.namespaces.learn(self.identities.owner_of(cgroup_id), namespaces);
         }
     }
 
@@ -145,50 +151,19 @@ impl Attributor {
                 Self::ask(made, out);
             }
             Body::CgroupRemoved => {
+                if self.identities.is_own(cgroup_id) {
+                    self.namespaces.forget(&[self.identities.owner_of(cgroup_id)]);
+                }
                 if let Some((id, stop)) = self.identities.removed(cgroup_id, time) {
                     self.emit_for(id, None, at, Detail::ContainerStop(stop), out);
                 }
             }
-            Body::Exec { task, parent_pid, binary, binary_truncated, arguments, arguments_truncated } => {
-                let binary = std::ffi::OsString::from_vec(binary);
-                let process = self.processes.exec(&task, parent_pid, binary, cgroup_id);
-                if let Some((id, start)) = self.identities.executed(cgroup_id, &process, time) {
-                    self.emit_for(id, Some(Arc::clone(&process)), at, Detail::ContainerStart(start), out);
-                }
-                let arguments = arguments.into_iter().map(std::ffi::OsString::from_vec).collect();
-                let exec = ProcessExec { arguments, arguments_truncated, binary_truncated };
-                let at = self.where_it_works(&process, at);
-                self.emit(Some(process), at, Detail::ProcessExec(exec), out);
-            }
-            Body::Exit { task, parent_pid, ending, oom_killed } => {
-                let Some(process) = self.processes.exit(&task, parent_pid, time) else { return };
-                let run_time_ns = time.since_ns(task.key.start);
-                let exit = ProcessExit { ending, oom_killed, run_time_ns };
-                let place = self.where_it_works(&process, at);
-                self.emit(Some(Arc::clone(&process)), place, Detail::ProcessExit(exit), out);
-                if let Some((id, stop)) =
-                    self.identities.exited(cgroup_id, task.key, ending, oom_killed, time)
-                {
-                    self.emit_for(id, Some(process), at, Detail::ContainerStop(stop), out);
-                }
-            }
-            Body::Oom { task, resident_pages } => {
-                let process = self.processes.victim(&task);
-                let resident_bytes = resident_pages.map(|pages| pages * self.settings.page_size);
-                self.emit(process, at, Detail::OomKill(OomKill { resident_bytes }), out);
-            }
+            Body::Exec(executed) => self.exec(*executed, at, out),
+            Body::Exit { .. } | Body::Oom { .. } => self.end(body, at, out),
             Body::Established { .. } | Body::Ended { .. } | Body::Retransmit { .. } | Body::Reset { .. } => {
                 self.connection(body, at, out);
             }
         }
-    }
-
-    /// A runtime's helper in a container's cgroup works for whoever started it, not for the container.
-    fn where_it_works(&self, process: &Process, at: Moment) -> Moment {
-        if !self.identities.is_container(at.cgroup_id) || !runtime::is_helper(process) {
-            return at;
-        }
-        Moment { cgroup_id: self.processes.cgroup_of(process.parent_pid), ..at }
     }
 
     /// Lets go of what waited too long and forgets what ended long ago. To be called a few times a
@@ -199,6 +174,7 @@ impl Attributor {
         }
         self.identities.expire(now.boot);
         out.forgotten.append(&mut self.identities.forgotten);
+        self.namespaces.forget(&out.forgotten);
         self.processes.expire(now.boot);
         self.addresses.expire(now.boot);
     }

@@ -3,7 +3,7 @@
 mod process;
 mod tcp;
 
-use observer_ebpf::event::{Header, Kind};
+use observer_ebpf::event::{Comm, Header, Kind};
 use zerocopy::FromBytes;
 
 use crate::event::{
@@ -11,6 +11,7 @@ use crate::event::{
     Sample, TcpState,
 };
 
+pub(crate) use process::{Executed, LimitHit};
 pub(crate) use tcp::{known, sample};
 
 /// A record that nobody has been named for yet.
@@ -28,20 +29,7 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     /// A program was executed.
-    Exec {
-        /// The process.
-        task: Task,
-        /// Its parent.
-        parent_pid: u32,
-        /// The path, any bytes.
-        binary: Vec<u8>,
-        /// The path was longer.
-        binary_truncated: bool,
-        /// The arguments, any bytes.
-        arguments: Vec<Vec<u8>>,
-        /// There were more, or they could not be read.
-        arguments_truncated: bool,
-    },
+    Exec(Box<Executed>),
     /// A process ended.
     Exit {
         /// The process.
@@ -52,6 +40,10 @@ pub(crate) enum Body {
         ending: Ending,
         /// The OOM killer had chosen it.
         oom_killed: bool,
+        /// What its threads ran, in nanoseconds.
+        cpu_time_ns: Option<u64>,
+        /// The most pages that were resident at one time.
+        peak_pages: u64,
     },
     /// The OOM killer chose a process.
     Oom {
@@ -59,6 +51,10 @@ pub(crate) enum Body {
         task: Task,
         /// Resident pages.
         resident_pages: Option<u64>,
+        /// The cgroup that had reached its limit; `None` where the machine's memory had run out.
+        limit: Option<LimitHit>,
+        /// That was looked at, so that the above is known.
+        looked: bool,
     },
     /// A cgroup was made.
     CgroupMade {
@@ -141,7 +137,7 @@ pub(crate) struct Situation {
 }
 
 /// A task as the probes give it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Task {
     pub(crate) key: ProcessKey,
     pub(crate) uid: u32,
@@ -259,12 +255,13 @@ fn fixed<T: FromBytes>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
 }
 
 fn task(task: &observer_ebpf::process::Task) -> Task {
-    let length = task.comm.iter().position(|&b| b == 0).unwrap_or(task.comm.len());
-    Task {
-        key: ProcessKey { pid: task.tgid, start: BootTime(task.start_ns) },
-        uid: task.uid,
-        comm: String::from_utf8_lossy(&task.comm[..length]).into_owned(),
-    }
+    let key = ProcessKey { pid: task.tgid, start: BootTime(task.start_ns) };
+    Task { key, uid: task.uid, comm: text(&task.comm) }
+}
+
+fn text(comm: &Comm) -> String {
+    let length = comm.iter().position(|&b| b == 0).unwrap_or(comm.len());
+    String::from_utf8_lossy(&comm[..length]).into_owned()
 }
 
 #[cfg(test)]

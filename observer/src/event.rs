@@ -1,5 +1,6 @@
 //! The domain: what happened, to whom, in types of our own that no wire format and no kernel shapes.
 
+mod capability;
 #[cfg(test)]
 pub(crate) mod examples;
 mod identity;
@@ -13,12 +14,13 @@ mod time;
 
 use std::sync::Arc;
 
+pub(crate) use capability::capabilities;
 pub(crate) use identity::{Peer, PeerKind, Workload, WorkloadId, WorkloadKind};
 pub(crate) use live::{Connection, ConnectionOrder, Flow, Listener, PeerEnd, Queue, QueueSample, Sample};
 pub(crate) use loss::{Loss, LossSource};
 pub(crate) use process::{
-    ContainerStart, ContainerStop, Ending, OomKill, Process, ProcessExec, ProcessExit, ProcessKey,
-    signal_name,
+    Ancestor, ContainerStart, ContainerStop, Ending, ExecOrigin, Namespaces, OomKill, Process, ProcessExec,
+    ProcessExit, ProcessKey, Shortage, signal_name,
 };
 pub(crate) use stall::{
     HELD_NS, STALL_NS, Stalled, Stalls, Standstill, peer_window_closed_ns, waits_for_accept,

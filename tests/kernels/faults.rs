@@ -198,9 +198,9 @@ pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
         told.agrees_by_cause(&kernel, missed)?;
         told.agrees_by_counter(&kernel)?;
         ensure!(told.reorderings > 0, "nothing was overtaken: {told:?}");
-        // Nothing was lost, so all that was sent again was there already. The other side's word for it may be late.
-        let few = kernel.get("OutSegs")? / 20;
-        ensure!(told.retransmitted <= told.spurious + few, "{told:?} with at most {few} unexplained");
+        // Nothing was lost, so all that was sent again was there already. An acknowledgement can tell so of one segment
+        // only, so that of many not all are told.
+        ensure!(told.retransmitted == 0 || told.spurious > 0, "{told:?}");
         both[side] = (told.spurious, told.reorderings);
     }
     guest.eventually("the summaries to tell the same", |guest| {

@@ -174,6 +174,13 @@ impl Guest {
         Ok(sum)
     }
 
+    /// The cgroup whose limit was hit when the kernel killed a process, as its log has it.
+    pub(crate) fn full(&mut self, pid: u64) -> Result<String> {
+        let line = self.vm.output(&format!("dmesg | grep 'oom-kill:.*,pid={pid},'"))?.concat();
+        let (_, rest) = line.split_once("oom_memcg=").with_context(|| format!("no oom_memcg= in {line}"))?;
+        Ok(rest.split(',').next().unwrap_or_default().to_owned())
+    }
+
     /// Ends the daemon as the system would: it and its client end well, and nothing of it stays in the kernel.
     pub(crate) fn stops_and_leaves_nothing(&mut self) -> Result<()> {
         let programs = self.in_kernel("prog")?;

@@ -3,10 +3,10 @@
 mod live;
 
 use super::*;
-use crate::event::examples::{accept, close, connect, counters, event, pod, tcp};
+use crate::event::examples::{accept, close, connect, counters, event, exited, pod, tcp};
 use crate::event::{
-    Counters, Ending, Flow, OomKill, ProcessExec, ProcessExit, RetransmitCause, RetransmitPhase, Tcp,
-    TcpClose, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, TcpSummary,
+    Counters, Ending, Flow, OomKill, ProcessExec, RetransmitCause, RetransmitPhase, Shortage, Tcp, TcpClose,
+    TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, TcpSummary,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -100,11 +100,7 @@ fn a_table_without_room_is_told() {
 #[test]
 fn idle_workloads_give_way_to_new_ones() {
     let mut aggregator = aggregator(Settings { max_workloads: 1, ..Settings::default() });
-    let exec = Detail::ProcessExec(ProcessExec {
-        arguments: Vec::new(),
-        arguments_truncated: false,
-        binary_truncated: false,
-    });
+    let exec = Detail::ProcessExec(ProcessExec::default());
     for id in 1..4 {
         aggregator.record(&event(&pod(id, "shop", "a"), 1, exec.clone()));
         assert_eq!(aggregator.totals(WorkloadId(id)).execs, 1);
@@ -180,10 +176,14 @@ fn processes_resets_and_losses_are_counted() {
     let mut aggregator = aggregator(Settings::default());
     let killed = Ending::Signal { signal: 9, core_dumped: false };
     for ending in [Ending::Code(0), killed, killed] {
-        let exit = ProcessExit { ending, oom_killed: false, run_time_ns: 1 };
+        let exit = exited(ending);
         aggregator.record(&event(&a, 1, Detail::ProcessExit(exit)));
     }
-    aggregator.record(&event(&a, 1, Detail::OomKill(OomKill { resident_bytes: None })));
+    aggregator.record(&event(
+        &a,
+        1,
+        Detail::OomKill(OomKill { resident_bytes: None, shortage: Shortage::Node }),
+    ));
     let reset = TcpReset {
         cause: None,
         tcp: tcp(3, false, "192.0.2.1:5000", None),

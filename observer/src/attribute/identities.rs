@@ -108,6 +108,11 @@ impl Identities {
         !self.get(self.owner_of(cgroup)).workload.container_id.is_empty()
     }
 
+    /// The cgroup is a workload's own, not one below it.
+    pub(super) fn is_own(&self, cgroup: u64) -> bool {
+        cgroup != 0 && self.get(self.owner_of(cgroup)).workload.cgroup_id == cgroup
+    }
+
     /// A workload; the host where it was forgotten.
     pub(super) fn get(&self, id: WorkloadId) -> &KnownWorkload {
         // The host is never removed.

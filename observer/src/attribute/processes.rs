@@ -59,6 +59,7 @@ impl Processes {
         &mut self,
         task: &Task,
         parent_pid: u32,
+        gid: u32,
         binary: OsString,
         cgroup_id: u64,
     ) -> Arc<Process> {
@@ -66,6 +67,7 @@ impl Processes {
             key: task.key,
             parent_pid,
             uid: Some(task.uid),
+            gid: Some(gid),
             comm: task.comm.clone(),
             binary,
         });
@@ -88,6 +90,7 @@ impl Processes {
             key: task.key,
             parent_pid: 0,
             uid: Some(task.uid),
+            gid: None,
             comm: task.comm.clone(),
             binary: OsString::new(),
         });
@@ -127,6 +130,11 @@ impl Processes {
             return Some(self.of(task));
         }
         self.entries.get(&task.key.pid).map(|known| Arc::clone(&known.process))
+    }
+
+    /// A process that was told of, whether it still runs or not.
+    pub(super) fn known(&self, key: ProcessKey) -> Option<&Arc<Process>> {
+        self.entries.get(&key.pid).map(|known| &known.process).filter(|process| same(process.key, key))
     }
 
     /// The cgroup in which a process executed its program; 0 where that was not seen.

@@ -91,7 +91,7 @@ impl Attributor {
                     self.emit_task(task.as_ref(), at, detail, out);
                 }
             }
-            Body::Exec { .. }
+            Body::Exec(_)
             | Body::Exit { .. }
             | Body::Oom { .. }
             | Body::CgroupMade { .. }

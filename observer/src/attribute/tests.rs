@@ -1,5 +1,6 @@
 //! Tests of attribution: made of records as decoding gives them, and facts as the inventory does.
 
+mod lives;
 mod peers;
 
 use std::collections::BTreeMap;
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 use EventType::{ContainerStart, ContainerStop, ProcessExec, ProcessExit};
 
 use super::*;
-use crate::decode::{Socket, Task};
+use crate::decode::{Executed, Socket, Task};
 use crate::event::{Counters, Ending, EventType, PeerKind, TcpState, WallTime};
 
 const ID: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
@@ -32,6 +33,7 @@ impl Bench {
             max_processes: 20,
             page_size: 4096,
             host_netns: HOST_NETNS,
+            host_namespaces: Namespaces { mnt: 1, pid: 2, net: HOST_NETNS },
         };
         let attributor = Attributor::new(settings, &HashMap::from([(3, "TCP_STATE".to_owned())]));
         Self { attributor, events: Vec::new(), lookups: Vec::new(), time: 1_000_000_000_000 }
@@ -75,18 +77,22 @@ fn task(pid: u32, start: u64) -> Task {
 }
 
 fn exec(pid: u32, start: u64) -> Body {
-    Body::Exec {
+    Body::Exec(Box::new(executed(pid, start)))
+}
+
+fn executed(pid: u32, start: u64) -> Executed {
+    Executed {
         task: task(pid, start),
-        parent_pid: 1,
+        ancestors: vec![(task(1, 0), 0)],
         binary: b"/bin/sh".to_vec(),
-        binary_truncated: false,
         arguments: vec![b"sh".to_vec()],
-        arguments_truncated: false,
+        ..Executed::default()
     }
 }
 
 fn exit(pid: u32, start: u64, ending: Ending) -> Body {
-    Body::Exit { task: task(pid, start), parent_pid: 1, ending, oom_killed: false }
+    let task = task(pid, start);
+    Body::Exit { task, parent_pid: 1, ending, oom_killed: false, cpu_time_ns: Some(1), peak_pages: 2 }
 }
 
 fn pod_fact(address: &str, sandbox: &str, uid: &str) -> PodFact {
@@ -137,15 +143,8 @@ fn the_runtime_that_executes_itself_again_does_not_start_the_container() {
     let mut bench = Bench::new();
     bench.make_container();
     bench.fact(named(UID));
-    let Body::Exec { task, parent_pid, binary_truncated, arguments, arguments_truncated, .. } = exec(6, 60)
-    else {
-        panic!("not an exec")
-    };
-    let binary = b"/dev/fd/6".to_vec();
-    bench.record(
-        GROUP,
-        Body::Exec { task, parent_pid, binary, binary_truncated, arguments, arguments_truncated },
-    );
+    let itself = Executed { binary: b"/dev/fd/6".to_vec(), ..executed(6, 60) };
+    bench.record(GROUP, Body::Exec(Box::new(itself)));
     bench.record(GROUP, exit(6, 60, Ending::Code(0)));
     bench.record(GROUP, exec(7, 70));
     bench.record(GROUP, exit(7, 70, Ending::Code(1)));

@@ -1,25 +1,24 @@
 //! What is worth knowing of an event: the words in the brackets at the end of its line.
 
+mod process;
+
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{
-    ContainerStop, Event, OomKill, Process, ProcessExec, ProcessExit, ResetCause, ResetDirection,
-    RetransmitCause, RetransmitPhase, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure,
-    TcpConnectPending, TcpReset, TcpRetransmit,
+    ContainerStop, Event, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp, TcpAccept,
+    TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit,
 };
 
 use super::color::Paint;
-use super::escape::{escape, quote};
+use super::escape::escape;
 use super::label;
 use super::units::{bytes, duration, plural};
 
 /// The words for an event, without its process.
 pub(crate) fn words(event: &Event) -> Vec<String> {
     match &event.detail {
-        Some(Detail::ProcessExec(exec)) => process_exec(exec, event.process.as_ref()),
-        Some(Detail::ProcessExit(exit)) => process_exit(exit),
-        Some(Detail::OomKill(OomKill { resident_bytes })) => {
-            resident_bytes.iter().map(|size| format!("{} resident", bytes(*size))).collect()
-        }
+        Some(Detail::ProcessExec(exec)) => process::exec(exec, event),
+        Some(Detail::ProcessExit(exit)) => process::exit(exit),
+        Some(Detail::OomKill(kill)) => process::oom_kill(kill),
         Some(Detail::ContainerStart(start)) => container_start(&start.image, event),
         Some(Detail::ContainerStop(stop)) => container_stop(stop),
         Some(Detail::TcpConnect(connect)) => vec![duration(connect.handshake_latency_ns)],
@@ -77,38 +76,6 @@ pub(crate) fn severity(event: &Event) -> Paint {
         Some(Detail::ProcessExec(_) | Detail::TcpConnect(_) | Detail::TcpAccept(_) | Detail::TcpClose(_))
         | None => Paint::Plain,
     }
-}
-
-fn process_exec(exec: &ProcessExec, process: Option<&Process>) -> Vec<String> {
-    let binary = process.map_or("", |process| process.binary.as_str());
-    // The program's own name for itself gives way to the path that was executed.
-    let own = exec.arguments.first().map_or("", String::as_str);
-    let mut command = quote(if binary.is_empty() { own } else { binary }).into_owned();
-    if exec.binary_truncated {
-        command.push('…');
-    }
-    for argument in exec.arguments.iter().skip(1) {
-        command.push(' ');
-        command.push_str(&quote(argument));
-    }
-    if exec.arguments_truncated {
-        command.push_str(" …");
-    }
-    let mut words = vec![command];
-    if let Some(process) = process {
-        words.push(format!("pid {} by {}", process.pid, process.parent_pid));
-        words.extend(process.uid.map(|uid| format!("uid {uid}")));
-    }
-    words
-}
-
-fn process_exit(exit: &ProcessExit) -> Vec<String> {
-    let mut words =
-        vec![ending(exit.code, exit.signal, &exit.signal_name, exit.oom_killed, exit.run_time_ns)];
-    if exit.core_dumped {
-        words.push("core dumped".to_owned());
-    }
-    words
 }
 
 fn container_start(image: &str, event: &Event) -> Vec<String> {

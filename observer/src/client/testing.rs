@@ -67,6 +67,7 @@ pub(crate) fn process() -> Process {
         pid: 4_312,
         parent_pid: 11,
         uid: Some(0),
+        gid: Some(0),
         comm: "cart".to_owned(),
         binary: "/usr/bin/cart".to_owned(),
         start_time: Some(AT),

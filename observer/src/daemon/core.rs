@@ -97,6 +97,7 @@ impl<'a> Core<'a> {
             max_processes: MAX_PROCESSES,
             page_size: rustix::param::page_size() as u64,
             host_netns: netns::own().unwrap_or(0),
+            host_namespaces: processes::namespaces(1),
         };
         let aggregation = aggregate::Settings {
             window_ns: BASE_WINDOW_NS,

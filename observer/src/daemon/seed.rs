@@ -29,6 +29,7 @@ impl Core<'_> {
             .collect();
         for (id, path) in containers {
             let first = cgroups.first_process(&path).ok().flatten().and_then(|pid| keys.get(&pid).copied());
+            let first = first.map(|key| (key, processes::namespaces(key.pid)));
             self.attributor.container_runs(id, first);
         }
         self.deliver(now);

@@ -1,11 +1,12 @@
 //! Tests of decoding: records as the probes write them, and bytes as nobody writes them.
 
 use observer_ebpf::event::{Header, Kind};
-use observer_ebpf::process::{Exec, Task as RawTask};
+use observer_ebpf::process::{Ancestor, Exec, NAMES_MAX, Oom, Task as RawTask, exec_flag};
 use observer_ebpf::tcp::{Closed, Counters as RawCounters, Socket as RawSocket, role};
 use zerocopy::IntoBytes;
 
 use super::*;
+use crate::event::Namespaces;
 
 fn header(kind: Kind) -> Header {
     Header { time_ns: 77, cgroup_id: 5, kind: kind as u32, reserved: 0 }
@@ -19,12 +20,23 @@ fn exec(path: &[u8], arguments: &[u8], total: u32) -> Vec<u8> {
     let exec = Exec {
         header: header(Kind::Exec),
         task: raw_task(),
-        parent_tgid: 3,
+        capabilities: 1 << 12,
+        gid: 1001,
+        flags: exec_flag::TERMINAL,
+        mntns: 21,
+        pidns: 22,
+        netns: 23,
+        ancestors: 1,
+        script_len: 6,
+        directory_len: 8,
+        reserved: 0,
         path_len: path.len() as u32,
         arguments_len: arguments.len() as u32,
         arguments_total: total,
     };
-    [exec.as_bytes(), path, arguments].concat()
+    let parent =
+        Ancestor { start_ns: 8, cgroup_id: 6, tgid: 3, reserved: 0, comm: *b"init\0\0\0\0\0\0\0\0\0\0\0\0" };
+    [exec.as_bytes(), parent.as_bytes(), path, b"/a.sh\0", b"app\0srv\0", arguments].concat()
 }
 
 fn closed(family: u16, local: [u8; 16]) -> Closed {
@@ -65,7 +77,8 @@ fn understand(bytes: &[u8]) -> Result<Record, DecodeError> {
 #[test]
 fn an_exec_keeps_any_bytes_and_empty_arguments() {
     let record = understand(&exec(b"/bin/\xffx\0", b"x\0\0-c\0", 6)).unwrap();
-    let Body::Exec { binary, arguments, arguments_truncated, task, .. } = record.body else { panic!() };
+    let Body::Exec(exec) = record.body else { panic!() };
+    let Executed { binary, arguments, arguments_truncated, task, .. } = *exec;
     assert_eq!(binary, b"/bin/\xffx");
     assert_eq!(arguments, [&b"x"[..], b"", b"-c"]);
     assert!(!arguments_truncated);
@@ -75,11 +88,41 @@ fn an_exec_keeps_any_bytes_and_empty_arguments() {
 
 #[test]
 fn more_arguments_than_fit_are_marked() {
-    let Body::Exec { arguments_truncated, .. } = understand(&exec(b"/x\0", b"abc", 9000)).unwrap().body
-    else {
-        panic!()
+    let Body::Exec(exec) = understand(&exec(b"/x\0", b"abc", 9000)).unwrap().body else { panic!() };
+    assert!(exec.arguments_truncated);
+}
+
+#[test]
+fn an_exec_tells_who_runs_it_where_and_from_whom_it_descends() {
+    let Body::Exec(exec) = understand(&exec(b"/bin/sh\0", b"", 0)).unwrap().body else { panic!() };
+    assert_eq!((exec.gid, exec.capabilities, exec.terminal), (1001, 1 << 12, true));
+    assert_eq!(exec.namespaces, Namespaces { mnt: 21, pid: 22, net: 23 });
+    assert_eq!((exec.script.as_slice(), exec.directory.as_slice()), (&b"/a.sh"[..], &b"/srv/app"[..]));
+    let key = ProcessKey { pid: 3, start: BootTime(8) };
+    assert_eq!(exec.ancestors, [(Task { key, uid: 0, comm: "init".to_owned() }, 6)]);
+}
+
+#[test]
+fn an_oom_kill_tells_the_limit_that_was_hit_where_the_kernel_shows_it() {
+    let mut oom = Oom {
+        header: header(Kind::Oom),
+        task: raw_task(),
+        resident_pages: 7,
+        limit_pages: 100,
+        usage_pages: 99,
+        names_len: 8,
+        looked: 1,
     };
-    assert!(arguments_truncated);
+    let body =
+        |oom: &Oom, names: &[u8]| understand(&[oom.as_bytes(), names].concat()).map(|record| record.body);
+    let Body::Oom { limit, looked, .. } = body(&oom, b"app\0pod\0").unwrap() else { panic!() };
+    let hit = LimitHit { path: "/pod/app".to_owned(), limit_pages: 100, usage_pages: 99 };
+    assert_eq!((limit, looked), (Some(hit), true));
+    oom.names_len = NAMES_MAX as u32;
+    assert!(body(&oom, b"short").is_err());
+    (oom.limit_pages, oom.names_len) = (u64::MAX, 0);
+    let Body::Oom { limit, looked, .. } = body(&oom, b"").unwrap() else { panic!() };
+    assert_eq!((limit, looked), (None, true), "the node's memory ran out");
 }
 
 #[test]
@@ -129,10 +172,18 @@ fn what_is_cut_or_unknown_is_an_error_at_every_length() {
 
 #[test]
 fn lengths_that_lie_are_refused() {
-    let mut record = exec(b"/x\0", b"", 0);
-    // path_len is the 5th word after header and task, at byte 60.
-    record[60..64].copy_from_slice(&u32::MAX.to_ne_bytes());
-    assert_eq!(understand(&record), Err(DecodeError::Truncated(record.len())));
+    let lengths = [
+        std::mem::offset_of!(Exec, ancestors),
+        std::mem::offset_of!(Exec, path_len),
+        std::mem::offset_of!(Exec, script_len),
+        std::mem::offset_of!(Exec, directory_len),
+        std::mem::offset_of!(Exec, arguments_len),
+    ];
+    for at in lengths {
+        let mut record = exec(b"/x\0", b"", 0);
+        record[at..at + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
+        assert_eq!(understand(&record), Err(DecodeError::Truncated(record.len())));
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{
-    BootTime, ConnectionId, Counters, Detail, Event, Peer, PeerKind, Tcp, TcpAccept, TcpClose, TcpConnect,
-    WallTime, Workload, WorkloadId, WorkloadKind,
+    BootTime, ConnectionId, Counters, Detail, Ending, Event, Peer, PeerKind, ProcessExit, Tcp, TcpAccept,
+    TcpClose, TcpConnect, WallTime, Workload, WorkloadId, WorkloadKind,
 };
 
 /// The offset of the wall clock in these examples.
@@ -95,5 +95,17 @@ pub(crate) fn counters(n: u64, retransmitted_segments: u64) -> Counters {
         min_rtt_ns: Some(40_000),
         rtt_variation_ns: Some(1_000),
         ..Counters::default()
+    }
+}
+
+/// A process that ended so, at once.
+pub(crate) const fn exited(ending: Ending) -> ProcessExit {
+    ProcessExit {
+        ending,
+        oom_killed: false,
+        run_time_ns: 1,
+        cpu_time_ns: Some(1),
+        peak_memory_bytes: 4096,
+        first: false,
     }
 }

@@ -1,11 +1,12 @@
 //! Processes and containers: how they start and how they end.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
-use super::BootTime;
+use super::{BootTime, Workload};
 
 /// Names a process for good: its pid and the time that it started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ProcessKey {
     /// The kernel's tgid in the first pid namespace.
     pub(crate) pid: u32,
@@ -22,15 +23,75 @@ pub(crate) struct Process {
     pub(crate) parent_pid: u32,
     /// The user id in the first user namespace, where it is known.
     pub(crate) uid: Option<u32>,
+    /// The group id in the first user namespace, where it is known.
+    pub(crate) gid: Option<u32>,
     /// The kernel's name for it.
     pub(crate) comm: String,
-    /// The path that was executed; empty where it is not known.
+    /// The path of the file that runs, for a script its interpreter; empty where it is not known.
     pub(crate) binary: OsString,
 }
 
-/// A program was executed.
+/// The namespaces of a process, by inode; 0 where one is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Namespaces {
+    /// Of mounts.
+    pub(crate) mnt: u32,
+    /// Of process ids.
+    pub(crate) pid: u32,
+    /// Of the network.
+    pub(crate) net: u32,
+}
+
+/// A process above another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ancestor {
+    /// Which one.
+    pub(crate) key: ProcessKey,
+    /// The kernel's name for it.
+    pub(crate) comm: String,
+    /// The path of its file; empty where it is not known.
+    pub(crate) binary: OsString,
+}
+
+/// How a process came to be where it executes a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ExecOrigin {
+    /// A process of the same workload started it, or nobody can say.
+    #[default]
+    Descendant,
+    /// It is the container's first program.
+    ContainerStart,
+    /// Somebody came into the container from outside (`kubectl exec`).
+    Entered,
+    /// It runs in namespaces of that container, but not as one of its processes (`nsenter`).
+    Namespaces {
+        /// The container.
+        of: Arc<Workload>,
+        /// Which kinds: `mnt`, `pid`, `net`.
+        kinds: Vec<&'static str>,
+    },
+}
+
+/// A program was executed.
+#[allow(clippy::struct_excessive_bools, reason = "each says of another thing whether it is whole")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProcessExec {
+    /// How it came to be there.
+    pub(crate) origin: ExecOrigin,
+    /// The script that it runs, as executed; empty where it is none.
+    pub(crate) script: OsString,
+    /// The working directory, as the process itself sees it.
+    pub(crate) directory: OsString,
+    /// The directory is deeper than what is told, and that lies somewhere below the root.
+    pub(crate) directory_truncated: bool,
+    /// The effective capabilities, a bit each.
+    pub(crate) capabilities: u64,
+    /// It has a controlling terminal.
+    pub(crate) terminal: bool,
+    /// The processes above it, the parent first: up to the first one that is not of the same workload, that one included.
+    pub(crate) ancestors: Vec<Ancestor>,
+    /// There are more of them.
+    pub(crate) ancestors_truncated: bool,
     /// The arguments as the process was given them, any bytes.
     pub(crate) arguments: Vec<OsString>,
     /// There were more than the bound, or they could not be read in full.
@@ -79,6 +140,12 @@ pub(crate) struct ProcessExit {
     pub(crate) oom_killed: bool,
     /// From its start to its end, in nanoseconds.
     pub(crate) run_time_ns: u64,
+    /// What its threads ran, in nanoseconds of CPU time; the last one's at most a scheduler's tick short.
+    pub(crate) cpu_time_ns: Option<u64>,
+    /// The most memory that was resident at one time.
+    pub(crate) peak_memory_bytes: u64,
+    /// It was the container's first process.
+    pub(crate) first: bool,
 }
 
 /// The OOM killer chose a process.
@@ -86,6 +153,26 @@ pub(crate) struct ProcessExit {
 pub(crate) struct OomKill {
     /// Its resident memory at that time, where the kernel let us read it.
     pub(crate) resident_bytes: Option<u64>,
+    /// Whose memory had run out.
+    pub(crate) shortage: Shortage,
+}
+
+/// Whose memory had run out when the OOM killer chose a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// The kernel gave only the victim's pid.
+    Unknown,
+    /// The whole machine's: no cgroup above the victim had reached its limit.
+    Node,
+    /// A cgroup's had reached its limit.
+    Cgroup {
+        /// Its path in the memory controller's hierarchy.
+        path: String,
+        /// The limit.
+        limit_bytes: u64,
+        /// What was charged.
+        usage_bytes: u64,
+    },
 }
 
 /// A container's first program started.

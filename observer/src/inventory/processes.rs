@@ -1,11 +1,12 @@
 //! The processes that run already, from procfs.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use procfs::ProcError;
 use procfs::process::{Process, Stat, StatFlags};
 
-use crate::event::{BootTime, ProcessKey};
+use crate::event::{BootTime, Namespaces, ProcessKey};
 
 /// Processes beyond this many are left out, and that is said.
 const MAX_PROCESSES: usize = 65_536;
@@ -38,6 +39,8 @@ pub(crate) struct ProcessFact {
     pub(crate) parent_pid: u32,
     /// Its real user id.
     pub(crate) uid: Option<u32>,
+    /// Its real group id.
+    pub(crate) gid: Option<u32>,
     /// The kernel's name for it.
     pub(crate) comm: String,
     /// The file that it executes, where that may be read.
@@ -49,9 +52,9 @@ pub(crate) struct ProcessFact {
 impl ProcessFact {
     /// As the domain's type; its start is known to the tick only.
     pub(crate) fn into_process(self) -> crate::event::Process {
-        let Self { pid, start, parent_pid, uid, comm, binary, cgroup: _ } = self;
+        let Self { pid, start, parent_pid, uid, gid, comm, binary, cgroup: _ } = self;
         let binary = binary.unwrap_or_default().into_os_string();
-        crate::event::Process { key: ProcessKey { pid, start }, parent_pid, uid, comm, binary }
+        crate::event::Process { key: ProcessKey { pid, start }, parent_pid, uid, gid, comm, binary }
     }
 
     /// It is the process that the kernel names so: procfs tells the start in ticks alone.
@@ -103,17 +106,29 @@ pub(crate) fn read(pid: u32) -> Result<Option<ProcessFact>, ProcessesError> {
     }
 }
 
+/// The namespaces of a process, by inode; 0 for each one that cannot be read.
+pub(crate) fn namespaces(pid: u32) -> Namespaces {
+    let inode = |kind: &str| {
+        let metadata = std::fs::metadata(format!("/proc/{pid}/ns/{kind}"));
+        // The kernel's numbers of namespaces have 32 bits.
+        metadata.map_or(0, |metadata| metadata.ino() as u32)
+    };
+    Namespaces { mnt: inode("mnt"), pid: inode("pid"), net: inode("net") }
+}
+
 fn describe(process: &Process) -> Result<Option<ProcessFact>, ProcError> {
     let stat = process.stat()?;
     if StatFlags::from_bits_retain(stat.flags).contains(StatFlags::PF_KTHREAD) {
         return Ok(None);
     }
     let cgroups = process.cgroups().ok();
+    let (uid, gid) = process.status().ok().map(|status| (status.ruid, status.rgid)).unzip();
     Ok(Some(ProcessFact {
         pid: stat.pid as u32,
         start: start_of(&stat),
         parent_pid: stat.ppid as u32,
-        uid: process.status().ok().map(|status| status.ruid),
+        uid,
+        gid,
         binary: process.exe().ok(),
         cgroup: cgroups.and_then(|cgroups| {
             let v2 = cgroups.into_iter().find(|cgroup| cgroup.hierarchy == 0)?;
@@ -141,6 +156,9 @@ mod tests {
         assert_eq!(this.binary.as_deref(), std::env::current_exe().ok().as_deref());
         assert_eq!(this.parent_pid, std::os::unix::process::parent_id());
         assert_eq!(this.uid, Some(rustix::process::getuid().as_raw()));
+        assert_eq!(this.gid, Some(rustix::process::getgid().as_raw()));
+        assert_eq!(Some(namespaces(own).net), crate::inventory::netns::own().ok());
+        assert_eq!(namespaces(u32::MAX), Namespaces::default());
         assert!(this.cgroup.as_ref().unwrap().starts_with('/'));
         assert!(this.start < host::now().boot);
         assert!(processes.found.iter().all(|process| process.comm != "kthreadd"));

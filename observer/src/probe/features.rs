@@ -103,6 +103,11 @@ impl Features {
             .and_then(|a| a.first())
             .is_some_and(|&first| btf.is_pointer_to(first, "task_struct"));
         globals.push((name::EXIT_HAS_GROUP_DEAD, u32::from(count("sched_process_exit") > 1)));
+        let memory_controller = btf
+            .enumerators("cgroup_subsys_id")
+            .into_iter()
+            .find_map(|(index, name)| (name == "memory_cgrp_id").then_some(index));
+        globals.push((name::MEMORY_CONTROLLER, memory_controller.unwrap_or(ABSENT)));
         globals.push((name::VICTIM_IS_TASK, u32::from(victim_is_task)));
         globals.push((name::RESET_HAS_REASON, u32::from(count("tcp_send_reset") > 2)));
         let strip = |(value, name): (u32, String)| (value, reason_name(&name));

@@ -4,6 +4,7 @@
 mod diagnosis;
 mod event;
 mod live;
+mod process;
 mod status;
 mod summary;
 #[cfg(test)]
@@ -97,12 +98,13 @@ pub(super) fn workload(workload: &Workload) -> v1::Workload {
 
 /// A process. Its start names it, so `now` should be a reading that does not waver.
 fn process(process: &Process, now: Now) -> v1::Process {
-    let Process { key: ProcessKey { pid, start }, parent_pid, uid, comm, binary } = process;
+    let Process { key: ProcessKey { pid, start }, parent_pid, uid, gid, comm, binary } = process;
     v1::Process {
         pid: *pid,
         start_time: Some(boot_timestamp(*start, now)),
         parent_pid: *parent_pid,
         uid: *uid,
+        gid: *gid,
         comm: comm.clone(),
         binary: binary.to_string_lossy().into_owned(),
     }

@@ -104,7 +104,7 @@ fn connections_that_end() {
 #[test]
 fn processes() {
     let arguments = ["sh", "-c", "echo hi\x1b[2J\n"].map(str::to_owned).to_vec();
-    let exec = ProcessExec { arguments, arguments_truncated: true, binary_truncated: false };
+    let exec = ProcessExec { arguments, arguments_truncated: true, ..ProcessExec::default() };
     let mut exec = event(EventType::ProcessExec, Detail::ProcessExec(exec));
     exec.process.as_mut().unwrap().binary = "/bin/sh".to_owned();
     assert_eq!(
@@ -115,6 +115,14 @@ fn processes() {
     assert_eq!(
         line(event(EventType::ProcessExit, Detail::ProcessExit(exit))),
         "shop/cart-7d9f/app process_exit (code 1 after 3.2 s, pid 4312 cart)"
+    );
+    let shim = Ancestor { pid: 7, comm: "containerd-shim".to_owned(), ..Ancestor::default() };
+    let mut exec = ProcessExec { arguments: vec!["sh".to_owned()], terminal: true, ..ProcessExec::default() };
+    exec.set_origin(ExecOrigin::Entered);
+    exec.ancestors.push(shim);
+    assert_eq!(
+        line(event(EventType::ProcessExec, Detail::ProcessExec(exec))),
+        "shop/cart-7d9f/app process_exec (/usr/bin/cart, pid 4312 by 11, uid 0, entered from outside by containerd-shim (pid 7), on a terminal)"
     );
     let exit = ProcessExit {
         signal: Some(9),
@@ -127,10 +135,16 @@ fn processes() {
         line(event(EventType::ProcessExit, Detail::ProcessExit(exit))),
         "shop/cart-7d9f/app process_exit (SIGKILL by the OOM killer, core dumped, pid 4312 cart)"
     );
-    let kill = OomKill { resident_bytes: Some(536_870_912) };
+    let kill = OomKill {
+        resident_bytes: Some(536_870_912),
+        scope: OomScope::Cgroup as i32,
+        cgroup: "/kubepods/a".to_owned(),
+        limit_bytes: Some(629_145_600),
+        usage_bytes: Some(629_145_600),
+    };
     assert_eq!(
         line(event(EventType::OomKill, Detail::OomKill(kill))),
-        "shop/cart-7d9f/app oom_kill (512 MiB resident, pid 4312 cart)"
+        "shop/cart-7d9f/app oom_kill (512 MiB resident, 600 MiB of its limit of 600 MiB used in /kubepods/a, pid 4312 cart)"
     );
 }
 

@@ -3,8 +3,8 @@
 use observer_proto::v1;
 
 use super::*;
-use crate::event::examples::{close, connect, counters, event, host, pod, tcp};
-use crate::event::{Detail, Ending, ProcessExit};
+use crate::event::examples::{close, connect, counters, event, exited, host, pod, tcp};
+use crate::event::{Detail, Ending};
 
 fn compile(allow: Vec<v1::Filter>, deny: Vec<v1::Filter>) -> Result<Filters, String> {
     Filters::compile(allow, deny, Purpose::Events, "node-1").map_err(|error| error.to_string())
@@ -78,10 +78,7 @@ fn filters_add_up_and_deny_wins() {
 
 #[test]
 fn processes_have_no_peer_and_no_port() {
-    let exit = |code| {
-        let ending = Ending::Code(code);
-        Detail::ProcessExit(ProcessExit { ending, oom_killed: false, run_time_ns: 0 })
-    };
+    let exit = |code| Detail::ProcessExit(exited(Ending::Code(code)));
     let web = pod(1, "shop", "web-1");
     let failures = v1::Filter { failure_only: true, ..v1::Filter::default() };
     let failures = compile(vec![failures], Vec::new()).unwrap();

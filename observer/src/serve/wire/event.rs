@@ -1,15 +1,14 @@
 //! Events on the wire.
 
-use std::ffi::OsString;
-
 use observer_proto::v1;
 use observer_proto::v1::event::Detail as WireDetail;
 
+use super::process::{oom_kill, process_exec, process_exit};
 use super::{counters, process, tcp, timestamp, workload};
 use crate::event::{
-    ContainerStart, ContainerStop, Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit, ResetCause,
-    ResetDirection, RetransmitCause, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure,
-    TcpConnectPending, TcpReset, TcpRetransmit, Workload, error_name, signal_name,
+    ContainerStart, ContainerStop, Detail, Ending, Event, Now, ResetCause, ResetDirection, RetransmitCause,
+    RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset,
+    TcpRetransmit, Workload, error_name, signal_name,
 };
 
 /// An event.
@@ -25,17 +24,15 @@ pub(in crate::serve) fn event(event: &Event, node_name: &str) -> v1::Event {
         node_name: node_name.to_owned(),
         workload: owner.as_deref().map(workload),
         process: of.as_deref().map(|of| process(of, now)),
-        detail: Some(of_detail(detail, owner.as_deref())),
+        detail: Some(of_detail(detail, owner.as_deref(), now)),
     }
 }
 
-fn of_detail(detail: &Detail, owner: Option<&Workload>) -> WireDetail {
+fn of_detail(detail: &Detail, owner: Option<&Workload>, now: Now) -> WireDetail {
     match detail {
-        Detail::ProcessExec(exec) => WireDetail::ProcessExec(process_exec(exec)),
+        Detail::ProcessExec(exec) => WireDetail::ProcessExec(process_exec(exec, now)),
         Detail::ProcessExit(exit) => WireDetail::ProcessExit(process_exit(exit)),
-        Detail::OomKill(OomKill { resident_bytes }) => {
-            WireDetail::OomKill(v1::OomKill { resident_bytes: *resident_bytes })
-        }
+        Detail::OomKill(kill) => WireDetail::OomKill(oom_kill(kill)),
         Detail::ContainerStart(ContainerStart {}) => {
             let image = owner.map(|workload| workload.image.clone()).unwrap_or_default();
             WireDetail::ContainerStart(v1::ContainerStart { image })
@@ -62,29 +59,6 @@ pub(super) fn ending(ending: Ending) -> (Option<u32>, Option<u32>, String) {
     match ending {
         Ending::Code(code) => (Some(code.into()), None, String::new()),
         Ending::Signal { signal, core_dumped: _ } => (None, Some(signal.into()), signal_name(signal)),
-    }
-}
-
-fn process_exec(exec: &ProcessExec) -> v1::ProcessExec {
-    let ProcessExec { arguments, arguments_truncated, binary_truncated } = exec;
-    let text = |argument: &OsString| argument.to_string_lossy().into_owned();
-    v1::ProcessExec {
-        arguments: arguments.iter().map(text).collect(),
-        arguments_truncated: *arguments_truncated,
-        binary_truncated: *binary_truncated,
-    }
-}
-
-fn process_exit(exit: &ProcessExit) -> v1::ProcessExit {
-    let ProcessExit { ending: how, oom_killed, run_time_ns } = exit;
-    let (code, signal, signal_name) = ending(*how);
-    v1::ProcessExit {
-        code,
-        signal,
-        signal_name,
-        core_dumped: matches!(how, Ending::Signal { core_dumped: true, .. }),
-        run_time_ns: Some(*run_time_ns),
-        oom_killed: *oom_killed,
     }
 }
 

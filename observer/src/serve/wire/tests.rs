@@ -7,7 +7,7 @@ use std::sync::Arc;
 use observer_proto::v1;
 
 use super::*;
-use crate::event::examples::{WALL_NS, accept, connect, event as example, pod, tcp as ends};
+use crate::event::examples::{WALL_NS, accept, connect, event as example, exited, pod, tcp as ends};
 use crate::event::{Detail, Ending, EventType, ProcessExec, ProcessExit};
 
 #[test]
@@ -44,12 +44,13 @@ fn times_and_arguments_are_told() {
     let exec = ProcessExec {
         arguments: vec!["sh".into(), OsString::from_vec(vec![b'a', 0xff])],
         arguments_truncated: true,
-        binary_truncated: false,
+        ..ProcessExec::default()
     };
     let process = Process {
         key: ProcessKey { pid: 9, start: BootTime(1_000) },
         parent_pid: 1,
         uid: Some(0),
+        gid: Some(0),
         comm: "sh".into(),
         binary: "/bin/sh".into(),
     };
@@ -66,7 +67,7 @@ fn times_and_arguments_are_told() {
 #[test]
 fn an_ending_is_a_code_or_a_signal() {
     let told = |ending| {
-        let exit = ProcessExit { ending, oom_killed: true, run_time_ns: 7 };
+        let exit = ProcessExit { oom_killed: true, run_time_ns: 7, ..exited(ending) };
         match event(&example(&pod(1, "a", "b"), 1, Detail::ProcessExit(exit)), "").detail {
             Some(v1::event::Detail::ProcessExit(exit)) => exit,
             other => panic!("{other:?}"),

@@ -1,0 +1,87 @@
+//! Who executes what, from whom he descends, and how he came in.
+
+use super::*;
+use crate::event::{ExecOrigin, ProcessExec};
+
+/// The runtime's shim, in a cgroup of the machine's.
+const SHIM: u64 = 1;
+const OWN: Namespaces = Namespaces { mnt: 31, pid: 32, net: 33 };
+
+fn told(bench: &Bench) -> ProcessExec {
+    let event = bench.events.last().unwrap();
+    let Detail::ProcessExec(exec) = &event.detail else { panic!("{event:?}") };
+    exec.clone()
+}
+
+fn run(
+    bench: &mut Bench,
+    cgroup: u64,
+    pid: u32,
+    above: &[(u32, u64)],
+    namespaces: Namespaces,
+) -> ProcessExec {
+    let ancestors = above.iter().map(|&(pid, cgroup)| (task(pid, u64::from(pid)), cgroup)).collect();
+    let executed = Executed { ancestors, namespaces, ..executed(pid, u64::from(pid)) };
+    bench.record(cgroup, Body::Exec(Box::new(executed)));
+    told(bench)
+}
+
+fn started() -> Bench {
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.fact(named(UID));
+    assert_eq!(run(&mut bench, GROUP, 7, &[(5, SHIM)], OWN).origin, ExecOrigin::ContainerStart);
+    bench
+}
+
+#[test]
+fn the_containers_start_its_children_and_who_comes_in_are_told_apart() {
+    let mut bench = started();
+    let child = run(&mut bench, GROUP, 8, &[(7, GROUP), (5, SHIM), (1, SHIM)], OWN);
+    assert_eq!(child.origin, ExecOrigin::Descendant);
+    let pids: Vec<u32> = child.ancestors.iter().map(|above| above.key.pid).collect();
+    assert_eq!(pids, [7, 5], "up to who started the container");
+    assert_eq!(child.ancestors[0].binary, "/bin/sh", "that one's exec was seen");
+    let entered = run(&mut bench, GROUP, 9, &[(6, SHIM), (1, SHIM)], OWN);
+    assert_eq!(entered.origin, ExecOrigin::Entered);
+    assert_eq!(
+        run(&mut bench, GROUP, 9, &[(6, SHIM)], OWN).origin,
+        ExecOrigin::Descendant,
+        "it is in already"
+    );
+    assert_eq!(run(&mut bench, GROUP, 10, &[(9, GROUP), (6, SHIM)], OWN).origin, ExecOrigin::Descendant);
+}
+
+#[test]
+fn who_enters_namespaces_alone_is_told_with_the_container() {
+    let mut bench = started();
+    let host = Namespaces { mnt: 1, pid: 2, net: HOST_NETNS };
+    assert_eq!(run(&mut bench, SHIM, 20, &[(1, SHIM)], host).origin, ExecOrigin::Descendant);
+    let net = Namespaces { net: OWN.net, ..host };
+    let ExecOrigin::Namespaces { of, kinds } = run(&mut bench, SHIM, 21, &[(1, SHIM)], net).origin else {
+        panic!("{:?}", told(&bench))
+    };
+    assert_eq!((of.container.as_str(), kinds.as_slice()), ("app", &["net"][..]));
+    assert_eq!(
+        bench.events.last().unwrap().workload.as_ref().unwrap().container_id,
+        "",
+        "its cgroup's owner"
+    );
+    let all = run(&mut bench, SHIM, 22, &[(1, SHIM)], OWN).origin;
+    assert!(matches!(all, ExecOrigin::Namespaces { kinds, .. } if kinds == ["mnt", "pid", "net"]));
+    // The container goes, and the kernel takes its numbers again for somebody else's.
+    bench.record(GROUP, Body::CgroupRemoved);
+    assert_eq!(run(&mut bench, SHIM, 23, &[(1, SHIM)], OWN).origin, ExecOrigin::Descendant);
+}
+
+#[test]
+fn the_first_processs_end_is_marked() {
+    let mut bench = started();
+    run(&mut bench, GROUP, 8, &[(7, GROUP)], OWN);
+    for (pid, first) in [(8, false), (7, true)] {
+        bench.events.clear();
+        bench.record(GROUP, exit(pid, u64::from(pid), Ending::Code(0)));
+        let Detail::ProcessExit(exit) = &bench.events[0].detail else { panic!() };
+        assert_eq!((exit.first, exit.peak_memory_bytes), (first, 2 * 4096), "pid {pid}");
+    }
+}
