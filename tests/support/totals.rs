@@ -83,7 +83,12 @@ impl Sums {
     fn add(&mut self, summary: Summary) {
         let (Some(workload), Some(tcp)) = (summary.workload, summary.tcp) else { return };
         let by_pod = if summary.edge.is_some() { &mut self.edges } else { &mut self.workloads };
-        add(by_pod.entry(workload.pod).or_default(), figures(&tcp));
+        let sums = by_pod.entry(workload.pod).or_default();
+        add(sums, figures(&tcp));
+        if let Some(processes) = summary.processes {
+            let exits = processes.exits.iter().map(|exit| exit.count).sum();
+            add(sums, [("execs", processes.execs), ("exits", exits)]);
+        }
     }
 }
 

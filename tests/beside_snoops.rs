@@ -1,0 +1,174 @@
+//! Proves that the observer sees the processes, arguments and codes that execsnoop and exitsnoop see beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+use anyhow::{Context, Result, ensure};
+use observer_tests::events::{arguments, detail, is, nothing_lost, process, watch};
+use observer_tests::guardian::Guardian;
+use observer_tests::wait::PATIENCE;
+use observer_tests::{Container, Daemon, Lines, Testbed, eventually};
+use serde_json::Value;
+
+/// How processes end, as a shell's script.
+const ENDS: [&str; 6] = ["exit 0", "exit 1", "exit 255", "kill -TERM $$", "kill -KILL $$", "kill -ABRT $$"];
+/// How often each of them is run on the host.
+const ROUNDS: usize = 20;
+
+/// One of the tools of libbpf-tools, writing to a file.
+struct Snoop {
+    child: Child,
+    file: PathBuf,
+}
+
+impl Snoop {
+    /// It needs the folder of tracepoints, which is mounted for it alone.
+    fn start(name: &str) -> Result<Self> {
+        let file = Guardian::shared()?.scratch("snoop")?.join(name);
+        let script = format!("mount -t tracefs tracefs /sys/kernel/tracing && exec stdbuf -oL {name}");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]);
+        let log = File::create(&file)?;
+        command.stdout(log.try_clone()?).stderr(log);
+        let child = Guardian::shared()?.mark(&mut command).spawn().context("cannot run unshare")?;
+        Ok(Self { child, file })
+    }
+
+    /// The lines so far that have this word, split at blanks.
+    fn lines(&self, is_it: impl Fn(&[&str]) -> bool) -> Result<Vec<Vec<String>>> {
+        let text = fs::read_to_string(&self.file)?;
+        // The last line may still be on its way.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines = whole.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        Ok(lines
+            .filter(|words| is_it(words))
+            .map(|words| words.into_iter().map(str::to_owned).collect())
+            .collect())
+    }
+}
+
+impl Drop for Snoop {
+    fn drop(&mut self) {
+        // It is our own child; where it has ended already, that is what was wanted.
+        let _ended = self.child.kill();
+        let _waited = self.child.wait();
+    }
+}
+
+/// What a tool says of an exec: the pid, the parent's, and the command.
+type Exec = (u64, u64, String);
+
+fn exec_of_tool(words: &[String]) -> Option<Exec> {
+    // PCOMM PID PPID RET ARGS; a command's first word is its path.
+    let [_, pid, parent, ret, command @ ..] = words else { return None };
+    (ret == "0").then_some(())?;
+    Some((pid.parse().ok()?, parent.parse().ok()?, command.join(" ")))
+}
+
+fn exec_of_observer(line: &Value) -> Option<Exec> {
+    let process = &line["event"]["process"];
+    let rest = &arguments(line)[1..];
+    let command = [&[process["binary"].as_str()?], rest].concat().join(" ");
+    Some((process["pid"].as_u64()?, process["parent_pid"].as_u64()?, command))
+}
+
+/// How a process ended, in exitsnoop's words: `0`, `code 3`, `signal 9`.
+fn ending(line: &Value) -> String {
+    let of = detail(line);
+    match (of["code"].as_u64(), of["signal"].as_u64()) {
+        (Some(0), _) => "0".to_owned(),
+        (Some(code), _) => format!("code {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+    }
+}
+
+fn has(words: &[&str], word: &str) -> bool {
+    words.iter().any(|one| one.starts_with(word))
+}
+
+/// Waits until both tools show what happens now.
+async fn wait_for_start(execs: &Snoop, exits: &Snoop, word: &str) -> Result<()> {
+    let word = format!("start-of-{word}");
+    eventually(PATIENCE, "the tools' first line", async || {
+        let mut child = Command::new("/bin/true").arg(&word).spawn()?;
+        child.wait()?;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let pid = child.id().to_string();
+        let seen = [
+            !execs.lines(|words| has(words, &word))?.is_empty(),
+            !exits.lines(|words| words.get(1) == Some(&pid.as_str()))?.is_empty(),
+        ];
+        Ok(if seen == [true; 2] { Ok(()) } else { Err((seen, fs::read_to_string(&execs.file)?)) })
+    })
+    .await
+}
+
+/// Runs every kind of end, on the host and in a container; each command has a word that begins so.
+async fn run_all(word: &str, container: &Container) -> Result<usize> {
+    let mut count = 0;
+    for round in 0..ROUNDS {
+        for end in ENDS {
+            count += 1;
+            let name = format!("{word}-{count}");
+            let arguments = ["-c", end, &name, "two words", "--flag=x", "☃"];
+            if round == 0 {
+                container.exec(["/bin/sh"].into_iter().chain(arguments)).await?;
+            } else {
+                Guardian::shared()?.mark(Command::new("/bin/sh").args(arguments)).status()?;
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// The execs and exits that the observer tells of these commands.
+fn told(lines: &Lines, word: &str) -> (BTreeSet<Exec>, BTreeMap<u64, String>) {
+    let ours = lines.matching(|line| is(line, "process_exec") && has(&arguments(line), word));
+    let names: BTreeSet<_> = ours.iter().map(process).collect();
+    let exits = lines.matching(|line| is(line, "process_exit") && names.contains(&process(line)));
+    let exits = exits.iter().map(|line| (process(line).0, ending(line))).collect();
+    (ours.iter().filter_map(exec_of_observer).collect(), exits)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_processes_arguments_and_codes() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let lines = watch(&daemon, ["-t", "process_exec,process_exit"]).await?;
+    let pod = testbed.pod("snoops", "snooped").run().await?;
+    let container = pod.container("main", ["sleep", "1000"]).start().await?;
+    let word = format!("snooped-{}", pod.uid());
+    let (execs, exits) = (Snoop::start("execsnoop")?, Snoop::start("exitsnoop")?);
+    wait_for_start(&execs, &exits, &word).await?;
+    let count = run_all(&word, &container).await?;
+    let (commands, ends) = eventually(PATIENCE, "the observer's and the tools' lines", async || {
+        let theirs: BTreeSet<Exec> =
+            execs.lines(|words| has(words, &word))?.iter().filter_map(|words| exec_of_tool(words)).collect();
+        let (commands, ends) = told(&lines, &word);
+        let whole = commands.len() >= count && ends.len() >= count && theirs.len() >= commands.len();
+        Ok(if whole { Ok((commands, ends)) } else { Err((count, commands.len(), ends.len(), theirs.len())) })
+    })
+    .await?;
+    let theirs: BTreeSet<Exec> =
+        execs.lines(|words| has(words, &word))?.iter().filter_map(|words| exec_of_tool(words)).collect();
+    let differ: Vec<_> = commands.symmetric_difference(&theirs).collect();
+    ensure!(differ.is_empty(), "only one of both tells {differ:#?}");
+    // PCOMM PID PPID TID AGE(s) EXIT_CODE, the last one in one or more words.
+    let theirs: BTreeMap<u64, String> = exits
+        .lines(|words| words.get(1).is_some_and(|pid| pid.parse().is_ok_and(|pid| ends.contains_key(&pid))))?
+        .iter()
+        .filter_map(|words| {
+            Some((
+                words[1].parse().ok()?,
+                words.get(5..)?.iter().take(2).cloned().collect::<Vec<_>>().join(" "),
+            ))
+        })
+        .collect();
+    ensure!(ends == theirs, "the observer tells {ends:#?}, exitsnoop {theirs:#?}");
+    let kinds: BTreeSet<&String> = ends.values().collect();
+    ensure!(kinds.len() == ENDS.len(), "{kinds:?}");
+    nothing_lost(&lines)?;
+    pod.remove().await
+}
