@@ -13,7 +13,7 @@ const RATE: u64 = 2500;
 /// Execs in each pod: 20 seconds of it.
 const COUNT: u64 = 20 * RATE;
 /// A busy machine makes fewer a second.
-const STORM: Duration = Duration::from_secs(300);
+const STORM: Duration = Duration::from_mins(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_execs_a_second_are_counted_to_their_pods() -> Result<()> {
