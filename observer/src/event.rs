@@ -1,5 +1,6 @@
 //! The domain: what happened, to whom, in types of our own that no wire format and no kernel shapes.
 
+mod container;
 #[cfg(test)]
 pub(crate) mod examples;
 mod identity;
@@ -13,13 +14,14 @@ mod time;
 
 use std::sync::Arc;
 
+pub(crate) use container::{
+    ContainerCrashLoop, ContainerEnd, ContainerReady, ContainerStart, ContainerStop, EndKind, Origin,
+    RuntimeEnd, SIGKILL, SignalSent,
+};
 pub(crate) use identity::{Peer, PeerKind, Workload, WorkloadId, WorkloadKind};
 pub(crate) use live::{Connection, ConnectionOrder, Flow, Listener, PeerEnd, Queue, QueueSample, Sample};
 pub(crate) use loss::{Loss, LossSource};
-pub(crate) use process::{
-    ContainerStart, ContainerStop, Ending, OomKill, Process, ProcessExec, ProcessExit, ProcessKey,
-    signal_name,
-};
+pub(crate) use process::{Ending, OomKill, Process, ProcessExec, ProcessExit, ProcessKey, signal_name};
 pub(crate) use stall::{
     HELD_NS, STALL_NS, Stalled, Stalls, Standstill, peer_window_closed_ns, waits_for_accept,
 };
@@ -66,6 +68,8 @@ pub(crate) enum Detail {
     TcpReset(TcpReset),
     TcpClose(TcpClose),
     TcpConnectPending(TcpConnectPending),
+    ContainerReady(ContainerReady),
+    ContainerCrashLoop(ContainerCrashLoop),
 }
 
 /// The types of events, in the order of the proto's enumeration.
@@ -84,11 +88,13 @@ pub(crate) enum EventType {
     TcpReset,
     TcpClose,
     TcpConnectPending,
+    ContainerReady,
+    ContainerCrashLoop,
 }
 
 impl EventType {
     /// All of them.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::ProcessExec,
         Self::ProcessExit,
         Self::OomKill,
@@ -101,6 +107,8 @@ impl EventType {
         Self::TcpReset,
         Self::TcpClose,
         Self::TcpConnectPending,
+        Self::ContainerReady,
+        Self::ContainerCrashLoop,
     ];
 
     /// The name, the same in the proto, in JSON and on the command line.
@@ -118,6 +126,8 @@ impl EventType {
             Self::TcpReset => "tcp_reset",
             Self::TcpClose => "tcp_close",
             Self::TcpConnectPending => "tcp_connect_pending",
+            Self::ContainerReady => "container_ready",
+            Self::ContainerCrashLoop => "container_crash_loop",
         }
     }
 }
@@ -138,6 +148,8 @@ impl Event {
             Detail::TcpReset(_) => EventType::TcpReset,
             Detail::TcpClose(_) => EventType::TcpClose,
             Detail::TcpConnectPending(_) => EventType::TcpConnectPending,
+            Detail::ContainerReady(_) => EventType::ContainerReady,
+            Detail::ContainerCrashLoop(_) => EventType::ContainerCrashLoop,
         }
     }
 
@@ -155,7 +167,9 @@ impl Event {
             | Detail::ProcessExit(_)
             | Detail::OomKill(_)
             | Detail::ContainerStart(_)
-            | Detail::ContainerStop(_) => None,
+            | Detail::ContainerStop(_)
+            | Detail::ContainerReady(_)
+            | Detail::ContainerCrashLoop(_) => None,
         }
     }
 
@@ -163,15 +177,17 @@ impl Event {
     pub(crate) fn is_failure(&self) -> bool {
         match &self.detail {
             Detail::OomKill(_)
+            | Detail::ContainerCrashLoop(_)
             | Detail::TcpConnectFailure(_)
             | Detail::TcpConnectPending(_)
             | Detail::TcpRetransmit(_)
             | Detail::TcpReset(_) => true,
             Detail::ProcessExit(exit) => exit.ending.is_failure(),
-            Detail::ContainerStop(stop) => stop.ending.is_none_or(Ending::is_failure),
+            Detail::ContainerStop(stop) => stop.is_failure(),
             Detail::TcpClose(close) => close.errno != 0,
             Detail::ProcessExec(_)
             | Detail::ContainerStart(_)
+            | Detail::ContainerReady(_)
             | Detail::TcpConnect(_)
             | Detail::TcpAccept(_) => false,
         }

@@ -1,5 +1,6 @@
 //! The workloads that are known, by cgroup and by container id, with the names that have come for them.
 
+mod lives;
 mod names;
 
 use std::collections::{HashMap, VecDeque};
@@ -7,9 +8,7 @@ use std::sync::Arc;
 
 use super::cgroup_path::{Owner, owner};
 use super::containers::Life;
-use crate::event::{
-    BootTime, ContainerStart, ContainerStop, Ending, Process, ProcessKey, Workload, WorkloadId, WorkloadKind,
-};
+use crate::event::{BootTime, ContainerStop, Workload, WorkloadId, WorkloadKind};
 
 /// How long a workload stays resolvable after its cgroup was removed: 15 minutes.
 const KEPT_NS: u64 = 15 * 60 * 1_000_000_000;
@@ -27,7 +26,8 @@ pub(crate) struct KnownWorkload {
     pub(crate) first_seen: BootTime,
     /// When its cgroup was removed.
     pub(crate) removed: Option<BootTime>,
-    life: Option<Life>,
+    /// Its run, of a container.
+    pub(crate) life: Option<Life>,
     owner: Owner,
     /// Nobody can be expected to name it better.
     settled: bool,
@@ -185,7 +185,7 @@ impl Identities {
         }
     }
 
-    /// A cgroup was removed. Gives the end of a container that nobody saw ending.
+    /// A cgroup was removed. Gives the end of a container that nobody saw ending, or starting.
     pub(super) fn removed(&mut self, cgroup: u64, time: BootTime) -> Option<(WorkloadId, ContainerStop)> {
         let id = *self.cgroups.get(&cgroup)?;
         self.removed.push_back((time, cgroup));
@@ -196,38 +196,6 @@ impl Identities {
         entry.removed = Some(time);
         let stop = entry.life.as_mut()?.removed(time)?;
         Some((id, stop))
-    }
-
-    /// A process executed a program. Gives its container's start.
-    pub(super) fn executed(
-        &mut self,
-        cgroup: u64,
-        process: &Process,
-        time: BootTime,
-    ) -> Option<(WorkloadId, ContainerStart)> {
-        let id = self.owner_of(cgroup);
-        let life = self.workloads.get_mut(&id)?.life.as_mut()?;
-        let start = life.executed(process.key, &process.binary, time)?;
-        Some((id, start))
-    }
-
-    /// A process ended. Gives its container's end.
-    pub(super) fn exited(
-        &mut self,
-        cgroup: u64,
-        process: ProcessKey,
-        ending: Ending,
-        oom_killed: bool,
-        time: BootTime,
-    ) -> Option<(WorkloadId, ContainerStop)> {
-        let id = self.owner_of(cgroup);
-        let stop = self.workloads.get_mut(&id)?.life.as_mut()?.exited(process, ending, oom_killed, time)?;
-        Some((id, stop))
-    }
-
-    /// The run of the container that a cgroup belongs to.
-    pub(super) fn life_mut(&mut self, cgroup: u64) -> Option<&mut Life> {
-        self.workloads.get_mut(self.cgroups.get(&cgroup)?)?.life.as_mut()
     }
 
     /// Forgets what was removed long ago.

@@ -1,10 +1,10 @@
 //! Records of processes and cgroups.
 
 use observer_ebpf::cgroup::{Cgroup, PATH_MAX as CGROUP_PATH_MAX};
-use observer_ebpf::process::{Exec, Exit, Oom, PATH_MAX};
+use observer_ebpf::process::{Exec, Exit, Oom, PATH_MAX, Signal};
 
 use super::{Body, DecodeError, fixed, task};
-use crate::event::Ending;
+use crate::event::{BootTime, Ending, ProcessKey};
 
 pub(super) fn exec(bytes: &[u8]) -> Result<Body, DecodeError> {
     let (exec, rest): (Exec, _) = fixed(bytes)?;
@@ -45,6 +45,20 @@ pub(super) fn oom(bytes: &[u8]) -> Result<Body, DecodeError> {
     let (oom, _): (Oom, _) = fixed(bytes)?;
     let resident_pages = (oom.resident_pages != u64::MAX).then_some(oom.resident_pages);
     Ok(Body::Oom { task: task(&oom.task), resident_pages })
+}
+
+/// What became of a signal that a process would not have (include/trace/events/signal.h).
+const IGNORED: u32 = 1;
+
+pub(super) fn signal(bytes: &[u8]) -> Result<Body, DecodeError> {
+    let (sent, _): (Signal, _) = fixed(bytes)?;
+    Ok(Body::Signal {
+        receiver: ProcessKey { pid: sent.tgid, start: BootTime(sent.start_ns) },
+        signal: u8::try_from(sent.signal).map_err(|_large| DecodeError::Impossible("signal"))?,
+        ignored: sent.result == IGNORED,
+        sender: task(&sent.sender),
+        sender_cgroup: sent.sender_cgroup_id,
+    })
 }
 
 pub(super) fn cgroup_made(bytes: &[u8]) -> Result<Body, DecodeError> {

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use observer_proto::v1;
 use observer_proto::v1::event::Detail as WireDetail;
 
-use super::{counters, process, tcp, timestamp, workload};
+use super::{container, counters, process, tcp, timestamp, workload};
 use crate::event::{
-    ContainerStart, ContainerStop, Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit, ResetCause,
-    ResetDirection, RetransmitCause, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure,
-    TcpConnectPending, TcpReset, TcpRetransmit, Workload, error_name, signal_name,
+    Detail, Ending, Event, Now, OomKill, ProcessExec, ProcessExit, ResetCause, ResetDirection,
+    RetransmitCause, RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending,
+    TcpReset, TcpRetransmit, Workload, error_name, signal_name,
 };
 
 /// An event.
@@ -25,22 +25,23 @@ pub(in crate::serve) fn event(event: &Event, node_name: &str) -> v1::Event {
         node_name: node_name.to_owned(),
         workload: owner.as_deref().map(workload),
         process: of.as_deref().map(|of| process(of, now)),
-        detail: Some(of_detail(detail, owner.as_deref())),
+        detail: Some(of_detail(detail, owner.as_deref(), now)),
     }
 }
 
-fn of_detail(detail: &Detail, owner: Option<&Workload>) -> WireDetail {
+fn of_detail(detail: &Detail, owner: Option<&Workload>, now: Now) -> WireDetail {
     match detail {
         Detail::ProcessExec(exec) => WireDetail::ProcessExec(process_exec(exec)),
         Detail::ProcessExit(exit) => WireDetail::ProcessExit(process_exit(exit)),
         Detail::OomKill(OomKill { resident_bytes }) => {
             WireDetail::OomKill(v1::OomKill { resident_bytes: *resident_bytes })
         }
-        Detail::ContainerStart(ContainerStart {}) => {
-            let image = owner.map(|workload| workload.image.clone()).unwrap_or_default();
-            WireDetail::ContainerStart(v1::ContainerStart { image })
+        Detail::ContainerStart(start) => WireDetail::ContainerStart(container::start(start, owner, now)),
+        Detail::ContainerStop(stop) => WireDetail::ContainerStop(container::stop(stop, now)),
+        Detail::ContainerReady(ready) => WireDetail::ContainerReady(container::ready(ready)),
+        Detail::ContainerCrashLoop(crash_loop) => {
+            WireDetail::ContainerCrashLoop(container::crash_loop(crash_loop, now))
         }
-        Detail::ContainerStop(stop) => WireDetail::ContainerStop(container_stop(stop)),
         Detail::TcpConnect(TcpConnect { tcp: ends, handshake_latency_ns }) => {
             let handshake_latency_ns = *handshake_latency_ns;
             WireDetail::TcpConnect(v1::TcpConnect { tcp: Some(tcp(owner, ends)), handshake_latency_ns })
@@ -86,12 +87,6 @@ fn process_exit(exit: &ProcessExit) -> v1::ProcessExit {
         run_time_ns: Some(*run_time_ns),
         oom_killed: *oom_killed,
     }
-}
-
-fn container_stop(stop: &ContainerStop) -> v1::ContainerStop {
-    let ContainerStop { ending: how, oom_killed, run_time_ns } = stop;
-    let (code, signal, signal_name) = how.map(ending).unwrap_or_default();
-    v1::ContainerStop { code, signal, signal_name, oom_killed: *oom_killed, run_time_ns: *run_time_ns }
 }
 
 fn tcp_failure(failure: &TcpConnectFailure, owner: Option<&Workload>) -> v1::TcpConnectFailure {
