@@ -30,7 +30,7 @@ async fn a_container_is_ready_with_its_first_listening_socket() -> Result<()> {
         .wait_for("its start", PATIENCE, |line| is_of(line, "container_start", pod.name(), "server"))
         .await?;
     let after = of["since_start_ns"].as_u64().context("no time")?;
-    ensure!(after >= 300 * MS && after < 20_000 * MS, "{ready}");
+    ensure!((300 * MS..20_000 * MS).contains(&after), "{ready}");
     let time = |line: &Value| line["event"]["time"].as_str().map(str::to_owned);
     ensure!(time(&start) < time(&ready), "{start} {ready}");
     // The second port is in the list of listeners; readiness was told once, and never of the job.

@@ -1,6 +1,7 @@
 //! Proves that containers that live for milliseconds are seen in full: every start, exec, connection, exit and stop, once,
 //! by name; a thousand of them one after the other, and a hundred at once.
 #![allow(clippy::print_stdout, reason = "it tells what it measured")]
+#![allow(clippy::disallowed_methods, reason = "what it measures is time")]
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use observer_tests::events::{arguments, detail, is, nothing_lost, process, watch};
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Container, Daemon, Lines, Pod, Testbed, eventually};
+use observer_tests::{Container, Daemon, Lines, Pod, Testbed, client, eventually};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -118,8 +119,9 @@ fn check(life: &Life, id: &str, all: &[Value], server: &Pod) -> Result<u64> {
     ensure!(detail(exit)["code"] == life.code && detail(stop)["code"] == life.code, "{exit} {stop}");
     ensure!(detail(exit).get("signal").is_none() && detail(stop).get("signal").is_none(), "{exit} {stop}");
     ensure!(detail(start)["image"] != "", "{start}");
-    let told = &detail(stop)["runtime"]["exit_code"];
-    ensure!(told.as_u64().unwrap_or(0) == life.code, "the runtime tells another end: {stop}");
+    // A busy runtime takes longer than the event waits for it.
+    let told = detail(stop).get("runtime").map(|said| said["exit_code"].as_u64().unwrap_or(0));
+    ensure!(told.is_none_or(|code| code == life.code), "the runtime tells another end: {stop}");
     detail(stop)["run_time_ns"].as_u64().context("no run time")
 }
 
@@ -181,7 +183,8 @@ async fn a_thousand_short_lives_are_seen_in_full() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_short_lives_at_once_are_seen_in_full() -> Result<()> {
     let testbed = Testbed::shared().await?;
-    let daemon = Daemon::on(testbed).start().await?;
+    // Other tests' events are kept as well.
+    let daemon = Daemon::on(testbed).args(["--history-events", "200000"]).start().await?;
     let lines = watch(&daemon, ["-n", "sudden"]).await?;
     let (server, serving) = server(testbed, "sudden").await?;
     let mut pods = Vec::new();
@@ -208,6 +211,14 @@ async fn a_hundred_short_lives_at_once_are_seen_in_full() -> Result<()> {
     let names: BTreeSet<_> = expected.values().map(|life| &life.container).collect();
     ensure!(names.len() == AT_ONCE);
     check_all(&lines, &expected, &server).await?;
+    // What the runtime says of each end is in the history, however late it came.
+    let args = ["events", "--last", "200000", "-n", "sudden", "-t", "container_stop"];
+    eventually(PATIENCE, "the runtime's word on each end", async || {
+        let stops = client::json(daemon.socket(), args).await?;
+        let whole = stops.iter().filter(|line| detail(line)["runtime"]["reason"].is_string()).count();
+        Ok(if whole >= AT_ONCE { Ok(()) } else { Err(whole) })
+    })
+    .await?;
     drop((serving, containers));
     for pod in pods.into_iter().chain([server]) {
         pod.remove().await?;

@@ -27,8 +27,9 @@ pub(crate) struct Life {
     /// When it was first ready, from its start in nanoseconds.
     pub(crate) ready_after_ns: Option<u64>,
     listens: bool,
-    /// By number: the first SIGKILL, as that one ends it, and the last of each other one.
-    signals: Vec<SignalSent>,
+    /// What its first process, or before its start any one, was sent. By number: the first SIGKILL, as that one ends it,
+    /// and the last of each other one.
+    signals: Vec<(ProcessKey, SignalSent)>,
     oom_killed_children: u32,
     stopped: Option<BootTime>,
     /// What the runtime said of its end.
@@ -61,6 +62,8 @@ impl Life {
         self.first_process = Some(process);
         self.started = Some(time);
         self.executed = true;
+        // A signal that comes during an execve() is told before the exec.
+        self.signals.retain(|(receiver, _)| same(*receiver, process));
         true
     }
 
@@ -79,22 +82,25 @@ impl Life {
         Some(ContainerReady { address, since_start_ns: self.ready_after_ns })
     }
 
-    /// That process is its first one, and has not ended.
-    pub(super) fn is_first(&self, process: ProcessKey) -> bool {
-        self.stopped.is_none() && self.first_process.is_some_and(|first| same(first, process))
+    /// A signal to that process may be what ends it.
+    pub(super) fn heeds(&self, process: ProcessKey) -> bool {
+        self.stopped.is_none() && self.first_process.is_none_or(|first| same(first, process))
     }
 
-    /// Its first process was sent a signal.
-    pub(super) fn signalled(&mut self, sent: SignalSent) {
+    /// A process that it heeds was sent a signal.
+    pub(super) fn signalled(&mut self, receiver: ProcessKey, sent: SignalSent) {
         if sent.ignored && !ASKING.contains(&sent.signal) {
             return;
         }
-        if let Some(known) = self.signals.iter_mut().find(|known| known.signal == sent.signal) {
+        let is_again = |(other, known): &&mut (ProcessKey, SignalSent)| {
+            *other == receiver && known.signal == sent.signal
+        };
+        if let Some((_, known)) = self.signals.iter_mut().find(is_again) {
             if sent.signal != SIGKILL {
                 *known = sent;
             }
         } else if self.signals.len() < MAX_SIGNALS {
-            self.signals.push(sent);
+            self.signals.push((receiver, sent));
         }
     }
 
@@ -107,7 +113,8 @@ impl Life {
         time: BootTime,
     ) -> Option<ContainerStop> {
         self.executed = true;
-        if !self.is_first(process) {
+        let is_first = self.first_process.is_some_and(|first| same(first, process));
+        if !is_first || self.stopped.is_some() {
             self.oom_killed_children += u32::from(oom_killed && self.stopped.is_none());
             return None;
         }
@@ -117,7 +124,8 @@ impl Life {
         if let Ending::Signal { signal, .. } = ending
             && !oom_killed
         {
-            stop.killed_by = self.signals.iter().find(|sent| sent.signal == signal && !sent.ignored).cloned();
+            let ended = |sent: &&SignalSent| sent.signal == signal && !sent.ignored;
+            stop.killed_by = self.signals.iter().map(|(_, sent)| sent).find(ended).cloned();
         }
         Some(stop)
     }
@@ -143,7 +151,13 @@ impl Life {
             time,
             run_time_ns: self.age(time),
             executed: self.executed,
-            asked_by: self.signals.iter().filter(asks).max_by_key(|sent| sent.time).cloned(),
+            asked_by: self
+                .signals
+                .iter()
+                .map(|(_, sent)| sent)
+                .filter(asks)
+                .max_by_key(|sent| sent.time)
+                .cloned(),
             oom_killed_children: self.oom_killed_children,
             runtime: self.runtime.clone(),
             restarts_seen: self.restarts_seen,

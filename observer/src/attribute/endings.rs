@@ -104,13 +104,13 @@ impl Attributor {
         at: Moment,
     ) {
         let id = self.identities.owner_of(at.cgroup_id);
-        if !self.identities.life_of(id).is_some_and(|life| life.is_first(receiver)) {
+        if !self.identities.life_of(id).is_some_and(|life| life.heeds(receiver)) {
             return;
         }
         let origin = self.identities.origin(id, sender_cgroup);
         let sender = self.processes.of(sender);
         if let Some(life) = self.identities.life_of(id) {
-            life.signalled(SignalSent { signal, ignored, origin, sender, time: at.time });
+            life.signalled(receiver, SignalSent { signal, ignored, origin, sender, time: at.time });
         }
     }
 

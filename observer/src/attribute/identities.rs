@@ -60,8 +60,8 @@ pub(super) struct Identities {
     workloads: HashMap<WorkloadId, KnownWorkload>,
     /// Pods as peers, by UID: no container, no cgroup.
     pods: HashMap<String, Arc<Workload>>,
-    /// Removed cgroups, oldest first.
-    removed: VecDeque<(BootTime, u64)>,
+    /// Removed cgroups and whose they were, oldest first.
+    removed: VecDeque<(BootTime, u64, WorkloadId)>,
     /// Workloads that were forgotten and not yet told of.
     pub(super) forgotten: Vec<WorkloadId>,
     next: u64,
@@ -188,7 +188,7 @@ impl Identities {
     /// A cgroup was removed. Gives the end of a container that nobody saw ending, or starting.
     pub(super) fn removed(&mut self, cgroup: u64, time: BootTime) -> Option<(WorkloadId, ContainerStop)> {
         let id = *self.cgroups.get(&cgroup)?;
-        self.removed.push_back((time, cgroup));
+        self.removed.push_back((time, cgroup, id));
         if self.removed.len() > 4 * self.capacity {
             self.forget_oldest();
         }
@@ -200,7 +200,7 @@ impl Identities {
 
     /// Forgets what was removed long ago.
     pub(super) fn expire(&mut self, now: BootTime) {
-        while let Some(&(time, _)) = self.removed.front()
+        while let Some(&(time, ..)) = self.removed.front()
             && now.since_ns(time) >= KEPT_NS
         {
             self.forget_oldest();
@@ -220,8 +220,10 @@ impl Identities {
     }
 
     fn forget_oldest(&mut self) {
-        let Some((_, cgroup)) = self.removed.pop_front() else { return };
-        let Some(id) = self.cgroups.remove(&cgroup) else { return };
+        let Some((_, cgroup, id)) = self.removed.pop_front() else { return };
+        if self.cgroups.get(&cgroup) == Some(&id) {
+            self.cgroups.remove(&cgroup);
+        }
         if id == HOST || self.workloads.get(&id).is_none_or(|entry| entry.workload.cgroup_id != cgroup) {
             return;
         }

@@ -1,6 +1,7 @@
 //! Tests of attribution: made of records as decoding gives them, and facts as the inventory does.
 
 mod endings;
+mod identities;
 mod peers;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,6 @@ use observer_proto::v1::{
 
 use super::color::Paint;
 use super::escape::{escape, quote};
-use super::label;
 use super::units::{duration, plural};
 
 /// A start: the image, and what was before.
@@ -19,10 +18,11 @@ pub(super) fn start(start: &ContainerStart, event: &Event) -> Vec<String> {
     let counted = event.workload.as_ref().and_then(|workload| workload.restart_count);
     let restarts = counted.unwrap_or(0).max(start.restarts_seen);
     if restarts > 0 {
-        let since = start.since_last_end_ns.map(|ns| format!(" {} after the last end", duration(ns)));
-        words.push(format!("restart {restarts}{}", since.unwrap_or_default()));
+        words.push(format!("restart {restarts}"));
     }
-    words.extend(start.last_end.as_ref().map(|last| format!("last {}", end(last))));
+    if let (Some(ns), Some(last)) = (start.since_last_end_ns, &start.last_end) {
+        words.push(format!("{} after the run before ended ({})", duration(ns), end(last)));
+    }
     words
 }
 
@@ -50,7 +50,7 @@ pub(super) fn stop(stop: &ContainerStop) -> Vec<String> {
     if let Some(killed) =
         stop.killed_by.as_ref().filter(|killed| !same_sender(killed, stop.asked_by.as_ref()))
     {
-        words.push(format!("sent by {}", sender(killed)));
+        words.push(format!("sent {}", sender(killed)));
     }
     if stop.oom_killed_children > 0 {
         words.push(format!("the OOM killer ended {} before", children(stop.oom_killed_children)));
@@ -136,7 +136,7 @@ fn how(kind: EndKind, code: Option<u32>, signal: Option<u32>, name: &str, oom: b
 fn asked_by(asked: &SignalSent, grace: bool) -> String {
     let name = escape(&asked.signal_name);
     let fate = if asked.ignored && grace { ", ignored" } else { "" };
-    format!("{} after {name}{fate} by {}", duration(asked.before_end_ns), sender(asked))
+    format!("{} after {name} {}{fate}", duration(asked.before_end_ns), sender(asked))
 }
 
 /// The same process did both, or the same program from the same place, as a runtime does for each signal.
@@ -146,20 +146,24 @@ fn same_sender(killed: &SignalSent, asked: Option<&SignalSent>) -> bool {
 }
 
 fn sender(sent: &SignalSent) -> String {
-    let process = sent.sender.as_ref().map_or_else(|| "an unknown process".to_owned(), label::process);
     let place = match sent.origin() {
         SignalOrigin::Unspecified => "",
-        SignalOrigin::Container => " inside",
-        SignalOrigin::Pod => " of another container of the pod",
-        SignalOrigin::Outside => " outside",
+        SignalOrigin::Container => "from inside ",
+        SignalOrigin::Pod => "from another container of the pod ",
+        SignalOrigin::Outside => "from outside ",
     };
-    format!("{process}{place}")
+    match &sent.sender {
+        Some(sender) => format!("{place}by {} (pid {})", escape(&sender.comm), sender.pid),
+        None => format!("{place}by somebody"),
+    }
 }
 
 /// What the runtime says, where that is more than the kernel's word.
 fn runtime(said: &RuntimeEnd, stop: &ContainerStop) -> Option<String> {
     let reason = escape(&said.reason);
-    let message = if said.message.is_empty() { String::new() } else { format!(" {}", quote(&said.message)) };
+    // What all runtimes say before it when a program cannot be executed says nothing.
+    let told = said.message.rsplit("unable to start container process: ").next().unwrap_or_default();
+    let message = if told.is_empty() { String::new() } else { format!(" {}", quote(told)) };
     if stop.sources_disagree {
         return Some(format!("but the runtime says {reason}, code {}{message}", said.exit_code));
     }

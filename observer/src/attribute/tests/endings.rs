@@ -286,3 +286,15 @@ fn names_that_come_late_complete_what_was_told() {
     bench.fact(named(UID));
     assert_eq!(bench.completed.len(), 1, "nothing new");
 }
+
+#[test]
+fn a_kill_in_the_middle_of_the_first_exec_is_told_before_it_and_still_the_ends() {
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.fact(named(UID));
+    bench.record(GROUP, sent(SIGKILL, 1));
+    bench.record(GROUP, exec(7, 5));
+    bench.record(GROUP, exit(7, 5, killed(SIGKILL)));
+    bench.fact(no_end());
+    assert!(bench.stops()[0].killed_by.is_some());
+}

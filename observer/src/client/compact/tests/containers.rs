@@ -59,8 +59,8 @@ fn starts() {
     };
     assert_eq!(
         line(event(EventType::ContainerStart, Detail::ContainerStart(again))),
-        "shop/cart-7d9f/app container_start (image redis:7, restart 2 20 s after the last end, \
-         last error: code 1 after 2.0 s)"
+        "shop/cart-7d9f/app container_start (image redis:7, restart 2, \
+         20 s after the run before ended (error: code 1 after 2.0 s))"
     );
 }
 
@@ -114,17 +114,17 @@ fn ends_by_others() {
     assert_eq!(
         stop(stubborn),
         "(killed after the grace period: SIGKILL after 1 min, \
-         30 s after SIGTERM by pid 4312 containerd-shim outside)"
+         30 s after SIGTERM from outside by containerd-shim (pid 4312))"
     );
     let person = ContainerStop {
         killed_by: Some(sent("SIGKILL", SignalOrigin::Container, "bash")),
         ..killed(EndKind::Signalled)
     };
-    assert_eq!(stop(person), "(signalled: SIGKILL after 1 min, sent by pid 4312 bash inside)");
+    assert_eq!(stop(person), "(signalled: SIGKILL after 1 min, sent from inside by bash (pid 4312))");
     let obedient = ContainerStop { code: Some(0), asked_by, ..of(EndKind::Completed) };
     assert_eq!(
         stop(obedient),
-        "(completed after 1 min, 30 s after SIGTERM by pid 4312 containerd-shim outside)"
+        "(completed after 1 min, 30 s after SIGTERM from outside by containerd-shim (pid 4312))"
     );
 }
 
@@ -134,7 +134,11 @@ fn what_the_runtime_adds() {
         code: Some(128),
         run_time_ns: None,
         sources: vec![EndSource::Cri.into()],
-        runtime: Some(runtime("StartError", 128, "exec: \"nope\": not found")),
+        runtime: Some(runtime(
+            "StartError",
+            128,
+            "create failed: unable to start container process: exec: \"nope\": not found",
+        )),
         ..of(EndKind::StartError)
     };
     assert_eq!(
