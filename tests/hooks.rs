@@ -15,7 +15,7 @@ use serde_json::Value;
 
 /// What a connection, a process or a container does a few times in its life, or when something goes wrong; never what
 /// each segment does.
-const HOOKS: [&str; 12] = [
+const HOOKS: [&str; 13] = [
     "cgroup_mkdir",
     "cgroup_rmdir",
     "inet_sock_set_state",
@@ -23,6 +23,7 @@ const HOOKS: [&str; 12] = [
     "mark_victim",
     "sched_process_exec",
     "sched_process_exit",
+    "signal_generate",
     "tcp_receive_reset",
     "tcp_retransmit_skb",
     "tcp_retransmit_skb",

@@ -6,7 +6,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::warn;
 use observer_ebpf::event::Kind;
 use observer_ebpf::fields::Kernel;
-use observer_ebpf::tcp::{Closed, Opened, Track, role};
+use observer_ebpf::tcp::{Closed, Listening, Opened, Track, role};
 
 use crate::emit::{count_lost, current, emit, fill_current, header, now_ns};
 use crate::kernel::{SOCK_ERR, TCP_SRTT_US};
@@ -111,6 +111,13 @@ unsafe fn begin(ctx: &BtfTracePointContext, sk: *const Kernel, new: u32, role: u
         (*kept).adopted = 0;
         (*kept).role = role;
         fill_current(&raw mut (*kept).task, current());
+        if role == role::LISTENER {
+            emit::<Listening>(&NETWORK, Kind::Listening, |listening| {
+                (*listening).header = header(Kind::Listening, cgroup_id(sk));
+                fill_socket(&raw mut (*listening).socket, sk, role);
+                (*listening).task = (*kept).task;
+            });
+        }
     }
 }
 

@@ -30,11 +30,15 @@ pub enum Kind {
     Reset = 10,
     /// No record: a socket for which the kernel had no memory for storage, so that it is not tracked.
     Untracked = 11,
+    /// [`crate::tcp::Listening`], in the ring `NETWORK`.
+    Listening = 12,
+    /// [`crate::process::Signal`], in the ring `PROCESS`.
+    Signal = 13,
 }
 
 impl Kind {
     /// How many kinds there are: the size of the map `LOST`.
-    pub const COUNT: u32 = 12;
+    pub const COUNT: u32 = 14;
 
     /// All kinds, by their numbers.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -50,6 +54,8 @@ impl Kind {
         Self::Retransmit,
         Self::Reset,
         Self::Untracked,
+        Self::Listening,
+        Self::Signal,
     ];
 
     /// The kind of that number.
@@ -74,6 +80,8 @@ impl Kind {
             Self::Retransmit => "tcp_retransmit",
             Self::Reset => "tcp_reset",
             Self::Untracked => "untracked_socket",
+            Self::Listening => "tcp_listen",
+            Self::Signal => "signal",
         }
     }
 }

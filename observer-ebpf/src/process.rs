@@ -140,8 +140,31 @@ pub struct Oom {
     pub looked: u32,
 }
 
+/// A signal that ends processes was sent.
+#[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Signal {
+    /// The header; its cgroup is the receiver's.
+    pub header: Header,
+    /// The task that was running: the sender, or the one that the kernel sent it for.
+    pub sender: Task,
+    /// The sender's cgroup.
+    pub sender_cgroup_id: u64,
+    /// When the receiving process started, in nanoseconds of the boot clock.
+    pub start_ns: u64,
+    /// The receiving process.
+    pub tgid: u32,
+    /// The signal's number.
+    pub signal: u32,
+    /// What became of it (`TRACE_SIGNAL_*`, include/trace/events/signal.h): 0 is delivered, 1 ignored.
+    pub result: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
 const _: () = assert!(size_of::<Task>() == 32);
 const _: () = assert!(size_of::<Ancestor>() == 40);
 const _: () = assert!(size_of::<Exec>() == 112);
 const _: () = assert!(size_of::<Exit>() == 88);
 const _: () = assert!(size_of::<Oom>() == 88);
+const _: () = assert!(size_of::<Signal>() == 88);

@@ -124,6 +124,18 @@ pub struct Opened {
     pub reserved: u32,
 }
 
+/// A socket began to listen.
+#[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Listening {
+    /// The header.
+    pub header: Header,
+    /// The socket; its local port is 0 where listen() itself is to choose one.
+    pub socket: Socket,
+    /// The process that called listen().
+    pub task: Task,
+}
+
 /// A connection ended, or was not established ([`crate::event::Kind::Close`],
 /// [`crate::event::Kind::ConnectFailure`]).
 #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, Immutable, KnownLayout)]
@@ -223,6 +235,7 @@ const _: () = assert!(size_of::<Track>() == 72);
 const _: () = assert!(size_of::<Socket>() == 56);
 const _: () = assert!(size_of::<Counters>() == 80);
 const _: () = assert!(size_of::<Opened>() == 128);
+const _: () = assert!(size_of::<Listening>() == 112);
 const _: () = assert!(size_of::<Closed>() == 208);
 const _: () = assert!(size_of::<Retransmit>() == 144);
 const _: () = assert!(size_of::<Reset>() == 144);

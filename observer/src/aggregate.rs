@@ -126,6 +126,8 @@ impl Aggregator {
             Detail::ContainerStop(_) => {
                 self.figures.processes(workload, |processes| processes.container_stops += 1);
             }
+            // Both are told of ends and sockets that are counted themselves.
+            Detail::ContainerReady(_) | Detail::ContainerCrashLoop(_) => {}
             Detail::TcpConnect(connect) => {
                 self.open(event, workload, &connect.tcp, Some(connect.handshake_latency_ns));
             }

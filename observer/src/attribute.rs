@@ -4,13 +4,17 @@ mod addresses;
 mod cgroup_path;
 mod containers;
 mod emit;
+mod endings;
 mod held;
 mod identities;
 mod lives;
 mod namespaces;
 mod processes;
 mod reset;
+mod restarts;
 mod runtime;
+mod stops;
+mod tables;
 mod tcp;
 
 use std::collections::{HashMap, HashSet};
@@ -22,16 +26,18 @@ pub(crate) use identities::KnownWorkload;
 use identities::{Identities, Made};
 use namespaces::NamespaceOwners;
 use processes::Processes;
+pub(crate) use restarts::CrashLoop;
+use restarts::Restarts;
+use stops::Stops;
 
 use crate::decode::{Body, Record};
 use crate::event::{BootTime, Detail, Event, Namespaces, Now, Process, ProcessKey, Workload, WorkloadId};
-use crate::inventory::{ContainerFact, Fact, PodFact};
-use crate::status::Table;
+use crate::inventory::{ContainerFact, EndLookup, Fact, PodFact};
 
 /// The bounds of this stage.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// How long an event may wait for its container's names, in nanoseconds.
+    /// How long an event may wait for its container's names, and an end for the runtime's word, in nanoseconds.
     pub(crate) hold_ns: u64,
     /// How many events may wait at once.
     pub(crate) max_held: usize,
@@ -39,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) max_workloads: usize,
     /// How many processes are known at once.
     pub(crate) max_processes: usize,
+    /// What counts as a crash loop.
+    pub(crate) crash_loop: CrashLoop,
     /// A page of memory, in bytes.
     pub(crate) page_size: u64,
     /// The network namespace that no pod has for itself; 0 where it is not known.
@@ -54,6 +62,12 @@ pub(crate) struct Output {
     pub(crate) events: Vec<Arc<Event>>,
     /// Containers to ask the runtimes for.
     pub(crate) lookups: Vec<String>,
+    /// Ended containers to ask the runtimes for.
+    pub(crate) end_lookups: Vec<EndLookup>,
+    /// Events that were given out before and of which more became known: for those who keep them.
+    pub(crate) amended: Vec<Arc<Event>>,
+    /// Workloads of which events may have been given out with fewer names.
+    pub(crate) completed: Vec<Arc<Workload>>,
     /// Processes that nobody has told the program of.
     pub(crate) unknown_processes: Vec<ProcessKey>,
     /// Workloads that more became known of.
@@ -71,6 +85,8 @@ pub(crate) struct Attributor {
     processes: Processes,
     namespaces: NamespaceOwners,
     held: Held,
+    stops: Stops,
+    restarts: Restarts,
     /// Network namespaces and ports that were listened on when the daemon started.
     listening: HashSet<(u32, u16)>,
     /// The cookies of attempts to connect that nothing has answered, and that were told of.
@@ -88,6 +104,8 @@ impl Attributor {
             processes: Processes::new(settings.max_processes),
             namespaces: NamespaceOwners::new(settings.host_namespaces),
             held: Held::default(),
+            stops: Stops::default(),
+            restarts: Restarts::new(settings.crash_loop, settings.max_workloads),
             listening: HashSet::new(),
             pending: HashSet::new(),
             sequence: 0,
@@ -135,6 +153,8 @@ impl Attributor {
                     self.release(id, out);
                 }
             }
+            Fact::Ended(end) => self.ended(end, now, out),
+            Fact::NoEnd { container_id } => self.no_end(&container_id, out),
             Fact::PodGone { sandbox_id } => self.addresses.release(&sandbox_id, now.boot),
             Fact::HostAddresses(addresses) => self.addresses.set_host(addresses),
             Fact::Sources(_) => {}
@@ -155,9 +175,13 @@ impl Attributor {
                     self.namespaces.forget(&[self.identities.owner_of(cgroup_id)]);
                 }
                 if let Some((id, stop)) = self.identities.removed(cgroup_id, time) {
-                    self.emit_for(id, None, at, Detail::ContainerStop(stop), out);
+                    self.stopped(id, None, at, stop, out);
                 }
             }
+            Body::Signal { receiver, signal, ignored, sender, sender_cgroup } => {
+                self.signalled(receiver, (signal, ignored), &sender, sender_cgroup, at);
+            }
+            Body::Listening { socket, task } => self.listening(&socket, task.as_ref(), at, out),
             Body::Exec(executed) => self.exec(*executed, at, out),
             Body::Exit { .. } | Body::Oom { .. } => self.end(body, at, out),
             Body::Established { .. } | Body::Ended { .. } | Body::Retransmit { .. } | Body::Reset { .. } => {
@@ -172,6 +196,8 @@ impl Attributor {
         while let Some(id) = self.held.overdue(now.boot) {
             self.release(id, out);
         }
+        self.expire_stops(now.boot, out);
+        self.restarts.expire(now.boot);
         self.identities.expire(now.boot);
         out.forgotten.append(&mut self.identities.forgotten);
         self.namespaces.forget(&out.forgotten);
@@ -184,6 +210,7 @@ impl Attributor {
         while let Some(id) = self.held.overdue(BootTime(u64::MAX)) {
             self.release(id, out);
         }
+        self.expire_stops(BootTime(u64::MAX), out);
     }
 
     /// All workloads that are known.
@@ -191,31 +218,15 @@ impl Attributor {
         self.identities.workloads()
     }
 
-    /// The tables and how full they are.
-    pub(crate) fn tables(&self) -> Vec<Table> {
-        let table = |name, entries: usize, capacity: usize| Table {
-            name,
-            entries: entries as u64,
-            capacity: capacity as u64,
-        };
-        vec![
-            table("workloads", self.identities.len(), self.settings.max_workloads),
-            table("processes", self.processes.len(), self.settings.max_processes),
-            table("held_events", self.held.len(), self.settings.max_held),
-            table("pod_addresses", self.addresses.len(), self.settings.max_workloads),
-        ]
-    }
-
-    /// What the tables had no room for since the last call: the table's name and how many.
-    pub(crate) fn take_overflows(&mut self) -> [(&'static str, u64); 2] {
-        [("workloads", self.identities.take_overflow()), ("processes", self.processes.take_overflow())]
-    }
-
     /// A container's names have come.
     fn container(&mut self, container: &ContainerFact, now: Now, out: &mut Output) {
         self.pod(&container.pod, now);
-        if let Some(id) = self.identities.name(container) {
-            out.renewed.push(Arc::clone(&self.identities.get(id).workload));
+        if let Some((id, is_late)) = self.identities.name(container) {
+            let workload = &self.identities.get(id).workload;
+            out.renewed.push(Arc::clone(workload));
+            if is_late {
+                out.completed.push(Arc::clone(workload));
+            }
             self.release(id, out);
         }
     }

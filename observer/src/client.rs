@@ -3,6 +3,7 @@
 mod color;
 mod compact;
 mod connect;
+mod container;
 mod detail;
 mod error;
 mod escape;

@@ -52,6 +52,10 @@ pub(crate) struct Config {
     pub(crate) max_edges: usize,
     /// How long an event may wait for its container's name.
     pub(crate) attribution_hold: Duration,
+    /// So many ends with failure within the window below are a crash loop.
+    pub(crate) crash_loop_ends: u32,
+    /// The time in which a container's ends are counted for a crash loop.
+    pub(crate) crash_loop_window: Duration,
     /// How many events may wait for one client before it loses some.
     pub(crate) subscriber_queue: usize,
     /// Hooks of the kernel that no program shall be attached to.
@@ -61,7 +65,7 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 15] = [
+pub(crate) const KEYS: [&str; 17] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
@@ -74,6 +78,8 @@ pub(crate) const KEYS: [&str; 15] = [
     "max_connections",
     "max_edges",
     "attribution_hold",
+    "crash_loop_ends",
+    "crash_loop_window",
     "subscriber_queue",
     "disabled_hooks",
     "log",
@@ -116,6 +122,8 @@ impl Config {
             max_connections: number("max_connections")? as usize,
             max_edges: number("max_edges")? as usize,
             attribution_hold: Duration::from_millis(number("attribution_hold")?),
+            crash_loop_ends: number("crash_loop_ends")? as u32,
+            crash_loop_window: Duration::from_secs(number("crash_loop_window")?),
             subscriber_queue: number("subscriber_queue")? as usize,
             disabled_hooks: disabled_hooks(settings.get("disabled_hooks"))?,
             log: log_level(settings.get("log"))?,

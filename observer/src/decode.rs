@@ -56,6 +56,19 @@ pub(crate) enum Body {
         /// That was looked at, so that the above is known.
         looked: bool,
     },
+    /// A signal that ends processes was sent.
+    Signal {
+        /// The process that it was sent to.
+        receiver: ProcessKey,
+        /// The signal's number.
+        signal: u8,
+        /// The process would not have it: it ignores it, or is the first of its namespace and has no handler.
+        ignored: bool,
+        /// The process that sent it, or that the kernel sent it for.
+        sender: Task,
+        /// The sender's cgroup.
+        sender_cgroup: u64,
+    },
     /// A cgroup was made.
     CgroupMade {
         /// Its path in the hierarchy.
@@ -63,6 +76,13 @@ pub(crate) enum Body {
     },
     /// A cgroup was removed.
     CgroupRemoved,
+    /// A socket began to listen.
+    Listening {
+        /// The socket.
+        socket: Socket,
+        /// The process that listens.
+        task: Option<Task>,
+    },
     /// A connection was established.
     Established {
         /// The socket.
@@ -244,6 +264,8 @@ pub(crate) fn decode(bytes: &[u8], tick: Tick) -> Result<Record, DecodeError> {
         Kind::ConnectFailure | Kind::Close => tcp::ended(bytes, kind == Kind::Close, tick),
         Kind::Retransmit => tcp::retransmit(bytes),
         Kind::Reset => tcp::reset(bytes),
+        Kind::Listening => tcp::listening(bytes),
+        Kind::Signal => process::signal(bytes),
         Kind::Untracked => Err(DecodeError::UnknownKind(header.kind)),
     }?;
     Ok(Record { time: BootTime(header.time_ns), cgroup_id: header.cgroup_id, body })

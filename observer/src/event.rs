@@ -1,6 +1,7 @@
 //! The domain: what happened, to whom, in types of our own that no wire format and no kernel shapes.
 
 mod capability;
+mod container;
 #[cfg(test)]
 pub(crate) mod examples;
 mod identity;
@@ -15,12 +16,16 @@ mod time;
 use std::sync::Arc;
 
 pub(crate) use capability::capabilities;
+pub(crate) use container::{
+    ContainerCrashLoop, ContainerEnd, ContainerReady, ContainerStart, ContainerStop, EndKind, Origin,
+    RuntimeEnd, SIGKILL, SignalSent,
+};
 pub(crate) use identity::{Peer, PeerKind, Workload, WorkloadId, WorkloadKind};
 pub(crate) use live::{Connection, ConnectionOrder, Flow, Listener, PeerEnd, Queue, QueueSample, Sample};
 pub(crate) use loss::{Loss, LossSource};
 pub(crate) use process::{
-    Ancestor, ContainerStart, ContainerStop, Ending, ExecOrigin, Namespaces, OomKill, Process, ProcessExec,
-    ProcessExit, ProcessKey, Shortage, signal_name,
+    Ancestor, Ending, ExecOrigin, Namespaces, OomKill, Process, ProcessExec, ProcessExit, ProcessKey,
+    Shortage, signal_name,
 };
 pub(crate) use stall::{
     HELD_NS, STALL_NS, Stalled, Stalls, Standstill, peer_window_closed_ns, waits_for_accept,
@@ -68,6 +73,8 @@ pub(crate) enum Detail {
     TcpReset(TcpReset),
     TcpClose(TcpClose),
     TcpConnectPending(TcpConnectPending),
+    ContainerReady(ContainerReady),
+    ContainerCrashLoop(ContainerCrashLoop),
 }
 
 /// The types of events, in the order of the proto's enumeration.
@@ -86,11 +93,13 @@ pub(crate) enum EventType {
     TcpReset,
     TcpClose,
     TcpConnectPending,
+    ContainerReady,
+    ContainerCrashLoop,
 }
 
 impl EventType {
     /// All of them.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::ProcessExec,
         Self::ProcessExit,
         Self::OomKill,
@@ -103,6 +112,8 @@ impl EventType {
         Self::TcpReset,
         Self::TcpClose,
         Self::TcpConnectPending,
+        Self::ContainerReady,
+        Self::ContainerCrashLoop,
     ];
 
     /// The name, the same in the proto, in JSON and on the command line.
@@ -120,6 +131,8 @@ impl EventType {
             Self::TcpReset => "tcp_reset",
             Self::TcpClose => "tcp_close",
             Self::TcpConnectPending => "tcp_connect_pending",
+            Self::ContainerReady => "container_ready",
+            Self::ContainerCrashLoop => "container_crash_loop",
         }
     }
 }
@@ -140,6 +153,8 @@ impl Event {
             Detail::TcpReset(_) => EventType::TcpReset,
             Detail::TcpClose(_) => EventType::TcpClose,
             Detail::TcpConnectPending(_) => EventType::TcpConnectPending,
+            Detail::ContainerReady(_) => EventType::ContainerReady,
+            Detail::ContainerCrashLoop(_) => EventType::ContainerCrashLoop,
         }
     }
 
@@ -157,7 +172,9 @@ impl Event {
             | Detail::ProcessExit(_)
             | Detail::OomKill(_)
             | Detail::ContainerStart(_)
-            | Detail::ContainerStop(_) => None,
+            | Detail::ContainerStop(_)
+            | Detail::ContainerReady(_)
+            | Detail::ContainerCrashLoop(_) => None,
         }
     }
 
@@ -165,15 +182,17 @@ impl Event {
     pub(crate) fn is_failure(&self) -> bool {
         match &self.detail {
             Detail::OomKill(_)
+            | Detail::ContainerCrashLoop(_)
             | Detail::TcpConnectFailure(_)
             | Detail::TcpConnectPending(_)
             | Detail::TcpRetransmit(_)
             | Detail::TcpReset(_) => true,
             Detail::ProcessExit(exit) => exit.ending.is_failure(),
-            Detail::ContainerStop(stop) => stop.ending.is_none_or(Ending::is_failure),
+            Detail::ContainerStop(stop) => stop.is_failure(),
             Detail::TcpClose(close) => close.errno != 0,
             Detail::ProcessExec(_)
             | Detail::ContainerStart(_)
+            | Detail::ContainerReady(_)
             | Detail::TcpConnect(_)
             | Detail::TcpAccept(_) => false,
         }

@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 
 pub(crate) use cri::CriEndpoint;
 
-use crate::event::WallTime;
+use crate::event::{RuntimeEnd, WallTime};
 use crate::status::IdentitySource;
 
-/// Container ids that may wait to be looked up.
+/// Container ids that may wait to be looked up, and as many ends.
 const LOOKUP_QUEUE: usize = 4096;
 /// How often the machine's own addresses are read.
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
@@ -36,6 +36,13 @@ pub(crate) enum Fact {
     /// No runtime knows that id, or none answers. Should one know it later, a `Container` follows.
     Unknown {
         /// The id that was looked up.
+        container_id: String,
+    },
+    /// What a runtime says of a container's end.
+    Ended(EndFact),
+    /// No runtime can say how that container ended. Should one be able to later, an `Ended` follows.
+    NoEnd {
+        /// The id that was asked for.
         container_id: String,
     },
     /// A pod's sandbox was removed or is not ready any more: its addresses no longer belong to it.
@@ -64,6 +71,24 @@ pub(crate) struct ContainerFact {
     pub(crate) attempt: Option<u32>,
     /// Its pod.
     pub(crate) pod: Arc<PodFact>,
+}
+
+/// The end of a container as its runtime knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndFact {
+    /// The full id.
+    pub(crate) container_id: String,
+    /// How it ended.
+    pub(crate) end: RuntimeEnd,
+}
+
+/// A container that has ended, to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndLookup {
+    /// The full id.
+    pub(crate) container_id: String,
+    /// The OOM killer ended it: runtimes hear of that before or after the end.
+    pub(crate) oom_killed: bool,
 }
 
 /// A pod as its runtime knows it.
@@ -103,6 +128,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Handle {
     lookups: mpsc::Sender<String>,
+    end_lookups: mpsc::Sender<EndLookup>,
     _tasks: JoinSet<()>,
 }
 
@@ -112,15 +138,22 @@ impl Handle {
     pub(crate) fn lookup(&self, container_id: &str) -> bool {
         self.lookups.try_send(container_id.to_owned()).is_ok()
     }
+
+    /// Asks the runtimes how a container ended. The answer is a [`Fact::Ended`], maybe a second one, or a
+    /// [`Fact::NoEnd`]. False where too many are being asked for already; such a one gets no answer.
+    pub(crate) fn look_up_end(&self, lookup: EndLookup) -> bool {
+        self.end_lookups.try_send(lookup).is_ok()
+    }
 }
 
 /// Starts the tasks on the current tokio runtime.
 pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
     let (lookups, requests) = mpsc::channel(LOOKUP_QUEUE);
+    let (end_lookups, ends) = mpsc::channel(LOOKUP_QUEUE);
     let mut tasks = JoinSet::new();
-    cri::spawn(settings, requests, &facts, &mut tasks);
+    cri::spawn(settings, cri::Requests { lookups: requests, ends }, &facts, &mut tasks);
     tasks.spawn(watch_addresses(facts));
-    Handle { lookups, _tasks: tasks }
+    Handle { lookups, end_lookups, _tasks: tasks }
 }
 
 /// Sends the machine's addresses, at once and then whenever they changed.

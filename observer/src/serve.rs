@@ -23,7 +23,7 @@ pub(crate) use self::queue::Sink;
 pub(crate) use self::server::{Listeners, ServeError};
 pub(crate) use self::service::{Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
-use crate::event::{BootTime, Connection, ConnectionOrder, Listener, Now, Workload};
+use crate::event::{BootTime, Connection, ConnectionOrder, ContainerEnd, Listener, Now, Workload};
 use crate::status::Status;
 
 /// What a client asks of the event loop.
@@ -107,4 +107,10 @@ pub(crate) struct WorkloadEntry {
     pub(crate) cgroup_path: String,
     /// For a container, when its cgroup was made.
     pub(crate) first_seen: BootTime,
+    /// Earlier runs of the container that were seen.
+    pub(crate) restarts_seen: u32,
+    /// How the run before ended.
+    pub(crate) last_end: Option<ContainerEnd>,
+    /// From the container's start to its first listening socket, in nanoseconds.
+    pub(crate) ready_after_ns: Option<u64>,
 }

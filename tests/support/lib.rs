@@ -27,6 +27,7 @@ pub mod client;
 pub mod crowd;
 pub mod daemon;
 pub mod edges;
+pub mod ends;
 pub mod events;
 pub mod firings;
 pub mod lines;

@@ -175,7 +175,9 @@ pub fn tcp(event: &Event) -> Option<&Tcp> {
         | Detail::ProcessExit(_)
         | Detail::OomKill(_)
         | Detail::ContainerStart(_)
-        | Detail::ContainerStop(_) => None,
+        | Detail::ContainerStop(_)
+        | Detail::ContainerReady(_)
+        | Detail::ContainerCrashLoop(_) => None,
     }
 }
 

@@ -39,7 +39,8 @@ struct Totals {
     connect_ns: Mutex<Vec<u64>>,
 }
 
-/// Makes the connections, prints one line each (or the totals), and fails (1) if any of them failed.
+/// Makes the connections, prints one line each (or the totals), and fails (1) if any of them failed; else it exits with
+/// `--code`.
 pub(crate) fn connect(args: &Args) -> Result<u8, String> {
     let bytes: usize = args.or("--bytes", 0)?;
     let plan = Plan {
@@ -72,7 +73,7 @@ pub(crate) fn connect(args: &Args) -> Result<u8, String> {
     if args.has("--summary") {
         summarise(&totals);
     }
-    Ok(u8::from(totals.errors.load(Ordering::Relaxed) > 0))
+    if totals.errors.load(Ordering::Relaxed) > 0 { Ok(1) } else { args.or("--code", 0) }
 }
 
 fn one(plan: &Plan, report: &Report, totals: &Totals) {

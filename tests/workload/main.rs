@@ -24,7 +24,7 @@ const USAGE: &str = "workload SUBCOMMAND
   connect --to ADDR:PORT [--count N] [--parallel K] [--interval-ms M]
           [--bytes B | --send B --receive B] [--requests R] [--hold SECONDS]
           [--timeout-ms M | --nonblocking-cancel-ms M] [--linger0] [--unread] [--send-buffer B] [--summary]
-          [--out FILE]
+          [--code C] [--out FILE]
   crowd --port P --connections N [--rate PER_SECOND]      then on standard input: send BYTES | close COUNT
   exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
   exec-storm --count N [--rate PER_SECOND]

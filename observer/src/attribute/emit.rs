@@ -68,8 +68,18 @@ impl Attributor {
     }
 
     pub(super) fn send(&mut self, mut event: Event, out: &mut Output) {
+        let is_stop = matches!(event.detail, Detail::ContainerStop(_));
+        if is_stop {
+            self.note_stop(&mut event);
+        } else if matches!(event.detail, Detail::ContainerStart(_)) {
+            self.note_start(&mut event);
+        }
         self.sequence += 1;
         event.sequence = self.sequence;
-        out.events.push(Arc::new(event));
+        let event = Arc::new(event);
+        out.events.push(Arc::clone(&event));
+        if is_stop {
+            self.told_stop(&event, out);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The workloads that are known, by cgroup and by container id, with the names that have come for them.
 
+mod lives;
 mod names;
 
 use std::collections::{HashMap, VecDeque};
@@ -7,9 +8,7 @@ use std::sync::Arc;
 
 use super::cgroup_path::{Owner, owner};
 use super::containers::Life;
-use crate::event::{
-    BootTime, ContainerStart, ContainerStop, Ending, Process, ProcessKey, Workload, WorkloadId, WorkloadKind,
-};
+use crate::event::{BootTime, ContainerStop, Workload, WorkloadId, WorkloadKind};
 
 /// How long a workload stays resolvable after its cgroup was removed: 15 minutes.
 const KEPT_NS: u64 = 15 * 60 * 1_000_000_000;
@@ -27,7 +26,8 @@ pub(crate) struct KnownWorkload {
     pub(crate) first_seen: BootTime,
     /// When its cgroup was removed.
     pub(crate) removed: Option<BootTime>,
-    life: Option<Life>,
+    /// Its run, of a container.
+    pub(crate) life: Option<Life>,
     owner: Owner,
     /// Nobody can be expected to name it better.
     settled: bool,
@@ -60,8 +60,8 @@ pub(super) struct Identities {
     workloads: HashMap<WorkloadId, KnownWorkload>,
     /// Pods as peers, by UID: no container, no cgroup.
     pods: HashMap<String, Arc<Workload>>,
-    /// Removed cgroups, oldest first.
-    removed: VecDeque<(BootTime, u64)>,
+    /// Removed cgroups and whose they were, oldest first.
+    removed: VecDeque<(BootTime, u64, WorkloadId)>,
     /// Workloads that were forgotten and not yet told of.
     pub(super) forgotten: Vec<WorkloadId>,
     next: u64,
@@ -190,10 +190,10 @@ impl Identities {
         }
     }
 
-    /// A cgroup was removed. Gives the end of a container that nobody saw ending.
+    /// A cgroup was removed. Gives the end of a container that nobody saw ending, or starting.
     pub(super) fn removed(&mut self, cgroup: u64, time: BootTime) -> Option<(WorkloadId, ContainerStop)> {
         let id = *self.cgroups.get(&cgroup)?;
-        self.removed.push_back((time, cgroup));
+        self.removed.push_back((time, cgroup, id));
         if self.removed.len() > 4 * self.capacity {
             self.forget_oldest();
         }
@@ -203,41 +203,9 @@ impl Identities {
         Some((id, stop))
     }
 
-    /// A process executed a program. Gives its container's start.
-    pub(super) fn executed(
-        &mut self,
-        cgroup: u64,
-        process: &Process,
-        time: BootTime,
-    ) -> Option<(WorkloadId, ContainerStart)> {
-        let id = self.owner_of(cgroup);
-        let life = self.workloads.get_mut(&id)?.life.as_mut()?;
-        let start = life.executed(process.key, &process.binary, time)?;
-        Some((id, start))
-    }
-
-    /// A process ended. Gives its container's end.
-    pub(super) fn exited(
-        &mut self,
-        cgroup: u64,
-        process: ProcessKey,
-        ending: Ending,
-        oom_killed: bool,
-        time: BootTime,
-    ) -> Option<(WorkloadId, ContainerStop)> {
-        let id = self.owner_of(cgroup);
-        let stop = self.workloads.get_mut(&id)?.life.as_mut()?.exited(process, ending, oom_killed, time)?;
-        Some((id, stop))
-    }
-
-    /// The run of the container that a cgroup belongs to.
-    pub(super) fn life_mut(&mut self, cgroup: u64) -> Option<&mut Life> {
-        self.workloads.get_mut(self.cgroups.get(&cgroup)?)?.life.as_mut()
-    }
-
     /// Forgets what was removed long ago.
     pub(super) fn expire(&mut self, now: BootTime) {
-        while let Some(&(time, _)) = self.removed.front()
+        while let Some(&(time, ..)) = self.removed.front()
             && now.since_ns(time) >= KEPT_NS
         {
             self.forget_oldest();
@@ -257,8 +225,10 @@ impl Identities {
     }
 
     fn forget_oldest(&mut self) {
-        let Some((_, cgroup)) = self.removed.pop_front() else { return };
-        let Some(id) = self.cgroups.remove(&cgroup) else { return };
+        let Some((_, cgroup, id)) = self.removed.pop_front() else { return };
+        if self.cgroups.get(&cgroup) == Some(&id) {
+            self.cgroups.remove(&cgroup);
+        }
         if id == HOST || self.workloads.get(&id).is_none_or(|entry| entry.workload.cgroup_id != cgroup) {
             return;
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{Attributor, Moment, Output, runtime};
 use crate::decode::{Body, Executed, LimitHit, Task};
 use crate::event::{
-    Ancestor, Detail, ExecOrigin, OomKill, Process, ProcessExec, ProcessExit, Shortage, WorkloadId,
+    Ancestor, ContainerStart, Detail, ExecOrigin, OomKill, Process, ProcessExec, ProcessExit, Shortage,
+    WorkloadId,
 };
 
 impl Attributor {
@@ -35,10 +36,10 @@ impl Attributor {
                 == self.identities.owner_of(at.cgroup_id);
         let parent_pid = parent.map_or(0, |parent| parent.pid);
         let process = self.processes.exec(&task, parent_pid, gid, OsString::from_vec(binary), at.cgroup_id);
-        let started = self.identities.executed(at.cgroup_id, &process, at.time);
+        let starts = self.identities.executed(at.cgroup_id, &process, at.time);
         let place = self.where_it_works(&process, at);
         let owner = self.identities.owner_of(place.cgroup_id);
-        let origin = if started.is_some() {
+        let origin = if starts.is_some() {
             self.namespaces.learn(owner, namespaces);
             ExecOrigin::ContainerStart
         } else if self.identities.is_container(place.cgroup_id) {
@@ -67,8 +68,9 @@ impl Attributor {
             arguments_truncated,
             binary_truncated,
         };
-        if let Some((id, start)) = started {
-            self.emit_for(id, Some(Arc::clone(&process)), at, Detail::ContainerStart(start), out);
+        if let Some(id) = starts {
+            let start = Detail::ContainerStart(ContainerStart::default());
+            self.emit_for(id, Some(Arc::clone(&process)), at, start, out);
         }
         self.emit(Some(process), place, Detail::ProcessExec(exec), out);
     }
@@ -91,7 +93,11 @@ impl Attributor {
         match body {
             Body::Exit { task, parent_pid, ending, oom_killed, cpu_time_ns, peak_pages } => {
                 let Some(process) = self.processes.exit(&task, parent_pid, at.time) else { return };
-                let stop = self.identities.exited(at.cgroup_id, task.key, ending, oom_killed, at.time);
+                let stop = if runtime::is_helper(&process) {
+                    None
+                } else {
+                    self.identities.exited(at.cgroup_id, task.key, ending, oom_killed, at.time)
+                };
                 let exit = ProcessExit {
                     ending,
                     oom_killed,
@@ -103,7 +109,7 @@ impl Attributor {
                 let place = self.where_it_works(&process, at);
                 self.emit(Some(Arc::clone(&process)), place, Detail::ProcessExit(exit), out);
                 if let Some((id, stop)) = stop {
-                    self.emit_for(id, Some(process), at, Detail::ContainerStop(stop), out);
+                    self.stopped(id, Some(process), at, stop, out);
                 }
             }
             Body::Oom { task, resident_pages, limit, looked } => {
@@ -123,6 +129,8 @@ impl Attributor {
             Body::Exec(_)
             | Body::CgroupMade { .. }
             | Body::CgroupRemoved
+            | Body::Signal { .. }
+            | Body::Listening { .. }
             | Body::Established { .. }
             | Body::Ended { .. }
             | Body::Retransmit { .. }

@@ -94,6 +94,8 @@ impl Attributor {
             Body::Exec(_)
             | Body::Exit { .. }
             | Body::Oom { .. }
+            | Body::Signal { .. }
+            | Body::Listening { .. }
             | Body::CgroupMade { .. }
             | Body::CgroupRemoved => {}
         }

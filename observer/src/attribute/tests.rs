@@ -1,5 +1,7 @@
 //! Tests of attribution: made of records as decoding gives them, and facts as the inventory does.
 
+mod endings;
+mod identities;
 mod lives;
 mod peers;
 
@@ -21,6 +23,9 @@ struct Bench {
     attributor: Attributor,
     events: Vec<Arc<Event>>,
     lookups: Vec<String>,
+    end_lookups: Vec<EndLookup>,
+    amended: Vec<Arc<Event>>,
+    completed: Vec<Arc<Workload>>,
     time: u64,
 }
 
@@ -31,12 +36,21 @@ impl Bench {
             max_held: 100,
             max_workloads: 10,
             max_processes: 20,
+            crash_loop: CrashLoop { ends: 3, window_ns: 600_000_000_000 },
             page_size: 4096,
             host_netns: HOST_NETNS,
             host_namespaces: Namespaces { mnt: 1, pid: 2, net: HOST_NETNS },
         };
         let attributor = Attributor::new(settings, &HashMap::from([(3, "TCP_STATE".to_owned())]));
-        Self { attributor, events: Vec::new(), lookups: Vec::new(), time: 1_000_000_000_000 }
+        Self {
+            attributor,
+            events: Vec::new(),
+            lookups: Vec::new(),
+            end_lookups: Vec::new(),
+            amended: Vec::new(),
+            completed: Vec::new(),
+            time: 1_000_000_000_000,
+        }
     }
 
     fn now(&self) -> Now {
@@ -50,6 +64,9 @@ impl Bench {
         act(&mut self.attributor, now, &mut out);
         self.events.extend(out.events);
         self.lookups.extend(out.lookups);
+        self.end_lookups.extend(out.end_lookups);
+        self.amended.extend(out.amended);
+        self.completed.extend(out.completed);
     }
 
     fn record(&mut self, cgroup_id: u64, body: Body) {
@@ -76,6 +93,10 @@ fn task(pid: u32, start: u64) -> Task {
     Task { key: ProcessKey { pid, start: BootTime(start) }, uid: 0, comm: "sh".to_owned() }
 }
 
+fn no_end() -> Fact {
+    Fact::NoEnd { container_id: ID.to_owned() }
+}
+
 fn exec(pid: u32, start: u64) -> Body {
     Body::Exec(Box::new(executed(pid, start)))
 }
@@ -91,8 +112,12 @@ fn executed(pid: u32, start: u64) -> Executed {
 }
 
 fn exit(pid: u32, start: u64, ending: Ending) -> Body {
+    exited(pid, start, ending, false)
+}
+
+fn exited(pid: u32, start: u64, ending: Ending, oom_killed: bool) -> Body {
     let task = task(pid, start);
-    Body::Exit { task, parent_pid: 1, ending, oom_killed: false, cpu_time_ns: Some(1), peak_pages: 2 }
+    Body::Exit { task, parent_pid: 1, ending, oom_killed, cpu_time_ns: Some(1), peak_pages: 2 }
 }
 
 fn pod_fact(address: &str, sandbox: &str, uid: &str) -> PodFact {
@@ -148,6 +173,7 @@ fn the_runtime_that_executes_itself_again_does_not_start_the_container() {
     bench.record(GROUP, exit(6, 60, Ending::Code(0)));
     bench.record(GROUP, exec(7, 70));
     bench.record(GROUP, exit(7, 70, Ending::Code(1)));
+    bench.fact(no_end());
     let expected = [
         EventType::ProcessExec,
         EventType::ProcessExit,
@@ -171,6 +197,7 @@ fn events_wait_for_their_containers_names() {
     bench.record(GROUP, exit(7, 5, Ending::Code(3)));
     assert!(bench.events.is_empty(), "they wait");
     bench.fact(named(UID));
+    bench.fact(no_end());
     assert_eq!(bench.types(), [ContainerStart, ProcessExec, ProcessExit, ContainerStop]);
     for (event, sequence) in bench.events.iter().zip(1..) {
         let workload = event.workload.as_ref().unwrap();
@@ -205,6 +232,7 @@ fn nobody_waits_longer_than_the_hold_or_for_an_answer_that_is_no() {
     bench.fact(Fact::Unknown { container_id: ID.to_owned() });
     assert_eq!(bench.events.len(), 2);
     bench.record(GROUP, exit(7, 5, Ending::Code(0)));
+    bench.fact(no_end());
     assert_eq!(bench.events.len(), 4, "later ones do not wait again");
 }
 
@@ -219,6 +247,7 @@ fn somebody_who_enters_is_not_the_containers_start_nor_its_end() {
     assert_eq!(bench.types().iter().filter(|&&t| t == EventType::ContainerStart).count(), 1);
     assert!(!bench.types().contains(&EventType::ContainerStop));
     bench.record(GROUP, Body::CgroupRemoved);
+    bench.fact(no_end());
     assert_eq!(
         bench.types().last(),
         Some(&EventType::ContainerStop),
@@ -245,7 +274,7 @@ fn tables_are_bounded_and_say_so() {
         bench.record(1, exec(n as u32 + 1, 5));
     }
     assert!(bench.attributor.identities.len() <= 10);
-    let [(_, workloads), (_, processes)] = bench.attributor.take_overflows();
+    let [(_, workloads), (_, processes), _] = bench.attributor.take_overflows();
     assert_eq!((workloads, processes), (21, 10), "the host takes one place");
 }
 

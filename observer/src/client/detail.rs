@@ -4,11 +4,12 @@ mod process;
 
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{
-    ContainerStop, Event, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp, TcpAccept,
-    TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit,
+    Event, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp, TcpAccept, TcpClose,
+    TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit,
 };
 
 use super::color::Paint;
+use super::container;
 use super::escape::escape;
 use super::label;
 use super::units::{bytes, duration, plural};
@@ -19,8 +20,10 @@ pub(crate) fn words(event: &Event) -> Vec<String> {
         Some(Detail::ProcessExec(exec)) => process::exec(exec, event),
         Some(Detail::ProcessExit(exit)) => process::exit(exit),
         Some(Detail::OomKill(kill)) => process::oom_kill(kill),
-        Some(Detail::ContainerStart(start)) => container_start(&start.image, event),
-        Some(Detail::ContainerStop(stop)) => container_stop(stop),
+        Some(Detail::ContainerStart(start)) => container::start(start, event),
+        Some(Detail::ContainerStop(stop)) => container::stop(stop),
+        Some(Detail::ContainerReady(ready)) => container::ready(ready),
+        Some(Detail::ContainerCrashLoop(crash_loop)) => container::crash_loop(crash_loop),
         Some(Detail::TcpConnect(connect)) => vec![duration(connect.handshake_latency_ns)],
         Some(Detail::TcpAccept(accept)) => {
             accept.handshake_latency_ns.iter().map(|ns| duration(*ns)).collect()
@@ -53,7 +56,9 @@ pub(crate) fn tcp(event: &Event) -> Option<&Tcp> {
         | Detail::ProcessExit(_)
         | Detail::OomKill(_)
         | Detail::ContainerStart(_)
-        | Detail::ContainerStop(_) => None,
+        | Detail::ContainerStop(_)
+        | Detail::ContainerReady(_)
+        | Detail::ContainerCrashLoop(_) => None,
     }
 }
 
@@ -67,26 +72,20 @@ pub(crate) fn severity(event: &Event) -> Paint {
         }
     };
     match &event.detail {
-        Some(Detail::OomKill(_) | Detail::TcpConnectFailure(_) | Detail::TcpReset(_)) => Paint::Failure,
+        Some(
+            Detail::OomKill(_)
+            | Detail::TcpConnectFailure(_)
+            | Detail::TcpReset(_)
+            | Detail::ContainerCrashLoop(_),
+        ) => Paint::Failure,
         Some(Detail::ProcessExit(exit)) => ended(exit.code, exit.signal, exit.oom_killed),
-        Some(Detail::ContainerStop(stop)) => ended(stop.code, stop.signal, stop.oom_killed),
+        Some(Detail::ContainerStop(stop)) => container::severity(stop),
         Some(Detail::TcpClose(close)) if !close.error.is_empty() => Paint::Failure,
         Some(Detail::TcpRetransmit(_) | Detail::TcpConnectPending(_)) => Paint::Warning,
-        Some(Detail::ContainerStart(_)) => Paint::Good,
+        Some(Detail::ContainerStart(_) | Detail::ContainerReady(_)) => Paint::Good,
         Some(Detail::ProcessExec(_) | Detail::TcpConnect(_) | Detail::TcpAccept(_) | Detail::TcpClose(_))
         | None => Paint::Plain,
     }
-}
-
-fn container_start(image: &str, event: &Event) -> Vec<String> {
-    let restarts =
-        event.workload.as_ref().and_then(|workload| workload.restart_count).filter(|count| *count > 0);
-    let image = (!image.is_empty()).then(|| format!("image {}", escape(image)));
-    image.into_iter().chain(restarts.map(|count| format!("restart {count}"))).collect()
-}
-
-fn container_stop(stop: &ContainerStop) -> Vec<String> {
-    vec![ending(stop.code, stop.signal, &stop.signal_name, stop.oom_killed, stop.run_time_ns)]
 }
 
 /// How something ended, and after how long.
@@ -206,6 +205,7 @@ pub(crate) fn process(event: &Event) -> Option<String> {
     match event.detail.as_ref()? {
         Detail::ProcessExit(_)
         | Detail::OomKill(_)
+        | Detail::ContainerReady(_)
         | Detail::TcpConnect(_)
         | Detail::TcpAccept(_)
         | Detail::TcpConnectFailure(_)
@@ -213,6 +213,7 @@ pub(crate) fn process(event: &Event) -> Option<String> {
         Detail::ProcessExec(_)
         | Detail::ContainerStart(_)
         | Detail::ContainerStop(_)
+        | Detail::ContainerCrashLoop(_)
         | Detail::TcpRetransmit(_)
         | Detail::TcpReset(_)
         | Detail::TcpClose(_) => None,

@@ -47,9 +47,16 @@ pub(crate) struct Flags {
     /// Know at most so many edges at a time [default: 50000]
     #[arg(long, value_name = "N")]
     max_edges: Option<String>,
-    /// Let an event wait so long for its container's name, 0s to 10s [default: 1s]
+    /// Let an event wait so long for its container's name, and the end of a container for what the runtime says of
+    /// it, 0s to 10s [default: 1s]
     #[arg(long, value_name = "DURATION")]
     attribution_hold: Option<String>,
+    /// Call so many failed ends of a container within the window a crash loop, 2 to 20 [default: 3]
+    #[arg(long, value_name = "N")]
+    crash_loop_ends: Option<String>,
+    /// Count a container's failed ends within this time, 1s to 1h [default: 600s]
+    #[arg(long, value_name = "DURATION")]
+    crash_loop_window: Option<String>,
     /// Let so many events wait for a slow client before it loses some [default: 8192]
     #[arg(long, value_name = "N")]
     subscriber_queue: Option<String>,
@@ -79,6 +86,8 @@ impl Flags {
             ("max_connections", one(&self.max_connections)),
             ("max_edges", one(&self.max_edges)),
             ("attribution_hold", one(&self.attribution_hold)),
+            ("crash_loop_ends", one(&self.crash_loop_ends)),
+            ("crash_loop_window", one(&self.crash_loop_window)),
             ("subscriber_queue", one(&self.subscriber_queue)),
             ("disabled_hooks", self.disabled_hooks.clone()),
             ("log", one(&self.log)),

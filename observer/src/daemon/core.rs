@@ -1,6 +1,7 @@
 //! The event loop: the one owner of attribution, aggregation and subscribers.
 
 mod answer;
+mod deliver;
 mod round;
 mod sockets;
 
@@ -11,11 +12,11 @@ use super::DaemonError;
 use super::adopt::Adoption;
 use super::input::{Found, Input, Inputs};
 use crate::aggregate::{self, Aggregator};
-use crate::attribute::{self, Attributor, Output};
+use crate::attribute::{self, Attributor, CrashLoop, Output};
 use crate::config::Config;
 use crate::decode::{self, Body, Record, Tick};
-use crate::event::{EventType, Now, Process};
-use crate::inventory::{self, Fact, cgroups::Cgroups, host, netns, processes};
+use crate::event::{EventType, Now};
+use crate::inventory::{self, cgroups::Cgroups, host, netns, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
 use crate::serve::{Limits, Subscribers};
@@ -95,6 +96,10 @@ impl<'a> Core<'a> {
             max_held: MAX_HELD,
             max_workloads: config.max_workloads,
             max_processes: MAX_PROCESSES,
+            crash_loop: CrashLoop {
+                ends: config.crash_loop_ends,
+                window_ns: config.crash_loop_window.as_nanos() as u64,
+            },
             page_size: rustix::param::page_size() as u64,
             host_netns: netns::own().unwrap_or(0),
             host_namespaces: processes::namespaces(1),
@@ -218,6 +223,9 @@ impl<'a> Core<'a> {
         if !matches!(record.body, Body::CgroupMade { .. }) {
             self.find_cgroup(record.cgroup_id, now);
         }
+        if let Body::Signal { sender_cgroup, .. } = record.body {
+            self.find_cgroup(sender_cgroup, now);
+        }
         self.attributor.record(record, now, &mut self.out);
     }
 
@@ -226,42 +234,6 @@ impl<'a> Core<'a> {
         if !self.attributor.knows_cgroup(id) {
             let path = self.cgroups.as_ref().and_then(|cgroups| cgroups.path_of(id));
             self.attributor.cgroup(id, path.as_deref(), now, &mut self.out);
-        }
-    }
-
-    fn fact(&mut self, fact: Fact) {
-        let now = self.now();
-        if let Fact::Sources(sources) = &fact {
-            self.cri.clone_from(sources);
-        }
-        self.attributor.fact(fact, now, &mut self.out);
-        self.deliver(now);
-    }
-
-    /// Hands on what attribution gave out.
-    pub(super) fn deliver(&mut self, now: Now) {
-        for container_id in std::mem::take(&mut self.out.lookups) {
-            if !self.inventory.lookup(&container_id) {
-                self.refused_lookups += 1;
-                self.attributor.fact(Fact::Unknown { container_id }, now, &mut self.out);
-            }
-        }
-        for key in std::mem::take(&mut self.out.unknown_processes) {
-            // A worker that never executed anything itself: /proc knows its program for later events.
-            if let Some(fact) = processes::read(key.pid).ok().flatten().filter(|fact| fact.is(key)) {
-                self.attributor.process(Process { key, ..fact.into_process() });
-            }
-        }
-        for workload in self.out.renewed.drain(..) {
-            self.aggregator.renew(&workload);
-        }
-        for event in self.out.events.drain(..) {
-            self.counts[event.event_type() as usize - 1] += 1;
-            self.aggregator.record(&event);
-            self.subscribers.publish(&event);
-        }
-        for id in self.out.forgotten.drain(..) {
-            self.aggregator.forget(id);
         }
     }
 

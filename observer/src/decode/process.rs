@@ -1,7 +1,7 @@
 //! Records of processes and cgroups.
 
 use observer_ebpf::cgroup::{Cgroup, PATH_MAX as CGROUP_PATH_MAX};
-use observer_ebpf::process::{ANCESTORS_MAX, Ancestor, Exec, Exit, Oom, PATH_MAX, exec_flag};
+use observer_ebpf::process::{ANCESTORS_MAX, Ancestor, Exec, Exit, Oom, PATH_MAX, Signal, exec_flag};
 
 use super::{Body, DecodeError, Task, fixed, task, text};
 use crate::event::{BootTime, Ending, Namespaces, ProcessKey};
@@ -139,6 +139,20 @@ pub(super) fn oom(bytes: &[u8]) -> Result<Body, DecodeError> {
         usage_pages: oom.usage_pages,
     });
     Ok(Body::Oom { task: task(&oom.task), resident_pages, limit, looked: oom.looked != 0 })
+}
+
+/// What became of a signal that a process would not have (include/trace/events/signal.h).
+const IGNORED: u32 = 1;
+
+pub(super) fn signal(bytes: &[u8]) -> Result<Body, DecodeError> {
+    let (sent, _): (Signal, _) = fixed(bytes)?;
+    Ok(Body::Signal {
+        receiver: ProcessKey { pid: sent.tgid, start: BootTime(sent.start_ns) },
+        signal: u8::try_from(sent.signal).map_err(|_large| DecodeError::Impossible("signal"))?,
+        ignored: sent.result == IGNORED,
+        sender: task(&sent.sender),
+        sender_cgroup: sent.sender_cgroup_id,
+    })
 }
 
 pub(super) fn cgroup_made(bytes: &[u8]) -> Result<Body, DecodeError> {

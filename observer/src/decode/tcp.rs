@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use observer_ebpf::live;
-use observer_ebpf::tcp::{self, Closed, Opened, Reset, Retransmit, cause, direction, role};
+use observer_ebpf::tcp::{self, Closed, Listening, Opened, Reset, Retransmit, cause, direction, role};
 
 use super::{Body, DecodeError, Known, Reading, Situation, Socket, Task, Tick, fixed, task};
 use crate::event::{
@@ -28,6 +28,11 @@ pub(super) fn established(bytes: &[u8]) -> Result<Body, DecodeError> {
         start: BootTime(opened.start_ns),
         rtt_ns: eighths_of_us(opened.srtt_us),
     })
+}
+
+pub(super) fn listening(bytes: &[u8]) -> Result<Body, DecodeError> {
+    let (listening, _): (Listening, _) = fixed(bytes)?;
+    Ok(Body::Listening { socket: socket(&listening.socket)?, task: known_task(&listening.task) })
 }
 
 pub(super) fn ended(bytes: &[u8], established: bool, tick: Tick) -> Result<Body, DecodeError> {

@@ -1,8 +1,8 @@
 //! Tests of decoding: records as the probes write them, and bytes as nobody writes them.
 
 use observer_ebpf::event::{Header, Kind};
-use observer_ebpf::process::{Ancestor, Exec, NAMES_MAX, Oom, Task as RawTask, exec_flag};
-use observer_ebpf::tcp::{Closed, Counters as RawCounters, Socket as RawSocket, role};
+use observer_ebpf::process::{Ancestor, Exec, NAMES_MAX, Oom, Signal, Task as RawTask, exec_flag};
+use observer_ebpf::tcp::{Closed, Counters as RawCounters, Listening, Socket as RawSocket, role};
 use zerocopy::IntoBytes;
 
 use super::*;
@@ -196,4 +196,35 @@ fn the_length_of_a_tick_is_learnt_from_what_kernels_are_built_with() {
         tick.learn(100, span.checked_add_signed(span as i64 * error / 1000).unwrap());
         assert_eq!(tick.nanoseconds(3), Some(1_000_000_000 / frequency * 3), "{frequency}");
     }
+}
+
+#[test]
+fn a_signal_tells_who_sent_it_and_what_became_of_it() {
+    let raw = Signal {
+        header: header(Kind::Signal),
+        sender: raw_task(),
+        sender_cgroup_id: 8,
+        start_ns: 3,
+        tgid: 12,
+        signal: 15,
+        result: 1,
+        reserved: 0,
+    };
+    let record = decode(raw.as_bytes(), Tick::default()).unwrap();
+    let Body::Signal { receiver, signal, ignored, sender, sender_cgroup } = record.body else { panic!() };
+    assert_eq!((record.cgroup_id, receiver.pid, receiver.start, signal), (5, 12, BootTime(3), 15));
+    assert_eq!((ignored, sender.key.pid, sender_cgroup), (true, 4, 8));
+    let wrong = Signal { signal: 999, ..raw };
+    assert!(decode(wrong.as_bytes(), Tick::default()).is_err());
+}
+
+#[test]
+fn a_listening_socket_has_its_address_and_its_process() {
+    let socket = closed(2, [10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).socket;
+    let raw = Listening { header: header(Kind::Listening), socket, task: raw_task() };
+    let Body::Listening { socket, task } = decode(raw.as_bytes(), Tick::default()).unwrap().body else {
+        panic!()
+    };
+    assert_eq!((socket.local, task.unwrap().key.pid), ("10.0.0.1:80".parse().unwrap(), 4));
+    assert!(decode(&raw.as_bytes()[..100], Tick::default()).is_err());
 }

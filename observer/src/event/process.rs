@@ -175,21 +175,6 @@ pub(crate) enum Shortage {
     },
 }
 
-/// A container's first program started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ContainerStart {}
-
-/// A container's first process ended, or its cgroup went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ContainerStop {
-    /// How its first process ended; `None` where only the cgroup's removal was seen.
-    pub(crate) ending: Option<Ending>,
-    /// The OOM killer ended it.
-    pub(crate) oom_killed: bool,
-    /// From its start to its end, in nanoseconds, where the start is known.
-    pub(crate) run_time_ns: Option<u64>,
-}
-
 /// The name of a signal on Linux (x86-64 and arm64 share the numbers), or `SIG<number>`.
 pub(crate) fn signal_name(signal: u8) -> String {
     const NAMES: [&str; 32] = [

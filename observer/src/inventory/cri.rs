@@ -1,14 +1,18 @@
 //! Container runtimes over CRI: who a container is, asked the moment it appears, and a regular survey.
 //!
 //! Each endpoint has a keeper (`runtime`) that connects, surveys and connects again. Lookups (`lookup`)
-//! use whatever connection there is. A runtime without `GetContainerEvents` is enough.
+//! and ends of containers (`ends`) use whatever connection there is. Where the runtime has `GetContainerEvents`,
+//! that is followed (`follow`) and the survey is rare; one without is enough.
 
 mod client;
 mod convert;
+mod ends;
+mod follow;
 mod known;
 mod lookup;
 mod runtime;
 mod sources;
+mod survey;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,7 +25,7 @@ use tokio::task::JoinSet;
 use runtime::Runtime;
 use sources::Sources;
 
-use super::{Fact, Settings};
+use super::{EndLookup, Fact, Settings};
 
 /// Where a container runtime listens: `unix:///path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,10 +74,18 @@ impl fmt::Display for CriEndpoint {
     }
 }
 
+/// What the core asks.
+pub(super) struct Requests {
+    /// Containers by id.
+    pub(super) lookups: mpsc::Receiver<String>,
+    /// Containers that have ended.
+    pub(super) ends: mpsc::Receiver<EndLookup>,
+}
+
 /// Starts a keeper for each endpoint, and the lookups.
 pub(super) fn spawn(
     settings: Settings,
-    requests: mpsc::Receiver<String>,
+    requests: Requests,
     facts: &mpsc::Sender<Fact>,
     tasks: &mut JoinSet<()>,
 ) {
@@ -88,7 +100,8 @@ pub(super) fn spawn(
     for (index, runtime) in runtimes.iter().enumerate() {
         tasks.spawn(runtime::keep(Arc::clone(runtime), index, Arc::clone(&sources), facts.clone()));
     }
-    tasks.spawn(lookup::serve(runtimes, requests, facts.clone()));
+    tasks.spawn(lookup::serve(Arc::clone(&runtimes), requests.lookups, facts.clone()));
+    tasks.spawn(ends::serve(runtimes, requests.ends, facts.clone()));
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ const CONSEQUENCES: &[(&str, &str)] = &[
     ("process_exec", "executed programs are not seen, and containers' starts neither"),
     ("process_exit", "ends of processes and containers are not seen"),
     ("oom_kill", "OOM kills are told by the exit alone"),
+    ("signal_sender", "who killed a container or asked it to end is not seen"),
     ("container_lifetime", "a container is known only once it does something, and may be named late"),
     ("tcp_connections", "connections, their latency, failures and counters are not seen"),
     ("tcp_retransmit", "retransmits show in a connection's counters only, not as events"),

@@ -36,6 +36,7 @@ pub(crate) const HOOKS: &[(&str, &str)] = &[
     ("sched_process_exec", "process_exec"),
     ("sched_process_exit", "process_exit"),
     ("mark_victim", "oom_kill"),
+    ("signal_generate", "signal_sender"),
     ("cgroup_mkdir", "container_lifetime"),
     ("cgroup_rmdir", "container_lifetime"),
     ("inet_sock_set_state", "tcp_connections"),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Filters;
-use crate::event::{Event, WallTime, Window};
+use crate::event::{Event, WallTime, Window, Workload};
 
 /// The newest events.
 #[derive(Debug)]
@@ -24,6 +24,23 @@ impl Events {
         }
         if self.capacity > 0 {
             self.newest.push_back(Arc::clone(event));
+        }
+    }
+
+    /// Puts an event in the place of the one with its number, if that is still kept.
+    pub(super) fn amend(&mut self, event: Arc<Event>) {
+        // They come in the order of their numbers.
+        if let Ok(place) = self.newest.binary_search_by_key(&event.sequence, |event| event.sequence) {
+            self.newest[place] = event;
+        }
+    }
+
+    /// Gives that workload's events its names.
+    pub(super) fn complete(&mut self, workload: &Arc<Workload>) {
+        for event in &mut self.newest {
+            if event.workload.as_ref().is_some_and(|known| known.id == workload.id) {
+                *event = Arc::new(Event { workload: Some(Arc::clone(workload)), ..(**event).clone() });
+            }
         }
     }
 

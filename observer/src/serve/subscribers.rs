@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::history;
 use super::queue::{Gone, Item, Sink};
 use super::{EventsRequest, Filters, SummariesRequest};
-use crate::event::{Event, Loss, Now, WallTime, Window};
+use crate::event::{Event, Loss, Now, WallTime, Window, Workload};
 
 /// The bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,16 @@ impl Subscribers {
         self.events.retain_mut(|(filters, sink)| {
             !filters.event(event) || sink.send(Item::Event(Arc::clone(event)), now).is_ok()
         });
+    }
+
+    /// More became known of an event that was published: those who ask for it later get it so.
+    pub(crate) fn amend(&mut self, event: Arc<Event>) {
+        self.last_events.amend(event);
+    }
+
+    /// More became known of a workload after events of it were published.
+    pub(crate) fn complete(&mut self, workload: &Arc<Workload>) {
+        self.last_events.complete(workload);
     }
 
     /// Tells all of them what was lost before it reached any of them.

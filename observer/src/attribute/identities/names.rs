@@ -7,8 +7,9 @@ use crate::event::{Workload, WorkloadId, WorkloadKind};
 use crate::inventory::{ContainerFact, PodFact};
 
 impl Identities {
-    /// What a runtime says of a container. Gives the workload that it names, if its cgroup is known.
-    pub(in crate::attribute) fn name(&mut self, fact: &ContainerFact) -> Option<WorkloadId> {
+    /// What a runtime says of a container. Gives the workload that it names, if its cgroup is known, and whether
+    /// events of it may have gone out with less.
+    pub(in crate::attribute) fn name(&mut self, fact: &ContainerFact) -> Option<(WorkloadId, bool)> {
         let id = *self.containers.get(&fact.container_id)?;
         let entry = self.workloads.get_mut(&id)?;
         let named = Workload {
@@ -23,11 +24,12 @@ impl Identities {
             sandbox: fact.sandbox,
             ..(*entry.workload).clone()
         };
-        if *entry.workload != named {
+        let is_news = *entry.workload != named;
+        if is_news {
             entry.workload = Arc::new(named);
         }
-        entry.settled = true;
-        Some(id)
+        let was_settled = std::mem::replace(&mut entry.settled, true);
+        Some((id, is_news && was_settled))
     }
 
     /// Nobody knows more of a container.

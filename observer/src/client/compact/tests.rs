@@ -1,5 +1,7 @@
 //! Tests of the lines: each type of event as a reader sees it.
 
+mod containers;
+
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::*;
 
@@ -146,21 +148,6 @@ fn processes() {
         line(event(EventType::OomKill, Detail::OomKill(kill))),
         "shop/cart-7d9f/app oom_kill (512 MiB resident, 600 MiB of its limit of 600 MiB used in /kubepods/a, pid 4312 cart)"
     );
-}
-
-#[test]
-fn containers() {
-    let start = ContainerStart { image: "redis:7".to_owned() };
-    let mut start = event(EventType::ContainerStart, Detail::ContainerStart(start));
-    start.workload.as_mut().unwrap().restart_count = Some(3);
-    assert_eq!(line(start), "shop/cart-7d9f/app container_start (image redis:7, restart 3)");
-    let stop = ContainerStop { code: Some(0), run_time_ns: Some(60_000_000_000), ..ContainerStop::default() };
-    assert_eq!(
-        line(event(EventType::ContainerStop, Detail::ContainerStop(stop))),
-        "shop/cart-7d9f/app container_stop (code 0 after 1 min)"
-    );
-    let unseen = event(EventType::ContainerStop, Detail::ContainerStop(ContainerStop::default()));
-    assert_eq!(line(unseen), "shop/cart-7d9f/app container_stop (its end was not seen)");
 }
 
 #[test]

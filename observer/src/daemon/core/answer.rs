@@ -75,6 +75,9 @@ impl Core<'_> {
                     connections_opened: totals.opened,
                     cgroup_path: known.cgroup_path.clone(),
                     first_seen: known.first_seen,
+                    restarts_seen: known.life.as_ref().map_or(0, |life| life.restarts_seen),
+                    last_end: known.life.as_ref().and_then(|life| life.last_end.clone()),
+                    ready_after_ns: known.life.as_ref().and_then(|life| life.ready_after_ns),
                 }
             })
             .collect()

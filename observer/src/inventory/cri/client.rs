@@ -7,12 +7,13 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{
-    Container, ContainerFilter, ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest,
-    PodSandbox, PodSandboxStatus, PodSandboxStatusRequest, VersionRequest,
+    Container, ContainerEventResponse, ContainerFilter, ContainerStatus, ContainerStatusRequest,
+    GetEventsRequest, ListContainersRequest, ListPodSandboxRequest, PodSandbox, PodSandboxStatus,
+    PodSandboxStatusRequest, VersionRequest,
 };
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Code, Response, Status};
+use tonic::{Code, Response, Status, Streaming};
 use tower::service_fn;
 
 /// How long a runtime may take to answer for one container.
@@ -133,13 +134,30 @@ impl Client {
         Ok(answer.and_then(|answer| answer.containers.into_iter().find(|container| container.id == id)))
     }
 
-    /// The name of a container's image; `None` where the runtime has none for it.
-    pub(super) async fn image_name(&self, id: &str) -> Result<Option<String>, CriError> {
+    /// A container's status; `None` where the runtime does not know it.
+    pub(super) async fn status(&self, id: &str) -> Result<Option<ContainerStatus>, CriError> {
         let mut service = self.service.clone();
         let request = ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
         let answer = limited("ContainerStatus", CALL_LIMIT, service.container_status(request)).await;
-        let status = known(answer)?.and_then(|answer| answer.status);
-        Ok(status.and_then(|status| status.image).map(|image| image.image))
+        Ok(known(answer)?.and_then(|answer| answer.status).filter(|status| status.id == id))
+    }
+
+    /// The name of a container's image; `None` where the runtime has none for it.
+    pub(super) async fn image_name(&self, id: &str) -> Result<Option<String>, CriError> {
+        Ok(self.status(id).await?.and_then(|status| status.image).map(|image| image.image))
+    }
+
+    /// What happens to containers and sandboxes from now on. The stream begins with the runtime's first word, which
+    /// may be long in coming; newer runtimes alone have it.
+    pub(super) async fn events(&self) -> Result<Streaming<ContainerEventResponse>, CriError> {
+        let mut service = self.service.clone();
+        match service.get_container_events(GetEventsRequest {}).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) if status.code() == Code::Unimplemented => {
+                Err(CriError::Unsupported(Box::new(status)))
+            }
+            Err(status) => Err(CriError::Failed { call: "GetContainerEvents", source: Box::new(status) }),
+        }
     }
 }
 

@@ -4,15 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_cri::v1::{Container, NamespaceMode, PodSandbox, PodSandboxState, PodSandboxStatus};
+use k8s_cri::v1::{
+    Container, ContainerState, ContainerStatus, NamespaceMode, PodSandbox, PodSandboxState, PodSandboxStatus,
+};
 
 use super::super::{ContainerFact, PodFact};
-use crate::event::WallTime;
+use crate::event::{RuntimeEnd, WallTime};
 
 const NAMESPACE_LABEL: &str = "io.kubernetes.pod.namespace";
 const NAME_LABEL: &str = "io.kubernetes.pod.name";
 const UID_LABEL: &str = "io.kubernetes.pod.uid";
 const CONTAINER_LABEL: &str = "io.kubernetes.container.name";
+/// The longest reason and message of an end that are kept, in bytes.
+const REASON_MAX: usize = 128;
+const MESSAGE_MAX: usize = 1024;
 
 /// A pod from the list of sandboxes, which tells no addresses.
 pub(super) fn listed_pod(sandbox: PodSandbox) -> PodFact {
@@ -102,6 +107,23 @@ pub(super) fn sandbox(pod: Arc<PodFact>) -> ContainerFact {
     }
 }
 
+/// How a container ended; `None` where it has not.
+pub(super) fn end(status: ContainerStatus) -> Option<RuntimeEnd> {
+    (status.state == ContainerState::ContainerExited as i32).then(|| RuntimeEnd {
+        reason: bounded(status.reason, REASON_MAX),
+        exit_code: status.exit_code,
+        message: bounded(status.message, MESSAGE_MAX),
+        finished: wall_time(status.finished_at),
+        attempt: status.metadata.map(|metadata| metadata.attempt),
+    })
+}
+
+fn bounded(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text.shrink_to_fit();
+    text
+}
+
 /// It is an image's id, not a name.
 pub(super) fn is_image_id(image: &str) -> bool {
     let digits = image.strip_prefix("sha256:").unwrap_or(image);
@@ -153,6 +175,15 @@ mod tests {
         assert!(pod(gone).addresses.is_empty());
         assert!(pod(status(NamespaceMode::Pod, "", &[])).addresses.is_empty());
         assert_eq!(pod(PodSandboxStatus::default()).created, None);
+    }
+
+    #[test]
+    fn an_end_is_bounded_and_one_that_was_not_is_none() {
+        let running = ContainerStatus { state: 1, message: "ü".repeat(2000), ..ContainerStatus::default() };
+        assert_eq!(end(running.clone()), None);
+        let ended = end(ContainerStatus { state: 2, exit_code: 128, finished_at: 7, ..running }).unwrap();
+        assert_eq!((ended.exit_code, ended.finished, ended.attempt), (128, Some(WallTime(7)), None));
+        assert_eq!(ended.message, "ü".repeat(MESSAGE_MAX / 2));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A CRI server for tests, in this process: it tells what it is told to tell.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,8 @@ use k8s_cri::v1::runtime_service_server::{RuntimeService, RuntimeServiceServer};
 use k8s_cri::v1::*;
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
@@ -18,6 +19,12 @@ pub(super) struct World {
     pub(super) sandboxes: Vec<PodSandboxStatus>,
     pub(super) containers: Vec<Container>,
     pub(super) image_names: HashMap<String, String>,
+    /// What it says of single containers.
+    pub(super) statuses: HashMap<String, ContainerStatus>,
+    /// Its name and version, where it is another's.
+    pub(super) poses_as: Option<(&'static str, &'static str)>,
+    /// It has `GetContainerEvents`: each call gets the next of these streams.
+    pub(super) streams: Option<VecDeque<mpsc::Receiver<Result<ContainerEventResponse, Status>>>>,
     /// It takes every call and answers none.
     pub(super) silent: bool,
     pub(super) calls: HashMap<&'static str, u32>,
@@ -97,12 +104,12 @@ impl Service {
     async fn answer<T>(
         &self,
         call: &'static str,
-        answer: impl FnOnce(&World) -> Option<T>,
+        answer: impl FnOnce(&mut World) -> Option<T>,
     ) -> Result<Response<T>, Status> {
         let answer = {
             let mut world = self.world.lock().unwrap();
             *world.calls.entry(call).or_default() += 1;
-            if world.silent { None } else { Some(answer(&world)) }
+            if world.silent { None } else { Some(answer(&mut world)) }
         };
         match answer {
             Some(Some(answer)) => Ok(Response::new(answer)),
@@ -129,12 +136,15 @@ macro_rules! runtime_service {
 
 runtime_service! {
     {
-        type GetContainerEventsStream = tokio_stream::Empty<Result<ContainerEventResponse, Status>>;
+        type GetContainerEventsStream = ReceiverStream<Result<ContainerEventResponse, Status>>;
 
         async fn version(&self, _: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {
-            let (runtime_name, runtime_version) = ("fake".to_owned(), "1".to_owned());
-            let version = VersionResponse { runtime_name, runtime_version, ..VersionResponse::default() };
-            self.answer("version", |_| Some(version)).await
+            self.answer("version", |world| {
+                let (name, version) = world.poses_as.unwrap_or(("fake", "1"));
+                let (runtime_name, runtime_version) = (name.to_owned(), version.to_owned());
+                Some(VersionResponse { runtime_name, runtime_version, ..VersionResponse::default() })
+            })
+            .await
         }
 
         async fn list_pod_sandbox(
@@ -187,6 +197,10 @@ runtime_service! {
         ) -> Result<Response<ContainerStatusResponse>, Status> {
             let id = request.into_inner().container_id;
             self.answer("container_status", |world| {
+                if let Some(status) = world.statuses.get(&id).cloned() {
+                    let status = Some(status);
+                    return Some(ContainerStatusResponse { status, ..ContainerStatusResponse::default() });
+                }
                 let image = ImageSpec { image: world.image_names.get(&id)?.clone(), ..ImageSpec::default() };
                 let status = ContainerStatus { id, image: Some(image), ..ContainerStatus::default() };
                 Some(ContainerStatusResponse { status: Some(status), ..ContainerStatusResponse::default() })
@@ -198,7 +212,14 @@ runtime_service! {
             &self,
             _: Request<GetEventsRequest>,
         ) -> Result<Response<Self::GetContainerEventsStream>, Status> {
-            Err(Status::unimplemented("as containerd 1.6"))
+            let next = self.answer("get_container_events", |world| {
+                Some(world.streams.as_mut().map(VecDeque::pop_front))
+            });
+            match next.await?.into_inner() {
+                None => Err(Status::unimplemented("as containerd 1.6")),
+                Some(None) => Err(Status::internal("pods are not enabled to produce container events")),
+                Some(Some(stream)) => Ok(Response::new(ReceiverStream::new(stream))),
+            }
         }
     }
     run_pod_sandbox RunPodSandboxRequest RunPodSandboxResponse;

@@ -9,6 +9,8 @@ use super::super::PodFact;
 const MAX_PODS: usize = 4096;
 /// Containers beyond this many are told again by each survey.
 const MAX_TOLD: usize = 32_768;
+/// Ends that are asked for once more by a survey.
+const MAX_OWED: usize = 1024;
 /// Names of images that are remembered.
 const MAX_IMAGES: usize = 1024;
 
@@ -18,6 +20,8 @@ pub(super) struct Known {
     pods: HashMap<String, Entry>,
     told: HashSet<String>,
     images: HashMap<String, String>,
+    /// Ended containers that it could not say the end of when it was asked.
+    owed: HashSet<String>,
     survey: u64,
 }
 
@@ -67,6 +71,11 @@ impl Known {
         gone
     }
 
+    /// That pod's sandbox is no more. True where it was there and ready.
+    pub(super) fn is_gone(&mut self, sandbox_id: &str) -> bool {
+        self.pods.remove(sandbox_id).is_some_and(|entry| entry.pod.ready)
+    }
+
     /// The core is being told of this container or sandbox. False where it was told before.
     pub(super) fn tell(&mut self, id: &str) -> bool {
         if self.told.contains(id) {
@@ -81,6 +90,19 @@ impl Known {
     /// Forgets that the core was told of those that are no more.
     pub(super) fn retain_told(&mut self, exists: &HashSet<String>) {
         self.told.retain(|id| exists.contains(id));
+        self.owed.retain(|id| exists.contains(id));
+    }
+
+    /// It could not say how that container ended, and may later.
+    pub(super) fn owe(&mut self, id: &str) {
+        if self.owed.len() < MAX_OWED {
+            self.owed.insert(id.to_owned());
+        }
+    }
+
+    /// It owed that container's end; now it is asked again.
+    pub(super) fn take_owed(&mut self, id: &str) -> bool {
+        self.owed.remove(id)
     }
 
     /// The name of an image by its id.

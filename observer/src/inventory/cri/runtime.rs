@@ -1,23 +1,26 @@
-//! One runtime: its connection, kept up for good, the regular survey of its pods and containers, and
-//! the answer for one container.
+//! One runtime: its connection, kept up for good, and the answer for one container.
 
-use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_cri::v1::{Container, PodSandbox};
+use k8s_cri::v1::Container;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 
 use super::super::{ContainerFact, Fact, PodFact};
 use super::client::{Client, CriError};
+use super::follow::is_shared;
 use super::known::{Known, is_complete};
 use super::sources::{Health, Sources};
 use super::{CriEndpoint, convert};
+use crate::event::RuntimeEnd;
 
 /// How often all pods and containers are listed.
 const SURVEY_INTERVAL: Duration = Duration::from_secs(5);
+/// The same where the runtime tells its events: for what these may have left out.
+const FOLLOWED_INTERVAL: Duration = Duration::from_mins(1);
 /// The first and the longest pause before a runtime that fails is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -34,6 +37,10 @@ pub(super) struct Runtime {
     known: Mutex<Known>,
     /// A lookup met an outage.
     doubt: Notify,
+    /// Its events are being followed: at least one has come.
+    pub(super) followed: AtomicBool,
+    /// The events broke off.
+    pub(super) resurvey: Notify,
     /// It answered in the latest session.
     answered: AtomicBool,
 }
@@ -59,6 +66,17 @@ pub(super) enum Answer {
     Nobody,
 }
 
+/// What a runtime says of an end.
+#[derive(Debug)]
+pub(super) enum End {
+    /// So it ended.
+    Ended(RuntimeEnd),
+    /// It has not heard of an end, or cannot say: it may be asked again.
+    NotYet,
+    /// It does not know that container, or there is no runtime.
+    Nobody,
+}
+
 impl Runtime {
     /// An endpoint that nobody asked yet.
     pub(super) fn new(endpoint: CriEndpoint) -> Self {
@@ -67,6 +85,8 @@ impl Runtime {
             state: Mutex::new(State::Down),
             known: Mutex::default(),
             doubt: Notify::new(),
+            followed: AtomicBool::new(false),
+            resurvey: Notify::new(),
             answered: AtomicBool::new(false),
         }
     }
@@ -85,13 +105,39 @@ impl Runtime {
             }
             Ok(None) => Answer::NotYet,
             Err(error) => {
-                log::debug!("{}: {}", self.endpoint, error.explain());
-                if error.is_outage() {
-                    *self.state() = State::Down;
-                    self.doubt.notify_one();
-                }
+                self.failed(&error);
                 Answer::NotYet
             }
+        }
+    }
+
+    /// Asks how a container ended.
+    pub(super) async fn end(&self, id: &str) -> End {
+        let client = match &*self.state() {
+            State::Ready(client) => client.clone(),
+            State::Down => return End::NotYet,
+            State::Nobody => return End::Nobody,
+        };
+        match client.status(id).await {
+            Ok(Some(status)) => convert::end(status).map_or(End::NotYet, End::Ended),
+            Ok(None) => End::Nobody,
+            Err(error) => {
+                self.failed(&error);
+                End::NotYet
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(super) const fn endpoint(&self) -> &CriEndpoint {
+        &self.endpoint
+    }
+
+    fn failed(&self, error: &CriError) {
+        log::debug!("{}: {}", self.endpoint, error.explain());
+        if error.is_outage() {
+            *self.state() = State::Down;
+            self.doubt.notify_one();
         }
     }
 
@@ -115,7 +161,11 @@ impl Runtime {
     }
 
     /// Adds to a container what is known of its pod, and its image's name where that costs no call.
-    async fn complete(&self, client: &Client, container: Container) -> Result<ContainerFact, CriError> {
+    pub(super) async fn complete(
+        &self,
+        client: &Client,
+        container: Container,
+    ) -> Result<ContainerFact, CriError> {
         let pod = match self.pod(client, &container.pod_sandbox_id).await {
             Ok(Some(pod)) => pod,
             Err(error) if error.is_outage() => return Err(error),
@@ -129,7 +179,7 @@ impl Runtime {
         Ok(fact)
     }
 
-    async fn name_image(&self, client: &Client, fact: &ContainerFact) -> Option<String> {
+    pub(super) async fn name_image(&self, client: &Client, fact: &ContainerFact) -> Option<String> {
         let name = client.image_name(&fact.container_id).await.ok()??;
         // Without a name, the id is remembered: it is not asked for again.
         self.known().learn_image(fact.image.clone(), name.clone());
@@ -160,91 +210,29 @@ impl Runtime {
             };
             *self.state() = State::Ready(client.clone());
             self.answered.store(true, Ordering::Relaxed);
+            let mut follower = pin!(self.follow(&client, is_shared(&name), facts));
             sources.report(index, Health::Answers(name)).await;
             // Until a lookup meets an outage: then it has to tell its version again.
             loop {
                 if let Err(error) = self.survey(&client, facts).await {
                     return error;
                 }
+                let followed = self.followed.load(Ordering::Relaxed);
                 tokio::select! {
-                    () = sleep(SURVEY_INTERVAL) => {}
+                    () = sleep(if followed { FOLLOWED_INTERVAL } else { SURVEY_INTERVAL }) => {}
+                    () = self.resurvey.notified() => {}
+                    () = &mut follower => {}
                     () = self.doubt.notified() => break,
                 }
             }
         }
     }
 
-    /// Lists everything and tells what is new, what changed and what is gone.
-    async fn survey(&self, client: &Client, facts: &mpsc::Sender<Fact>) -> Result<(), CriError> {
-        self.known().begin_survey();
-        let sandboxes = client.sandboxes().await?;
-        let containers = client.containers().await?;
-        let exists: HashSet<String> = (sandboxes.iter().map(|sandbox| sandbox.id.clone()))
-            .chain(containers.iter().map(|container| container.id.clone()))
-            .collect();
-        self.known().retain_told(&exists);
-        for sandbox in sandboxes {
-            self.survey_pod(client, sandbox, facts).await?;
-        }
-        let gone = self.known().forget_gone();
-        for sandbox_id in gone {
-            send(facts, Fact::PodGone { sandbox_id }).await;
-        }
-        for container in containers {
-            if !self.known().tell(&container.id) {
-                continue;
-            }
-            let mut fact = self.complete(client, container).await?;
-            if convert::is_image_id(&fact.image)
-                && let Some(name) = self.name_image(client, &fact).await
-            {
-                fact.image = name;
-            }
-            send(facts, Fact::Container(fact)).await;
-        }
-        Ok(())
-    }
-
-    async fn survey_pod(
-        &self,
-        client: &Client,
-        sandbox: PodSandbox,
-        facts: &mpsc::Sender<Fact>,
-    ) -> Result<(), CriError> {
-        let listed = convert::listed_pod(sandbox);
-        let before = self.known().pod(&listed.sandbox_id);
-        let was_ready = before.as_ref().is_some_and(|pod| pod.ready);
-        let pod = if !listed.ready {
-            Arc::new(listed)
-        } else if let Some(pod) = before.filter(|pod| pod.ready && is_complete(pod)) {
-            pod
-        } else {
-            match client.sandbox(&listed.sandbox_id).await {
-                Ok(Some(status)) => Arc::new(convert::pod(status)),
-                // It went while it was being asked for: the next survey tells.
-                Ok(None) => return Ok(()),
-                Err(error) if error.is_outage() => return Err(error),
-                Err(_) => Arc::new(listed),
-            }
-        };
-        let news = {
-            let mut known = self.known();
-            let changed = known.learn(&pod);
-            known.tell(&pod.sandbox_id) || changed
-        };
-        if was_ready && !pod.ready {
-            send(facts, Fact::PodGone { sandbox_id: pod.sandbox_id.clone() }).await;
-        } else if news {
-            send(facts, Fact::Container(convert::sandbox(pod))).await;
-        }
-        Ok(())
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -288,6 +276,6 @@ pub(super) async fn keep(
 }
 
 /// Sends a fact. Where nobody listens any more, these tasks are about to be stopped.
-async fn send(facts: &mpsc::Sender<Fact>, fact: Fact) {
+pub(super) async fn send(facts: &mpsc::Sender<Fact>, fact: Fact) {
     let _closed = facts.send(fact).await;
 }

@@ -1,5 +1,7 @@
 //! The whole CRI source against a server that is slow to know, silent, or away.
 
+mod ends;
+
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::event::examples::{connect, event, pod, tcp};
-use crate::event::{BootTime, Event, Loss, LossSource, Now, Window};
+use crate::event::{BootTime, Event, Loss, LossSource, Now, Window, Workload};
 use crate::serve::filter::Purpose;
 use crate::serve::queue::queue;
 use crate::serve::{EventsRequest, Filters, Limits, Subscribers, SummariesRequest};
@@ -128,4 +128,34 @@ fn the_end_is_told_with_what_is_still_untold() {
     subscribers.add_events(EventsRequest { filters, last: 5, follow: false, sink });
     assert_eq!(told(&mut short), "+ [1, 2, 3, 4, 5]");
     assert!(short.last_words().is_none(), "a stream at its end is no stopping daemon");
+}
+
+#[test]
+fn what_became_known_later_is_kept_and_not_sent_again() {
+    let mut subscribers = subscribers(Limits { kept_events: 2, ..Limits::default() });
+    let mut fast = follow(&mut subscribers, 100, Filters::default(), 0);
+    (1..=3).for_each(|at| subscribers.publish(&happened(at, 80)));
+    let named = |event: Arc<Event>, pod: &str| {
+        let workload = Workload { pod: pod.to_owned(), ..(**event.workload.as_ref().unwrap()).clone() };
+        Event { workload: Some(Arc::new(workload)), ..(*event).clone() }
+    };
+    subscribers.amend(Arc::new(named(happened(3, 80), "late")));
+    // That one is not kept any more.
+    subscribers.amend(Arc::new(named(happened(1, 80), "gone")));
+    assert_eq!(told(&mut fast), "+ 1 2 3");
+    let pods = |subscribers: &mut Subscribers| {
+        let mut source = follow(subscribers, 100, Filters::default(), 10);
+        let mut pods = Vec::new();
+        for item in drain(&mut source) {
+            if let Item::Events(events) = item {
+                pods.extend(events.iter().map(|event| event.workload.as_ref().unwrap().pod.clone()));
+            }
+        }
+        pods
+    };
+    assert_eq!(pods(&mut subscribers), ["a", "late"]);
+    subscribers.complete(&pod(2, "shop", "other"));
+    assert_eq!(pods(&mut subscribers), ["a", "late"]);
+    subscribers.complete(&pod(1, "shop", "whole"));
+    assert_eq!(pods(&mut subscribers), ["whole", "whole"]);
 }

@@ -4,11 +4,11 @@ use observer_proto::v1;
 use observer_proto::v1::event::Detail as WireDetail;
 
 use super::process::{oom_kill, process_exec, process_exit};
-use super::{counters, process, tcp, timestamp, workload};
+use super::{container, counters, process, tcp, timestamp, workload};
 use crate::event::{
-    ContainerStart, ContainerStop, Detail, Ending, Event, Now, ResetCause, ResetDirection, RetransmitCause,
-    RetransmitPhase, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset,
-    TcpRetransmit, Workload, error_name, signal_name,
+    Detail, Ending, Event, Now, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, TcpAccept,
+    TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit, Workload,
+    error_name, signal_name,
 };
 
 /// An event.
@@ -33,11 +33,12 @@ fn of_detail(detail: &Detail, owner: Option<&Workload>, now: Now) -> WireDetail 
         Detail::ProcessExec(exec) => WireDetail::ProcessExec(process_exec(exec, now)),
         Detail::ProcessExit(exit) => WireDetail::ProcessExit(process_exit(exit)),
         Detail::OomKill(kill) => WireDetail::OomKill(oom_kill(kill)),
-        Detail::ContainerStart(ContainerStart {}) => {
-            let image = owner.map(|workload| workload.image.clone()).unwrap_or_default();
-            WireDetail::ContainerStart(v1::ContainerStart { image })
+        Detail::ContainerStart(start) => WireDetail::ContainerStart(container::start(start, owner, now)),
+        Detail::ContainerStop(stop) => WireDetail::ContainerStop(container::stop(stop, now)),
+        Detail::ContainerReady(ready) => WireDetail::ContainerReady(container::ready(ready)),
+        Detail::ContainerCrashLoop(crash_loop) => {
+            WireDetail::ContainerCrashLoop(container::crash_loop(crash_loop, now))
         }
-        Detail::ContainerStop(stop) => WireDetail::ContainerStop(container_stop(stop)),
         Detail::TcpConnect(TcpConnect { tcp: ends, handshake_latency_ns }) => {
             let handshake_latency_ns = *handshake_latency_ns;
             WireDetail::TcpConnect(v1::TcpConnect { tcp: Some(tcp(owner, ends)), handshake_latency_ns })
@@ -60,12 +61,6 @@ pub(super) fn ending(ending: Ending) -> (Option<u32>, Option<u32>, String) {
         Ending::Code(code) => (Some(code.into()), None, String::new()),
         Ending::Signal { signal, core_dumped: _ } => (None, Some(signal.into()), signal_name(signal)),
     }
-}
-
-fn container_stop(stop: &ContainerStop) -> v1::ContainerStop {
-    let ContainerStop { ending: how, oom_killed, run_time_ns } = stop;
-    let (code, signal, signal_name) = how.map(ending).unwrap_or_default();
-    v1::ContainerStop { code, signal, signal_name, oom_killed: *oom_killed, run_time_ns: *run_time_ns }
 }
 
 fn tcp_failure(failure: &TcpConnectFailure, owner: Option<&Workload>) -> v1::TcpConnectFailure {

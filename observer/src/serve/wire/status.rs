@@ -2,7 +2,7 @@
 
 use observer_proto::v1;
 
-use super::{boot_timestamp, lost, timestamp, workload};
+use super::{boot_timestamp, container, lost, timestamp, workload};
 use crate::event::{EventType, Now};
 use crate::serve::WorkloadEntry;
 use crate::status::{Capability, IdentitySource, ProbeStats, RingStats, Status, Table};
@@ -51,8 +51,17 @@ pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1:
 
 /// A workload and what it is doing.
 pub(in crate::serve) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::WorkloadStatus {
-    let WorkloadEntry { workload: of, live_connections, execs, connections_opened, cgroup_path, first_seen } =
-        entry;
+    let WorkloadEntry {
+        workload: of,
+        live_connections,
+        execs,
+        connections_opened,
+        cgroup_path,
+        first_seen,
+        restarts_seen,
+        last_end,
+        ready_after_ns,
+    } = entry;
     v1::WorkloadStatus {
         workload: Some(workload(of)),
         live_connections: *live_connections,
@@ -60,6 +69,9 @@ pub(in crate::serve) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::
         connections_opened: *connections_opened,
         cgroup_path: cgroup_path.clone(),
         first_seen: Some(boot_timestamp(*first_seen, now)),
+        restarts_seen: *restarts_seen,
+        last_end: last_end.as_ref().map(|end| container::end(end, now)),
+        ready_after_ns: *ready_after_ns,
     }
 }
 

@@ -1,0 +1,74 @@
+//! Who somebody is, after the end and when numbers and names are used again.
+
+use super::*;
+
+const AFTER: u64 = 15 * 60 * 1_000_000_000;
+const OTHER_ID: &str = "3a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
+
+fn owner(bench: &Bench) -> (String, String) {
+    let owner = bench.events.last().unwrap().workload.as_ref().unwrap();
+    (owner.container_id.clone(), owner.container.clone())
+}
+
+fn of(container_id: &str, name: &str) -> Fact {
+    let Fact::Container(fact) = named(UID) else { panic!() };
+    Fact::Container(ContainerFact { container_id: container_id.to_owned(), name: name.to_owned(), ..fact })
+}
+
+#[test]
+fn a_cgroups_number_that_is_used_again_is_the_new_ones_and_stays_so() {
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.fact(named(UID));
+    bench.record(GROUP, Body::CgroupRemoved);
+    bench.fact(no_end());
+    bench.time += AFTER / 2;
+    bench.record(GROUP, Body::CgroupMade { path: format!("/kubepods/burstable/pod{UID}/{OTHER_ID}") });
+    bench.fact(of(OTHER_ID, "next"));
+    bench.record(GROUP, exec(7, 5));
+    assert_eq!(owner(&bench), (OTHER_ID.to_owned(), "next".to_owned()));
+    // The former owner is forgotten, and takes nothing of the new one with it.
+    bench.time += AFTER / 2 + 1;
+    bench.act(Attributor::expire);
+    assert!(bench.attributor.knows_cgroup(GROUP));
+    bench.record(GROUP, exec(8, 6));
+    assert_eq!(owner(&bench), (OTHER_ID.to_owned(), "next".to_owned()));
+    assert_eq!(bench.types().iter().filter(|&&kind| kind == ContainerStart).count(), 1);
+    assert_eq!(bench.attributor.workloads().count(), 2, "the host and the new one");
+}
+
+#[test]
+fn a_name_that_is_used_again_is_another_containers() {
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.fact(named(UID));
+    bench.record(GROUP, exec(7, 5));
+    bench.record(GROUP + 1, Body::CgroupMade { path: format!("/kubepods/burstable/pod{UID}/{OTHER_ID}") });
+    bench.fact(of(OTHER_ID, "app"));
+    bench.record(GROUP + 1, exec(8, 6));
+    assert_eq!(owner(&bench), (OTHER_ID.to_owned(), "app".to_owned()));
+    bench.record(GROUP, exit(7, 5, Ending::Code(0)));
+    assert_eq!(owner(&bench), (ID.to_owned(), "app".to_owned()));
+}
+
+#[test]
+fn ended_containers_are_kept_within_the_tables_bound() {
+    let mut bench = Bench::new();
+    for number in 0..30_u64 {
+        let id = format!("{number:064x}");
+        let group = 1000 + number;
+        bench.record(group, Body::CgroupMade { path: format!("/kubepods/burstable/pod{UID}/{id}") });
+        bench.fact(of(&id, "app"));
+        bench.record(group, exec(number as u32 + 1, 5));
+        bench.record(group, exit(number as u32 + 1, 5, Ending::Code(0)));
+        bench.record(group, Body::CgroupRemoved);
+        bench.fact(Fact::NoEnd { container_id: id });
+    }
+    assert!(bench.attributor.workloads().count() <= 10);
+    assert_eq!(bench.attributor.take_overflows(), [("workloads", 0), ("processes", 0), ("restarts", 0)]);
+    // The newest are still known, the oldest are not.
+    bench.record(1029, exit(100, 9, Ending::Code(0)));
+    assert_eq!(owner(&bench).1, "app");
+    bench.record(1000, exit(101, 9, Ending::Code(0)));
+    assert_eq!(owner(&bench).1, "");
+}

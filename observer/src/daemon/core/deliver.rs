@@ -1,0 +1,56 @@
+//! What goes into attribution from the inventory, and what comes out of it.
+
+use super::Core;
+use crate::event::{Now, Process};
+use crate::inventory::{Fact, processes};
+
+impl Core<'_> {
+    pub(super) fn fact(&mut self, fact: Fact) {
+        let now = self.now();
+        if let Fact::Sources(sources) = &fact {
+            self.cri.clone_from(sources);
+        }
+        self.attributor.fact(fact, now, &mut self.out);
+        self.deliver(now);
+    }
+
+    /// Hands on what attribution gave out.
+    pub(in crate::daemon) fn deliver(&mut self, now: Now) {
+        for container_id in std::mem::take(&mut self.out.lookups) {
+            if !self.inventory.lookup(&container_id) {
+                self.refused_lookups += 1;
+                self.attributor.fact(Fact::Unknown { container_id }, now, &mut self.out);
+            }
+        }
+        for lookup in std::mem::take(&mut self.out.end_lookups) {
+            let container_id = lookup.container_id.clone();
+            if !self.inventory.look_up_end(lookup) {
+                self.refused_lookups += 1;
+                self.attributor.fact(Fact::NoEnd { container_id }, now, &mut self.out);
+            }
+        }
+        for key in std::mem::take(&mut self.out.unknown_processes) {
+            // A worker that never executed anything itself: /proc knows its program for later events.
+            if let Some(fact) = processes::read(key.pid).ok().flatten().filter(|fact| fact.is(key)) {
+                self.attributor.process(Process { key, ..fact.into_process() });
+            }
+        }
+        for workload in self.out.renewed.drain(..) {
+            self.aggregator.renew(&workload);
+        }
+        for event in self.out.events.drain(..) {
+            self.counts[event.event_type() as usize - 1] += 1;
+            self.aggregator.record(&event);
+            self.subscribers.publish(&event);
+        }
+        for event in self.out.amended.drain(..) {
+            self.subscribers.amend(event);
+        }
+        for workload in self.out.completed.drain(..) {
+            self.subscribers.complete(&workload);
+        }
+        for id in self.out.forgotten.drain(..) {
+            self.aggregator.forget(id);
+        }
+    }
+}
