@@ -268,4 +268,6 @@ fn task(task: &observer_ebpf::process::Task) -> Task {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

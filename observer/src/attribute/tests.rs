@@ -1,6 +1,7 @@
 //! Tests of attribution: made of records as decoding gives them, and facts as the inventory does.
 
 mod peers;
+mod properties;
 
 use std::collections::BTreeMap;
 
