@@ -53,6 +53,8 @@ pub(crate) struct Output {
     pub(crate) events: Vec<Arc<Event>>,
     /// Containers to ask the runtimes for.
     pub(crate) lookups: Vec<String>,
+    /// Containers in no pod, to look for in the engines' files first.
+    pub(crate) lookups_alone: Vec<String>,
     /// Processes that nobody has told the program of.
     pub(crate) unknown_processes: Vec<ProcessKey>,
     /// Workloads that more became known of.
@@ -131,7 +133,13 @@ impl Attributor {
             }
             Fact::PodGone { sandbox_id } => self.addresses.release(&sandbox_id, now.boot),
             Fact::HostAddresses(addresses) => self.addresses.set_host(addresses),
-            Fact::Sources(_) => {}
+            Fact::Engine(container) => {
+                if let Some(id) = self.identities.name_alone(&container) {
+                    out.renewed.push(Arc::clone(&self.identities.get(id).workload));
+                    self.release(id, out);
+                }
+            }
+            Fact::Sources(_) | Fact::SourcesOf(..) => {}
         }
     }
 
@@ -259,8 +267,10 @@ impl Attributor {
     }
 
     fn ask(made: Made, out: &mut Output) {
-        if let Made::Container { container_id } = made {
-            out.lookups.push(container_id);
+        match made {
+            Made::Container { container_id, in_pod: true } => out.lookups.push(container_id),
+            Made::Container { container_id, in_pod: false } => out.lookups_alone.push(container_id),
+            Made::Other => {}
         }
     }
 }

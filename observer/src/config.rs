@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Listen>,
     /// Where it asks for containers.
     pub(crate) cri_endpoints: CriEndpoints,
+    /// Where Docker and Podman keep their files; `None`: at the usual places.
+    pub(crate) container_folders: Option<Vec<PathBuf>>,
     /// The name that every event carries.
     pub(crate) node_name: String,
     /// The summaries' window unless a client asks for another.
@@ -61,10 +63,11 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 15] = [
+pub(crate) const KEYS: [&str; 16] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
+    "container_folder",
     "node_name",
     "window",
     "process_ring_bytes",
@@ -107,6 +110,7 @@ impl Config {
         Ok(Self {
             listen: address::listen(settings.get("listen"), insecure)?,
             cri_endpoints: address::cri_endpoints(settings.get("cri_endpoint"))?,
+            container_folders: address::container_folders(settings.get("container_folder"))?,
             node_name: node_name(settings.get("node_name"))?,
             window: Duration::from_secs(number("window")?),
             process_ring_bytes: number("process_ring_bytes")? as u32,

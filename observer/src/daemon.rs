@@ -6,6 +6,7 @@ mod input;
 mod memory;
 mod seed;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -80,7 +81,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(DaemonError::Runtime)?;
-    let inventory = inventory_settings(&config.cri_endpoints)?;
+    let inventory = inventory_settings(&config.cri_endpoints, config.container_folders.as_ref())?;
     let result = runtime.block_on(async {
         let (requests_sender, requests) = mpsc::channel(REQUESTS_QUEUED);
         let (facts_sender, facts) = mpsc::channel(FACTS_QUEUED);
@@ -131,7 +132,10 @@ fn listen(addresses: &[Listen]) -> Result<Listeners, ServeError> {
     Ok(listeners)
 }
 
-fn inventory_settings(endpoints: &CriEndpoints) -> Result<inventory::Settings, DaemonError> {
+fn inventory_settings(
+    endpoints: &CriEndpoints,
+    folders: Option<&Vec<PathBuf>>,
+) -> Result<inventory::Settings, DaemonError> {
     let (paths, given) = match endpoints {
         CriEndpoints::Off => (&[][..], true),
         CriEndpoints::Usual(paths) => (paths.as_slice(), false),
@@ -142,7 +146,9 @@ fn inventory_settings(endpoints: &CriEndpoints) -> Result<inventory::Settings, D
         .map(|path| format!("unix://{}", path.display()).parse::<CriEndpoint>())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| DaemonError::Endpoint(error.to_string()))?;
-    Ok(inventory::Settings { cri_endpoints, cri_endpoints_given: given })
+    let container_folders =
+        folders.map_or(inventory::Folders::Usual, |folders| inventory::Folders::Given(folders.clone()));
+    Ok(inventory::Settings { cri_endpoints, cri_endpoints_given: given, container_folders })
 }
 
 fn serve_settings(config: &Config) -> crate::serve::Settings {

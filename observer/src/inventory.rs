@@ -5,6 +5,7 @@
 
 pub(crate) mod cgroups;
 pub(crate) mod cri;
+pub(crate) mod engines;
 pub(crate) mod host;
 pub(crate) mod netns;
 pub(crate) mod overflows;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub(crate) use cri::CriEndpoint;
+pub(crate) use engines::{EngineFact, Folders};
 
 use crate::event::WallTime;
 use crate::status::IdentitySource;
@@ -33,6 +35,8 @@ const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) enum Fact {
     /// What a runtime says of a container or of a pod's sandbox.
     Container(ContainerFact),
+    /// What an engine's files say of a container that is in no pod.
+    Engine(EngineFact),
     /// No runtime knows that id, or none answers. Should one know it later, a `Container` follows.
     Unknown {
         /// The id that was looked up.
@@ -47,6 +51,8 @@ pub(crate) enum Fact {
     HostAddresses(Vec<IpAddr>),
     /// The health of the sources that are asked here: all of them.
     Sources(Vec<IdentitySource>),
+    /// The health of other sources: all that are kept under that name.
+    SourcesOf(&'static str, Vec<IdentitySource>),
 }
 
 /// A container as its runtime knows it.
@@ -97,12 +103,15 @@ pub(crate) struct Settings {
     /// Somebody named these endpoints, so that each one that is absent is worth a word. Of the usual
     /// places most are always absent.
     pub(crate) cri_endpoints_given: bool,
+    /// Where engines keep their files.
+    pub(crate) container_folders: Folders,
 }
 
 /// The running tasks; they stop when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Handle {
     lookups: mpsc::Sender<String>,
+    engines: mpsc::Sender<String>,
     _tasks: JoinSet<()>,
 }
 
@@ -112,15 +121,23 @@ impl Handle {
     pub(crate) fn lookup(&self, container_id: &str) -> bool {
         self.lookups.try_send(container_id.to_owned()).is_ok()
     }
+
+    /// The same for a container that is in no pod, as far as its cgroup tells: the engines' files are looked at first.
+    pub(crate) fn lookup_alone(&self, container_id: &str) -> bool {
+        self.engines.try_send(container_id.to_owned()).is_ok()
+    }
 }
 
 /// Starts the tasks on the current tokio runtime.
 pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
     let (lookups, requests) = mpsc::channel(LOOKUP_QUEUE);
+    let (engines, engine_requests) = mpsc::channel(LOOKUP_QUEUE);
     let mut tasks = JoinSet::new();
+    let folders = settings.container_folders.clone();
+    engines::spawn(folders, engine_requests, lookups.clone(), facts.clone(), &mut tasks);
     cri::spawn(settings, requests, &facts, &mut tasks);
     tasks.spawn(watch_addresses(facts));
-    Handle { lookups, _tasks: tasks }
+    Handle { lookups, engines, _tasks: tasks }
 }
 
 /// Sends the machine's addresses, at once and then whenever they changed.

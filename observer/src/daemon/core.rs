@@ -1,8 +1,11 @@
 //! The event loop: the one owner of attribution, aggregation and subscribers.
 
 mod answer;
+mod lookups;
 mod round;
 mod sockets;
+
+use std::collections::BTreeMap;
 
 use tokio::io::unix::AsyncFd;
 
@@ -63,6 +66,8 @@ pub(super) struct Core<'a> {
     pub(super) cgroups: Option<Cgroups>,
     pub(super) sources: Vec<IdentitySource>,
     cri: Vec<IdentitySource>,
+    /// The health of what else is asked, by what it is kept under.
+    other_sources: BTreeMap<&'static str, Vec<IdentitySource>>,
     pub(super) attributor: Attributor,
     pub(super) out: Output,
     aggregator: Aggregator,
@@ -120,6 +125,7 @@ impl<'a> Core<'a> {
             cgroups,
             sources,
             cri: Vec::new(),
+            other_sources: BTreeMap::new(),
             attributor: Attributor::new(attribution, &features.reset_reasons),
             out: Output::default(),
             aggregator: Aggregator::new(aggregation, now.boot),
@@ -233,18 +239,16 @@ impl<'a> Core<'a> {
         if let Fact::Sources(sources) = &fact {
             self.cri.clone_from(sources);
         }
+        if let Fact::SourcesOf(name, sources) = &fact {
+            self.other_sources.insert(name, sources.clone());
+        }
         self.attributor.fact(fact, now, &mut self.out);
         self.deliver(now);
     }
 
     /// Hands on what attribution gave out.
     pub(super) fn deliver(&mut self, now: Now) {
-        for container_id in std::mem::take(&mut self.out.lookups) {
-            if !self.inventory.lookup(&container_id) {
-                self.refused_lookups += 1;
-                self.attributor.fact(Fact::Unknown { container_id }, now, &mut self.out);
-            }
-        }
+        self.look_up(now);
         for key in std::mem::take(&mut self.out.unknown_processes) {
             // A worker that never executed anything itself: /proc knows its program for later events.
             if let Some(fact) = processes::read(key.pid).ok().flatten().filter(|fact| fact.is(key)) {
