@@ -9,7 +9,9 @@ mod identities;
 mod processes;
 mod reset;
 mod runtime;
+mod tables;
 mod tcp;
+mod translations;
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStringExt as _;
@@ -20,14 +22,14 @@ use held::Held;
 pub(crate) use identities::KnownWorkload;
 use identities::{Identities, Made};
 use processes::Processes;
+use translations::Translations;
 
 use crate::decode::{Body, Record};
 use crate::event::{
-    BootTime, Detail, Event, Now, OomKill, Process, ProcessExec, ProcessExit, ProcessKey, Workload,
-    WorkloadId,
+    Backend, BootTime, ConnectionId, Detail, Event, Now, OomKill, Process, ProcessExec, ProcessExit,
+    ProcessKey, Workload, WorkloadId,
 };
-use crate::inventory::{ContainerFact, Fact, PodFact};
-use crate::status::Table;
+use crate::inventory::{ContainerFact, Fact, PodFact, TranslationQuery};
 
 /// The bounds of this stage.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) page_size: u64,
     /// The network namespace that no pod has for itself; 0 where it is not known.
     pub(crate) host_netns: u32,
+    /// Somebody answers where packets go that are not for whom they were sent to.
+    pub(crate) translations: bool,
 }
 
 /// What comes out of this stage.
@@ -57,6 +61,10 @@ pub(crate) struct Output {
     pub(crate) lookups_alone: Vec<String>,
     /// Processes that nobody has told the program of.
     pub(crate) unknown_processes: Vec<ProcessKey>,
+    /// Connections to ask for where they go.
+    pub(crate) translations: Vec<TranslationQuery>,
+    /// Where connections go of which that has become known.
+    pub(crate) translated: Vec<(ConnectionId, Arc<Backend>)>,
     /// Workloads that more became known of.
     pub(crate) renewed: Vec<Arc<Workload>>,
     /// Workloads that were forgotten.
@@ -71,6 +79,7 @@ pub(crate) struct Attributor {
     addresses: Addresses,
     processes: Processes,
     held: Held,
+    translations: Translations,
     /// Network namespaces and ports that were listened on when the daemon started.
     listening: HashSet<(u32, u16)>,
     /// The cookies of attempts to connect that nothing has answered, and that were told of.
@@ -87,6 +96,7 @@ impl Attributor {
             addresses: Addresses::default(),
             processes: Processes::new(settings.max_processes),
             held: Held::default(),
+            translations: Translations::new(settings.translations),
             listening: HashSet::new(),
             pending: HashSet::new(),
             sequence: 0,
@@ -132,6 +142,7 @@ impl Attributor {
                 }
             }
             Fact::PodGone { sandbox_id } => self.addresses.release(&sandbox_id, now.boot),
+            Fact::Translation { id, answer } => self.translated(id, answer, now.boot, out),
             Fact::HostAddresses(addresses) => self.addresses.set_host(addresses),
             Fact::Engine(container) => {
                 if let Some(id) = self.identities.name_alone(&container) {
@@ -203,44 +214,25 @@ impl Attributor {
     /// second.
     pub(crate) fn expire(&mut self, now: Now, out: &mut Output) {
         while let Some(id) = self.held.overdue(now.boot) {
-            self.release(id, out);
+            self.release_overdue(id, now.boot, out);
         }
         self.identities.expire(now.boot);
         out.forgotten.append(&mut self.identities.forgotten);
         self.processes.expire(now.boot);
         self.addresses.expire(now.boot);
+        self.translations.expire(now.boot);
     }
 
     /// Everything that waits is let go; for the end of the daemon.
     pub(crate) fn flush(&mut self, out: &mut Output) {
         while let Some(id) = self.held.overdue(BootTime(u64::MAX)) {
-            self.release(id, out);
+            self.release_overdue(id, BootTime(u64::MAX), out);
         }
     }
 
     /// All workloads that are known.
     pub(crate) fn workloads(&self) -> impl Iterator<Item = &KnownWorkload> {
         self.identities.workloads()
-    }
-
-    /// The tables and how full they are.
-    pub(crate) fn tables(&self) -> Vec<Table> {
-        let table = |name, entries: usize, capacity: usize| Table {
-            name,
-            entries: entries as u64,
-            capacity: capacity as u64,
-        };
-        vec![
-            table("workloads", self.identities.len(), self.settings.max_workloads),
-            table("processes", self.processes.len(), self.settings.max_processes),
-            table("held_events", self.held.len(), self.settings.max_held),
-            table("pod_addresses", self.addresses.len(), self.settings.max_workloads),
-        ]
-    }
-
-    /// What the tables had no room for since the last call: the table's name and how many.
-    pub(crate) fn take_overflows(&mut self) -> [(&'static str, u64); 2] {
-        [("workloads", self.identities.take_overflow()), ("processes", self.processes.take_overflow())]
     }
 
     /// A container's names have come.

@@ -4,6 +4,7 @@
 //! send [`Fact`]s. [`cgroups`] and [`processes`] are read on demand and block for as long as that takes.
 
 pub(crate) mod cgroups;
+pub(crate) mod conntrack;
 pub(crate) mod cri;
 pub(crate) mod engines;
 pub(crate) mod host;
@@ -19,10 +20,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub(crate) use conntrack::{Translated, TranslationQuery};
 pub(crate) use cri::CriEndpoint;
 pub(crate) use engines::{EngineFact, Folders};
 
-use crate::event::WallTime;
+use crate::event::{ConnectionId, WallTime};
 use crate::status::IdentitySource;
 
 /// Container ids that may wait to be looked up.
@@ -46,6 +48,13 @@ pub(crate) enum Fact {
     PodGone {
         /// The sandbox's container id.
         sandbox_id: String,
+    },
+    /// Where a connection goes that was asked for.
+    Translation {
+        /// Which one.
+        id: ConnectionId,
+        /// The answer.
+        answer: Translated,
     },
     /// This machine's own addresses, without loopback: all of them, sorted.
     HostAddresses(Vec<IpAddr>),
@@ -105,6 +114,8 @@ pub(crate) struct Settings {
     pub(crate) cri_endpoints_given: bool,
     /// Where engines keep their files.
     pub(crate) container_folders: Folders,
+    /// The kernel's connection tracking is asked where connections go.
+    pub(crate) conntrack: bool,
 }
 
 /// The running tasks; they stop when this is dropped.
@@ -112,6 +123,7 @@ pub(crate) struct Settings {
 pub(crate) struct Handle {
     lookups: mpsc::Sender<String>,
     engines: mpsc::Sender<String>,
+    translations: Option<conntrack::Queries>,
     _tasks: JoinSet<()>,
 }
 
@@ -126,6 +138,11 @@ impl Handle {
     pub(crate) fn lookup_alone(&self, container_id: &str) -> bool {
         self.engines.try_send(container_id.to_owned()).is_ok()
     }
+
+    /// Asks where a connection goes. The answer is a [`Fact::Translation`]; false where there will be none.
+    pub(crate) fn translate(&self, query: TranslationQuery) -> bool {
+        self.translations.as_ref().is_some_and(|queries| queries.try_send(query).is_ok())
+    }
 }
 
 /// Starts the tasks on the current tokio runtime.
@@ -134,10 +151,11 @@ pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
     let (engines, engine_requests) = mpsc::channel(LOOKUP_QUEUE);
     let mut tasks = JoinSet::new();
     let folders = settings.container_folders.clone();
+    let translations = settings.conntrack.then(|| conntrack::start(facts.clone()));
     engines::spawn(folders, engine_requests, lookups.clone(), facts.clone(), &mut tasks);
     cri::spawn(settings, requests, &facts, &mut tasks);
     tasks.spawn(watch_addresses(facts));
-    Handle { lookups, engines, _tasks: tasks }
+    Handle { lookups, engines, translations, _tasks: tasks }
 }
 
 /// Sends the machine's addresses, at once and then whenever they changed.

@@ -2,6 +2,7 @@
 
 mod peers;
 mod properties;
+mod translations;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,8 @@ struct Bench {
     attributor: Attributor,
     events: Vec<Arc<Event>>,
     lookups: Vec<String>,
+    queries: Vec<TranslationQuery>,
+    translated: Vec<ConnectionId>,
     time: u64,
 }
 
@@ -33,9 +36,11 @@ impl Bench {
             max_processes: 20,
             page_size: 4096,
             host_netns: HOST_NETNS,
+            translations: false,
         };
         let attributor = Attributor::new(settings, &HashMap::from([(3, "TCP_STATE".to_owned())]));
-        Self { attributor, events: Vec::new(), lookups: Vec::new(), time: 1_000_000_000_000 }
+        let (events, lookups, queries, translated) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { attributor, events, lookups, queries, translated, time: 1_000_000_000_000 }
     }
 
     fn now(&self) -> Now {
@@ -49,6 +54,8 @@ impl Bench {
         act(&mut self.attributor, now, &mut out);
         self.events.extend(out.events);
         self.lookups.extend(out.lookups);
+        self.queries.extend(out.translations);
+        self.translated.extend(out.translated.iter().map(|(id, _)| *id));
     }
 
     fn record(&mut self, cgroup_id: u64, body: Body) {
@@ -247,7 +254,7 @@ fn tables_are_bounded_and_say_so() {
         bench.record(1, exec(n as u32 + 1, 5));
     }
     assert!(bench.attributor.identities.len() <= 10);
-    let [(_, workloads), (_, processes)] = bench.attributor.take_overflows();
+    let [(_, workloads), (_, processes), _] = bench.attributor.take_overflows();
     assert_eq!((workloads, processes), (21, 10), "the host takes one place");
 }
 

@@ -27,6 +27,9 @@ pub(crate) struct Flags {
     /// repeated; `none`: from none [default: those of root and of the users in /home, where they are]
     #[arg(long, value_name = "FOLDER", value_delimiter = ',')]
     container_folder: Vec<String>,
+    /// Do not ask the kernel's connection tracking where connections go whose address is a Service's
+    #[arg(long)]
+    no_conntrack: bool,
     /// The node's name [default: the host's name]
     #[arg(long, value_name = "NAME")]
     node_name: Option<String>,
@@ -75,6 +78,7 @@ impl Flags {
             ("insecure_loopback", self.insecure_loopback.then(|| "true".to_owned()).into_iter().collect()),
             ("cri_endpoint", self.cri_endpoint.clone()),
             ("container_folder", self.container_folder.clone()),
+            ("no_conntrack", self.no_conntrack.then(|| "true".to_owned()).into_iter().collect()),
             ("node_name", one(&self.node_name)),
             ("window", one(&self.window)),
             ("process_ring_bytes", one(&self.process_ring_bytes)),

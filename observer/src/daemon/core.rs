@@ -78,6 +78,8 @@ pub(super) struct Core<'a> {
     undecodable: u64,
     /// Containers that could not be asked for since the last tick: too many are being asked for.
     refused_lookups: u64,
+    /// The same of connections whose backend might have been asked for.
+    refused_translations: u64,
     sampling: Sampling,
     tick: Tick,
     adoption: Adoption,
@@ -102,6 +104,7 @@ impl<'a> Core<'a> {
             max_processes: MAX_PROCESSES,
             page_size: rustix::param::page_size() as u64,
             host_netns: netns::own().unwrap_or(0),
+            translations: config.conntrack,
         };
         let aggregation = aggregate::Settings {
             window_ns: BASE_WINDOW_NS,
@@ -134,6 +137,7 @@ impl<'a> Core<'a> {
             counts: [0; EventType::ALL.len()],
             undecodable: 0,
             refused_lookups: 0,
+            refused_translations: 0,
             sampling: Sampling::default(),
             tick: Tick::default(),
             adoption,
@@ -257,6 +261,9 @@ impl<'a> Core<'a> {
         }
         for workload in self.out.renewed.drain(..) {
             self.aggregator.renew(&workload);
+        }
+        for (id, backend) in self.out.translated.drain(..) {
+            self.aggregator.translated(id, &backend);
         }
         for event in self.out.events.drain(..) {
             self.counts[event.event_type() as usize - 1] += 1;

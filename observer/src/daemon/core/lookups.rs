@@ -2,10 +2,11 @@
 
 use super::Core;
 use crate::event::Now;
-use crate::inventory::Fact;
+use crate::inventory::{Fact, Translated};
 
 impl Core<'_> {
-    /// Has containers looked up that became known. One that cannot be asked for is named by its id.
+    /// Has containers looked up that became known, and connections. A container that cannot be asked for is named by
+    /// its id, and a connection goes where it says.
     pub(super) fn look_up(&mut self, now: Now) {
         let mut refused = Vec::new();
         for id in self.out.lookups.drain(..) {
@@ -16,6 +17,14 @@ impl Core<'_> {
         for id in self.out.lookups_alone.drain(..) {
             if !self.inventory.lookup_alone(&id) {
                 refused.push(id);
+            }
+        }
+        for query in std::mem::take(&mut self.out.translations) {
+            let id = query.id;
+            if !self.inventory.translate(query) {
+                self.refused_translations += 1;
+                let answer = Translated::Unknown;
+                self.attributor.fact(Fact::Translation { id, answer }, now, &mut self.out);
             }
         }
         for container_id in refused {

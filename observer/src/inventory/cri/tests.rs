@@ -29,8 +29,12 @@ impl Bench {
         let endpoint = format!("unix://{}", socket.display()).parse().unwrap();
         let (sender, facts) = mpsc::channel(64);
         let container_folders = Folders::Given(Vec::new());
-        let settings =
-            Settings { cri_endpoints: vec![endpoint], cri_endpoints_given: false, container_folders };
+        let settings = Settings {
+            cri_endpoints: vec![endpoint],
+            cri_endpoints_given: false,
+            container_folders,
+            conntrack: false,
+        };
         let handle = start(settings, sender);
         (Self { _directory: directory, socket, world, handle, facts }, fake)
     }

@@ -1,0 +1,32 @@
+//! How full this stage's tables are.
+
+use super::Attributor;
+use super::translations::Translations;
+use crate::status::Table;
+
+impl Attributor {
+    /// The tables and how full they are.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let table = |name, entries: usize, capacity: usize| Table {
+            name,
+            entries: entries as u64,
+            capacity: capacity as u64,
+        };
+        vec![
+            table("workloads", self.identities.len(), self.settings.max_workloads),
+            table("processes", self.processes.len(), self.settings.max_processes),
+            table("held_events", self.held.len(), self.settings.max_held),
+            table("translations", self.translations.len(), Translations::capacity()),
+            table("pod_addresses", self.addresses.len(), self.settings.max_workloads),
+        ]
+    }
+
+    /// What the tables had no room for since the last call: the table's name and how many.
+    pub(crate) fn take_overflows(&mut self) -> [(&'static str, u64); 3] {
+        [
+            ("workloads", self.identities.take_overflow()),
+            ("processes", self.processes.take_overflow()),
+            ("translations", self.translations.take_overflow()),
+        ]
+    }
+}
