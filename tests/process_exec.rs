@@ -142,10 +142,11 @@ async fn user_and_parent_are_told_and_the_host_or_its_unit_is_the_owner() -> Res
 fn own_owner() -> Result<String> {
     let cgroups = fs::read_to_string("/proc/self/cgroup")?;
     let path = cgroups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-    let unit = Path::new(path)
-        .iter()
-        .rev()
-        .filter_map(OsStr::to_str)
-        .find(|name| [".service", ".scope"].iter().any(|suffix| name.ends_with(suffix)));
-    Ok(unit.unwrap_or("host").to_owned())
+    let is_unit = |name: &&str| [".service", ".scope"].iter().any(|suffix| name.ends_with(suffix));
+    let mut units = Path::new(path).iter().filter_map(OsStr::to_str).filter(is_unit);
+    let unit = match (units.next(), units.next()) {
+        (Some(manager), Some(unit)) if manager.starts_with("user@") => Some(format!("{manager}/{unit}")),
+        (unit, _) => unit.map(str::to_owned),
+    };
+    Ok(unit.unwrap_or_else(|| "host".to_owned()))
 }

@@ -16,6 +16,7 @@ mod runtime;
 mod stops;
 mod tables;
 mod tcp;
+mod translations;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,10 +30,14 @@ use processes::Processes;
 pub(crate) use restarts::CrashLoop;
 use restarts::Restarts;
 use stops::Stops;
+use translations::Translations;
 
 use crate::decode::{Body, Record};
-use crate::event::{BootTime, Detail, Event, Namespaces, Now, Process, ProcessKey, Workload, WorkloadId};
-use crate::inventory::{ContainerFact, EndLookup, Fact, PodFact};
+use crate::event::{
+    Backend, BootTime, ConnectionId, Detail, Event, Namespaces, Now, Process, ProcessKey, Workload,
+    WorkloadId,
+};
+use crate::inventory::{ContainerFact, EndLookup, Fact, PodFact, TranslationQuery};
 
 /// The bounds of this stage.
 #[derive(Clone, Debug)]
@@ -53,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) host_netns: u32,
     /// The namespaces of the machine's first process.
     pub(crate) host_namespaces: Namespaces,
+    /// Somebody answers where packets go that are not for whom they were sent to.
+    pub(crate) translations: bool,
 }
 
 /// What comes out of this stage.
@@ -68,8 +75,14 @@ pub(crate) struct Output {
     pub(crate) amended: Vec<Arc<Event>>,
     /// Workloads of which events may have been given out with fewer names.
     pub(crate) completed: Vec<Arc<Workload>>,
+    /// Containers in no pod, to look for in the engines' files first.
+    pub(crate) lookups_alone: Vec<String>,
     /// Processes that nobody has told the program of.
     pub(crate) unknown_processes: Vec<ProcessKey>,
+    /// Connections to ask for where they go.
+    pub(crate) translations: Vec<TranslationQuery>,
+    /// Where connections go of which that has become known.
+    pub(crate) translated: Vec<(ConnectionId, Arc<Backend>)>,
     /// Workloads that more became known of.
     pub(crate) renewed: Vec<Arc<Workload>>,
     /// Workloads that were forgotten.
@@ -87,6 +100,7 @@ pub(crate) struct Attributor {
     held: Held,
     stops: Stops,
     restarts: Restarts,
+    translations: Translations,
     /// Network namespaces and ports that were listened on when the daemon started.
     listening: HashSet<(u32, u16)>,
     /// The cookies of attempts to connect that nothing has answered, and that were told of.
@@ -106,6 +120,7 @@ impl Attributor {
             held: Held::default(),
             stops: Stops::default(),
             restarts: Restarts::new(settings.crash_loop, settings.max_workloads),
+            translations: Translations::new(settings.translations),
             listening: HashSet::new(),
             pending: HashSet::new(),
             sequence: 0,
@@ -156,8 +171,15 @@ impl Attributor {
             Fact::Ended(end) => self.ended(end, now, out),
             Fact::NoEnd { container_id } => self.no_end(&container_id, out),
             Fact::PodGone { sandbox_id } => self.addresses.release(&sandbox_id, now.boot),
+            Fact::Translation { id, answer } => self.translated(id, answer, now.boot, out),
             Fact::HostAddresses(addresses) => self.addresses.set_host(addresses),
-            Fact::Sources(_) => {}
+            Fact::Engine(container) => {
+                if let Some(id) = self.identities.name_alone(&container) {
+                    out.renewed.push(Arc::clone(&self.identities.get(id).workload));
+                    self.release(id, out);
+                }
+            }
+            Fact::Sources(_) | Fact::SourcesOf(..) => {}
         }
     }
 
@@ -194,7 +216,7 @@ impl Attributor {
     /// second.
     pub(crate) fn expire(&mut self, now: Now, out: &mut Output) {
         while let Some(id) = self.held.overdue(now.boot) {
-            self.release(id, out);
+            self.release_overdue(id, now.boot, out);
         }
         self.expire_stops(now.boot, out);
         self.restarts.expire(now.boot);
@@ -203,12 +225,13 @@ impl Attributor {
         self.namespaces.forget(&out.forgotten);
         self.processes.expire(now.boot);
         self.addresses.expire(now.boot);
+        self.translations.expire(now.boot);
     }
 
     /// Everything that waits is let go; for the end of the daemon.
     pub(crate) fn flush(&mut self, out: &mut Output) {
         while let Some(id) = self.held.overdue(BootTime(u64::MAX)) {
-            self.release(id, out);
+            self.release_overdue(id, BootTime(u64::MAX), out);
         }
         self.expire_stops(BootTime(u64::MAX), out);
     }
@@ -246,8 +269,10 @@ impl Attributor {
     }
 
     fn ask(made: Made, out: &mut Output) {
-        if let Made::Container { container_id } = made {
-            out.lookups.push(container_id);
+        match made {
+            Made::Container { container_id, in_pod: true } => out.lookups.push(container_id),
+            Made::Container { container_id, in_pod: false } => out.lookups_alone.push(container_id),
+            Made::Other => {}
         }
     }
 }

@@ -34,6 +34,10 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Listen>,
     /// Where it asks for containers.
     pub(crate) cri_endpoints: CriEndpoints,
+    /// Where Docker and Podman keep their files; `None`: at the usual places.
+    pub(crate) container_folders: Option<Vec<PathBuf>>,
+    /// The kernel is asked where connections go whose address is translated.
+    pub(crate) conntrack: bool,
     /// The name that every event carries.
     pub(crate) node_name: String,
     /// The summaries' window unless a client asks for another.
@@ -65,10 +69,12 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 17] = [
+pub(crate) const KEYS: [&str; 19] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
+    "container_folder",
+    "no_conntrack",
     "node_name",
     "window",
     "process_ring_bytes",
@@ -113,6 +119,8 @@ impl Config {
         Ok(Self {
             listen: address::listen(settings.get("listen"), insecure)?,
             cri_endpoints: address::cri_endpoints(settings.get("cri_endpoint"))?,
+            container_folders: address::container_folders(settings.get("container_folder"))?,
+            conntrack: !setting::flag(settings, "no_conntrack")?,
             node_name: node_name(settings.get("node_name"))?,
             window: Duration::from_secs(number("window")?),
             process_ring_bytes: number("process_ring_bytes")? as u32,

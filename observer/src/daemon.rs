@@ -80,7 +80,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(DaemonError::Runtime)?;
-    let inventory = inventory_settings(&config.cri_endpoints)?;
+    let inventory = inventory_settings(config)?;
     let result = runtime.block_on(async {
         let (requests_sender, requests) = mpsc::channel(REQUESTS_QUEUED);
         let (facts_sender, facts) = mpsc::channel(FACTS_QUEUED);
@@ -131,8 +131,8 @@ fn listen(addresses: &[Listen]) -> Result<Listeners, ServeError> {
     Ok(listeners)
 }
 
-fn inventory_settings(endpoints: &CriEndpoints) -> Result<inventory::Settings, DaemonError> {
-    let (paths, given) = match endpoints {
+fn inventory_settings(config: &Config) -> Result<inventory::Settings, DaemonError> {
+    let (paths, given) = match &config.cri_endpoints {
         CriEndpoints::Off => (&[][..], true),
         CriEndpoints::Usual(paths) => (paths.as_slice(), false),
         CriEndpoints::Given(paths) => (paths.as_slice(), true),
@@ -142,7 +142,12 @@ fn inventory_settings(endpoints: &CriEndpoints) -> Result<inventory::Settings, D
         .map(|path| format!("unix://{}", path.display()).parse::<CriEndpoint>())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| DaemonError::Endpoint(error.to_string()))?;
-    Ok(inventory::Settings { cri_endpoints, cri_endpoints_given: given })
+    let container_folders = match &config.container_folders {
+        Some(folders) => inventory::Folders::Given(folders.clone()),
+        None => inventory::Folders::Usual,
+    };
+    let conntrack = config.conntrack;
+    Ok(inventory::Settings { cri_endpoints, cri_endpoints_given: given, container_folders, conntrack })
 }
 
 fn serve_settings(config: &Config) -> crate::serve::Settings {

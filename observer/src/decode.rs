@@ -287,4 +287,6 @@ fn text(comm: &Comm) -> String {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

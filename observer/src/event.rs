@@ -35,7 +35,7 @@ pub(crate) use summary::{
     WorkloadSummary,
 };
 pub(crate) use tcp::{
-    Busy, ConnectionId, Counters, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,
+    Backend, Busy, ConnectionId, Counters, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,
     TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit, TcpState,
     error_name, interface,
 };
@@ -161,6 +161,26 @@ impl Event {
     /// The connection that it is about, if it is about one.
     pub(crate) const fn tcp(&self) -> Option<&Tcp> {
         match &self.detail {
+            Detail::TcpConnect(TcpConnect { tcp, .. })
+            | Detail::TcpAccept(TcpAccept { tcp, .. })
+            | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })
+            | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
+            | Detail::TcpReset(TcpReset { tcp, .. })
+            | Detail::TcpClose(TcpClose { tcp, .. })
+            | Detail::TcpConnectPending(TcpConnectPending { tcp, .. }) => Some(tcp),
+            Detail::ProcessExec(_)
+            | Detail::ProcessExit(_)
+            | Detail::OomKill(_)
+            | Detail::ContainerStart(_)
+            | Detail::ContainerStop(_)
+            | Detail::ContainerReady(_)
+            | Detail::ContainerCrashLoop(_) => None,
+        }
+    }
+
+    /// The same, to be added to.
+    pub(crate) const fn tcp_mut(&mut self) -> Option<&mut Tcp> {
+        match &mut self.detail {
             Detail::TcpConnect(TcpConnect { tcp, .. })
             | Detail::TcpAccept(TcpAccept { tcp, .. })
             | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })

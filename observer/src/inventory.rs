@@ -4,7 +4,9 @@
 //! send [`Fact`]s. [`cgroups`] and [`processes`] are read on demand and block for as long as that takes.
 
 pub(crate) mod cgroups;
+pub(crate) mod conntrack;
 pub(crate) mod cri;
+pub(crate) mod engines;
 pub(crate) mod host;
 pub(crate) mod netns;
 pub(crate) mod overflows;
@@ -18,9 +20,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub(crate) use conntrack::{Translated, TranslationQuery};
 pub(crate) use cri::CriEndpoint;
+pub(crate) use engines::{EngineFact, Folders};
 
-use crate::event::{RuntimeEnd, WallTime};
+use crate::event::{ConnectionId, RuntimeEnd, WallTime};
 use crate::status::IdentitySource;
 
 /// Container ids that may wait to be looked up, and as many ends.
@@ -33,6 +37,8 @@ const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) enum Fact {
     /// What a runtime says of a container or of a pod's sandbox.
     Container(ContainerFact),
+    /// What an engine's files say of a container that is in no pod.
+    Engine(EngineFact),
     /// No runtime knows that id, or none answers. Should one know it later, a `Container` follows.
     Unknown {
         /// The id that was looked up.
@@ -50,10 +56,19 @@ pub(crate) enum Fact {
         /// The sandbox's container id.
         sandbox_id: String,
     },
+    /// Where a connection goes that was asked for.
+    Translation {
+        /// Which one.
+        id: ConnectionId,
+        /// The answer.
+        answer: Translated,
+    },
     /// This machine's own addresses, without loopback: all of them, sorted.
     HostAddresses(Vec<IpAddr>),
     /// The health of the sources that are asked here: all of them.
     Sources(Vec<IdentitySource>),
+    /// The health of other sources: all that are kept under that name.
+    SourcesOf(&'static str, Vec<IdentitySource>),
 }
 
 /// A container as its runtime knows it.
@@ -122,6 +137,10 @@ pub(crate) struct Settings {
     /// Somebody named these endpoints, so that each one that is absent is worth a word. Of the usual
     /// places most are always absent.
     pub(crate) cri_endpoints_given: bool,
+    /// Where engines keep their files.
+    pub(crate) container_folders: Folders,
+    /// The kernel's connection tracking is asked where connections go.
+    pub(crate) conntrack: bool,
 }
 
 /// The running tasks; they stop when this is dropped.
@@ -129,6 +148,8 @@ pub(crate) struct Settings {
 pub(crate) struct Handle {
     lookups: mpsc::Sender<String>,
     end_lookups: mpsc::Sender<EndLookup>,
+    engines: mpsc::Sender<String>,
+    translations: Option<conntrack::Queries>,
     _tasks: JoinSet<()>,
 }
 
@@ -144,16 +165,30 @@ impl Handle {
     pub(crate) fn look_up_end(&self, lookup: EndLookup) -> bool {
         self.end_lookups.try_send(lookup).is_ok()
     }
+
+    /// The same for a container that is in no pod, as far as its cgroup tells: the engines' files are looked at first.
+    pub(crate) fn lookup_alone(&self, container_id: &str) -> bool {
+        self.engines.try_send(container_id.to_owned()).is_ok()
+    }
+
+    /// Asks where a connection goes. The answer is a [`Fact::Translation`]; false where there will be none.
+    pub(crate) fn translate(&self, query: TranslationQuery) -> bool {
+        self.translations.as_ref().is_some_and(|queries| queries.try_send(query).is_ok())
+    }
 }
 
 /// Starts the tasks on the current tokio runtime.
 pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
     let (lookups, requests) = mpsc::channel(LOOKUP_QUEUE);
     let (end_lookups, ends) = mpsc::channel(LOOKUP_QUEUE);
+    let (engines, engine_requests) = mpsc::channel(LOOKUP_QUEUE);
     let mut tasks = JoinSet::new();
+    let folders = settings.container_folders.clone();
+    let translations = settings.conntrack.then(|| conntrack::start(facts.clone()));
+    engines::spawn(folders, engine_requests, lookups.clone(), facts.clone(), &mut tasks);
     cri::spawn(settings, cri::Requests { lookups: requests, ends }, &facts, &mut tasks);
     tasks.spawn(watch_addresses(facts));
-    Handle { lookups, end_lookups, _tasks: tasks }
+    Handle { lookups, end_lookups, engines, translations, _tasks: tasks }
 }
 
 /// Sends the machine's addresses, at once and then whenever they changed.

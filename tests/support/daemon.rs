@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use crate::client::{channel, follow, observer, serving};
 use crate::guardian::{Guardian, ProcessStat};
 use crate::lines::Lines;
+use crate::netns::Netns;
 use crate::testbed::Testbed;
 use crate::wait::{PATIENCE, eventually};
 
@@ -22,6 +23,7 @@ use crate::wait::{PATIENCE, eventually};
 pub struct DaemonBuilder {
     binary: Option<PathBuf>,
     cri_endpoint: Option<String>,
+    netns: Option<Netns>,
     args: Vec<OsString>,
     env: Vec<(String, String)>,
 }
@@ -31,6 +33,13 @@ impl DaemonBuilder {
     #[must_use]
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = Some(path.into());
+        self
+    }
+
+    /// Runs it in a network namespace, which it takes for the node's.
+    #[must_use]
+    pub fn netns(mut self, netns: &Netns) -> Self {
+        self.netns = Some(netns.clone());
         self
     }
 
@@ -60,7 +69,9 @@ impl DaemonBuilder {
         let guardian = Guardian::shared()?;
         let dir = guardian.scratch("daemon")?;
         let socket = dir.join("observer.sock");
-        let mut command = Command::new(self.binary.map_or_else(observer, Ok)?);
+        let binary = self.binary.map_or_else(observer, Ok)?;
+        // nsenter becomes the daemon, so the pid is the daemon's.
+        let mut command = self.netns.map_or_else(|| Command::new(&binary), |netns| netns.command(&binary));
         command.arg("daemon").arg("--listen").arg(format!("unix://{}", socket.display()));
         if let Some(endpoint) = &self.cri_endpoint {
             command.arg("--cri-endpoint").arg(endpoint);

@@ -22,12 +22,9 @@ const APPLETS: [&str; 12] =
 
 /// Writes an archive in the OCI image layout with both images into `dir` and returns its path.
 pub fn write(dir: &Path) -> Result<PathBuf> {
-    let root = dir.join("root");
-    fill(&root)?;
     let blobs = dir.join("layout/blobs/sha256");
     fs::create_dir_all(&blobs)?;
-    let layer_file = dir.join("layer.tar");
-    tar(&root, &layer_file)?;
+    let layer_file = layer(dir)?;
     let layer = add_file(&blobs, &layer_file, "application/vnd.oci.image.layer.v1.tar")?;
     let manifests = [(PAUSE, json!(["/bin/workload", "pause"])), (WORK, json!(["/bin/sh"]))]
         .into_iter()
@@ -44,6 +41,14 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let archive = dir.join("images.tar");
     tar(&layout, &archive)?;
     Ok(archive)
+}
+
+/// Writes the images' one layer, a root file system, into `dir` and returns its path.
+pub fn layer(dir: &Path) -> Result<PathBuf> {
+    let (root, file) = (dir.join("rootfs"), dir.join("layer.tar"));
+    fill(&root)?;
+    tar(&root, &file)?;
+    Ok(file)
 }
 
 /// The root file system: static busybox, the workload, and the shared objects that the workload needs.

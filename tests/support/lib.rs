@@ -14,6 +14,7 @@ pub mod testbed;
 
 pub mod container;
 pub mod pod;
+pub mod podman;
 
 pub mod delay;
 pub mod faults;
@@ -47,6 +48,7 @@ pub use faults::{Loss, Packets};
 pub use lines::Lines;
 pub use netns::{Counters, Netns, NetnsPair};
 pub use pod::Pod;
+pub use podman::Podman;
 pub use raw::RawPeer;
 pub use summed::Summed;
 pub use testbed::Testbed;

@@ -9,8 +9,8 @@ use super::Aggregator;
 use super::figures::{Place, renew};
 use super::tcp::grown;
 use crate::event::{
-    BootTime, Connection, ConnectionId, ConnectionOrder, Counters, Sample, Stalled, Standstill, Workload,
-    waits_for_accept,
+    Backend, BootTime, Connection, ConnectionId, ConnectionOrder, Counters, Sample, Stalled, Standstill,
+    Workload, waits_for_accept,
 };
 
 /// A socket that no pass has shown for so long is gone, and the record of its end was lost. That is longer than any
@@ -82,6 +82,11 @@ impl Aggregator {
         }
     }
 
+    /// Where a live connection goes has become known.
+    pub(crate) fn translated(&mut self, id: ConnectionId, backend: &Arc<Backend>) {
+        self.connections.translated(id, backend);
+    }
+
     /// How many were taken out like that since the last call.
     pub(crate) fn take_gone(&mut self) -> u64 {
         std::mem::take(&mut self.gone)
@@ -150,6 +155,13 @@ impl Connections {
         *swept_ns = now_ns;
         let gone = self.entries.extract_if(|_, entry| now_ns - entry.seen_ns >= GONE_NS);
         gone.map(|(_, entry)| entry).collect()
+    }
+
+    /// Where a connection goes has become known.
+    pub(super) fn translated(&mut self, id: ConnectionId, backend: &Arc<Backend>) {
+        if let Some(Entry { connection, .. }) = self.entries.get_mut(&id) {
+            connection.tcp.backend = Some(Arc::clone(backend));
+        }
     }
 
     /// Takes a newer description of a workload over, on either side.

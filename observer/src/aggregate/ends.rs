@@ -10,17 +10,17 @@ use crate::event::{Connection, PeerEnd};
 pub(super) fn join<'a>(listed: &mut [Connection], all: impl Iterator<Item = &'a Connection>) {
     let mut wanted: HashMap<(SocketAddr, SocketAddr), Vec<&Connection>> = HashMap::new();
     for connection in &*listed {
-        wanted.insert((connection.tcp.remote, connection.tcp.local), Vec::new());
+        wanted.insert((connection.tcp.answering(), connection.tcp.local), Vec::new());
     }
     for connection in all {
-        if let Some(found) = wanted.get_mut(&(connection.tcp.local, connection.tcp.remote)) {
+        if let Some(found) = wanted.get_mut(&(connection.tcp.local, connection.tcp.answering())) {
             found.push(connection);
         }
     }
     let ends: Vec<_> = listed
         .iter()
         .map(|connection| {
-            let found = wanted.get(&(connection.tcp.remote, connection.tcp.local))?;
+            let found = wanted.get(&(connection.tcp.answering(), connection.tcp.local))?;
             let mut others = found.iter().filter(|other| is_other_end(connection, other));
             // Networks that know nothing of one another may use the same addresses.
             others.next().filter(|_| others.next().is_none()).map(|other| Box::new(end(other)))

@@ -1,16 +1,18 @@
 //! Whose a cgroup is, from its path alone: every runtime's layout, with both cgroup drivers.
 
+use std::borrow::Cow;
+
 /// What a path tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
     /// A container.
     Container {
-        /// The runtime's id (or LXC's name).
+        /// The runtime's id (or the name that LXC and systemd-nspawn know it by).
         id: String,
         /// The pod's UID, where the path has one.
         pod_uid: Option<String>,
     },
-    /// A systemd unit.
+    /// A systemd unit; one of a user's own manager with that before it: `user@1000.service/dbus.service`.
     Unit(String),
     /// Neither.
     Host,
@@ -26,38 +28,73 @@ pub(crate) struct Owned<'a> {
     pub(crate) path: &'a str,
 }
 
-/// Finds the owner. The outermost container counts: what runs in a container belongs to it, also
-/// where it is a container itself.
+/// Finds the owner. The outermost container of a pod counts, else the outermost container: what runs in a container
+/// belongs to it, also where it is a container itself; but a container that is a whole node (kind, minikube) has the
+/// pods of that node in it.
 pub(crate) fn owner(path: &str) -> Owned<'_> {
     let mut pod_uid = None;
+    let mut container = None;
+    let mut unit: Option<Unit<'_>> = None;
     let mut parent = "";
-    let mut unit: Option<(&str, usize)> = None;
-    let mut end = 0;
-    for component in path.split('/') {
-        end += component.len();
-        if let Some(uid) = pod(component) {
+    let mut components = components(path).peekable();
+    while let Some((component, end)) = components.next() {
+        let (next, next_end) = components.peek().copied().unwrap_or(("", end));
+        let (slice, name) = slice_and_name(component);
+        if let Some(uid) = pod(slice.unwrap_or(component)) {
             pod_uid = Some(uid);
-        } else if let Some(id) = container(component, parent, pod_uid.is_some()) {
-            return Owned { owner: Owner::Container { id, pod_uid }, path: &path[..end] };
-        } else if is_unit(component) {
-            unit = Some((component, end));
         }
-        if !component.is_empty() {
-            parent = component;
+        let found = if let Some(machine) = machine(component).filter(|_| next == "payload") {
+            Some((machine, next_end))
+        } else if is_podmans_pod(component, parent, next) {
+            None
+        } else {
+            container_id(&name, parent, pod_uid.is_some()).map(|id| (id, end))
+        };
+        match found {
+            Some((id, end)) if pod_uid.is_some() => {
+                return Owned { owner: Owner::Container { id, pod_uid }, path: &path[..end] };
+            }
+            Some(found) => container = container.or(Some(found)),
+            None => unit = Unit::below(unit, component, parent, end),
         }
-        end += 1;
+        parent = component;
+    }
+    if let Some((id, end)) = container {
+        return Owned { owner: Owner::Container { id, pod_uid: None }, path: &path[..end] };
     }
     match unit {
-        Some((name, end)) => Owned { owner: Owner::Unit(unescape(name)), path: &path[..end] },
+        Some(unit) => Owned { owner: Owner::Unit(unit.full_name()), path: &path[..unit.end] },
         None => Owned { owner: Owner::Host, path: "/" },
     }
 }
 
-/// A pod's level: `pod<uid>` (cgroupfs) or `kubepods[-<class>]-pod<uid>.slice` (systemd, which takes
-/// `_` for `-`).
+/// The components of a path that are not empty, each with the place where it ends.
+fn components(path: &str) -> impl Iterator<Item = (&str, usize)> {
+    let mut end = 0;
+    path.split('/').filter_map(move |component| {
+        let at = end + component.len();
+        end = at + 1;
+        (!component.is_empty()).then_some((component, at))
+    })
+}
+
+/// `<slice>:<prefix>:<id>` is how runtimes are told a slice and a scope. One with the cgroupfs driver that is told so by
+/// a client with the systemd driver makes a single folder of it.
+fn slice_and_name(component: &str) -> (Option<&str>, Cow<'_, str>) {
+    let mut parts = component.splitn(3, ':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(slice), Some(prefix), Some(id)) if !id.is_empty() => {
+            (Some(slice), Cow::Owned(format!("{prefix}-{id}")))
+        }
+        _ => (None, Cow::Borrowed(component)),
+    }
+}
+
+/// A pod's level: `pod<uid>` (cgroupfs) or `[<parent>-]kubepods[-<class>]-pod<uid>.slice` (systemd, which takes `_` for
+/// `-`, and repeats the name of a kubelet's own slice in each one below it).
 fn pod(component: &str) -> Option<String> {
     let uid = match component.strip_suffix(".slice") {
-        Some(slice) => slice.strip_prefix("kubepods")?.rsplit_once("-pod")?.1,
+        Some(slice) => slice.split_once("kubepods")?.1.rsplit_once("-pod")?.1,
         None => component.strip_prefix("pod")?,
     };
     let uid = uid.replace('_', "-");
@@ -67,11 +104,12 @@ fn pod(component: &str) -> Option<String> {
     (digits == 32 && digits + dashes == uid.len()).then_some(uid)
 }
 
-/// The prefixes that runtimes give to a container's scope with the systemd driver, CRI-O's with
-/// cgroupfs as well. `conmon` scopes hold the monitor, not the container.
-const SCOPES: [&str; 6] = ["cri-containerd-", "crio-", "docker-", "libpod-", "nerdctl-", "containerd-"];
+/// The prefixes that runtimes give to a container's scope with the systemd driver; CRI-O, Podman and Kata with cgroupfs
+/// as well. Scopes with `conmon` hold the monitor, not the container.
+const SCOPES: [&str; 8] =
+    ["cri-containerd-", "crio-", "docker-", "libpod-payload-", "libpod-", "nerdctl-", "containerd-", "kata_"];
 
-fn container(component: &str, parent: &str, in_pod: bool) -> Option<String> {
+fn container_id(component: &str, parent: &str, in_pod: bool) -> Option<String> {
     let name = component.strip_suffix(".scope").unwrap_or(component);
     if let Some(rest) = SCOPES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
         return is_id(rest).then(|| rest.to_owned());
@@ -79,20 +117,82 @@ fn container(component: &str, parent: &str, in_pod: bool) -> Option<String> {
     if is_id(component) {
         return Some(component.to_owned());
     }
-    if let Some(name) = component.strip_prefix("lxc.payload.") {
+    if let Some(name) = component.strip_prefix("lxc.payload.").filter(|name| !name.is_empty()) {
         return Some(name.to_owned());
     }
-    // Old LXC: /lxc/<name>; a runtime on cgroupfs inside a pod may take short ids.
-    if parent == "lxc" && !component.is_empty() {
-        return Some(component.to_owned());
-    }
-    (in_pod && component.len() >= 12 && component.bytes().all(|b| b.is_ascii_hexdigit()))
-        .then(|| component.to_owned())
+    // LXC before 4.0, and Proxmox: /lxc/<name>; the first ones of 4.0: /lxc.payload/<name>. Cloud Foundry's Garden and
+    // Fargate have ids of their own kinds.
+    let of_its_own = match parent {
+        "lxc" | "lxc.payload" | "garden" => true,
+        _ if in_pod => component.len() >= 12 && component.bytes().all(|b| b.is_ascii_hexdigit()),
+        _ => is_fargates(component),
+    };
+    of_its_own.then(|| component.to_owned())
 }
 
 /// 64 hexadecimal digits, the id of every OCI runtime's client.
 fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// `<task>-<number>`: 32 hexadecimal digits and up to ten decimal ones.
+fn is_fargates(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(task, number)| {
+        task.len() == 32
+            && task.bytes().all(|b| b.is_ascii_hexdigit())
+            && (1..=10).contains(&number.len())
+            && number.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+/// With cgroupfs a pod of Podman is a folder with a bare id as its name, in which are the containers.
+fn is_podmans_pod(component: &str, parent: &str, next: &str) -> bool {
+    is_id(component) && (parent == "libpod_parent" || next.starts_with("libpod-"))
+}
+
+/// The name of a machine of systemd-nspawn, of its own unit or registered with machined. Its processes are below
+/// `payload`; beside that is the supervisor, which is the unit's.
+fn machine(component: &str) -> Option<String> {
+    let name = match component.strip_suffix(".service") {
+        Some(service) => {
+            ["systemd-nspawn@", "container@"].iter().find_map(|prefix| service.strip_prefix(prefix))?
+        }
+        None => component.strip_suffix(".scope")?.strip_prefix("machine-")?,
+    };
+    (!name.is_empty()).then(|| unescape(name))
+}
+
+/// A systemd unit on the way down a path.
+struct Unit<'a> {
+    /// The user's manager that it is a unit of.
+    manager: Option<&'a str>,
+    name: &'a str,
+    end: usize,
+}
+
+impl<'a> Unit<'a> {
+    /// Goes one level down. What is below a unit is that unit's, whatever it is called, unless it is a user's manager.
+    fn below(found: Option<Self>, component: &'a str, parent: &str, end: usize) -> Option<Self> {
+        // Talos has no systemd, and its services each have a folder in one of these two.
+        let of_talos = matches!(parent, "podruntime" | "system") && end == parent.len() + component.len() + 2;
+        let is_unit = is_unit(component) || of_talos;
+        match found {
+            None if is_unit => Some(Self { manager: None, name: component, end }),
+            Some(Self { manager: None, name, .. }) if is_unit && name.starts_with("user@") => {
+                Some(Self { manager: Some(name), name: component, end })
+            }
+            found => found,
+        }
+    }
+
+    fn full_name(&self) -> String {
+        // systemd puts `_` before a name that the kernel could take for a file of its own.
+        let plain = |name: &str| unescape(name.strip_prefix('_').unwrap_or(name));
+        match self.manager {
+            Some(manager) => format!("{}/{}", plain(manager), plain(self.name)),
+            None => plain(self.name),
+        }
+    }
 }
 
 fn is_unit(component: &str) -> bool {
@@ -109,6 +209,7 @@ fn unescape(name: &str) -> String {
         let escaped = (first == b'\\')
             .then(|| tail.strip_prefix(b"x")?.get(..2))
             .flatten()
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
             .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
         if let Some(byte) = escaped {
             bytes.push(byte);
@@ -122,95 +223,6 @@ fn unescape(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
-    const UID: &str = "4f1c2d3e-5a6b-4c7d-8e9f-001122334455";
-
-    fn in_pod(path: &str) {
-        let owned = owner(path);
-        let expected = Owner::Container { id: ID.into(), pod_uid: Some(UID.into()) };
-        assert_eq!(owned.owner, expected, "{path}");
-        assert!(owned.path.contains(ID) && path.starts_with(owned.path), "{}", owned.path);
-    }
-
-    #[test]
-    fn pods_of_every_driver_and_runtime() {
-        let escaped = UID.replace('-', "_");
-        in_pod(&format!("/kubepods/burstable/pod{UID}/{ID}"));
-        in_pod(&format!("/kubepods/pod{UID}/{ID}"));
-        in_pod(&format!("/kubepods/besteffort/pod{UID}/crio-{ID}"));
-        in_pod(&format!(
-            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{escaped}.slice/cri-containerd-{ID}.scope"
-        ));
-        in_pod(&format!("/kubepods.slice/kubepods-pod{escaped}.slice/crio-{ID}.scope"));
-        in_pod(&format!(
-            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{escaped}.slice/docker-{ID}.scope"
-        ));
-        // kind and nested kubelets put a node's own path before it.
-        in_pod(&format!("/kubelet.slice/kubelet-kubepods.slice/kubepods/burstable/pod{UID}/{ID}"));
-    }
-
-    #[test]
-    fn what_runs_below_a_container_is_its_own() {
-        let path = format!("/kubepods/burstable/pod{UID}/{ID}/system.slice/sshd.service");
-        assert_eq!(owner(&path).path, format!("/kubepods/burstable/pod{UID}/{ID}"));
-        let nested = format!("/docker/{ID}/docker/{}", ID.replace('0', "f"));
-        assert_eq!(owner(&nested).owner, Owner::Container { id: ID.into(), pod_uid: None });
-    }
-
-    #[test]
-    fn containers_without_pods() {
-        for path in [
-            format!("/docker/{ID}"),
-            format!("/system.slice/docker-{ID}.scope"),
-            format!("/machine.slice/libpod-{ID}.scope"),
-            format!("/machine.slice/libpod-{ID}.scope/container"),
-            format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope"),
-            format!("/system.slice/nerdctl-{ID}.scope"),
-            format!("/default/{ID}"),
-        ] {
-            assert_eq!(owner(&path).owner, Owner::Container { id: ID.into(), pod_uid: None }, "{path}");
-        }
-        assert_eq!(
-            owner("/lxc.payload.web1/init.scope").owner,
-            Owner::Container { id: "web1".into(), pod_uid: None }
-        );
-        assert_eq!(owner("/lxc/web1").owner, Owner::Container { id: "web1".into(), pod_uid: None });
-    }
-
-    #[test]
-    fn units_and_the_host() {
-        let unit = |path: &str| owner(path).owner;
-        assert_eq!(unit("/system.slice/ssh.service"), Owner::Unit("ssh.service".into()));
-        assert_eq!(unit("/init.scope"), Owner::Unit("init.scope".into()));
-        assert_eq!(
-            unit(
-                "/user.slice/user-1000.slice/user@1000.service/app.slice/app-org.gnome.Terminal.slice/vte.scope"
-            ),
-            Owner::Unit("vte.scope".into())
-        );
-        assert_eq!(
-            unit("/system.slice/dev-disk-by\\x2duuid.swap"),
-            Owner::Unit("dev-disk-by-uuid.swap".into())
-        );
-        assert_eq!(
-            unit(&format!("/machine.slice/libpod-conmon-{ID}.scope")),
-            Owner::Unit(format!("libpod-conmon-{ID}.scope"))
-        );
-        for path in ["/", "", "/kubepods", &format!("/kubepods/burstable/pod{UID}"), "/system.slice", "/a/b"]
-        {
-            assert_eq!(unit(path), Owner::Host, "{path}");
-        }
-    }
-
-    #[test]
-    fn no_path_makes_it_panic() {
-        for path in ["////", "/pod", "/.scope", "/é.service/\\x", "/\\x2.service", "\\xzz.service", "/lxc/"]
-        {
-            let owned = owner(path);
-            assert!(path.starts_with(owned.path) || owned.path == "/", "{path}: {owned:?}");
-        }
-    }
-}
+mod properties;
+#[cfg(test)]
+mod tests;

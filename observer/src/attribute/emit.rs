@@ -35,7 +35,7 @@ impl Attributor {
     ) {
         let known = self.identities.get(id);
         let event = Self::event(Some(Arc::clone(&known.workload)), process, at, detail);
-        if known.is_named() {
+        if known.is_named() && !self.translations.awaits(&event) && !self.held.has(id) {
             self.send(event, out);
             return;
         }
@@ -43,17 +43,39 @@ impl Attributor {
         if self.held.len() > self.settings.max_held
             && let Some(oldest) = self.held.overdue(BootTime(u64::MAX))
         {
-            self.release(oldest, out);
+            self.release_overdue(oldest, BootTime(u64::MAX), out);
         }
     }
 
     /// What waited for this workload's names goes out with what is known now.
     pub(super) fn release(&mut self, id: WorkloadId, out: &mut Output) {
         self.identities.settle_id(id);
-        let events = self.held.take(id);
+        self.release_ready(id, out);
+    }
+
+    /// What need not wait any more of what waited of this workload.
+    pub(super) fn release_ready(&mut self, id: WorkloadId, out: &mut Output) {
+        if self.identities.get(id).is_named() {
+            let events = self.held.take(id, |event, _| !self.translations.awaits(event));
+            self.send_held(id, events, out);
+        }
+    }
+
+    /// What has waited until `now` goes out as it is, and what waited for that alone.
+    pub(super) fn release_overdue(&mut self, id: WorkloadId, now: BootTime, out: &mut Output) {
+        let events = self.held.take(id, |_, until| until <= now);
+        for event in &events {
+            self.translations.give_up(event);
+        }
+        self.send_held(id, events, out);
+        self.release(id, out);
+    }
+
+    fn send_held(&mut self, id: WorkloadId, events: Vec<Event>, out: &mut Output) {
         let workload = Arc::clone(&self.identities.get(id).workload);
         for mut event in events {
             event.workload = Some(Arc::clone(&workload));
+            self.translations.complete(&mut event);
             self.send(event, out);
         }
     }

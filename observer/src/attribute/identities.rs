@@ -46,6 +46,8 @@ pub(super) enum Made {
     Container {
         /// Its id.
         container_id: String,
+        /// Its path says that it is a pod's.
+        in_pod: bool,
     },
     /// Nothing to ask for.
     Other,
@@ -150,13 +152,14 @@ impl Identities {
         self.cgroups.insert(cgroup, id);
         let entry = self.entry(id, &owned.owner, owned.path, if own { cgroup } else { 0 }, time);
         let container_id = entry.workload.container_id.clone();
+        let in_pod = !entry.workload.pod_uid.is_empty();
         self.workloads.insert(id, entry);
         self.owners.insert(owned.owner, id);
         if container_id.is_empty() {
             return Made::Other;
         }
         self.containers.insert(container_id.clone(), id);
-        Made::Container { container_id }
+        Made::Container { container_id, in_pod }
     }
 
     fn entry(&self, id: WorkloadId, owner: &Owner, path: &str, cgroup: u64, time: BootTime) -> KnownWorkload {

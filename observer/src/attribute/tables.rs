@@ -1,6 +1,7 @@
 //! How full this stage's tables are, and what they had no room for.
 
 use super::Attributor;
+use super::translations::Translations;
 use crate::status::Table;
 
 impl Attributor {
@@ -16,16 +17,18 @@ impl Attributor {
             table("processes", self.processes.len(), self.settings.max_processes),
             table("held_events", self.held.len() + self.stops.len(), self.settings.max_held),
             table("restarts", self.restarts.len(), self.settings.max_workloads),
+            table("translations", self.translations.len(), Translations::capacity()),
             table("pod_addresses", self.addresses.len(), self.settings.max_workloads),
         ]
     }
 
     /// What the tables had no room for since the last call: the table's name and how many.
-    pub(crate) fn take_overflows(&mut self) -> [(&'static str, u64); 3] {
+    pub(crate) fn take_overflows(&mut self) -> [(&'static str, u64); 4] {
         [
             ("workloads", self.identities.take_overflow()),
             ("processes", self.processes.take_overflow()),
             ("restarts", self.restarts.take_overflow()),
+            ("translations", self.translations.take_overflow()),
         ]
     }
 }

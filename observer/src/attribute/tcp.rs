@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::translations::Phase;
 use super::{Attributor, Moment, Output, reset};
 use crate::decode::{Body, Known, Socket, Task};
 use crate::event::{
@@ -29,7 +30,8 @@ impl Attributor {
         match body {
             Body::Established { socket, task, start, rtt_ns } => {
                 self.pending.remove(&socket.cookie);
-                let tcp = self.tcp(&socket, at);
+                let mut tcp = self.tcp(&socket, at);
+                self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Open, out);
                 let detail = if tcp.outgoing {
                     let handshake_latency_ns = at.time.since_ns(start);
                     Detail::TcpConnect(TcpConnect { tcp, handshake_latency_ns })
@@ -42,7 +44,9 @@ impl Attributor {
                 self.pending.remove(&socket.cookie);
                 let duration_ns = start.map(|start| at.time.since_ns(start));
                 // By now another pod may have the address of the one that it was connected to.
-                let tcp = self.tcp(&socket, Moment { time: start.unwrap_or(at.time), ..at });
+                let made = Moment { time: start.unwrap_or(at.time), ..at };
+                let mut tcp = self.tcp(&socket, made);
+                self.translate(&mut tcp, &socket, task.as_ref(), made, Phase::Ended, out);
                 let detail = if established {
                     let errno = if errno == EPIPE { ECONNRESET } else { errno };
                     Detail::TcpClose(TcpClose { tcp, duration_ns, counters, errno })
@@ -56,7 +60,8 @@ impl Attributor {
             }
             Body::Retransmit { socket, task, phase, cause, timeouts, backoff, segments, start } => {
                 let state = socket.state.unwrap_or(TcpState(0));
-                let tcp = self.tcp(&socket, at);
+                let mut tcp = self.tcp(&socket, at);
+                self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Underway, out);
                 let waited_ns = start.map_or(0, |start| at.time.since_ns(start));
                 if phase == RetransmitPhase::Syn && waited_ns >= PENDING_NS && self.is_pending(socket.cookie)
                 {
@@ -79,7 +84,10 @@ impl Attributor {
                 let reason = reason.and_then(|number| self.reset_reasons.get(&number).cloned());
                 let cause = (direction == ResetDirection::Sent)
                     .then(|| reset::cause(reason.as_deref(), socket.state.is_some(), situation));
-                let tcp = self.tcp(&socket, at);
+                let mut tcp = self.tcp(&socket, at);
+                if at.cgroup_id != 0 {
+                    self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Underway, out);
+                }
                 let detail =
                     Detail::TcpReset(TcpReset { tcp, direction, state: socket.state, reason, cause });
                 if at.cgroup_id == 0 {
@@ -137,8 +145,10 @@ impl Attributor {
         let Known { cgroup_id, socket, task, since, adopted, half_closed, listens: _, dropped: _ } = known;
         let at = Moment { time: since, now, cgroup_id };
         let (workload, process) = self.holder(cgroup_id, task.as_ref(), out);
+        let mut tcp = self.tcp(&socket, at);
+        self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Open, out);
         Connection {
-            tcp: self.tcp(&socket, at),
+            tcp,
             workload,
             process,
             start: since,
@@ -185,6 +195,6 @@ impl Attributor {
         }
         let outgoing = socket.outgoing.unwrap_or_else(|| !self.is_listeners(socket));
         let Socket { cookie, local, remote, netns, .. } = *socket;
-        Tcp { id: ConnectionId(cookie), local, remote, outgoing, peer, netns }
+        Tcp { id: ConnectionId(cookie), local, remote, outgoing, peer, netns, backend: None }
     }
 }

@@ -4,6 +4,8 @@ mod endings;
 mod identities;
 mod lives;
 mod peers;
+mod properties;
+mod translations;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +28,8 @@ struct Bench {
     end_lookups: Vec<EndLookup>,
     amended: Vec<Arc<Event>>,
     completed: Vec<Arc<Workload>>,
+    queries: Vec<TranslationQuery>,
+    translated: Vec<ConnectionId>,
     time: u64,
 }
 
@@ -40,6 +44,7 @@ impl Bench {
             page_size: 4096,
             host_netns: HOST_NETNS,
             host_namespaces: Namespaces { mnt: 1, pid: 2, net: HOST_NETNS },
+            translations: false,
         };
         let attributor = Attributor::new(settings, &HashMap::from([(3, "TCP_STATE".to_owned())]));
         Self {
@@ -49,6 +54,8 @@ impl Bench {
             end_lookups: Vec::new(),
             amended: Vec::new(),
             completed: Vec::new(),
+            queries: Vec::new(),
+            translated: Vec::new(),
             time: 1_000_000_000_000,
         }
     }
@@ -67,6 +74,8 @@ impl Bench {
         self.end_lookups.extend(out.end_lookups);
         self.amended.extend(out.amended);
         self.completed.extend(out.completed);
+        self.queries.extend(out.translations);
+        self.translated.extend(out.translated.iter().map(|(id, _)| *id));
     }
 
     fn record(&mut self, cgroup_id: u64, body: Body) {
@@ -274,7 +283,7 @@ fn tables_are_bounded_and_say_so() {
         bench.record(1, exec(n as u32 + 1, 5));
     }
     assert!(bench.attributor.identities.len() <= 10);
-    let [(_, workloads), (_, processes), _] = bench.attributor.take_overflows();
+    let [(_, workloads), (_, processes), ..] = bench.attributor.take_overflows();
     assert_eq!((workloads, processes), (21, 10), "the host takes one place");
 }
 

@@ -95,7 +95,7 @@ fn who(event: &Event) -> String {
     match detail::tcp(event) {
         None => label::owner(event.workload.as_ref()),
         Some(tcp) if tcp.outgoing => {
-            format!("{} -> {}", own(event, tcp), label::endpoint(tcp.destination.as_ref()))
+            format!("{} -> {}", own(event, tcp), label::destination(tcp))
         }
         Some(tcp) => format!("{} <- {}", own(event, tcp), label::endpoint(tcp.source.as_ref())),
     }
@@ -119,7 +119,8 @@ fn more(event: &Event) -> String {
     if let Some(tcp) = detail::tcp(event) {
         let (source, destination) =
             (label::address(tcp.source.as_ref()), label::address(tcp.destination.as_ref()));
-        words.push(format!("{source} -> {destination}"));
+        let backend = tcp.backend.as_ref().map(|end| format!(" -> {}", label::address(Some(end))));
+        words.push(format!("{source} -> {destination}{}", backend.unwrap_or_default()));
         words.push(format!("connection {}", escape(&tcp.connection_id)));
         words.push(format!("netns {}", tcp.netns));
     }

@@ -75,7 +75,23 @@ const fn is_harmful(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_harmless_and_bounded(text in any::<String>()) {
+            for safe in [escape(&text), quote(&text)] {
+                prop_assert!(!safe.chars().any(is_harmful));
+                prop_assert!(safe.len() <= 10 * text.len() + 2);
+            }
+            let json = serde_json::to_string(&text).unwrap();
+            let safe = escape_json(&json);
+            prop_assert!(!safe.chars().any(is_harmful));
+            prop_assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), text);
+        }
+    }
 
     #[test]
     fn plain_text_is_left_alone() {

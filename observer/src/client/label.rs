@@ -1,6 +1,6 @@
 //! Names of workloads, peers and processes as they stand in lines and tables, harmless.
 
-use observer_proto::v1::{Edge, Endpoint, PeerKind, Process, Workload, WorkloadKind};
+use observer_proto::v1::{Edge, Endpoint, PeerKind, Process, Tcp, Workload, WorkloadKind};
 
 use super::escape::escape;
 
@@ -40,6 +40,15 @@ pub(crate) fn endpoint(endpoint: Option<&Endpoint>) -> String {
     let Some(endpoint) = endpoint else { return "(unknown)".to_owned() };
     let name = peer(endpoint.kind(), endpoint.workload.as_ref(), &endpoint.address);
     format!("{name}:{}", endpoint.port)
+}
+
+/// The end that listened with its port, and who answers for it, if that is somebody else.
+pub(crate) fn destination(tcp: &Tcp) -> String {
+    let to = endpoint(tcp.destination.as_ref());
+    match &tcp.backend {
+        Some(backend) => format!("{to} -> {}", endpoint(Some(backend))),
+        None => to,
+    }
 }
 
 /// The address of one end with its port.

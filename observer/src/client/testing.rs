@@ -58,6 +58,7 @@ pub(crate) fn tcp(outgoing: bool) -> Tcp {
             kind: PeerKind::Pod.into(),
         }),
         outgoing,
+        backend: None,
         netns: 4_026_532_281,
     }
 }

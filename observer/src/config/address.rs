@@ -88,6 +88,24 @@ pub(crate) fn cri_endpoints(setting: Option<&Setting>) -> Result<CriEndpoints, E
     }
 }
 
+/// The folders of engines: some, none, or (not given) the usual ones.
+pub(crate) fn container_folders(setting: Option<&Setting>) -> Result<Option<Vec<PathBuf>>, Error> {
+    const ALLOWED: &str = "/path, several if need be, or `none` alone";
+    let Some(setting) = setting else { return Ok(None) };
+    match setting.values.as_slice() {
+        [none] if none == "none" => Ok(Some(Vec::new())),
+        [] => Err(setting.refused("", ALLOWED)),
+        values => values
+            .iter()
+            .map(|value| {
+                let fits = value.starts_with('/') && !value.contains('\0');
+                fits.then(|| PathBuf::from(value)).ok_or_else(|| setting.refused(value, ALLOWED))
+            })
+            .collect::<Result<_, _>>()
+            .map(Some),
+    }
+}
+
 /// The path of `unix:///path`, absolute and short enough for a socket.
 pub(crate) fn unix_path(value: &str) -> Option<PathBuf> {
     let path = value.strip_prefix("unix://")?;

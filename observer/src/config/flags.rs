@@ -23,6 +23,13 @@ pub(crate) struct Flags {
     /// [default: the usual sockets of containerd, CRI-O, k3s, k0s and microk8s]
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     cri_endpoint: Vec<String>,
+    /// Take names of containers from the files of a Docker or Podman engine in this folder; may be
+    /// repeated; `none`: from none [default: those of root and of the users in /home, where they are]
+    #[arg(long, value_name = "FOLDER", value_delimiter = ',')]
+    container_folder: Vec<String>,
+    /// Do not ask the kernel's connection tracking where connections go whose address is a Service's
+    #[arg(long)]
+    no_conntrack: bool,
     /// The node's name [default: the host's name]
     #[arg(long, value_name = "NAME")]
     node_name: Option<String>,
@@ -77,6 +84,8 @@ impl Flags {
             ("listen", self.listen.clone()),
             ("insecure_loopback", self.insecure_loopback.then(|| "true".to_owned()).into_iter().collect()),
             ("cri_endpoint", self.cri_endpoint.clone()),
+            ("container_folder", self.container_folder.clone()),
+            ("no_conntrack", self.no_conntrack.then(|| "true".to_owned()).into_iter().collect()),
             ("node_name", one(&self.node_name)),
             ("window", one(&self.window)),
             ("process_ring_bytes", one(&self.process_ring_bytes)),

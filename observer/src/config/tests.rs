@@ -103,6 +103,8 @@ fn wrong_values_are_refused_from_every_source() {
         ("listen", "unix://relative"),
         ("cri_endpoint", "/run/containerd/containerd.sock"),
         ("insecure_loopback", "perhaps"),
+        ("container_folder", "relative"),
+        ("no_conntrack", "perhaps"),
     ];
     for (key, value) in wrong {
         let error = load(&[], &[(&setting::env_name(key), value)], None).unwrap_err();

@@ -2,8 +2,11 @@
 
 mod answer;
 mod deliver;
+mod lookups;
 mod round;
 mod sockets;
+
+use std::collections::BTreeMap;
 
 use tokio::io::unix::AsyncFd;
 
@@ -64,6 +67,8 @@ pub(super) struct Core<'a> {
     pub(super) cgroups: Option<Cgroups>,
     pub(super) sources: Vec<IdentitySource>,
     cri: Vec<IdentitySource>,
+    /// The health of what else is asked, by what it is kept under.
+    other_sources: BTreeMap<&'static str, Vec<IdentitySource>>,
     pub(super) attributor: Attributor,
     pub(super) out: Output,
     aggregator: Aggregator,
@@ -74,6 +79,8 @@ pub(super) struct Core<'a> {
     undecodable: u64,
     /// Containers that could not be asked for since the last tick: too many are being asked for.
     refused_lookups: u64,
+    /// The same of connections whose backend might have been asked for.
+    refused_translations: u64,
     sampling: Sampling,
     tick: Tick,
     adoption: Adoption,
@@ -103,6 +110,7 @@ impl<'a> Core<'a> {
             page_size: rustix::param::page_size() as u64,
             host_netns: netns::own().unwrap_or(0),
             host_namespaces: processes::namespaces(1),
+            translations: config.conntrack,
         };
         let aggregation = aggregate::Settings {
             window_ns: BASE_WINDOW_NS,
@@ -126,6 +134,7 @@ impl<'a> Core<'a> {
             cgroups,
             sources,
             cri: Vec::new(),
+            other_sources: BTreeMap::new(),
             attributor: Attributor::new(attribution, &features.reset_reasons),
             out: Output::default(),
             aggregator: Aggregator::new(aggregation, now.boot),
@@ -134,6 +143,7 @@ impl<'a> Core<'a> {
             counts: [0; EventType::ALL.len()],
             undecodable: 0,
             refused_lookups: 0,
+            refused_translations: 0,
             sampling: Sampling::default(),
             tick: Tick::default(),
             adoption,

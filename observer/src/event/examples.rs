@@ -53,6 +53,7 @@ pub(crate) fn tcp(id: u64, outgoing: bool, remote: &str, peer: Option<&Arc<Workl
             workload: peer.cloned(),
         },
         netns: 1,
+        backend: None,
     }
 }
 

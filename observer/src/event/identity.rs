@@ -85,6 +85,16 @@ pub(crate) enum PeerKind {
     Unknown,
 }
 
+impl PeerKind {
+    /// What is sent to its address may go to somebody else.
+    pub(crate) const fn may_be_translated(self) -> bool {
+        match self {
+            Self::Outside => true,
+            Self::Pod | Self::Host | Self::Loopback | Self::Unknown => false,
+        }
+    }
+}
+
 /// Whose the remote end of a connection is.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Peer;
+use super::{Peer, Workload};
 
 /// The kernel's socket cookie: unique until the machine reboots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +24,31 @@ pub(crate) struct Tcp {
     pub(crate) peer: Peer,
     /// The inode of this end's network namespace.
     pub(crate) netns: u32,
+    /// Where its packets really go, where that is not where they are sent: the other end's address is a Service's, or
+    /// another one that is translated on this node.
+    pub(crate) backend: Option<Arc<Backend>>,
+}
+
+impl Tcp {
+    /// Who really answers, where that is known.
+    pub(crate) fn answerer(&self) -> Option<&Workload> {
+        let peer = self.backend.as_ref().map_or(&self.peer, |backend| &backend.peer);
+        peer.workload.as_deref()
+    }
+
+    /// The address of who really answers.
+    pub(crate) fn answering(&self) -> SocketAddr {
+        self.backend.as_ref().map_or(self.remote, |backend| backend.address)
+    }
+}
+
+/// Who answers in another's name.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend {
+    /// The translated address.
+    pub(crate) address: SocketAddr,
+    /// Whose it was when the connection was made.
+    pub(crate) peer: Peer,
 }
 
 /// The kernel's states of a TCP socket (include/net/tcp_states.h).

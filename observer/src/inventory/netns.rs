@@ -16,6 +16,11 @@ const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
 pub(crate) struct Netns(File);
 
 impl Netns {
+    /// The one that a file of `/proc` stands for.
+    pub(crate) const fn of(file: File) -> Self {
+        Self(file)
+    }
+
     /// Moves the calling thread into it, for good. Needs `CAP_SYS_ADMIN`.
     pub(crate) fn enter(&self) -> std::io::Result<()> {
         Ok(move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?)
@@ -59,6 +64,13 @@ pub(crate) fn all() -> impl Iterator<Item = Netns> {
     })
 }
 
+/// A file that stands for the network namespace with that inode, while somebody holds it.
+pub(crate) fn find(inode: u32) -> Option<PathBuf> {
+    let is_it = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|of| of.ino() == u64::from(inode));
+    // Mounted ones are few, and stay for long.
+    mounted().chain(of_processes()).find(is_it)
+}
+
 fn of_processes() -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
@@ -86,6 +98,14 @@ mod tests {
         let own = u64::from(own().unwrap());
         let found = all().filter(|netns| netns.0.metadata().unwrap().ino() == own).count();
         assert_eq!(found, 1);
+    }
+
+    #[test]
+    fn one_is_found_by_its_inode() {
+        let own = own().unwrap();
+        let path = find(own).unwrap();
+        assert_eq!(std::fs::metadata(path).unwrap().ino(), u64::from(own));
+        assert_eq!(find(1), None);
     }
 
     #[test]

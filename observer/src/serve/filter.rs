@@ -12,7 +12,7 @@ use ipnet::IpNet;
 pub(crate) use self::compile::{InvalidFilter, Purpose};
 use self::pattern::{ContainerPattern, PodPattern};
 use crate::event::{
-    BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, ProcessSummary, TcpSummary,
+    BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, ProcessSummary, Tcp, TcpSummary,
     Workload, WorkloadSummary,
 };
 
@@ -49,8 +49,9 @@ struct Subject<'a> {
     peer: Option<&'a Workload>,
     /// The owner asked for the connection; `None` where it is not about one.
     outgoing: Option<bool>,
-    ports: [Option<u16>; 2],
-    addresses: [Option<IpAddr>; 2],
+    /// Of both ends, and of who answers for the other one.
+    ports: [Option<u16>; 3],
+    addresses: [Option<IpAddr>; 3],
 }
 
 impl Filters {
@@ -60,15 +61,15 @@ impl Filters {
             return true;
         }
         let tcp = event.tcp();
-        let ends = tcp.map(|tcp| [tcp.local, tcp.remote]);
+        let ends = tcp.map(ends);
         self.pass(&Subject {
             event_type: Some(event.event_type()),
             failed: event.is_failure(),
             owner: event.workload.as_deref(),
-            peer: tcp.and_then(|tcp| tcp.peer.workload.as_deref()),
+            peer: tcp.and_then(Tcp::answerer),
             outgoing: tcp.map(|tcp| tcp.outgoing),
-            ports: both(ends, SocketAddr::port),
-            addresses: both(ends, SocketAddr::ip),
+            ports: each(ends, SocketAddr::port),
+            addresses: each(ends, SocketAddr::ip),
         })
     }
 
@@ -76,15 +77,15 @@ impl Filters {
     /// as failed.
     pub(crate) fn connection(&self, connection: &Connection, sampled: BootTime) -> bool {
         let tcp = &connection.tcp;
-        let ends = Some([tcp.local, tcp.remote]);
+        let ends = Some(ends(tcp));
         self.pass(&Subject {
             event_type: None,
             failed: connection.is_troubled(sampled),
             owner: Some(&connection.workload),
-            peer: tcp.peer.workload.as_deref(),
+            peer: tcp.answerer(),
             outgoing: Some(tcp.outgoing),
-            ports: both(ends, SocketAddr::port),
-            addresses: both(ends, SocketAddr::ip),
+            ports: each(ends, SocketAddr::port),
+            addresses: each(ends, SocketAddr::ip),
         })
     }
 
@@ -96,8 +97,8 @@ impl Filters {
             owner: Some(&listener.workload),
             peer: None,
             outgoing: Some(false),
-            ports: [Some(listener.local.port()), None],
-            addresses: [Some(listener.local.ip()), None],
+            ports: [Some(listener.local.port()), None, None],
+            addresses: [Some(listener.local.ip()), None, None],
         })
     }
 
@@ -109,8 +110,8 @@ impl Filters {
             owner: Some(&summary.workload),
             peer: summary.peer.workload.as_deref(),
             outgoing: Some(edge.outgoing),
-            ports: [Some(edge.port), None],
-            addresses: [edge.address, None],
+            ports: [Some(edge.port), None, None],
+            addresses: [edge.address, None, None],
         })
     }
 
@@ -122,8 +123,8 @@ impl Filters {
             owner: Some(&summary.workload),
             peer: None,
             outgoing: Some(edge.outgoing),
-            ports: [Some(edge.port), None],
-            addresses: [edge.address, None],
+            ports: [Some(edge.port), None, None],
+            addresses: [edge.address, None, None],
         })
     }
 
@@ -146,8 +147,8 @@ impl Filters {
             owner: Some(workload),
             peer: None,
             outgoing: None,
-            ports: [None; 2],
-            addresses: [None; 2],
+            ports: [None; 3],
+            addresses: [None; 3],
         })
     }
 
@@ -191,9 +192,12 @@ fn side(outgoing: Option<bool>, asking: bool, [owner, peer]: [Option<&Workload>;
     if outgoing? == asking { owner } else { peer }
 }
 
-fn both<T>(ends: Option<[SocketAddr; 2]>, select: fn(&SocketAddr) -> T) -> [Option<T>; 2] {
-    let [local, remote] = ends.map_or([None, None], |ends| ends.map(Some));
-    [local.as_ref().map(select), remote.as_ref().map(select)]
+fn ends(tcp: &Tcp) -> [SocketAddr; 3] {
+    [tcp.local, tcp.remote, tcp.answering()]
+}
+
+fn each<T>(ends: Option<[SocketAddr; 3]>, select: fn(&SocketAddr) -> T) -> [Option<T>; 3] {
+    ends.map_or([None, None, None], |ends| ends.map(|end| Some(select(&end))))
 }
 
 const fn bit(event_type: EventType) -> u16 {

@@ -21,8 +21,8 @@ pub(super) use self::live::{connection, listener};
 pub(super) use self::status::{status, workload_status};
 pub(super) use self::summary::{explained, order, summaries, window_end};
 use crate::event::{
-    BootTime, ConnectionId, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey, Tcp,
-    WallTime, Workload, WorkloadKind, interface,
+    Backend, BootTime, ConnectionId, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey,
+    Tcp, WallTime, Workload, WorkloadKind, interface,
 };
 
 /// A time of the wall clock.
@@ -133,7 +133,7 @@ fn connection_id(id: ConnectionId) -> String {
 
 /// The two ends of a connection: the source is the one that asked.
 fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
-    let Tcp { id, local, remote, outgoing, peer: Peer { kind, workload: peer }, netns } = tcp;
+    let Tcp { id, local, remote, outgoing, peer: Peer { kind, workload: peer }, netns, backend } = tcp;
     let this = v1::Endpoint {
         address: address(local.ip(), interface(*local)),
         port: local.port().into(),
@@ -153,6 +153,17 @@ fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
         destination: Some(destination),
         outgoing: *outgoing,
         netns: *netns,
+        backend: backend.as_deref().map(answers),
+    }
+}
+
+fn answers(backend: &Backend) -> v1::Endpoint {
+    let Backend { address: to, peer: Peer { kind, workload: peer } } = backend;
+    v1::Endpoint {
+        address: address(to.ip(), interface(*to)),
+        port: to.port().into(),
+        workload: peer.as_deref().map(workload),
+        kind: peer_kind(*kind).into(),
     }
 }
 

@@ -122,7 +122,8 @@ fn processes(dir: &Path, id: &str, reach: Reach) -> Vec<ProcessStat> {
             (reach == Reach::Descendants && process.parent == me)
                 || process.environment().contains(&mark)
                 || contained.contains(&process.pid)
-                || (process.name.starts_with("containerd") && process.command_line().contains(&dir))
+                || (["containerd", "conmon"].iter().any(|name| process.name.starts_with(name))
+                    && process.command_line().contains(&dir))
         })
         .collect()
 }
@@ -142,16 +143,19 @@ fn cgroup_roots() -> Vec<PathBuf> {
     text.lines().filter(cgroup).filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect()
 }
 
-/// The cgroups of a testbed's pods, in every hierarchy.
+/// The cgroups of a testbed's pods and of its Podman, in every hierarchy.
 fn cgroups(id: &str) -> Vec<PathBuf> {
     let prefix = format!("pod{id}-");
-    cgroup_roots()
+    let roots = cgroup_roots();
+    let podmans = roots.iter().map(|root| root.join(format!("podman-{id}"))).filter(|path| path.exists());
+    roots
         .iter()
         .filter_map(|root| fs::read_dir(root.join("kubepods/burstable")).ok())
         .flatten()
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
         .map(|entry| entry.path())
+        .chain(podmans)
         .collect()
 }
 

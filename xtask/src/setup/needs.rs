@@ -141,6 +141,12 @@ const TEST_TOOLS: &[Tool] = &[
         proof: Proof::File(&["/usr/lib/cni/bridge", "/opt/cni/bin/bridge"]),
     },
     Tool {
+        package: "podman",
+        reason: "runs containers that no Kubernetes knows",
+        proof: Proof::Program("podman"),
+    },
+    Tool { package: "conmon", reason: "watches Podman's containers", proof: Proof::Program("conmon") },
+    Tool {
         package: "busybox-static",
         reason: "what runs inside the testbed's containers",
         proof: Proof::StaticProgram("busybox"),

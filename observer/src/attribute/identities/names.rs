@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Identities, empty};
 use crate::event::{Workload, WorkloadId, WorkloadKind};
-use crate::inventory::{ContainerFact, PodFact};
+use crate::inventory::{ContainerFact, EngineFact, PodFact};
 
 impl Identities {
     /// What a runtime says of a container. Gives the workload that it names, if its cgroup is known, and whether
@@ -30,6 +30,17 @@ impl Identities {
         }
         let was_settled = std::mem::replace(&mut entry.settled, true);
         Some((id, is_news && was_settled))
+    }
+
+    /// What an engine's files say of a container, if its cgroup is known. Gives the workload that it names.
+    pub(in crate::attribute) fn name_alone(&mut self, fact: &EngineFact) -> Option<WorkloadId> {
+        let EngineFact { container_id, name, image } = fact;
+        let id = *self.containers.get(container_id)?;
+        let entry = self.workloads.get_mut(&id)?;
+        let (container, image) = (name.clone(), image.clone());
+        entry.workload = Arc::new(Workload { container, image, ..(*entry.workload).clone() });
+        entry.settled = true;
+        Some(id)
     }
 
     /// Nobody knows more of a container.

@@ -65,7 +65,7 @@ fn ended_containers_are_kept_within_the_tables_bound() {
         bench.fact(Fact::NoEnd { container_id: id });
     }
     assert!(bench.attributor.workloads().count() <= 10);
-    assert_eq!(bench.attributor.take_overflows(), [("workloads", 0), ("processes", 0), ("restarts", 0)]);
+    assert!(bench.attributor.take_overflows().iter().all(|(_, count)| *count == 0));
     // The newest are still known, the oldest are not.
     bench.record(1029, exit(100, 9, Ending::Code(0)));
     assert_eq!(owner(&bench).1, "app");

@@ -61,7 +61,7 @@ fn connection_row(connection: &Connection, response: &ListConnectionsResponse) -
     let local = tcp.destination.as_ref().map_or(0, |end| end.port);
     let owner = label::owner(connection.workload.as_ref());
     let (own, way, peer) = if tcp.outgoing {
-        (owner, "out", label::endpoint(tcp.destination.as_ref()))
+        (owner, "out", label::destination(&tcp))
     } else {
         (format!("{owner}:{local}"), "in", label::endpoint(tcp.source.as_ref()))
     };

@@ -10,25 +10,16 @@ impl Core<'_> {
         if let Fact::Sources(sources) = &fact {
             self.cri.clone_from(sources);
         }
+        if let Fact::SourcesOf(name, sources) = &fact {
+            self.other_sources.insert(name, sources.clone());
+        }
         self.attributor.fact(fact, now, &mut self.out);
         self.deliver(now);
     }
 
     /// Hands on what attribution gave out.
     pub(in crate::daemon) fn deliver(&mut self, now: Now) {
-        for container_id in std::mem::take(&mut self.out.lookups) {
-            if !self.inventory.lookup(&container_id) {
-                self.refused_lookups += 1;
-                self.attributor.fact(Fact::Unknown { container_id }, now, &mut self.out);
-            }
-        }
-        for lookup in std::mem::take(&mut self.out.end_lookups) {
-            let container_id = lookup.container_id.clone();
-            if !self.inventory.look_up_end(lookup) {
-                self.refused_lookups += 1;
-                self.attributor.fact(Fact::NoEnd { container_id }, now, &mut self.out);
-            }
-        }
+        self.look_up(now);
         for key in std::mem::take(&mut self.out.unknown_processes) {
             // A worker that never executed anything itself: /proc knows its program for later events.
             if let Some(fact) = processes::read(key.pid).ok().flatten().filter(|fact| fact.is(key)) {
@@ -37,6 +28,9 @@ impl Core<'_> {
         }
         for workload in self.out.renewed.drain(..) {
             self.aggregator.renew(&workload);
+        }
+        for (id, backend) in self.out.translated.drain(..) {
+            self.aggregator.translated(id, &backend);
         }
         for event in self.out.events.drain(..) {
             self.counts[event.event_type() as usize - 1] += 1;

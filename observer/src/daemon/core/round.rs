@@ -47,6 +47,7 @@ impl Core<'_> {
         round.add(LossSource::Probe, Kind::Close.name(), None, silent_ends);
         round.add(LossSource::Decode, "records", None, std::mem::take(&mut self.undecodable));
         round.add(LossSource::Table, "lookups", None, std::mem::take(&mut self.refused_lookups));
+        round.add(LossSource::Table, "translations", None, std::mem::take(&mut self.refused_translations));
         for (table, count) in self.attributor.take_overflows() {
             round.add(LossSource::Table, table, None, count);
         }

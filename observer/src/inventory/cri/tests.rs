@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::super::{ContainerFact, Fact, Handle, Settings, start};
+use super::super::{ContainerFact, Fact, Folders, Handle, Settings, start};
 use super::fake::{Fake, World, container, sandbox};
 use super::*;
 use crate::status::IdentitySource;
@@ -30,7 +30,13 @@ impl Bench {
         let fake = serve.then(|| Fake::start(&socket, &world));
         let endpoint = format!("unix://{}", socket.display()).parse().unwrap();
         let (sender, facts) = mpsc::channel(64);
-        let settings = Settings { cri_endpoints: vec![endpoint], cri_endpoints_given: false };
+        let container_folders = Folders::Given(Vec::new());
+        let settings = Settings {
+            cri_endpoints: vec![endpoint],
+            cri_endpoints_given: false,
+            container_folders,
+            conntrack: false,
+        };
         let handle = start(settings, sender);
         (Self { _directory: directory, socket, world, handle, facts }, fake)
     }

@@ -54,6 +54,9 @@ impl Bench {
                 | Fact::Unknown { .. }
                 | Fact::PodGone { .. }
                 | Fact::HostAddresses(_)
+                | Fact::Engine(_)
+                | Fact::Translation { .. }
+                | Fact::SourcesOf(..)
                 | Fact::Sources(_) => {}
             }
         }

@@ -1,0 +1,42 @@
+//! What attribution wants to know, asked of the inventory.
+
+use super::Core;
+use crate::event::Now;
+use crate::inventory::{Fact, Translated};
+
+impl Core<'_> {
+    /// Has containers looked up that became known, and connections. A container that cannot be asked for is named by
+    /// its id, and a connection goes where it says.
+    pub(super) fn look_up(&mut self, now: Now) {
+        let mut refused = Vec::new();
+        for id in self.out.lookups.drain(..) {
+            if !self.inventory.lookup(&id) {
+                refused.push(id);
+            }
+        }
+        for id in self.out.lookups_alone.drain(..) {
+            if !self.inventory.lookup_alone(&id) {
+                refused.push(id);
+            }
+        }
+        for query in std::mem::take(&mut self.out.translations) {
+            let id = query.id;
+            if !self.inventory.translate(query) {
+                self.refused_translations += 1;
+                let answer = Translated::Unknown;
+                self.attributor.fact(Fact::Translation { id, answer }, now, &mut self.out);
+            }
+        }
+        for lookup in std::mem::take(&mut self.out.end_lookups) {
+            let container_id = lookup.container_id.clone();
+            if !self.inventory.look_up_end(lookup) {
+                self.refused_lookups += 1;
+                self.attributor.fact(Fact::NoEnd { container_id }, now, &mut self.out);
+            }
+        }
+        for container_id in refused {
+            self.refused_lookups += 1;
+            self.attributor.fact(Fact::Unknown { container_id }, now, &mut self.out);
+        }
+    }
+}
