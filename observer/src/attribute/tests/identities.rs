@@ -84,7 +84,7 @@ fn the_next_run_knows_of_an_end_that_is_still_to_be_told() {
     bench.fact(of(OTHER_ID, "app"));
     bench.record(GROUP + 1, exec(8, 6));
     assert!(!bench.types().contains(&ContainerStop), "the runtime has not said its word");
-    let start = bench.events.iter().filter(|event| event.event_type() == ContainerStart).next_back();
+    let start = bench.events.iter().rfind(|event| event.event_type() == ContainerStart);
     let Detail::ContainerStart(start) = &start.unwrap().detail else { panic!() };
     assert_eq!((start.restarts_seen, start.last_end.as_ref().unwrap().code), (1, Some(1)));
     assert!(start.since_last_end_ns.is_some());
