@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 /// What a container under test may use.
 const LIMIT: i64 = 32 << 20;
 const NS: u64 = 1_000_000_000;
+/// A busy runtime may take long to say its word.
+const PATIENT: [&str; 2] = ["--attribution-hold", "10s"];
 
 /// What is told of an end, less its times and processes.
 fn story(stop: &Value) -> Value {
@@ -46,7 +48,7 @@ fn signalled(kind: &str, signal: &str, killed_by: Value, asked_by: Value) -> Val
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_are_told_apart_and_by_whom() -> Result<()> {
     let testbed = Testbed::shared().await?;
-    let daemon = Daemon::on(testbed).start().await?;
+    let daemon = Daemon::on(testbed).args(PATIENT).start().await?;
     let lines = watch(&daemon, ["-n", "kinds"]).await?;
     let pod = testbed.pod("kinds", "own").run().await?;
     // Where processes are shared no container's process is the first of its namespace, which ignores signals.
@@ -145,7 +147,7 @@ async fn ends_are_told_apart_and_by_whom() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_cannot_be_executed_is_a_start_error() -> Result<()> {
     let testbed = Testbed::shared().await?;
-    let daemon = Daemon::on(testbed).start().await?;
+    let daemon = Daemon::on(testbed).args(PATIENT).start().await?;
     let lines = watch(&daemon, ["-n", "unstarted"]).await?;
     let pod = testbed.pod("unstarted", "unstarted").run().await?;
     let container = pod.container("nowhere", ["/does/not/exist"]).create().await?;
@@ -173,7 +175,7 @@ async fn a_program_that_cannot_be_executed_is_a_start_error() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_killed_for_memory_lets_the_container_go_on() -> Result<()> {
     let testbed = Testbed::shared().await?;
-    let daemon = Daemon::on(testbed).start().await?;
+    let daemon = Daemon::on(testbed).args(PATIENT).start().await?;
     let lines = watch(&daemon, ["-n", "children"]).await?;
     let pod = testbed.pod("children", "parent").run().await?;
     // The runtime hears of OOM kills only a moment after it has started the container.
@@ -196,7 +198,7 @@ async fn a_child_killed_for_memory_lets_the_container_go_on() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecars_death_is_not_the_pods_and_the_sandboxs_is() -> Result<()> {
     let testbed = Testbed::shared().await?;
-    let daemon = Daemon::on(testbed).start().await?;
+    let daemon = Daemon::on(testbed).args(PATIENT).start().await?;
     let lines = watch(&daemon, ["-n", "company"]).await?;
     let pod = testbed.pod("company", "two").run().await?;
     let main = pod.container("main", ["sleep", "1000"]).start().await?;

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 async fn without_the_kernels_word_the_runtimes_counts_and_without_both_it_vanished() -> Result<()> {
     let testbed = Testbed::shared().await?;
     let blind = ["--disabled-hooks", "sched_process_exit"];
-    let told = Daemon::on(testbed).args(blind).start().await?;
+    // A busy runtime may take long to say its word.
+    let told = Daemon::on(testbed).args(blind).args(["--attribution-hold", "10s"]).start().await?;
     let alone = Daemon::bare().args(blind).args(["--cri-endpoint", "none"]).start().await?;
     let (told_lines, alone_lines) = (watch(&told, ["-n", "unseen"]).await?, watch(&alone, []).await?);
     let pod = testbed.pod("unseen", "unseen").run().await?;

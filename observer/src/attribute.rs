@@ -251,6 +251,7 @@ impl Attributor {
                 out.completed.push(Arc::clone(workload));
             }
             self.release(id, out);
+            self.named_stop(id);
         }
     }
 

@@ -55,6 +55,13 @@ impl Attributor {
         self.stops.wait(id, waiting, BootTime(at.now.boot.0 + pause));
     }
 
+    /// The names of a container whose end waits have come: the next run may begin before that end is told.
+    pub(super) fn named_stop(&mut self, id: WorkloadId) {
+        if let Some(waiting) = self.stops.get(id).filter(|waiting| !waiting.is_doubtful) {
+            self.restarts.ended(&self.identities.get(id).workload, waiting.stop.in_short());
+        }
+    }
+
     /// A runtime says how a container ended.
     pub(super) fn ended(&mut self, fact: EndFact, now: Now, out: &mut Output) {
         let EndFact { container_id, end } = fact;

@@ -29,6 +29,11 @@ impl Stops {
         self.waiting.insert(id, waiting);
     }
 
+    /// One that waits.
+    pub(super) fn get(&self, id: WorkloadId) -> Option<&Waiting> {
+        self.waiting.get(&id)
+    }
+
     /// Takes an end.
     pub(super) fn take(&mut self, id: WorkloadId) -> Option<Waiting> {
         self.waiting.remove(&id)

@@ -72,3 +72,20 @@ fn ended_containers_are_kept_within_the_tables_bound() {
     bench.record(1000, exit(101, 9, Ending::Code(0)));
     assert_eq!(owner(&bench).1, "");
 }
+
+#[test]
+fn the_next_run_knows_of_an_end_that_is_still_to_be_told() {
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.record(GROUP, exec(7, 5));
+    bench.record(GROUP, exit(7, 5, Ending::Code(1)));
+    bench.fact(named(UID));
+    bench.record(GROUP + 1, Body::CgroupMade { path: format!("/kubepods/burstable/pod{UID}/{OTHER_ID}") });
+    bench.fact(of(OTHER_ID, "app"));
+    bench.record(GROUP + 1, exec(8, 6));
+    assert!(!bench.types().contains(&ContainerStop), "the runtime has not said its word");
+    let start = bench.events.iter().rfind(|event| event.event_type() == ContainerStart);
+    let Detail::ContainerStart(start) = &start.unwrap().detail else { panic!() };
+    assert_eq!((start.restarts_seen, start.last_end.as_ref().unwrap().code), (1, Some(1)));
+    assert!(start.since_last_end_ns.is_some());
+}
