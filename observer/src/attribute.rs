@@ -2,10 +2,12 @@
 
 mod addresses;
 mod cgroup_path;
+mod cluster;
 mod containers;
 mod emit;
 mod held;
 mod identities;
+mod own_pods;
 mod processes;
 mod reset;
 mod runtime;
@@ -16,9 +18,11 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 
 use addresses::Addresses;
+use cluster::Cluster;
 use held::Held;
 pub(crate) use identities::KnownWorkload;
 use identities::{Identities, Made};
+use own_pods::OwnPods;
 use processes::Processes;
 
 use crate::decode::{Body, Record};
@@ -38,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) max_held: usize,
     /// How many workloads are known at once.
     pub(crate) max_workloads: usize,
+    /// How many objects of the cluster are known at once, beside this node's pods.
+    pub(crate) max_cluster_objects: usize,
     /// How many processes are known at once.
     pub(crate) max_processes: usize,
     /// A page of memory, in bytes.
@@ -67,6 +73,7 @@ pub(crate) struct Attributor {
     reset_reasons: HashMap<u32, Arc<str>>,
     identities: Identities,
     addresses: Addresses,
+    own_pods: OwnPods,
     processes: Processes,
     held: Held,
     /// Network namespaces and ports that were listened on when the daemon started.
@@ -82,7 +89,8 @@ impl Attributor {
         Self {
             reset_reasons: reset_reasons.iter().map(|(&n, name)| (n, Arc::from(name.as_str()))).collect(),
             identities: Identities::new(settings.max_workloads),
-            addresses: Addresses::default(),
+            addresses: Addresses::new(Cluster::new(settings.max_cluster_objects)),
+            own_pods: OwnPods::default(),
             processes: Processes::new(settings.max_processes),
             held: Held::default(),
             listening: HashSet::new(),
@@ -131,7 +139,8 @@ impl Attributor {
             }
             Fact::PodGone { sandbox_id } => self.addresses.release(&sandbox_id, now.boot),
             Fact::HostAddresses(addresses) => self.addresses.set_host(addresses),
-            Fact::Sources(_) => {}
+            Fact::Cluster(fact) => self.cluster(fact, now, out),
+            Fact::Sources(_) | Fact::ClusterSource(_) => {}
         }
     }
 
@@ -222,17 +231,23 @@ impl Attributor {
             entries: entries as u64,
             capacity: capacity as u64,
         };
+        let (objects, most_objects) = self.addresses.cluster.size();
         vec![
             table("workloads", self.identities.len(), self.settings.max_workloads),
             table("processes", self.processes.len(), self.settings.max_processes),
             table("held_events", self.held.len(), self.settings.max_held),
             table("pod_addresses", self.addresses.len(), self.settings.max_workloads),
+            table("cluster_objects", objects, most_objects),
         ]
     }
 
     /// What the tables had no room for since the last call: the table's name and how many.
-    pub(crate) fn take_overflows(&mut self) -> [(&'static str, u64); 2] {
-        [("workloads", self.identities.take_overflow()), ("processes", self.processes.take_overflow())]
+    pub(crate) fn take_overflows(&mut self) -> [(&'static str, u64); 3] {
+        [
+            ("workloads", self.identities.take_overflow()),
+            ("processes", self.processes.take_overflow()),
+            ("cluster_objects", self.addresses.cluster.take_overflow()),
+        ]
     }
 
     /// A container's names have come.
@@ -250,9 +265,7 @@ impl Attributor {
             return;
         }
         // The wall clock's time of its making, on the boot clock of this reading.
-        let created = pod.created.map_or(now.boot, |created| {
-            BootTime((now.boot.0 + created.0).saturating_sub(now.wall.0).min(now.boot.0))
-        });
+        let created = pod.created.map_or(now.boot, |created| cluster::boot_time(created, now));
         for &address in &pod.addresses {
             self.addresses.lease(address, &pod.sandbox_id, &workload, created);
         }

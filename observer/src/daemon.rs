@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, CriEndpoints, Listen};
+use crate::config::{Config, CriEndpoints, KubernetesApi, Listen};
+use crate::inventory::kubernetes::{self, ApiAccess};
 use crate::inventory::{self, CriEndpoint, host};
 use crate::probe::{self, Features, FeaturesError, Loaded, ProbeError, RingSizes};
 use crate::serve::{Listeners, ServeError, Service};
@@ -80,7 +81,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(DaemonError::Runtime)?;
-    let inventory = inventory_settings(&config.cri_endpoints)?;
+    let inventory = inventory_settings(config)?;
     let result = runtime.block_on(async {
         let (requests_sender, requests) = mpsc::channel(REQUESTS_QUEUED);
         let (facts_sender, facts) = mpsc::channel(FACTS_QUEUED);
@@ -111,7 +112,11 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
 }
 
 fn start_logging(config: &Config) {
-    let started = env_logger::Builder::new().filter_level(config.log).try_init();
+    // What goes wrong with the Kubernetes API is told in the status; its client's own words would repeat it.
+    let started = env_logger::Builder::new()
+        .filter_level(config.log)
+        .filter_module("kube_client", log::LevelFilter::Off)
+        .try_init();
     if started.is_err() {
         log::debug!("somebody logs already");
     }
@@ -131,8 +136,8 @@ fn listen(addresses: &[Listen]) -> Result<Listeners, ServeError> {
     Ok(listeners)
 }
 
-fn inventory_settings(endpoints: &CriEndpoints) -> Result<inventory::Settings, DaemonError> {
-    let (paths, given) = match endpoints {
+fn inventory_settings(config: &Config) -> Result<inventory::Settings, DaemonError> {
+    let (paths, given) = match &config.cri_endpoints {
         CriEndpoints::Off => (&[][..], true),
         CriEndpoints::Usual(paths) => (paths.as_slice(), false),
         CriEndpoints::Given(paths) => (paths.as_slice(), true),
@@ -142,7 +147,14 @@ fn inventory_settings(endpoints: &CriEndpoints) -> Result<inventory::Settings, D
         .map(|path| format!("unix://{}", path.display()).parse::<CriEndpoint>())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| DaemonError::Endpoint(error.to_string()))?;
-    Ok(inventory::Settings { cri_endpoints, cri_endpoints_given: given })
+    let access = match &config.kubernetes {
+        KubernetesApi::Off => None,
+        KubernetesApi::Auto => ApiAccess::find(),
+        KubernetesApi::Kubeconfig(path) => Some(ApiAccess::Kubeconfig(path.clone())),
+    };
+    let kubernetes =
+        access.map(|access| kubernetes::Settings { access, node_name: config.node_name.clone() });
+    Ok(inventory::Settings { cri_endpoints, cri_endpoints_given: given, kubernetes })
 }
 
 fn serve_settings(config: &Config) -> crate::serve::Settings {

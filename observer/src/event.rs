@@ -13,7 +13,7 @@ mod time;
 
 use std::sync::Arc;
 
-pub(crate) use identity::{Peer, PeerKind, Workload, WorkloadId, WorkloadKind};
+pub(crate) use identity::{Owner, Peer, PeerKind, Place, Workload, WorkloadId, WorkloadKind};
 pub(crate) use live::{Connection, ConnectionOrder, Flow, Listener, PeerEnd, Queue, QueueSample, Sample};
 pub(crate) use loss::{Loss, LossSource};
 pub(crate) use process::{

@@ -1,11 +1,13 @@
 //! Facts about the node: what its containers are called, which addresses are whose, what runs already.
 //!
-//! [`start`] makes the tasks that ask (the container runtimes over CRI, the machine's interfaces) and
+//! [`start`] makes the tasks that ask (the container runtimes over CRI, the Kubernetes API, the machine's interfaces) and
 //! send [`Fact`]s. [`cgroups`] and [`processes`] are read on demand and block for as long as that takes.
 
 pub(crate) mod cgroups;
+pub(crate) mod cluster;
 pub(crate) mod cri;
 pub(crate) mod host;
+pub(crate) mod kubernetes;
 pub(crate) mod netns;
 pub(crate) mod overflows;
 pub(crate) mod processes;
@@ -18,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub(crate) use cluster::ClusterFact;
 pub(crate) use cri::CriEndpoint;
 
 use crate::event::WallTime;
@@ -47,6 +50,10 @@ pub(crate) enum Fact {
     HostAddresses(Vec<IpAddr>),
     /// The health of the sources that are asked here: all of them.
     Sources(Vec<IdentitySource>),
+    /// What the Kubernetes API tells.
+    Cluster(ClusterFact),
+    /// The health of the Kubernetes API.
+    ClusterSource(IdentitySource),
 }
 
 /// A container as its runtime knows it.
@@ -97,6 +104,8 @@ pub(crate) struct Settings {
     /// Somebody named these endpoints, so that each one that is absent is worth a word. Of the usual
     /// places most are always absent.
     pub(crate) cri_endpoints_given: bool,
+    /// The Kubernetes API, where it is to be asked.
+    pub(crate) kubernetes: Option<kubernetes::Settings>,
 }
 
 /// The running tasks; they stop when this is dropped.
@@ -118,6 +127,9 @@ impl Handle {
 pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
     let (lookups, requests) = mpsc::channel(LOOKUP_QUEUE);
     let mut tasks = JoinSet::new();
+    if let Some(kubernetes) = settings.kubernetes.clone() {
+        kubernetes::spawn(kubernetes, &facts, &mut tasks);
+    }
     cri::spawn(settings, requests, &facts, &mut tasks);
     tasks.spawn(watch_addresses(facts));
     Handle { lookups, _tasks: tasks }

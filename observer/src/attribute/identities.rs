@@ -1,10 +1,12 @@
 //! The workloads that are known, by cgroup and by container id, with the names that have come for them.
 
 mod names;
+mod told;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use self::told::Told;
 use super::cgroup_path::{Owner, owner};
 use super::containers::Life;
 use crate::event::{
@@ -60,6 +62,8 @@ pub(super) struct Identities {
     workloads: HashMap<WorkloadId, KnownWorkload>,
     /// Pods as peers, by UID: no container, no cgroup.
     pods: HashMap<String, Arc<Workload>>,
+    /// What the Kubernetes API says of them, by UID.
+    told: HashMap<String, Told>,
     /// Removed cgroups, oldest first.
     removed: VecDeque<(BootTime, u64)>,
     /// Workloads that were forgotten and not yet told of.
@@ -86,6 +90,7 @@ impl Identities {
             containers: HashMap::new(),
             workloads: HashMap::from([(HOST, host)]),
             pods: HashMap::new(),
+            told: HashMap::new(),
             removed: VecDeque::new(),
             forgotten: Vec::new(),
             next: 1,
@@ -169,6 +174,7 @@ impl Identities {
                         workload.namespace.clone_from(&pod.namespace);
                         workload.pod.clone_from(&pod.pod);
                         workload.labels.clone_from(&pod.labels);
+                        workload.owner.clone_from(&pod.owner);
                     }
                 }
                 (workload, Some(Life::default()))
@@ -273,7 +279,8 @@ impl Identities {
     }
 }
 
-fn empty(id: WorkloadId, kind: WorkloadKind, cgroup_id: u64) -> Workload {
+/// A workload that nothing is known of yet.
+pub(super) fn empty(id: WorkloadId, kind: WorkloadKind, cgroup_id: u64) -> Workload {
     Workload {
         id,
         kind,
@@ -288,5 +295,6 @@ fn empty(id: WorkloadId, kind: WorkloadKind, cgroup_id: u64) -> Workload {
         restart_count: None,
         cgroup_id,
         sandbox: false,
+        owner: None,
     }
 }

@@ -29,6 +29,7 @@ impl Bench {
             hold_ns: HOLD_NS,
             max_held: 100,
             max_workloads: 10,
+            max_cluster_objects: 100,
             max_processes: 20,
             page_size: 4096,
             host_netns: HOST_NETNS,
@@ -246,7 +247,7 @@ fn tables_are_bounded_and_say_so() {
         bench.record(1, exec(n as u32 + 1, 5));
     }
     assert!(bench.attributor.identities.len() <= 10);
-    let [(_, workloads), (_, processes)] = bench.attributor.take_overflows();
+    let [(_, workloads), (_, processes), _] = bench.attributor.take_overflows();
     assert_eq!((workloads, processes), (21, 10), "the host takes one place");
 }
 

@@ -1,6 +1,7 @@
 //! The event loop: the one owner of attribution, aggregation and subscribers.
 
 mod answer;
+mod facts;
 mod round;
 mod sockets;
 
@@ -63,6 +64,7 @@ pub(super) struct Core<'a> {
     pub(super) cgroups: Option<Cgroups>,
     pub(super) sources: Vec<IdentitySource>,
     cri: Vec<IdentitySource>,
+    kubernetes: Option<IdentitySource>,
     pub(super) attributor: Attributor,
     pub(super) out: Output,
     aggregator: Aggregator,
@@ -94,6 +96,7 @@ impl<'a> Core<'a> {
             hold_ns: config.attribution_hold.as_nanos() as u64,
             max_held: MAX_HELD,
             max_workloads: config.max_workloads,
+            max_cluster_objects: config.max_cluster_objects,
             max_processes: MAX_PROCESSES,
             page_size: rustix::param::page_size() as u64,
             host_netns: netns::own().unwrap_or(0),
@@ -120,6 +123,7 @@ impl<'a> Core<'a> {
             cgroups,
             sources,
             cri: Vec::new(),
+            kubernetes: None,
             attributor: Attributor::new(attribution, &features.reset_reasons),
             out: Output::default(),
             aggregator: Aggregator::new(aggregation, now.boot),
@@ -226,15 +230,6 @@ impl<'a> Core<'a> {
             let path = self.cgroups.as_ref().and_then(|cgroups| cgroups.path_of(id));
             self.attributor.cgroup(id, path.as_deref(), now, &mut self.out);
         }
-    }
-
-    fn fact(&mut self, fact: Fact) {
-        let now = self.now();
-        if let Fact::Sources(sources) = &fact {
-            self.cri.clone_from(sources);
-        }
-        self.attributor.fact(fact, now, &mut self.out);
-        self.deliver(now);
     }
 
     /// Hands on what attribution gave out.

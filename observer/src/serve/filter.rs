@@ -12,7 +12,7 @@ use ipnet::IpNet;
 pub(crate) use self::compile::{InvalidFilter, Purpose};
 use self::pattern::{ContainerPattern, PodPattern};
 use crate::event::{
-    BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, ProcessSummary, TcpSummary,
+    BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, Place, ProcessSummary, TcpSummary,
     Workload, WorkloadSummary,
 };
 
@@ -47,6 +47,8 @@ struct Subject<'a> {
     failed: bool,
     owner: Option<&'a Workload>,
     peer: Option<&'a Workload>,
+    /// The peer's place in the cluster.
+    place: Option<&'a Place>,
     /// The owner asked for the connection; `None` where it is not about one.
     outgoing: Option<bool>,
     ports: [Option<u16>; 2],
@@ -66,6 +68,7 @@ impl Filters {
             failed: event.is_failure(),
             owner: event.workload.as_deref(),
             peer: tcp.and_then(|tcp| tcp.peer.workload.as_deref()),
+            place: tcp.and_then(|tcp| tcp.peer.place.as_deref()),
             outgoing: tcp.map(|tcp| tcp.outgoing),
             ports: both(ends, SocketAddr::port),
             addresses: both(ends, SocketAddr::ip),
@@ -82,6 +85,7 @@ impl Filters {
             failed: connection.is_troubled(sampled),
             owner: Some(&connection.workload),
             peer: tcp.peer.workload.as_deref(),
+            place: tcp.peer.place.as_deref(),
             outgoing: Some(tcp.outgoing),
             ports: both(ends, SocketAddr::port),
             addresses: both(ends, SocketAddr::ip),
@@ -95,6 +99,7 @@ impl Filters {
             failed: listener.dropped > 0,
             owner: Some(&listener.workload),
             peer: None,
+            place: None,
             outgoing: Some(false),
             ports: [Some(listener.local.port()), None],
             addresses: [Some(listener.local.ip()), None],
@@ -108,6 +113,7 @@ impl Filters {
             failed: failed(&summary.tcp),
             owner: Some(&summary.workload),
             peer: summary.peer.workload.as_deref(),
+            place: summary.peer.place.as_deref(),
             outgoing: Some(edge.outgoing),
             ports: [Some(edge.port), None],
             addresses: [edge.address, None],
@@ -121,6 +127,7 @@ impl Filters {
             failed: failed(&summary.tcp),
             owner: Some(&summary.workload),
             peer: None,
+            place: None,
             outgoing: Some(edge.outgoing),
             ports: [Some(edge.port), None],
             addresses: [edge.address, None],
@@ -145,6 +152,7 @@ impl Filters {
             failed,
             owner: Some(workload),
             peer: None,
+            place: None,
             outgoing: None,
             ports: [None; 2],
             addresses: [None; 2],
@@ -162,8 +170,19 @@ impl Filters {
 }
 
 impl Filter {
+    /// The namespace of either side, or of the service that the peer is or stands behind.
+    fn in_namespace(&self, subject: &Subject<'_>) -> bool {
+        let service = subject.place.and_then(|place| place.service.split_once('/'));
+        let all = [
+            subject.owner.map(|owner| owner.namespace.as_str()),
+            subject.peer.map(|peer| peer.namespace.as_str()),
+            service.map(|(namespace, _)| namespace),
+        ];
+        any(&self.namespaces, &all, |namespace, of| namespace == of)
+    }
+
     fn matches(&self, subject: &Subject<'_>) -> bool {
-        let Subject { event_type, failed, owner, peer, outgoing, ports, addresses } = subject;
+        let Subject { event_type, failed, owner, peer, place: _, outgoing, ports, addresses } = subject;
         let either = [*owner, *peer];
         // The cheap and the telling ones come first.
         !self.elsewhere
@@ -171,13 +190,23 @@ impl Filter {
             && (!self.failure_only || *failed)
             && any(&self.ports, ports, |port, of| port == of)
             && any(&self.addresses, addresses, |net, of| net.contains(&of.to_canonical()))
-            && any(&self.namespaces, &either, |namespace, of| *namespace == of.namespace)
+            && self.in_namespace(subject)
             && any(&self.pods, &either, |pattern, of| pattern.matches(of))
             && any(&self.containers, &[*owner], |pattern, of| pattern.matches(of))
-            && any(&self.workloads, &[*owner], |name, of| name == of.name())
+            && any(&self.workloads, &[*owner], |name, of| is_called(name, of))
             && any(&self.from_pods, &[side(*outgoing, true, either)], |pattern, of| pattern.matches(of))
             && any(&self.to_pods, &[side(*outgoing, false, either)], |pattern, of| pattern.matches(of))
     }
+}
+
+/// A workload has that name: its own, or that of what made it, with its kind or without.
+fn is_called(name: &str, workload: &Workload) -> bool {
+    let maker = workload.owner.as_deref();
+    name == workload.name()
+        || maker.is_some_and(|maker| match name.split_once('/') {
+            Some((kind, name)) => maker.kind.eq_ignore_ascii_case(kind) && maker.name == name,
+            None => maker.name == name,
+        })
 }
 
 /// The field is not set, or one of its values matches one of the subject's.

@@ -83,7 +83,7 @@ impl Core<'_> {
     fn status(&mut self, now: Now) -> Status {
         let usage = host::usage().ok();
         let mut identity_sources = self.sources.clone();
-        identity_sources.extend(self.cri.iter().cloned());
+        identity_sources.extend(self.cri.iter().chain(&self.kubernetes).cloned());
         let is_network = |kind: &str| kind.starts_with("tcp_");
         let ring = |ring: &crate::probe::Ring, lost: u64| RingStats {
             name: ring.name,

@@ -28,7 +28,8 @@ impl Bench {
         let fake = serve.then(|| Fake::start(&socket, &world));
         let endpoint = format!("unix://{}", socket.display()).parse().unwrap();
         let (sender, facts) = mpsc::channel(64);
-        let settings = Settings { cri_endpoints: vec![endpoint], cri_endpoints_given: false };
+        let settings =
+            Settings { cri_endpoints: vec![endpoint], cri_endpoints_given: false, kubernetes: None };
         let handle = start(settings, sender);
         (Self { _directory: directory, socket, world, handle, facts }, fake)
     }

@@ -1,0 +1,138 @@
+//! How well the API is known: one source of identities, made of the health of each resource.
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::sync::{Mutex, mpsc};
+
+use super::super::Fact;
+use super::super::cluster::Resource;
+use super::access::Access;
+use crate::status::IdentitySource;
+
+/// How a resource is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It is known and followed.
+    Followed,
+    /// It cannot be asked for, for this reason.
+    Fails(String),
+}
+
+/// A resource as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct State {
+    /// It was known once: what was known then is still used.
+    known: bool,
+    /// Why it is not followed, and since when.
+    failing: Option<(String, Timestamp)>,
+}
+
+/// All resources' health, told to the core when it changes.
+pub(super) struct Healths {
+    access: Arc<Access>,
+    facts: mpsc::Sender<Fact>,
+    states: Mutex<[State; Resource::ALL.len()]>,
+}
+
+impl Healths {
+    pub(super) fn new(access: Arc<Access>, facts: mpsc::Sender<Fact>) -> Self {
+        Self { access, facts, states: Mutex::default() }
+    }
+
+    /// Takes note of a resource's health, and tells the core.
+    pub(super) async fn report(&self, resource: Resource, news: Health, now: Timestamp) {
+        // Held while it is sent, so that the last word that is sent is the last word.
+        let mut states = self.states.lock().await;
+        let before = states.clone();
+        let state = &mut states[resource as usize];
+        match news {
+            Health::Followed => *state = State { known: true, failing: None },
+            Health::Fails(reason) => {
+                let since = state.failing.as_ref().map_or(now, |(_, since)| *since);
+                state.failing = Some((reason, since));
+            }
+        }
+        if *states != before {
+            let source = source(self.access.endpoint(), &states);
+            // Nobody listens any more: then these tasks are about to be stopped.
+            let _closed = self.facts.send(Fact::ClusterSource(source)).await;
+        }
+    }
+}
+
+fn source(endpoint: String, states: &[State; Resource::ALL.len()]) -> IdentitySource {
+    let of = |holds: &dyn Fn(&State) -> bool| -> Vec<&'static str> {
+        let all = Resource::ALL.into_iter();
+        all.filter(|resource| holds(&states[*resource as usize])).map(name).collect()
+    };
+    let stale = of(&|state| state.known && state.failing.is_some());
+    let unknown = of(&|state| !state.known);
+    let mut words = Vec::new();
+    if !stale.is_empty() {
+        let since = states.iter().filter(|state| state.known);
+        let since = since.filter_map(|state| state.failing.as_ref().map(|(_, since)| *since)).min();
+        let since = since.map_or_else(String::new, |since| format!(" since {since:.0}"));
+        words.push(format!("stale{since}: {}", stale.join(", ")));
+    }
+    if !unknown.is_empty() {
+        words.push(format!("not known: {}", unknown.join(", ")));
+    }
+    // Most often it is the same for all of them.
+    let mut reasons: Vec<&str> =
+        states.iter().filter_map(|state| state.failing.as_ref().map(|(reason, _)| reason.as_str())).collect();
+    reasons.dedup();
+    words.extend(reasons.into_iter().map(str::to_owned));
+    let healthy = words.is_empty();
+    if healthy {
+        words.push("pods, nodes, services and endpoint slices are followed".to_owned());
+    }
+    IdentitySource { name: "kubernetes", endpoint, healthy, message: words.join("; ") }
+}
+
+const fn name(resource: Resource) -> &'static str {
+    match resource {
+        Resource::OwnPods => "this node's pods",
+        Resource::Nodes => "nodes",
+        Resource::Services => "services",
+        Resource::EndpointSlices => "endpoint slices",
+        Resource::FarPods => "other nodes' pods",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ApiAccess;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_known_is_stale_and_what_was_not_is_missing() {
+        let (facts, mut told) = mpsc::channel(64);
+        let access = Arc::new(Access::new(ApiAccess::Kubeconfig("/etc/k".into())));
+        let healths = Healths::new(access, facts);
+        let mut last = || {
+            let mut last = None;
+            while let Ok(Fact::ClusterSource(source)) = told.try_recv() {
+                last = Some((source.healthy, source.message));
+            }
+            last
+        };
+        let at = Timestamp::from_second(1_769_847_123).unwrap();
+        let refused = || Health::Fails("403: no".to_owned());
+        healths.report(Resource::OwnPods, Health::Followed, at).await;
+        let missing = "not known: nodes, services, endpoint slices, other nodes' pods";
+        assert_eq!(last(), Some((false, missing.to_owned())));
+        for resource in Resource::ALL {
+            healths.report(resource, Health::Followed, at).await;
+        }
+        assert_eq!(last().map(|(healthy, _)| healthy), Some(true));
+        healths.report(Resource::Nodes, Health::Followed, at).await;
+        assert_eq!(last(), None, "no news");
+        for resource in [Resource::Nodes, Resource::Services] {
+            healths.report(resource, refused(), at).await;
+        }
+        healths.report(Resource::Nodes, refused(), Timestamp::MAX).await;
+        let stale = "stale since 2026-01-31T08:12:03Z: nodes, services; 403: no";
+        assert_eq!(last(), Some((false, stale.to_owned())));
+    }
+}
