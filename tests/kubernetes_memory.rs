@@ -14,7 +14,7 @@ async fn ten_thousand_pods_fit() -> Result<()> {
     let api = KubernetesApi::start().await?;
     let bytes = fill(&api, PODS)?;
     let daemon = Daemon::bare().args(api.daemon_args()).start().await?;
-    let wanted = u64::from(PODS) + 500 + 100;
+    let wanted = u64::from(PODS) + 500 + 100 + 1;
     eventually(PATIENCE, "all objects to be known", async || {
         let known = objects(&daemon).await?;
         Ok(if known == wanted { Ok(()) } else { Err(known) })

@@ -8,7 +8,7 @@ mod serve;
 mod store;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -66,7 +66,7 @@ pub(crate) struct State {
 }
 
 impl KubernetesApi {
-    /// An API without any objects.
+    /// An API that knows no object but the daemon's own node.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -78,7 +78,9 @@ impl KubernetesApi {
         let kubeconfig = Guardian::shared()?.scratch("kubernetes")?.join("kubeconfig");
         fs::write(&kubeconfig, config(address))?;
         let server = Some(tokio::spawn(serve::accept(listener, Arc::clone(&shared))));
-        Ok(Self { address, kubeconfig, shared, server })
+        let api = Self { address, kubeconfig, shared, server };
+        api.put(&node(OWN_NODE, IpAddr::from([192, 0, 2, 254])))?;
+        Ok(api)
     }
 
     /// A kubeconfig file that leads here.

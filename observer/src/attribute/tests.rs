@@ -1,5 +1,6 @@
 //! Tests of attribution: made of records as decoding gives them, and facts as the inventory does.
 
+mod cluster;
 mod peers;
 
 use std::collections::BTreeMap;

@@ -32,7 +32,15 @@ struct State {
 pub(super) struct Healths {
     access: Arc<Access>,
     facts: mpsc::Sender<Fact>,
-    states: Mutex<[State; Resource::ALL.len()]>,
+    states: Mutex<States>,
+}
+
+/// All resources as they stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct States {
+    resources: [State; Resource::ALL.len()],
+    /// What the API calls no node, although it is told to be this one's name.
+    no_such_node: Option<Arc<str>>,
 }
 
 impl Healths {
@@ -45,7 +53,7 @@ impl Healths {
         // Held while it is sent, so that the last word that is sent is the last word.
         let mut states = self.states.lock().await;
         let before = states.clone();
-        let state = &mut states[resource as usize];
+        let state = &mut states.resources[resource as usize];
         match news {
             Health::Followed => *state = State { known: true, failing: None },
             Health::Fails(reason) => {
@@ -53,15 +61,28 @@ impl Healths {
                 state.failing = Some((reason, since));
             }
         }
-        if *states != before {
-            let source = source(self.access.endpoint(), &states);
+        self.tell(&states, &before).await;
+    }
+
+    /// Takes note of whether the API knows a node by this one's name.
+    pub(super) async fn report_node(&self, name: &Arc<str>, found: bool) {
+        let mut states = self.states.lock().await;
+        let before = states.clone();
+        states.no_such_node = (!found).then(|| Arc::clone(name));
+        self.tell(&states, &before).await;
+    }
+
+    async fn tell(&self, states: &States, before: &States) {
+        if states != before {
+            let source = source(self.access.endpoint(), states);
             // Nobody listens any more: then these tasks are about to be stopped.
             let _closed = self.facts.send(Fact::ClusterSource(source)).await;
         }
     }
 }
 
-fn source(endpoint: String, states: &[State; Resource::ALL.len()]) -> IdentitySource {
+fn source(endpoint: String, states: &States) -> IdentitySource {
+    let States { resources: states, no_such_node } = states;
     let of = |holds: &dyn Fn(&State) -> bool| -> Vec<&'static str> {
         let all = Resource::ALL.into_iter();
         all.filter(|resource| holds(&states[*resource as usize])).map(name).collect()
@@ -77,6 +98,9 @@ fn source(endpoint: String, states: &[State; Resource::ALL.len()]) -> IdentitySo
     }
     if !unknown.is_empty() {
         words.push(format!("not known: {}", unknown.join(", ")));
+    }
+    if let Some(name) = no_such_node {
+        words.push(format!("no node is called `{name}`, so that its pods are not known: set node_name"));
     }
     // Most often it is the same for all of them.
     let mut reasons: Vec<&str> =
@@ -128,6 +152,11 @@ mod tests {
         assert_eq!(last().map(|(healthy, _)| healthy), Some(true));
         healths.report(Resource::Nodes, Health::Followed, at).await;
         assert_eq!(last(), None, "no news");
+        healths.report_node(&"n1".into(), false).await;
+        let words = "no node is called `n1`, so that its pods are not known: set node_name";
+        assert_eq!(last(), Some((false, words.to_owned())));
+        healths.report_node(&"n1".into(), true).await;
+        assert_eq!(last().map(|(healthy, _)| healthy), Some(true));
         for resource in [Resource::Nodes, Resource::Services] {
             healths.report(resource, refused(), at).await;
         }

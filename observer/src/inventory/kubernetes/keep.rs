@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::super::Fact;
-use super::super::cluster::{ClusterFact, Object, Resource};
+use super::super::cluster::{Body, ClusterFact, Object, Resource};
 use super::access::{Access, ApiError, clip};
 use super::answer::{self, Change, Lines, Page};
 use super::convert;
@@ -34,6 +34,7 @@ const MOST_TRIES: u32 = 5;
 pub(super) struct Keeper {
     resource: Resource,
     query: Query,
+    node_name: Arc<str>,
     access: Arc<Access>,
     healths: Arc<Healths>,
     facts: mpsc::Sender<Fact>,
@@ -67,7 +68,7 @@ impl From<ApiError> for End {
 impl Keeper {
     pub(super) fn new(
         resource: Resource,
-        node_name: &str,
+        node_name: &Arc<str>,
         access: &Arc<Access>,
         healths: &Arc<Healths>,
         facts: mpsc::Sender<Fact>,
@@ -75,6 +76,7 @@ impl Keeper {
         Self {
             resource,
             query: Query::new(resource, node_name),
+            node_name: Arc::clone(node_name),
             access: Arc::clone(access),
             healths: Arc::clone(healths),
             facts,
@@ -152,13 +154,17 @@ impl Keeper {
 
     async fn all_pages(&mut self) -> Result<String, End> {
         self.tell(ClusterFact::Listing(self.resource)).await?;
-        let mut token = None;
+        let (mut token, mut found) = (None, false);
         for _ in 0..MOST_PAGES {
             let (objects, version, next) = self.page(token).await?;
+            found |= objects.iter().any(|object| self.is_own_node(object));
             self.tell(ClusterFact::Has(self.resource, objects)).await?;
             token = next;
             if token.is_none() {
                 self.tell(ClusterFact::Listed(self.resource)).await?;
+                if self.resource == Resource::Nodes {
+                    self.healths.report_node(&self.node_name, found).await;
+                }
                 return Ok(version);
             }
         }
@@ -180,6 +186,10 @@ impl Keeper {
         let version = metadata.resource_version.filter(|version| !version.is_empty());
         let version = version.ok_or_else(|| ApiError::Nonsense("a list without a version".to_owned()))?;
         Ok((objects.collect(), version, metadata.continue_.filter(|token| !token.is_empty())))
+    }
+
+    fn is_own_node(&self, object: &Object) -> bool {
+        matches!(&object.body, Body::Node { name, .. } if **name == *self.node_name)
     }
 
     /// An object, where it is understood and has something to tell.
@@ -241,6 +251,9 @@ impl Keeper {
             let fact = match answer::parse_line(&line) {
                 Ok(Change::Is(meta, object)) => {
                     let object = self.object(object.get());
+                    if object.as_ref().is_some_and(|object| self.is_own_node(object)) {
+                        self.healths.report_node(&self.node_name, true).await;
+                    }
                     // One that has nothing to tell any more is as good as gone.
                     let gone = ClusterFact::Gone(self.resource, meta.uid);
                     let fact = object.map_or(gone, |object| ClusterFact::Has(self.resource, vec![object]));
