@@ -193,6 +193,24 @@ async fn an_api_that_is_away_leaves_what_was_known() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tls_and_tokens_are_taken_from_the_kubeconfig_as_it_is_now() -> Result<()> {
+    let bench = Bench::open(KubernetesApi::start_secure().await?, 8205).await?;
+    bench.give_address("secure-a")?;
+    bench.is_known_as("secure-a").await?;
+    bench.api.all_watched().await?;
+
+    // The former token is no good any more.
+    bench.api.new_token()?;
+    bench.api.fault(Fault::Break);
+    bench.give_address("secure-b")?;
+    bench.is_known_as("secure-b").await?;
+    bench.is_healthy(true, "are followed").await?;
+    let refused = bench.api.asked().iter().filter(|asked| asked.status == 401).count();
+    ensure!(refused > 0 && bench.lists() >= RESOURCES, "{:#?}", bench.api.asked());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nonsense_and_silence_do_no_harm() -> Result<()> {
     let mut api = KubernetesApi::start().await?;
     api.keep_silent(true);

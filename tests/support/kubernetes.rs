@@ -6,11 +6,12 @@ mod large;
 mod objects;
 mod serve;
 mod store;
+mod tls;
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, fs};
 
 use anyhow::{Context, Result};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -19,8 +20,9 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
-use crate::guardian::Guardian;
+use crate::guardian::{Guardian, random};
 use crate::wait::{PATIENCE, eventually};
 
 pub use known::{objects, status};
@@ -37,12 +39,12 @@ pub const RESOURCES: usize = 5;
 pub const MOST_MEMORY: u64 = 60 << 20;
 
 /// A running API. Dropping it takes it away.
-#[derive(Debug)]
 pub struct KubernetesApi {
     address: SocketAddr,
     kubeconfig: PathBuf,
     shared: Arc<Shared>,
     server: Option<JoinHandle<()>>,
+    tls: Option<TlsAcceptor>,
 }
 
 /// What the API and its connections have in common.
@@ -61,6 +63,8 @@ pub(crate) struct State {
     pub(crate) asked: Vec<Asked>,
     /// Requests are answered with this status instead.
     pub(crate) refusal: Option<u16>,
+    /// Who does not show this token is nobody.
+    pub(crate) token: Option<String>,
     /// Requests are not answered at all.
     pub(crate) silent: bool,
 }
@@ -68,6 +72,15 @@ pub(crate) struct State {
 impl KubernetesApi {
     /// An API that knows no object but the daemon's own node.
     pub async fn start() -> Result<Self> {
+        Self::start_with(false).await
+    }
+
+    /// The same, with TLS, for who has a token.
+    pub async fn start_secure() -> Result<Self> {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(secure: bool) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
@@ -76,11 +89,24 @@ impl KubernetesApi {
             faults: broadcast::Sender::new(64),
         });
         let kubeconfig = Guardian::shared()?.scratch("kubernetes")?.join("kubeconfig");
-        fs::write(&kubeconfig, config(address))?;
-        let server = Some(tokio::spawn(serve::accept(listener, Arc::clone(&shared))));
-        let api = Self { address, kubeconfig, shared, server };
+        let tls = secure.then(|| tls::acceptor(&kubeconfig.with_extension("pem"))).transpose()?;
+        let server = Some(tokio::spawn(serve::accept(listener, tls.clone(), Arc::clone(&shared))));
+        let api = Self { address, kubeconfig, shared, server, tls };
+        api.new_token()?;
         api.put(&node(OWN_NODE, IpAddr::from([192, 0, 2, 254])))?;
         Ok(api)
+    }
+
+    /// Takes a new token from now on, which is in the kubeconfig file; without TLS there is none.
+    pub fn new_token(&self) -> Result<()> {
+        let token = self.tls.as_ref().map(|_tls| format!("token-{:016x}", random()));
+        let text = config(
+            self.address,
+            token.as_deref().map(|token| (token, self.kubeconfig.with_extension("pem"))),
+        );
+        fs::write(&self.kubeconfig, text)?;
+        self.state().token = token;
+        Ok(())
     }
 
     /// A kubeconfig file that leads here.
@@ -166,12 +192,18 @@ impl KubernetesApi {
     /// Comes back at the same address.
     pub async fn come_back(&mut self) -> Result<()> {
         let listener = TcpListener::bind(self.address).await?;
-        self.server = Some(tokio::spawn(serve::accept(listener, Arc::clone(&self.shared))));
+        self.server = Some(tokio::spawn(serve::accept(listener, self.tls.clone(), Arc::clone(&self.shared))));
         Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
+    }
+}
+
+impl fmt::Debug for KubernetesApi {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("KubernetesApi").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -195,11 +227,18 @@ fn path<K: ListableResource>() -> String {
     format!("{group}/{}/{}", K::VERSION, K::URL_PATH_SEGMENT)
 }
 
-fn config(address: SocketAddr) -> String {
+fn config(address: SocketAddr, secure: Option<(&str, PathBuf)>) -> String {
+    let (cluster, user) = match secure {
+        Some((token, certificate)) => (
+            format!("server: 'https://{address}', certificate-authority: '{}'", certificate.display()),
+            format!("token: {token}"),
+        ),
+        None => (format!("server: 'http://{address}'"), String::new()),
+    };
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-         clusters: [{{name: test, cluster: {{server: 'http://{address}'}}}}]\n\
+         clusters: [{{name: test, cluster: {{{cluster}}}}}]\n\
          contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n\
-         users: [{{name: test, user: {{}}}}]\n"
+         users: [{{name: test, user: {{{user}}}}}]\n"
     )
 }

@@ -13,9 +13,11 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Shared;
@@ -67,18 +69,21 @@ type Body = BoxBody<Bytes, io::Error>;
 type Sender = mpsc::Sender<Result<Frame<Bytes>, io::Error>>;
 
 /// Serves until it is aborted, which ends all connections as well.
-pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Ok((stream, _)) = listener.accept() => {
-                let shared = Arc::clone(&shared);
+                let (tls, shared) = (tls.clone(), Arc::clone(&shared));
                 connections.spawn(async move {
-                    let service = service_fn(move |request| answer(Arc::clone(&shared), request));
-                    // A client that is gone is no matter of ours.
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    match tls {
+                        None => serve(stream, shared).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, shared).await;
+                            }
+                        }
+                    }
                 });
             }
             Some(_ended) = connections.join_next() => {}
@@ -86,14 +91,26 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: Arc<Shared>) {
+    let service = service_fn(move |request| answer(Arc::clone(&shared), request));
+    // A client that is gone is no matter of ours.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     let query = parse_query(request.uri().query().unwrap_or_default());
     let asked = Asked { path, query, status: 0 };
-    let (silent, refusal) = {
+    let shown = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let (silent, refusal, known) = {
         let state = shared.state();
-        (state.silent, state.refusal)
+        let wanted = state.token.as_ref().map(|token| format!("Bearer {token}"));
+        (state.silent, state.refusal, wanted.as_deref() == shown)
     };
+    if !known {
+        note(&shared, &asked, 401);
+        return Ok(status(401, "Unauthorized", "Unauthorized"));
+    }
     if silent {
         note(&shared, &asked, 0);
         std::future::pending::<()>().await;

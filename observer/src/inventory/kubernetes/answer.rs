@@ -18,8 +18,8 @@ use super::access::{ApiError, clip};
 
 /// The longest page that is taken.
 const LARGEST_PAGE: usize = 16 << 20;
-/// The longest event that is taken. An object may have 1.5 MiB in the API's own store.
-const LARGEST_EVENT: usize = 4 << 20;
+/// The longest event that is taken: more than any of these objects has, each watch may hold the beginning of one.
+const LARGEST_EVENT: usize = 2 << 20;
 /// How long a page may take to arrive.
 const PAGE_LIMIT: Duration = Duration::from_mins(1);
 /// How much of a refusal is read, and for how long.
