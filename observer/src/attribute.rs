@@ -2,6 +2,7 @@
 
 mod addresses;
 mod cgroup_path;
+mod cluster;
 mod containers;
 mod emit;
 mod endings;
@@ -9,6 +10,7 @@ mod held;
 mod identities;
 mod lives;
 mod namespaces;
+mod own_pods;
 mod processes;
 mod reset;
 mod restarts;
@@ -22,10 +24,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use addresses::Addresses;
+use cluster::Cluster;
 use held::Held;
 pub(crate) use identities::KnownWorkload;
 use identities::{Identities, Made};
 use namespaces::NamespaceOwners;
+use own_pods::OwnPods;
 use processes::Processes;
 pub(crate) use restarts::CrashLoop;
 use restarts::Restarts;
@@ -48,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) max_held: usize,
     /// How many workloads are known at once.
     pub(crate) max_workloads: usize,
+    /// How many objects of the cluster are known at once, beside this node's pods.
+    pub(crate) max_cluster_objects: usize,
     /// How many processes are known at once.
     pub(crate) max_processes: usize,
     /// What counts as a crash loop.
@@ -95,6 +101,7 @@ pub(crate) struct Attributor {
     reset_reasons: HashMap<u32, Arc<str>>,
     identities: Identities,
     addresses: Addresses,
+    own_pods: OwnPods,
     processes: Processes,
     namespaces: NamespaceOwners,
     held: Held,
@@ -114,7 +121,8 @@ impl Attributor {
         Self {
             reset_reasons: reset_reasons.iter().map(|(&n, name)| (n, Arc::from(name.as_str()))).collect(),
             identities: Identities::new(settings.max_workloads),
-            addresses: Addresses::default(),
+            addresses: Addresses::new(Cluster::new(settings.max_cluster_objects)),
+            own_pods: OwnPods::default(),
             processes: Processes::new(settings.max_processes),
             namespaces: NamespaceOwners::new(settings.host_namespaces),
             held: Held::default(),
@@ -179,6 +187,7 @@ impl Attributor {
                     self.release(id, out);
                 }
             }
+            Fact::Cluster(fact) => self.cluster(fact, now, out),
             Fact::Sources(_) | Fact::SourcesOf(..) => {}
         }
     }
@@ -261,9 +270,7 @@ impl Attributor {
             return;
         }
         // The wall clock's time of its making, on the boot clock of this reading.
-        let created = pod.created.map_or(now.boot, |created| {
-            BootTime((now.boot.0 + created.0).saturating_sub(now.wall.0).min(now.boot.0))
-        });
+        let created = pod.created.map_or(now.boot, |created| cluster::boot_time(created, now));
         for &address in &pod.addresses {
             self.addresses.lease(address, &pod.sandbox_id, &workload, created);
         }

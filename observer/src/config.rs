@@ -5,6 +5,7 @@ mod bounds;
 mod error;
 mod file;
 mod flags;
+mod kubernetes;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub(crate) use address::{CriEndpoints, Listen, unix_path};
 pub(crate) use bounds::parse_duration;
 pub(crate) use error::Error;
 pub(crate) use flags::Flags;
+pub(crate) use kubernetes::KubernetesApi;
 
 use setting::{Origin, Setting};
 
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) container_folders: Option<Vec<PathBuf>>,
     /// The kernel is asked where connections go whose address is translated.
     pub(crate) conntrack: bool,
+    /// Where it asks the Kubernetes API.
+    pub(crate) kubernetes: KubernetesApi,
     /// The name that every event carries.
     pub(crate) node_name: String,
     /// The summaries' window unless a client asks for another.
@@ -50,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) history_events: usize,
     /// How many workloads are known at a time.
     pub(crate) max_workloads: usize,
+    /// How many pods of other nodes, services, endpoint slices and nodes are known at a time.
+    pub(crate) max_cluster_objects: usize,
     /// How many connections are followed at a time.
     pub(crate) max_connections: usize,
     /// How many edges are known at a time.
@@ -69,18 +75,20 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 19] = [
+pub(crate) const KEYS: [&str; 21] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
     "container_folder",
     "no_conntrack",
+    "kubernetes",
     "node_name",
     "window",
     "process_ring_bytes",
     "network_ring_bytes",
     "history_events",
     "max_workloads",
+    "max_cluster_objects",
     "max_connections",
     "max_edges",
     "attribution_hold",
@@ -121,12 +129,14 @@ impl Config {
             cri_endpoints: address::cri_endpoints(settings.get("cri_endpoint"))?,
             container_folders: address::container_folders(settings.get("container_folder"))?,
             conntrack: !setting::flag(settings, "no_conntrack")?,
+            kubernetes: kubernetes::api(settings.get("kubernetes"))?,
             node_name: node_name(settings.get("node_name"))?,
             window: Duration::from_secs(number("window")?),
             process_ring_bytes: number("process_ring_bytes")? as u32,
             network_ring_bytes: number("network_ring_bytes")? as u32,
             history_events: number("history_events")? as usize,
             max_workloads: number("max_workloads")? as usize,
+            max_cluster_objects: number("max_cluster_objects")? as usize,
             max_connections: number("max_connections")? as usize,
             max_edges: number("max_edges")? as usize,
             attribution_hold: Duration::from_millis(number("attribution_hold")?),

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, CriEndpoints, Listen};
+use crate::config::{Config, CriEndpoints, KubernetesApi, Listen};
+use crate::inventory::kubernetes::{self, ApiAccess};
 use crate::inventory::{self, CriEndpoint, host};
 use crate::probe::{self, Features, FeaturesError, Loaded, ProbeError, RingSizes};
 use crate::serve::{Listeners, ServeError, Service};
@@ -111,7 +112,11 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
 }
 
 fn start_logging(config: &Config) {
-    let started = env_logger::Builder::new().filter_level(config.log).try_init();
+    // What goes wrong with the Kubernetes API is told in the status; its client's own words would repeat it.
+    let started = env_logger::Builder::new()
+        .filter_level(config.log)
+        .filter_module("kube_client", log::LevelFilter::Off)
+        .try_init();
     if started.is_err() {
         log::debug!("somebody logs already");
     }
@@ -146,8 +151,20 @@ fn inventory_settings(config: &Config) -> Result<inventory::Settings, DaemonErro
         Some(folders) => inventory::Folders::Given(folders.clone()),
         None => inventory::Folders::Usual,
     };
-    let conntrack = config.conntrack;
-    Ok(inventory::Settings { cri_endpoints, cri_endpoints_given: given, container_folders, conntrack })
+    let access = match &config.kubernetes {
+        KubernetesApi::Off => None,
+        KubernetesApi::Auto => ApiAccess::find(),
+        KubernetesApi::Kubeconfig(path) => Some(ApiAccess::Kubeconfig(path.clone())),
+    };
+    let kubernetes =
+        access.map(|access| kubernetes::Settings { access, node_name: config.node_name.clone() });
+    Ok(inventory::Settings {
+        cri_endpoints,
+        cri_endpoints_given: given,
+        container_folders,
+        conntrack: config.conntrack,
+        kubernetes,
+    })
 }
 
 fn serve_settings(config: &Config) -> crate::serve::Settings {

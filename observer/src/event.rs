@@ -20,7 +20,7 @@ pub(crate) use container::{
     ContainerCrashLoop, ContainerEnd, ContainerReady, ContainerStart, ContainerStop, EndKind, Origin,
     RuntimeEnd, SIGKILL, SignalSent,
 };
-pub(crate) use identity::{Peer, PeerKind, Workload, WorkloadId, WorkloadKind};
+pub(crate) use identity::{Owner, Peer, PeerKind, Place, Workload, WorkloadId, WorkloadKind};
 pub(crate) use live::{Connection, ConnectionOrder, Flow, Listener, PeerEnd, Queue, QueueSample, Sample};
 pub(crate) use loss::{Loss, LossSource};
 pub(crate) use process::{

@@ -1,13 +1,15 @@
 //! Facts about the node: what its containers are called, which addresses are whose, what runs already.
 //!
-//! [`start`] makes the tasks that ask (the container runtimes over CRI, the machine's interfaces) and
+//! [`start`] makes the tasks that ask (the container runtimes over CRI, the Kubernetes API, the machine's interfaces) and
 //! send [`Fact`]s. [`cgroups`] and [`processes`] are read on demand and block for as long as that takes.
 
 pub(crate) mod cgroups;
+pub(crate) mod cluster;
 pub(crate) mod conntrack;
 pub(crate) mod cri;
 pub(crate) mod engines;
 pub(crate) mod host;
+pub(crate) mod kubernetes;
 pub(crate) mod netns;
 pub(crate) mod overflows;
 pub(crate) mod processes;
@@ -20,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub(crate) use cluster::ClusterFact;
 pub(crate) use conntrack::{Translated, TranslationQuery};
 pub(crate) use cri::CriEndpoint;
 pub(crate) use engines::{EngineFact, Folders};
@@ -67,6 +70,8 @@ pub(crate) enum Fact {
     HostAddresses(Vec<IpAddr>),
     /// The health of the sources that are asked here: all of them.
     Sources(Vec<IdentitySource>),
+    /// What the Kubernetes API tells.
+    Cluster(ClusterFact),
     /// The health of other sources: all that are kept under that name.
     SourcesOf(&'static str, Vec<IdentitySource>),
 }
@@ -141,6 +146,8 @@ pub(crate) struct Settings {
     pub(crate) container_folders: Folders,
     /// The kernel's connection tracking is asked where connections go.
     pub(crate) conntrack: bool,
+    /// The Kubernetes API, where it is to be asked.
+    pub(crate) kubernetes: Option<kubernetes::Settings>,
 }
 
 /// The running tasks; they stop when this is dropped.
@@ -183,6 +190,9 @@ pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
     let (end_lookups, ends) = mpsc::channel(LOOKUP_QUEUE);
     let (engines, engine_requests) = mpsc::channel(LOOKUP_QUEUE);
     let mut tasks = JoinSet::new();
+    if let Some(kubernetes) = settings.kubernetes.clone() {
+        kubernetes::spawn(kubernetes, &facts, &mut tasks);
+    }
     let folders = settings.container_folders.clone();
     let translations = settings.conntrack.then(|| conntrack::start(facts.clone()));
     engines::spawn(folders, engine_requests, lookups.clone(), facts.clone(), &mut tasks);

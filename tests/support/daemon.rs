@@ -76,6 +76,8 @@ impl DaemonBuilder {
         if let Some(endpoint) = &self.cri_endpoint {
             command.arg("--cri-endpoint").arg(endpoint);
         }
+        // A cluster that this machine happens to lead to is not for tests.
+        command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
         let child = guardian
             .mark(&mut command)
             .args(&self.args)

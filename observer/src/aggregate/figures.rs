@@ -101,13 +101,13 @@ impl Figures {
     /// Where the figures of a connection go; makes the slots.
     pub(super) fn place(&mut self, workload: &Arc<Workload>, tcp: &Tcp) -> Place {
         let Some(owner) = self.workload(workload) else { return Place::default() };
-        let peer = tcp.peer.workload.as_ref().map(|workload| workload.id);
+        let is_workload = tcp.peer.workload.is_some();
         let edge = Edge {
             workload: workload.id,
             kind: tcp.peer.kind,
-            peer,
-            address: if peer.is_some() { None } else { Some(tcp.remote.ip()) },
-            interface: if peer.is_some() { 0 } else { interface(tcp.remote) },
+            peer: tcp.peer.id(),
+            address: if is_workload { None } else { Some(tcp.remote.ip()) },
+            interface: if is_workload { 0 } else { interface(tcp.remote) },
             port: if tcp.outgoing { tcp.remote.port() } else { tcp.local.port() },
             outgoing: tcp.outgoing,
         };

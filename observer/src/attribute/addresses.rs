@@ -1,30 +1,36 @@
 //! Whose an address was at a moment.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::cluster::Cluster;
 use crate::event::{BootTime, Peer, PeerKind, Workload};
 
 /// How long a pod that is gone keeps its address for events that are told late: 15 minutes.
 const KEPT_NS: u64 = 15 * 60 * 1_000_000_000;
 
-/// A pod had an address for a while.
+/// A pod of this node had an address for a while.
 struct Lease {
     pod: Arc<Workload>,
+    /// Empty where only the cluster told of it, and no runtime.
     sandbox_id: String,
     from: BootTime,
     until: Option<BootTime>,
 }
 
-/// The addresses of this node and its pods.
-#[derive(Default)]
+/// The addresses of this node and its pods, and those of the cluster.
 pub(super) struct Addresses {
     host: HashSet<IpAddr>,
     leases: HashMap<IpAddr, Vec<Lease>>,
+    pub(super) cluster: Cluster,
 }
 
 impl Addresses {
+    pub(super) fn new(cluster: Cluster) -> Self {
+        Self { host: HashSet::new(), leases: HashMap::new(), cluster }
+    }
+
     /// This node's own addresses, all of them.
     pub(super) fn set_host(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
         self.host = addresses.into_iter().collect();
@@ -33,14 +39,44 @@ impl Addresses {
     /// A pod has an address since `from`. Whoever had it before had it until then.
     pub(super) fn lease(&mut self, address: IpAddr, sandbox_id: &str, pod: &Arc<Workload>, from: BootTime) {
         let leases = self.leases.entry(address).or_default();
-        if let Some(known) = leases.iter_mut().find(|lease| lease.sandbox_id == sandbox_id) {
+        // The cluster may have told of it before its runtime did.
+        let is_same = |lease: &&mut Lease| {
+            let told = lease.sandbox_id.is_empty() && lease.until.is_none();
+            lease.sandbox_id == sandbox_id || (told && lease.pod.pod_uid == pod.pod_uid)
+        };
+        // If only the cluster tells of it, whether the pod has it already was looked up.
+        let known = leases.iter_mut().find(is_same).filter(|_| !sandbox_id.is_empty());
+        if let Some(known) = known {
             known.pod = Arc::clone(pod);
+            sandbox_id.clone_into(&mut known.sandbox_id);
             return;
         }
         for former in leases.iter_mut().filter(|lease| lease.until.is_none()) {
             former.until = Some(from);
         }
         leases.push(Lease { pod: Arc::clone(pod), sandbox_id: sandbox_id.to_owned(), from, until: None });
+    }
+
+    /// The cluster says that a pod of this node has these addresses, since `from`, and no others. What its runtime
+    /// says of one of them is nearer to the truth, and stays.
+    pub(super) fn told(&mut self, pod: &Arc<Workload>, addresses: &[IpAddr], from: BootTime, now: BootTime) {
+        for (address, leases) in &mut self.leases {
+            for lease in leases.iter_mut().filter(|lease| lease.pod.pod_uid == pod.pod_uid) {
+                lease.pod = Arc::clone(pod);
+                if lease.sandbox_id.is_empty() && lease.until.is_none() && !addresses.contains(address) {
+                    lease.until = Some(now);
+                }
+            }
+        }
+        for address in addresses {
+            let leases = self.leases.get(address).map_or(&[][..], Vec::as_slice);
+            let is_known = |lease: &Lease| {
+                lease.pod.pod_uid == pod.pod_uid && (lease.until.is_none() || !lease.sandbox_id.is_empty())
+            };
+            if !leases.iter().any(is_known) {
+                self.lease(*address, "", pod, from);
+            }
+        }
     }
 
     /// A pod's sandbox is gone: its addresses are no longer its own.
@@ -58,6 +94,7 @@ impl Addresses {
             leases.retain(|lease| lease.until.is_none_or(|until| now.since_ns(until) < KEPT_NS));
             !leases.is_empty()
         });
+        self.cluster.expire(now);
     }
 
     /// How many leases there are.
@@ -65,29 +102,40 @@ impl Addresses {
         self.leases.values().map(Vec::len).sum()
     }
 
-    /// Whose `remote` was at `time`, seen from `local`.
-    pub(super) fn peer(&self, local: IpAddr, remote: IpAddr, time: BootTime) -> Peer {
-        if remote.is_loopback() {
-            return Peer { kind: PeerKind::Loopback, workload: None };
+    /// The pod of this node that had an address at `time`.
+    pub(super) fn own_pod(&self, address: IpAddr, time: BootTime) -> Option<Arc<Workload>> {
+        let leases = self.leases.get(&address)?;
+        let had = |lease: &&Lease| lease.from <= time && lease.until.is_none_or(|until| time < until);
+        leases.iter().rev().find(had).map(|lease| Arc::clone(&lease.pod))
+    }
+
+    /// Whose `remote` was at `time`, seen from `local`. Only who is `asked` for a connection has its own port.
+    pub(super) fn peer(&self, local: IpAddr, remote: SocketAddr, asked: bool, time: BootTime) -> Peer {
+        let (address, port) = (remote.ip(), remote.port());
+        if address.is_loopback() {
+            return Peer::of(PeerKind::Loopback);
         }
-        let holder = self.leases.get(&remote).and_then(|leases| {
-            leases
-                .iter()
-                .rev()
-                .find(|lease| lease.from <= time && lease.until.is_none_or(|until| time < until))
-        });
-        if let Some(lease) = holder {
-            return Peer { kind: PeerKind::Pod, workload: Some(Arc::clone(&lease.pod)) };
+        if let Some(pod) = self.own_pod(address, time) {
+            return Peer { workload: Some(pod), ..Peer::of(PeerKind::Pod) };
         }
-        let kind = if local == remote {
-            PeerKind::Host
-        } else if matches!(remote, IpAddr::V6(remote) if remote.is_unicast_link_local()) {
-            PeerKind::Unknown
-        } else if self.host.contains(&remote) {
-            PeerKind::Host
-        } else {
-            PeerKind::Outside
+        if local == address {
+            return Peer::of(PeerKind::Host);
+        }
+        if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
+            return Peer::of(PeerKind::Unknown);
+        }
+        let service = || self.cluster.service(address, port, time).filter(|_| asked);
+        if let Some(peer) = self.cluster.pod(address, time).or_else(service) {
+            return peer;
+        }
+        let node = self.cluster.node(address, time);
+        let kind = match &node {
+            _ if self.host.contains(&address) => PeerKind::Host,
+            Some(_) => PeerKind::Node,
+            None => PeerKind::Outside,
         };
-        Peer { kind, workload: None }
+        let endpoint = self.cluster.endpoint(address, port, time).filter(|_| asked);
+        // A node's place is of interest where it is another one's.
+        Peer { place: endpoint.or(node.filter(|_| kind == PeerKind::Node)), ..Peer::of(kind) }
     }
 }

@@ -2,10 +2,12 @@
 
 mod lives;
 mod names;
+mod told;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use self::told::Told;
 use super::cgroup_path::{Owner, owner};
 use super::containers::Life;
 use crate::event::{BootTime, ContainerStop, Workload, WorkloadId, WorkloadKind};
@@ -62,6 +64,8 @@ pub(super) struct Identities {
     workloads: HashMap<WorkloadId, KnownWorkload>,
     /// Pods as peers, by UID: no container, no cgroup.
     pods: HashMap<String, Arc<Workload>>,
+    /// What the Kubernetes API says of them, by UID.
+    told: HashMap<String, Told>,
     /// Removed cgroups and whose they were, oldest first.
     removed: VecDeque<(BootTime, u64, WorkloadId)>,
     /// Workloads that were forgotten and not yet told of.
@@ -88,6 +92,7 @@ impl Identities {
             containers: HashMap::new(),
             workloads: HashMap::from([(HOST, host)]),
             pods: HashMap::new(),
+            told: HashMap::new(),
             removed: VecDeque::new(),
             forgotten: Vec::new(),
             next: 1,
@@ -177,6 +182,7 @@ impl Identities {
                         workload.namespace.clone_from(&pod.namespace);
                         workload.pod.clone_from(&pod.pod);
                         workload.labels.clone_from(&pod.labels);
+                        workload.owner.clone_from(&pod.owner);
                     }
                 }
                 (workload, Some(Life::default()))
@@ -251,7 +257,8 @@ impl Identities {
     }
 }
 
-fn empty(id: WorkloadId, kind: WorkloadKind, cgroup_id: u64) -> Workload {
+/// A workload that nothing is known of yet.
+pub(super) fn empty(id: WorkloadId, kind: WorkloadKind, cgroup_id: u64) -> Workload {
     Workload {
         id,
         kind,
@@ -266,5 +273,6 @@ fn empty(id: WorkloadId, kind: WorkloadKind, cgroup_id: u64) -> Workload {
         restart_count: None,
         cgroup_id,
         sandbox: false,
+        owner: None,
     }
 }

@@ -12,6 +12,7 @@ impl Attributor {
             entries: entries as u64,
             capacity: capacity as u64,
         };
+        let (objects, most_objects) = self.addresses.cluster.size();
         vec![
             table("workloads", self.identities.len(), self.settings.max_workloads),
             table("processes", self.processes.len(), self.settings.max_processes),
@@ -19,16 +20,18 @@ impl Attributor {
             table("restarts", self.restarts.len(), self.settings.max_workloads),
             table("translations", self.translations.len(), Translations::capacity()),
             table("pod_addresses", self.addresses.len(), self.settings.max_workloads),
+            table("cluster_objects", objects, most_objects),
         ]
     }
 
     /// What the tables had no room for since the last call: the table's name and how many.
-    pub(crate) fn take_overflows(&mut self) -> [(&'static str, u64); 4] {
+    pub(crate) fn take_overflows(&mut self) -> [(&'static str, u64); 5] {
         [
             ("workloads", self.identities.take_overflow()),
             ("processes", self.processes.take_overflow()),
             ("restarts", self.restarts.take_overflow()),
             ("translations", self.translations.take_overflow()),
+            ("cluster_objects", self.addresses.cluster.take_overflow()),
         ]
     }
 }

@@ -92,7 +92,7 @@ impl Attributor {
                     Detail::TcpReset(TcpReset { tcp, direction, state: socket.state, reason, cause });
                 if at.cgroup_id == 0 {
                     // No socket, no process: at most the address says whose it was.
-                    let owner = self.addresses.peer(socket.remote.ip(), socket.local.ip(), at.time).workload;
+                    let owner = self.addresses.own_pod(socket.local.ip(), at.time);
                     let event = Self::event(owner, None, at, detail);
                     self.send(event, out);
                 } else {
@@ -184,7 +184,8 @@ impl Attributor {
     }
 
     fn tcp(&self, socket: &Socket, at: Moment) -> Tcp {
-        let mut peer = self.addresses.peer(socket.local.ip(), socket.remote.ip(), at.time);
+        let outgoing = socket.outgoing.unwrap_or_else(|| !self.is_listeners(socket));
+        let mut peer = self.addresses.peer(socket.local.ip(), socket.remote, outgoing, at.time);
         let stays = peer.kind == PeerKind::Loopback || socket.local.ip() == socket.remote.ip();
         if stays && peer.workload.is_none() && socket.netns != self.settings.host_netns {
             // It does not leave the network namespace: in a pod's own, the other side is that pod.
@@ -193,7 +194,6 @@ impl Attributor {
                 peer.kind = PeerKind::Pod;
             }
         }
-        let outgoing = socket.outgoing.unwrap_or_else(|| !self.is_listeners(socket));
         let Socket { cookie, local, remote, netns, .. } = *socket;
         Tcp { id: ConnectionId(cookie), local, remote, outgoing, peer, netns, backend: None }
     }

@@ -1,5 +1,6 @@
 //! Tests of attribution: made of records as decoding gives them, and facts as the inventory does.
 
+mod cluster;
 mod endings;
 mod identities;
 mod lives;
@@ -39,6 +40,7 @@ impl Bench {
             hold_ns: HOLD_NS,
             max_held: 100,
             max_workloads: 10,
+            max_cluster_objects: 100,
             max_processes: 20,
             crash_loop: CrashLoop { ends: 3, window_ns: 600_000_000_000 },
             page_size: 4096,

@@ -186,7 +186,7 @@ impl Attributor {
         let Asked { workload, netns, local, remote, time, open, late: _ } = asked;
         match answer {
             Translated::To(address) => {
-                let peer = self.addresses.peer(local, address.ip(), time);
+                let peer = self.addresses.peer(local, address, true, time);
                 let backend = Arc::new(Backend { address, peer });
                 self.translations.connections.insert(id, State::Known(Arc::clone(&backend)));
                 out.translated.push((id, backend));

@@ -9,6 +9,7 @@ use observer_proto::v1;
 use super::options::Output;
 use crate::client::{Look, Paint, escape, escape_json, write_capability};
 use crate::inventory::cgroups::Cgroups;
+use crate::inventory::kubernetes::ApiAccess;
 use crate::inventory::{CriEndpoint, host};
 use crate::probe;
 use crate::status::{Capability, Missing};
@@ -64,9 +65,23 @@ pub(super) fn diagnose() -> Diagnosis {
             ("privileges", privileges),
             ("cgroups", cgroups),
             ("container runtimes", runtimes),
+            ("kubernetes", kubernetes()),
         ],
         capabilities,
         essential: vec!["privileges", "btf"],
+    }
+}
+
+/// Where a daemon with these surroundings would ask the Kubernetes API.
+fn kubernetes() -> String {
+    match ApiAccess::find() {
+        Some(ApiAccess::InCluster) => "the API as this pod's service account".to_owned(),
+        Some(ApiAccess::Kubeconfig(path)) => format!("the API as {} says", path.display()),
+        None => {
+            "no service account and no KUBECONFIG: other nodes' pods and services show by address; name a file with \
+             --kubernetes"
+                .to_owned()
+        }
     }
 }
 

@@ -49,7 +49,7 @@ struct Flags {
     /// Containers, by name or by 8 or more characters of the id
     #[arg(long, value_name = "NAME|ID", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     container: Vec<String>,
-    /// Workloads: a pod, a systemd unit, or host
+    /// Workloads: a pod, what made it (web or deployment/web), a systemd unit, or host
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     workload: Vec<String>,
     /// Addresses on either side: one, or a prefix such as 10.0.0.0/8

@@ -121,6 +121,10 @@ fn more(event: &Event) -> String {
             (label::address(tcp.source.as_ref()), label::address(tcp.destination.as_ref()));
         let backend = tcp.backend.as_ref().map(|end| format!(" -> {}", label::address(Some(end))));
         words.push(format!("{source} -> {destination}{}", backend.unwrap_or_default()));
+        let far = if tcp.outgoing { &tcp.destination } else { &tcp.source };
+        if let Some(far) = far.as_ref().filter(|far| !far.node_name.is_empty()) {
+            words.push(format!("on {}", escape(&far.node_name)));
+        }
         words.push(format!("connection {}", escape(&tcp.connection_id)));
         words.push(format!("netns {}", tcp.netns));
     }
@@ -130,6 +134,7 @@ fn more(event: &Event) -> String {
     if let Some(workload) = event.workload.as_ref().filter(|workload| !workload.container_id.is_empty()) {
         words.push(format!("container {}", escape(label::short(&workload.container_id))));
     }
+    words.extend(event.workload.as_ref().and_then(label::maker));
     words.push(format!("sequence {}", event.sequence));
     format!(" {{{}}}", words.join(", "))
 }

@@ -35,11 +35,19 @@ pub(crate) fn name(workload: &Workload) -> String {
     }
 }
 
+/// What made a pod: `Deployment/cart`.
+pub(crate) fn maker(workload: &Workload) -> Option<String> {
+    let Workload { owner_kind, owner_name, .. } = workload;
+    (!owner_name.is_empty()).then(|| format!("{}/{}", escape(owner_kind), escape(owner_name)))
+}
+
 /// One end of a connection with its port.
 pub(crate) fn endpoint(endpoint: Option<&Endpoint>) -> String {
     let Some(endpoint) = endpoint else { return "(unknown)".to_owned() };
-    let name = peer(endpoint.kind(), endpoint.workload.as_ref(), &endpoint.address);
-    format!("{name}:{}", endpoint.port)
+    let Endpoint { workload, address, service, node_name, .. } = endpoint;
+    let cluster = Cluster { service, node_name };
+    let (name, kind) = peer(endpoint.kind(), workload.as_ref(), address, cluster);
+    format!("{name}:{}{kind}", endpoint.port)
 }
 
 /// The end that listened with its port, and who answers for it, if that is somebody else.
@@ -58,7 +66,26 @@ pub(crate) fn address(endpoint: Option<&Endpoint>) -> String {
 
 /// The other side of an edge, without its port.
 pub(crate) fn edge(edge: &Edge) -> String {
-    peer(edge.kind(), edge.workload.as_ref(), &edge.address)
+    let (name, kind) = edge_parts(edge);
+    format!("{name}{kind}")
+}
+
+/// The other side of an edge, with its port.
+pub(crate) fn edge_with_port(edge: &Edge) -> String {
+    let (name, kind) = edge_parts(edge);
+    format!("{name}:{}{kind}", edge.port)
+}
+
+fn edge_parts(edge: &Edge) -> (String, &'static str) {
+    let Edge { workload, address, service, node_name, .. } = edge;
+    peer(edge.kind(), workload.as_ref(), address, Cluster { service, node_name })
+}
+
+/// What the cluster says of a peer.
+#[derive(Clone, Copy)]
+struct Cluster<'a> {
+    service: &'a str,
+    node_name: &'a str,
 }
 
 /// A process: `pid 4312 cart`.
@@ -73,14 +100,24 @@ pub(crate) fn short(id: &str) -> &str {
     id.char_indices().nth(SHORT_ID).map_or(id, |(end, _)| &id[..end])
 }
 
-fn peer(kind: PeerKind, workload: Option<&Workload>, address: &str) -> String {
+/// The name of a peer, and what it is where a reader would take it for a pod.
+fn peer(
+    kind: PeerKind,
+    workload: Option<&Workload>,
+    address: &str,
+    cluster: Cluster<'_>,
+) -> (String, &'static str) {
+    let Cluster { service, node_name } = cluster;
     match (workload, kind) {
         // By loopback a workload talks to itself: its address says more than its name.
-        (_, PeerKind::Loopback) if !address.is_empty() => bracketed(address),
-        (Some(workload), _) => name(workload),
-        (None, PeerKind::Host) => "host".to_owned(),
-        (None, _) if address.is_empty() => "(unknown)".to_owned(),
-        (None, _) => bracketed(address),
+        (_, PeerKind::Loopback) if !address.is_empty() => (bracketed(address), ""),
+        (Some(workload), _) => (name(workload), ""),
+        (None, PeerKind::Service) if !service.is_empty() => (escape(service).into_owned(), " (service)"),
+        (None, _) if !service.is_empty() => (escape(service).into_owned(), " (endpoint)"),
+        (None, PeerKind::Node) if !node_name.is_empty() => (escape(node_name).into_owned(), " (node)"),
+        (None, PeerKind::Host) => ("host".to_owned(), ""),
+        (None, _) if address.is_empty() => ("(unknown)".to_owned(), ""),
+        (None, _) => (bracketed(address), ""),
     }
 }
 
@@ -120,7 +157,30 @@ mod tests {
         assert_eq!(address(Some(&end)), "[2001:db8::1]:443");
         end.set_kind(PeerKind::Loopback);
         assert_eq!(endpoint(Some(&end)), "[2001:db8::1]:443");
+        end.set_kind(PeerKind::Pod);
+        end.node_name = "node2".to_owned();
+        assert_eq!(endpoint(Some(&end)), "shop/redis-0:443", "a pod is a pod wherever it runs");
         let host = Edge { kind: PeerKind::Host.into(), address: "10.0.0.1".to_owned(), ..Edge::default() };
         assert_eq!(edge(&host), "host");
+    }
+
+    #[test]
+    fn what_is_no_pod_says_what_it_is() {
+        let mut end = Endpoint { address: "10.96.0.7".to_owned(), port: 80, ..Endpoint::default() };
+        end.set_kind(PeerKind::Service);
+        end.service = "shop/web".to_owned();
+        assert_eq!(endpoint(Some(&end)), "shop/web:80 (service)");
+        end.set_kind(PeerKind::Outside);
+        assert_eq!(endpoint(Some(&end)), "shop/web:80 (endpoint)");
+        let node = Edge {
+            kind: PeerKind::Node.into(),
+            node_name: "node2\n".to_owned(),
+            port: 10_250,
+            ..Edge::default()
+        };
+        assert_eq!(
+            (edge(&node), edge_with_port(&node)),
+            ("node2\\n (node)".into(), "node2\\n:10250 (node)".into())
+        );
     }
 }

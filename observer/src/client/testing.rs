@@ -50,12 +50,14 @@ pub(crate) fn tcp(outgoing: bool) -> Tcp {
             port: 51_722,
             workload: Some(pod("shop", "cart-7d9f", "app")),
             kind: PeerKind::Pod.into(),
+            ..Endpoint::default()
         }),
         destination: Some(Endpoint {
             address: "10.1.0.9".to_owned(),
             port: 6_379,
             workload: Some(pod("shop", "redis-0", "redis")),
             kind: PeerKind::Pod.into(),
+            ..Endpoint::default()
         }),
         outgoing,
         backend: None,

@@ -30,7 +30,11 @@ pub(crate) struct Flags {
     /// Do not ask the kernel's connection tracking where connections go whose address is a Service's
     #[arg(long)]
     no_conntrack: bool,
-    /// The node's name [default: the host's name]
+    /// Ask the Kubernetes API: off, auto (as the service account of the daemon's pod, or as KUBECONFIG names it),
+    /// or as this kubeconfig file says [default: auto]
+    #[arg(long, value_name = "off|auto|FILE")]
+    kubernetes: Option<String>,
+    /// The node's name, as Kubernetes calls it [default: the host's name]
     #[arg(long, value_name = "NAME")]
     node_name: Option<String>,
     /// The summaries' window, 1s to 1h [default: 10s]
@@ -48,6 +52,9 @@ pub(crate) struct Flags {
     /// Know at most so many workloads at a time [default: 10000]
     #[arg(long, value_name = "N")]
     max_workloads: Option<String>,
+    /// Know at most so many pods of other nodes, services, endpoint slices and nodes [default: 50000]
+    #[arg(long, value_name = "N")]
+    max_cluster_objects: Option<String>,
     /// Follow at most so many connections at a time [default: 200000]
     #[arg(long, value_name = "N")]
     max_connections: Option<String>,
@@ -86,12 +93,14 @@ impl Flags {
             ("cri_endpoint", self.cri_endpoint.clone()),
             ("container_folder", self.container_folder.clone()),
             ("no_conntrack", self.no_conntrack.then(|| "true".to_owned()).into_iter().collect()),
+            ("kubernetes", one(&self.kubernetes)),
             ("node_name", one(&self.node_name)),
             ("window", one(&self.window)),
             ("process_ring_bytes", one(&self.process_ring_bytes)),
             ("network_ring_bytes", one(&self.network_ring_bytes)),
             ("history_events", one(&self.history_events)),
             ("max_workloads", one(&self.max_workloads)),
+            ("max_cluster_objects", one(&self.max_cluster_objects)),
             ("max_connections", one(&self.max_connections)),
             ("max_edges", one(&self.max_edges)),
             ("attribution_hold", one(&self.attribution_hold)),

@@ -33,6 +33,8 @@ fn defaults_are_those_that_the_help_names() {
     let config = load(&[], &[], Some("")).unwrap();
     assert_eq!(config.listen, [Listen::Unix("/run/observer/observer.sock".into())]);
     assert!(matches!(config.cri_endpoints, CriEndpoints::Usual(places) if places.len() >= 3));
+    assert_eq!(config.kubernetes, KubernetesApi::Auto);
+    assert_eq!(config.max_cluster_objects, 50_000);
     assert_eq!(config.window, Duration::from_secs(10));
     assert_eq!((config.process_ring_bytes, config.network_ring_bytes), (2 << 20, 4 << 20));
     assert_eq!((config.history_events, config.subscriber_queue), (8_192, 8_192));
@@ -72,6 +74,14 @@ fn lists_are_repeated_or_separated_by_commas() {
 }
 
 #[test]
+fn kubernetes_is_asked_as_told() {
+    let of = |value: &str| load(&[], &[("OBSERVER_KUBERNETES", value)], Some("")).unwrap().kubernetes;
+    assert_eq!(of("off"), KubernetesApi::Off);
+    assert_eq!(of("auto"), KubernetesApi::Auto);
+    assert_eq!(of("/etc/k.conf"), KubernetesApi::Kubeconfig("/etc/k.conf".into()));
+}
+
+#[test]
 fn plain_text_needs_its_flag_and_a_loopback_address() {
     let error = load(&["--listen=tcp://127.0.0.1:9000"], &[], None).unwrap_err();
     assert!(error.contains("`tcp://127.0.0.1:9000` is not allowed"), "{error}");
@@ -105,6 +115,9 @@ fn wrong_values_are_refused_from_every_source() {
         ("insecure_loopback", "perhaps"),
         ("container_folder", "relative"),
         ("no_conntrack", "perhaps"),
+        ("kubernetes", "on"),
+        ("kubernetes", "relative/config"),
+        ("max_cluster_objects", "0"),
     ];
     for (key, value) in wrong {
         let error = load(&[], &[(&setting::env_name(key), value)], None).unwrap_err();

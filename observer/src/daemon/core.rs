@@ -102,6 +102,7 @@ impl<'a> Core<'a> {
             hold_ns: config.attribution_hold.as_nanos() as u64,
             max_held: MAX_HELD,
             max_workloads: config.max_workloads,
+            max_cluster_objects: config.max_cluster_objects,
             max_processes: MAX_PROCESSES,
             crash_loop: CrashLoop {
                 ends: config.crash_loop_ends,

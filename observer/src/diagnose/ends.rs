@@ -54,7 +54,7 @@ impl<'w> Ends<'w> {
 /// The pod that the other side is, empty for the machine itself; `None` where it is elsewhere.
 fn peer_pod(summary: &EdgeSummary) -> Option<&str> {
     match summary.peer.kind {
-        PeerKind::Outside | PeerKind::Unknown => None,
+        PeerKind::FarPod | PeerKind::Service | PeerKind::Node | PeerKind::Outside | PeerKind::Unknown => None,
         // Loopback within the machine's own namespace belongs to nobody in particular.
         PeerKind::Pod | PeerKind::Host | PeerKind::Loopback => {
             Some(summary.peer.workload.as_deref().map_or("", pod))

@@ -28,6 +28,7 @@ pub(crate) fn pod(id: u64, namespace: &str, name: &str) -> Arc<Workload> {
         restart_count: Some(0),
         cgroup_id: id,
         sandbox: false,
+        owner: None,
     })
 }
 
@@ -51,6 +52,7 @@ pub(crate) fn tcp(id: u64, outgoing: bool, remote: &str, peer: Option<&Arc<Workl
         peer: Peer {
             kind: if peer.is_some() { PeerKind::Pod } else { PeerKind::Outside },
             workload: peer.cloned(),
+            place: None,
         },
         netns: 1,
         backend: None,

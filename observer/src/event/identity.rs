@@ -49,6 +49,17 @@ pub(crate) struct Workload {
     pub(crate) cgroup_id: u64,
     /// The pod's own container, which holds its namespaces.
     pub(crate) sandbox: bool,
+    /// What made the pod in the end; `None` without one, or where nobody told.
+    pub(crate) owner: Option<Arc<Owner>>,
+}
+
+/// What made a pod: a Deployment, a `CronJob` and the like.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Owner {
+    /// As the Kubernetes API writes it, such as `Deployment`.
+    pub(crate) kind: String,
+    /// Its name.
+    pub(crate) name: String,
 }
 
 impl Workload {
@@ -75,6 +86,12 @@ impl Workload {
 pub(crate) enum PeerKind {
     /// A pod of this node.
     Pod,
+    /// A pod of another node.
+    FarPod,
+    /// A service of the cluster, by an address of its own.
+    Service,
+    /// Another node, by one of its own addresses.
+    Node,
     /// This node, by one of its own addresses.
     Host,
     /// The same network namespace, by loopback.
@@ -89,8 +106,8 @@ impl PeerKind {
     /// What is sent to its address may go to somebody else.
     pub(crate) const fn may_be_translated(self) -> bool {
         match self {
-            Self::Outside => true,
-            Self::Pod | Self::Host | Self::Loopback | Self::Unknown => false,
+            Self::Service | Self::Outside => true,
+            Self::Pod | Self::FarPod | Self::Node | Self::Host | Self::Loopback | Self::Unknown => false,
         }
     }
 }
@@ -102,4 +119,30 @@ pub(crate) struct Peer {
     pub(crate) kind: PeerKind,
     /// Its workload, where this node knows it.
     pub(crate) workload: Option<Arc<Workload>>,
+    /// What the cluster says of it beside that.
+    pub(crate) place: Option<Arc<Place>>,
+}
+
+impl Peer {
+    /// One that nothing more is known of.
+    pub(crate) const fn of(kind: PeerKind) -> Self {
+        Self { kind, workload: None, place: None }
+    }
+
+    /// What tells it from others that have, or had, the same address.
+    pub(crate) fn id(&self) -> Option<WorkloadId> {
+        let workload = self.workload.as_ref().map(|workload| workload.id);
+        workload.or_else(|| self.place.as_ref().map(|place| place.id))
+    }
+}
+
+/// Where something is in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Which service or node; never used again for another.
+    pub(crate) id: WorkloadId,
+    /// The service that it is, or stands behind, as `namespace/name`; empty without one.
+    pub(crate) service: String,
+    /// The node that it is, or runs on; empty where that is not known.
+    pub(crate) node_name: String,
 }

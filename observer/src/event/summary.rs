@@ -19,9 +19,9 @@ pub(crate) struct Edge {
     pub(crate) workload: WorkloadId,
     /// What the peer is.
     pub(crate) kind: PeerKind,
-    /// The peer, where it is a workload of this node.
+    /// The peer, where it is a workload, a service or a node that is known.
     pub(crate) peer: Option<WorkloadId>,
-    /// The peer's address, where it is not.
+    /// The peer's address, where it is no workload.
     pub(crate) address: Option<IpAddr>,
     /// The index of the interface where that address is valid; 0 for everywhere.
     pub(crate) interface: u32,

@@ -12,8 +12,8 @@ use ipnet::IpNet;
 pub(crate) use self::compile::{InvalidFilter, Purpose};
 use self::pattern::{ContainerPattern, PodPattern};
 use crate::event::{
-    BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, ProcessSummary, Tcp, TcpSummary,
-    Workload, WorkloadSummary,
+    BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, Place, ProcessSummary, Tcp,
+    TcpSummary, Workload, WorkloadSummary,
 };
 
 /// What passes: what an allow filter matches (or anything, where there is none) and no deny filter does.
@@ -47,6 +47,8 @@ struct Subject<'a> {
     failed: bool,
     owner: Option<&'a Workload>,
     peer: Option<&'a Workload>,
+    /// The peer's place in the cluster.
+    place: Option<&'a Place>,
     /// The owner asked for the connection; `None` where it is not about one.
     outgoing: Option<bool>,
     /// Of both ends, and of who answers for the other one.
@@ -67,6 +69,7 @@ impl Filters {
             failed: event.is_failure(),
             owner: event.workload.as_deref(),
             peer: tcp.and_then(Tcp::answerer),
+            place: tcp.and_then(|tcp| tcp.peer.place.as_deref()),
             outgoing: tcp.map(|tcp| tcp.outgoing),
             ports: each(ends, SocketAddr::port),
             addresses: each(ends, SocketAddr::ip),
@@ -83,6 +86,7 @@ impl Filters {
             failed: connection.is_troubled(sampled),
             owner: Some(&connection.workload),
             peer: tcp.answerer(),
+            place: tcp.peer.place.as_deref(),
             outgoing: Some(tcp.outgoing),
             ports: each(ends, SocketAddr::port),
             addresses: each(ends, SocketAddr::ip),
@@ -96,6 +100,7 @@ impl Filters {
             failed: listener.dropped > 0,
             owner: Some(&listener.workload),
             peer: None,
+            place: None,
             outgoing: Some(false),
             ports: [Some(listener.local.port()), None, None],
             addresses: [Some(listener.local.ip()), None, None],
@@ -109,6 +114,7 @@ impl Filters {
             failed: failed(&summary.tcp),
             owner: Some(&summary.workload),
             peer: summary.peer.workload.as_deref(),
+            place: summary.peer.place.as_deref(),
             outgoing: Some(edge.outgoing),
             ports: [Some(edge.port), None, None],
             addresses: [edge.address, None, None],
@@ -122,6 +128,7 @@ impl Filters {
             failed: failed(&summary.tcp),
             owner: Some(&summary.workload),
             peer: None,
+            place: None,
             outgoing: Some(edge.outgoing),
             ports: [Some(edge.port), None, None],
             addresses: [edge.address, None, None],
@@ -146,6 +153,7 @@ impl Filters {
             failed,
             owner: Some(workload),
             peer: None,
+            place: None,
             outgoing: None,
             ports: [None; 3],
             addresses: [None; 3],
@@ -163,8 +171,19 @@ impl Filters {
 }
 
 impl Filter {
+    /// The namespace of either side, or of the service that the peer is or stands behind.
+    fn in_namespace(&self, subject: &Subject<'_>) -> bool {
+        let service = subject.place.and_then(|place| place.service.split_once('/'));
+        let all = [
+            subject.owner.map(|owner| owner.namespace.as_str()),
+            subject.peer.map(|peer| peer.namespace.as_str()),
+            service.map(|(namespace, _)| namespace),
+        ];
+        any(&self.namespaces, &all, |namespace, of| namespace == of)
+    }
+
     fn matches(&self, subject: &Subject<'_>) -> bool {
-        let Subject { event_type, failed, owner, peer, outgoing, ports, addresses } = subject;
+        let Subject { event_type, failed, owner, peer, place: _, outgoing, ports, addresses } = subject;
         let either = [*owner, *peer];
         // The cheap and the telling ones come first.
         !self.elsewhere
@@ -172,13 +191,23 @@ impl Filter {
             && (!self.failure_only || *failed)
             && any(&self.ports, ports, |port, of| port == of)
             && any(&self.addresses, addresses, |net, of| net.contains(&of.to_canonical()))
-            && any(&self.namespaces, &either, |namespace, of| *namespace == of.namespace)
+            && self.in_namespace(subject)
             && any(&self.pods, &either, |pattern, of| pattern.matches(of))
             && any(&self.containers, &[*owner], |pattern, of| pattern.matches(of))
-            && any(&self.workloads, &[*owner], |name, of| name == of.name())
+            && any(&self.workloads, &[*owner], |name, of| is_called(name, of))
             && any(&self.from_pods, &[side(*outgoing, true, either)], |pattern, of| pattern.matches(of))
             && any(&self.to_pods, &[side(*outgoing, false, either)], |pattern, of| pattern.matches(of))
     }
+}
+
+/// A workload has that name: its own, or that of what made it, with its kind or without.
+fn is_called(name: &str, workload: &Workload) -> bool {
+    let maker = workload.owner.as_deref();
+    name == workload.name()
+        || maker.is_some_and(|maker| match name.split_once('/') {
+            Some((kind, name)) => maker.kind.eq_ignore_ascii_case(kind) && maker.name == name,
+            None => maker.name == name,
+        })
 }
 
 /// The field is not set, or one of its values matches one of the subject's.

@@ -21,8 +21,8 @@ pub(super) use self::live::{connection, listener};
 pub(super) use self::status::{status, workload_status};
 pub(super) use self::summary::{explained, order, summaries, window_end};
 use crate::event::{
-    Backend, BootTime, ConnectionId, Counters, Loss, LossSource, Now, Peer, PeerKind, Process, ProcessKey,
-    Tcp, WallTime, Workload, WorkloadKind, interface,
+    Backend, BootTime, ConnectionId, Counters, Loss, LossSource, Now, Owner, Peer, PeerKind, Place, Process,
+    ProcessKey, Tcp, WallTime, Workload, WorkloadKind, interface,
 };
 
 /// A time of the wall clock.
@@ -74,7 +74,12 @@ pub(super) fn workload(workload: &Workload) -> v1::Workload {
         restart_count,
         cgroup_id,
         sandbox,
+        owner,
     } = workload;
+    let (owner_kind, owner_name) = match owner.as_deref() {
+        Some(Owner { kind, name }) => (kind.clone(), name.clone()),
+        None => Default::default(),
+    };
     let kind = match kind {
         WorkloadKind::Pod => v1::WorkloadKind::Pod,
         WorkloadKind::Container => v1::WorkloadKind::Container,
@@ -94,6 +99,8 @@ pub(super) fn workload(workload: &Workload) -> v1::Workload {
         restart_count: *restart_count,
         cgroup_id: *cgroup_id,
         sandbox: *sandbox,
+        owner_kind,
+        owner_name,
     }
 }
 
@@ -113,12 +120,20 @@ fn process(process: &Process, now: Now) -> v1::Process {
 
 fn peer_kind(kind: PeerKind) -> v1::PeerKind {
     match kind {
-        PeerKind::Pod => v1::PeerKind::Pod,
+        PeerKind::Pod | PeerKind::FarPod => v1::PeerKind::Pod,
+        PeerKind::Service => v1::PeerKind::Service,
+        PeerKind::Node => v1::PeerKind::Node,
         PeerKind::Host => v1::PeerKind::Host,
         PeerKind::Loopback => v1::PeerKind::Loopback,
         PeerKind::Outside => v1::PeerKind::Outside,
         PeerKind::Unknown => v1::PeerKind::Unspecified,
     }
+}
+
+/// The service and the node of a peer.
+fn place(place: Option<&Place>) -> (String, String) {
+    let Some(Place { id: _, service, node_name }) = place else { return Default::default() };
+    (service.clone(), node_name.clone())
 }
 
 /// An address in its usual text form, with the index of its interface where there is one.
@@ -133,18 +148,23 @@ fn connection_id(id: ConnectionId) -> String {
 
 /// The two ends of a connection: the source is the one that asked.
 fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
-    let Tcp { id, local, remote, outgoing, peer: Peer { kind, workload: peer }, netns, backend } = tcp;
+    let Tcp { id, local, remote, outgoing, peer: Peer { kind, workload: peer, place: at }, netns, backend } =
+        tcp;
+    let (service, node_name) = place(at.as_deref());
     let this = v1::Endpoint {
         address: address(local.ip(), interface(*local)),
         port: local.port().into(),
         workload: owner.map(workload),
         kind: v1::PeerKind::Unspecified.into(),
+        ..v1::Endpoint::default()
     };
     let other = v1::Endpoint {
         address: address(remote.ip(), interface(*remote)),
         port: remote.port().into(),
         workload: peer.as_deref().map(workload),
         kind: peer_kind(*kind).into(),
+        service,
+        node_name,
     };
     let (source, destination) = if *outgoing { (this, other) } else { (other, this) };
     v1::Tcp {
@@ -158,12 +178,15 @@ fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
 }
 
 fn answers(backend: &Backend) -> v1::Endpoint {
-    let Backend { address: to, peer: Peer { kind, workload: peer } } = backend;
+    let Backend { address: to, peer: Peer { kind, workload: peer, place: at } } = backend;
+    let (service, node_name) = place(at.as_deref());
     v1::Endpoint {
         address: address(to.ip(), interface(*to)),
         port: to.port().into(),
         workload: peer.as_deref().map(workload),
         kind: peer_kind(*kind).into(),
+        service,
+        node_name,
     }
 }
 

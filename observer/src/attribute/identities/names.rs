@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Identities, empty};
+use super::Identities;
 use crate::event::{Workload, WorkloadId, WorkloadKind};
 use crate::inventory::{ContainerFact, EngineFact, PodFact};
 
@@ -11,6 +11,7 @@ impl Identities {
     /// events of it may have gone out with less.
     pub(in crate::attribute) fn name(&mut self, fact: &ContainerFact) -> Option<(WorkloadId, bool)> {
         let id = *self.containers.get(&fact.container_id)?;
+        let (labels, owner) = self.labels_and_owner(&fact.pod);
         let entry = self.workloads.get_mut(&id)?;
         let named = Workload {
             kind: WorkloadKind::Pod,
@@ -18,7 +19,8 @@ impl Identities {
             pod: fact.pod.name.clone(),
             pod_uid: fact.pod.uid.clone(),
             container: fact.name.clone(),
-            labels: fact.pod.labels.clone(),
+            labels,
+            owner,
             image: fact.image.clone(),
             restart_count: fact.attempt,
             sandbox: fact.sandbox,
@@ -58,26 +60,8 @@ impl Identities {
 
     /// A pod as a peer.
     pub(in crate::attribute) fn pod(&mut self, fact: &PodFact) -> Arc<Workload> {
-        if let Some(known) = self.pods.get(&fact.uid)
-            && known.labels == fact.labels
-        {
-            return Arc::clone(known);
-        }
-        let id = self.pods.get(&fact.uid).map_or(WorkloadId(self.next), |known| known.id);
-        self.next = self.next.max(id.0 + 1);
-        let pod = Arc::new(Workload {
-            namespace: fact.namespace.clone(),
-            pod: fact.name.clone(),
-            pod_uid: fact.uid.clone(),
-            labels: fact.labels.clone(),
-            ..empty(id, WorkloadKind::Pod, 0)
-        });
-        if self.pods.len() < self.capacity {
-            self.pods.insert(fact.uid.clone(), Arc::clone(&pod));
-        } else {
-            self.overflow += 1;
-        }
-        pod
+        let (labels, owner) = self.labels_and_owner(fact);
+        self.peer(&fact.uid, &fact.namespace, &fact.name, labels, owner)
     }
 
     /// The pod, as a peer, that a cgroup belongs to.

@@ -12,8 +12,8 @@ fn an_address_belongs_to_whom_it_belonged_then() {
     bench.act(|attributor, now, _| attributor.pod(&pod_fact("10.0.0.9", "s2", "u2"), now));
     let peer = |bench: &Bench, time: u64| {
         let address = "10.0.0.9".parse().unwrap();
-        let peer = bench.attributor.addresses.peer("10.0.0.1".parse().unwrap(), address, BootTime(time));
-        peer.workload.map(|workload| workload.pod.clone())
+        let peer = bench.attributor.addresses.own_pod(address, BootTime(time));
+        peer.map(|workload| workload.pod.clone())
     };
     assert_eq!(peer(&bench, first).as_deref(), Some("cart-s1"));
     assert_eq!(peer(&bench, bench.time + 1).as_deref(), Some("cart-s2"));

@@ -1,6 +1,6 @@
 //! The rows of summary tables: each figure as text, in columns that never change their order.
 
-use observer_proto::v1::{Diagnosis, Distribution, Edge, ExitCount, Stalled, Summary, TcpSummary, Verdict};
+use observer_proto::v1::{Diagnosis, Distribution, ExitCount, Stalled, Summary, TcpSummary, Verdict};
 
 use super::super::color::Paint;
 use super::super::escape::escape;
@@ -108,9 +108,11 @@ pub(super) fn brief(name: String, summary: &Summary) -> Vec<String> {
 /// workload, the port is this workload's: `:6379 <- shop/cart-7d9f`.
 pub(crate) fn way(summary: &Summary) -> String {
     let Some(edge) = &summary.edge else { return String::new() };
-    let Edge { port, .. } = edge;
-    let peer = label::edge(edge);
-    if edge.outgoing { format!("-> {peer}:{port}") } else { format!(":{port} <- {peer}") }
+    if edge.outgoing {
+        format!("-> {}", label::edge_with_port(edge))
+    } else {
+        format!(":{} <- {}", edge.port, label::edge(edge))
+    }
 }
 
 /// The verdict on an edge.

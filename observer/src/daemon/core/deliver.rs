@@ -1,8 +1,9 @@
 //! What goes into attribution from the inventory, and what comes out of it.
 
 use super::Core;
+use crate::daemon::memory;
 use crate::event::{Now, Process};
-use crate::inventory::{Fact, processes};
+use crate::inventory::{ClusterFact, Fact, processes};
 
 impl Core<'_> {
     pub(super) fn fact(&mut self, fact: Fact) {
@@ -13,8 +14,13 @@ impl Core<'_> {
         if let Fact::SourcesOf(name, sources) = &fact {
             self.other_sources.insert(name, sources.clone());
         }
+        let listed = matches!(fact, Fact::Cluster(ClusterFact::Listed(_)));
         self.attributor.fact(fact, now, &mut self.out);
         self.deliver(now);
+        if listed {
+            // Reading a list took many times what is kept of it.
+            memory::release();
+        }
     }
 
     /// Hands on what attribution gave out.

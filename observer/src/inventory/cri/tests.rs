@@ -30,12 +30,12 @@ impl Bench {
         let fake = serve.then(|| Fake::start(&socket, &world));
         let endpoint = format!("unix://{}", socket.display()).parse().unwrap();
         let (sender, facts) = mpsc::channel(64);
-        let container_folders = Folders::Given(Vec::new());
         let settings = Settings {
             cri_endpoints: vec![endpoint],
             cri_endpoints_given: false,
-            container_folders,
+            container_folders: Folders::Given(Vec::new()),
             conntrack: false,
+            kubernetes: None,
         };
         let handle = start(settings, sender);
         (Self { _directory: directory, socket, world, handle, facts }, fake)

@@ -1,10 +1,12 @@
 //! Tables of filters and what they match.
 
+use std::sync::Arc;
+
 use observer_proto::v1;
 
 use super::*;
 use crate::event::examples::{close, connect, counters, event, exited, host, pod, tcp};
-use crate::event::{Detail, Ending};
+use crate::event::{Detail, Ending, Owner, WorkloadId};
 
 fn compile(allow: Vec<v1::Filter>, deny: Vec<v1::Filter>) -> Result<Filters, String> {
     Filters::compile(allow, deny, Purpose::Events, "node-1").map_err(|error| error.to_string())
@@ -64,6 +66,30 @@ fn fields_match_as_documented() {
         assert_eq!(filters.event(&event), expected, "{filter:?}");
         let filters = compile(Vec::new(), vec![filter.clone()]).unwrap();
         assert_eq!(filters.event(&event), !expected, "deny {filter:?}");
+    }
+}
+
+#[test]
+fn what_made_a_pod_and_the_service_that_is_asked_match_too() {
+    let mut web = (*pod(1, "shop", "web-1")).clone();
+    web.owner = Some(Arc::new(Owner { kind: "Deployment".into(), name: "web".into() }));
+    let mut ends = tcp(1, true, "10.96.0.7:80", None);
+    ends.peer.place =
+        Some(Arc::new(Place { id: WorkloadId(9), service: "data/db".into(), node_name: String::new() }));
+    let event = event(&Arc::new(web), 1, connect(&ends));
+    let none = v1::Filter::default;
+    for (filter, expected) in [
+        (v1::Filter { workloads: texts(["web"]), ..none() }, true),
+        (v1::Filter { workloads: texts(["deployment/web"]), ..none() }, true),
+        (v1::Filter { workloads: texts(["Deployment/web"]), ..none() }, true),
+        (v1::Filter { workloads: texts(["web-1"]), ..none() }, true),
+        (v1::Filter { workloads: texts(["statefulset/web"]), ..none() }, false),
+        (v1::Filter { workloads: texts(["deployment/web-1"]), ..none() }, false),
+        (v1::Filter { namespaces: texts(["data"]), ..none() }, true),
+        (v1::Filter { namespaces: texts(["db"]), ..none() }, false),
+    ] {
+        let filters = compile(vec![filter.clone()], Vec::new()).unwrap();
+        assert_eq!(filters.event(&event), expected, "{filter:?}");
     }
 }
 

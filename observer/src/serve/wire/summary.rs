@@ -4,7 +4,7 @@ use observer_proto::v1;
 
 use super::diagnosis::diagnosis;
 use super::event::{ending, retransmit_cause, retransmit_phase};
-use super::{address, boot_timestamp, peer_kind, workload};
+use super::{address, boot_timestamp, peer_kind, place, workload};
 use crate::aggregate::Histogram;
 use crate::diagnose::{Diagnosis, Ends, Verdict};
 use crate::event::{
@@ -99,13 +99,16 @@ fn of_workload(whole: &v1::Summary, summary: &WorkloadSummary) -> v1::Summary {
 
 fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Diagnosis) -> v1::Summary {
     let Edge { workload: _, kind, peer: _, address: ip, interface, port, outgoing } = edge;
-    let EdgeSummary { workload: owner, peer: Peer { kind: _, workload: peer }, tcp } = summary;
+    let EdgeSummary { workload: owner, peer: Peer { kind: _, workload: peer, place: at }, tcp } = summary;
+    let (service, node_name) = place(at.as_deref());
     let edge = v1::Edge {
         kind: peer_kind(*kind).into(),
         address: ip.map(|ip| address(ip, *interface)).unwrap_or_default(),
         port: (*port).into(),
         outgoing: *outgoing,
         workload: peer.as_deref().map(workload),
+        service,
+        node_name,
     };
     v1::Summary {
         workload: Some(workload(owner)),

@@ -55,6 +55,7 @@ impl Bench {
                 | Fact::PodGone { .. }
                 | Fact::HostAddresses(_)
                 | Fact::Engine(_)
+                | Fact::Cluster(_)
                 | Fact::Translation { .. }
                 | Fact::SourcesOf(..)
                 | Fact::Sources(_) => {}
