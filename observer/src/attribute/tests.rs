@@ -288,14 +288,3 @@ fn tables_are_bounded_and_say_so() {
     let [(_, workloads), (_, processes), ..] = bench.attributor.take_overflows();
     assert_eq!((workloads, processes), (21, 10), "the host takes one place");
 }
-
-#[test]
-fn what_was_removed_makes_room() {
-    let mut bench = Bench::new();
-    for n in 0..30 {
-        let path = format!("/system.slice/unit{n}.service");
-        bench.record(1000 + n, Body::CgroupMade { path });
-        bench.record(1000 + n, Body::CgroupRemoved);
-    }
-    assert_eq!(bench.attributor.take_overflows()[0].1, 0);
-}

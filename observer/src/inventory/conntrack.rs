@@ -108,9 +108,10 @@ impl Asker {
     fn ask(&mut self, query: &TranslationQuery) -> Translated {
         let here = self.ask_here(query);
         match here {
-            Translated::To(_) => here,
-            Translated::No | Translated::Unknown if query.netns == self.own_netns => here,
-            Translated::No | Translated::Unknown => match self.ask_there(query) {
+            // Where no table could be asked here, there is none elsewhere.
+            Translated::To(_) | Translated::Unknown => here,
+            Translated::No if query.netns == self.own_netns => here,
+            Translated::No => match self.ask_there(query) {
                 Ok(there) => there,
                 Err(error) => {
                     log::debug!("the namespace of {}: {error}", query.local);

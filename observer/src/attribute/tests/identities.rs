@@ -89,3 +89,14 @@ fn the_next_run_knows_of_an_end_that_is_still_to_be_told() {
     assert_eq!((start.restarts_seen, start.last_end.as_ref().unwrap().code), (1, Some(1)));
     assert!(start.since_last_end_ns.is_some());
 }
+
+#[test]
+fn what_was_removed_makes_room() {
+    let mut bench = Bench::new();
+    for n in 0..30 {
+        let path = format!("/system.slice/unit{n}.service");
+        bench.record(1000 + n, Body::CgroupMade { path });
+        bench.record(1000 + n, Body::CgroupRemoved);
+    }
+    assert_eq!(bench.attributor.take_overflows()[0].1, 0);
+}

@@ -32,6 +32,18 @@ fn connections() {
         line(testing::connect()),
         "shop/cart-7d9f/app -> shop/redis-0:6379 tcp_connect (142 µs, pid 4312 cart)"
     );
+    let mut service = tcp(true);
+    service.backend = service.destination.replace(Endpoint {
+        address: "10.96.0.7".to_owned(),
+        port: 80,
+        kind: PeerKind::Outside.into(),
+        ..Endpoint::default()
+    });
+    let connect = TcpConnect { tcp: Some(service), handshake_latency_ns: 142_000 };
+    assert_eq!(
+        line(Event { process: None, ..event(EventType::TcpConnect, Detail::TcpConnect(connect)) }),
+        "shop/cart-7d9f/app -> 10.96.0.7:80 -> shop/redis-0:6379 tcp_connect (142 µs)"
+    );
     let accept = TcpAccept { tcp: Some(tcp(false)), handshake_latency_ns: Some(98_000) };
     assert_eq!(
         line(redis(EventType::TcpAccept, Detail::TcpAccept(accept))),
