@@ -38,8 +38,7 @@ use translations::Translations;
 
 use crate::decode::{Body, Record};
 use crate::event::{
-    Backend, BootTime, ConnectionId, Detail, Event, Namespaces, Now, Process, ProcessKey, Workload,
-    WorkloadId,
+    Backend, BootTime, ConnectionId, Event, Namespaces, Now, Process, ProcessKey, Workload, WorkloadId,
 };
 use crate::inventory::{ContainerFact, EndLookup, Fact, PodFact, TranslationQuery};
 
