@@ -67,7 +67,8 @@ async fn a_containers_programs_have_their_rights_their_place_and_their_descent()
         lines.wait_for("the shell's exec", PATIENCE, |line| process(line).0 == above(&cat)[0]).await?;
     ensure!(detail(&shell)["origin"] == "EXEC_ORIGIN_ENTERED", "{shell}");
     ensure!(detail(&cat).get("origin").is_none(), "{cat}");
-    ensure!(above(&cat).len() == 2 && above(&cat)[1] == above(&shell)[0], "{cat} {shell}");
+    // By then the runtime's command that had started the shell may be gone, and the shim is its parent.
+    ensure!(above(&cat).len() == 2 && above(&cat)[1] != process(&first).0, "{cat}");
     ensure!(above(&shell)[0] != process(&first).0, "{shell}");
     let exit = lines
         .wait_for("the shell's exit", PATIENCE, |line| {

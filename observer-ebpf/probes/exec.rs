@@ -132,9 +132,6 @@ unsafe fn fill_ancestors(exec: *mut Exec, into: *mut Ancestor, task: *const Kern
             if tgid == 1 || cgroup_id != (*exec).header.cgroup_id {
                 break;
             }
-            if count == ANCESTORS_MAX as u32 {
-                (*exec).flags |= exec_flag::ANCESTORS_CUT;
-            }
         }
         (*exec).ancestors = count;
         // Read again, it is any number to the verifier: it looks once at all that follows, not once for each count. What

@@ -21,8 +21,6 @@ pub mod exec_flag {
     pub const TERMINAL: u32 = 1;
     /// The working directory is deeper than the names that follow.
     pub const DIRECTORY_CUT: u32 = 2;
-    /// There are more ancestors than those that follow.
-    pub const ANCESTORS_CUT: u32 = 4;
 }
 
 /// Names a process for good.

@@ -18,7 +18,6 @@ impl Attributor {
             task,
             gid,
             ancestors,
-            ancestors_truncated,
             namespaces,
             capabilities,
             terminal,
@@ -54,7 +53,7 @@ impl Attributor {
                 kinds,
             })
         };
-        let (ancestors, cut) = self.chain(ancestors, owner);
+        let (ancestors, ancestors_truncated) = self.chain(ancestors, owner);
         let exec = ProcessExec {
             origin,
             script: OsString::from_vec(script),
@@ -63,7 +62,7 @@ impl Attributor {
             capabilities,
             terminal,
             ancestors,
-            ancestors_truncated: ancestors_truncated && !cut,
+            ancestors_truncated,
             arguments: arguments.into_iter().map(OsString::from_vec).collect(),
             arguments_truncated,
             binary_truncated,
@@ -75,17 +74,19 @@ impl Attributor {
         self.emit(Some(process), place, Detail::ProcessExec(exec), out);
     }
 
-    /// The processes above one, to the first that is not of the same workload; true where that one was found.
+    /// The processes above one, to the first that is not of the same workload, or to the machine's first; true where
+    /// neither was found.
     fn chain(&self, above: Vec<(Task, u64)>, owner: WorkloadId) -> (Vec<Ancestor>, bool) {
         let mut chain = Vec::with_capacity(above.len());
         for (Task { key, uid: _, comm }, cgroup) in above {
             let binary = self.processes.known(key).map(|known| known.binary.clone()).unwrap_or_default();
             chain.push(Ancestor { key, comm, binary });
             if self.identities.owner_of(cgroup) != owner {
-                return (chain, true);
+                return (chain, false);
             }
         }
-        (chain, false)
+        let truncated = chain.last().is_some_and(|last| last.key.pid != 1);
+        (chain, truncated)
     }
 
     /// A process ended, or the OOM killer chose it.

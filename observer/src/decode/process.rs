@@ -14,10 +14,8 @@ pub(crate) struct Executed {
     pub(crate) task: Task,
     /// The group.
     pub(crate) gid: u32,
-    /// The processes above it, the parent first, each with its cgroup.
+    /// The processes above it, the parent first, each with its cgroup; to the first one in another cgroup, at most.
     pub(crate) ancestors: Vec<(Task, u64)>,
-    /// There are more of them.
-    pub(crate) ancestors_truncated: bool,
     /// Where it runs.
     pub(crate) namespaces: Namespaces,
     /// The effective capabilities, a bit each.
@@ -70,7 +68,6 @@ pub(super) fn exec(bytes: &[u8]) -> Result<Body, DecodeError> {
         task: task(&exec.task),
         gid: exec.gid,
         ancestors,
-        ancestors_truncated: is_on(exec_flag::ANCESTORS_CUT),
         namespaces: Namespaces { mnt: exec.mntns, pid: exec.pidns, net: exec.netns },
         capabilities: exec.capabilities,
         terminal: is_on(exec_flag::TERMINAL),

@@ -85,3 +85,16 @@ fn the_first_processs_end_is_marked() {
         assert_eq!((exit.first, exit.peak_memory_bytes), (first, 2 * 4096), "pid {pid}");
     }
 }
+
+#[test]
+fn a_chain_that_goes_on_is_marked() {
+    let mut bench = started();
+    let above: Vec<(u32, u64)> = (20..28).map(|pid| (pid, GROUP)).collect();
+    assert!(run(&mut bench, GROUP, 30, &above, OWN).ancestors_truncated);
+    let host = Namespaces { mnt: 1, pid: 2, net: HOST_NETNS };
+    assert!(run(&mut bench, SHIM, 31, &[(2, SHIM)], host).ancestors_truncated);
+    assert!(
+        !run(&mut bench, SHIM, 32, &[(2, SHIM), (1, SHIM)], host).ancestors_truncated,
+        "the first of all"
+    );
+}
