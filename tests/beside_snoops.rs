@@ -17,6 +17,9 @@ const ENDS: [&str; 6] = ["exit 0", "exit 1", "exit 255", "kill -TERM $$", "kill 
 /// How often each of them is run on the host.
 const ROUNDS: usize = 20;
 
+/// In the words of commands that are run in a container.
+const INSIDE: &str = "-inside-";
+
 /// One of the tools of libbpf-tools, writing to a file.
 struct Snoop {
     child: Child,
@@ -64,14 +67,20 @@ fn exec_of_tool(words: &[String]) -> Option<Exec> {
     // PCOMM PID PPID RET ARGS; a command's first word is its path.
     let [_, pid, parent, ret, command @ ..] = words else { return None };
     (ret == "0").then_some(())?;
-    Some((pid.parse().ok()?, parent.parse().ok()?, command.join(" ")))
+    Some(exec(pid.parse().ok()?, parent.parse().ok()?, command.join(" ")))
+}
+
+/// The runtime's command that starts a process in a container ends at that moment, and the parent is another one then:
+/// such a parent is left out.
+fn exec(pid: u64, parent: u64, command: String) -> Exec {
+    (pid, if command.contains(INSIDE) { 0 } else { parent }, command)
 }
 
 fn exec_of_observer(line: &Value) -> Option<Exec> {
     let process = &line["event"]["process"];
     let rest = &arguments(line)[1..];
     let command = [&[process["binary"].as_str()?], rest].concat().join(" ");
-    Some((process["pid"].as_u64()?, process["parent_pid"].as_u64()?, command))
+    Some(exec(process["pid"].as_u64()?, process["parent_pid"].as_u64()?, command))
 }
 
 /// How a process ended, in exitsnoop's words: `0`, `code 3`, `signal 9`.
@@ -111,7 +120,8 @@ async fn run_all(word: &str, container: &Container) -> Result<usize> {
     for round in 0..ROUNDS {
         for end in ENDS {
             count += 1;
-            let name = format!("{word}-{count}");
+            let place = if round == 0 { INSIDE } else { "-outside-" };
+            let name = format!("{word}{place}{count}");
             let arguments = ["-c", end, &name, "two words", "--flag=x", "☃"];
             if round == 0 {
                 container.exec(["/bin/sh"].into_iter().chain(arguments)).await?;
