@@ -94,8 +94,7 @@ impl Setting {
     /// It is on.
     #[inline(always)]
     pub(crate) fn is_on(&'static self) -> bool {
-        // SAFETY: a reference is valid for reads.
-        unsafe { read_volatile(from_ref(&self.0)) != 0 }
+        self.value() != 0
     }
 
     /// Its value.

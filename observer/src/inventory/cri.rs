@@ -10,6 +10,7 @@ mod ends;
 mod follow;
 mod known;
 mod lookup;
+mod pending;
 mod runtime;
 mod sources;
 mod survey;

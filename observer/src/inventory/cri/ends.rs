@@ -1,48 +1,27 @@
 //! Ends of containers: asked for at once, and again while their runtime has not heard of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::super::{EndFact, EndLookup, Fact};
+use super::pending::{self, FIRST_PAUSE, MAX_ASKING, PAUSES};
 use super::runtime::{End, Runtime};
 use crate::event::RuntimeEnd;
-
-/// Ends that are asked for at the same moment.
-const MAX_ASKING: usize = 32;
-/// Ends that are asked for or wait to be asked for again. More wait in the queue.
-const MAX_PENDING: usize = 2048;
-/// The first pause before a container is asked for again; each one is half as long again as the one before. A runtime
-/// hears of an end a few milliseconds after the kernel.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// After so many pauses, 2.9 s in all, it is not asked for any more.
-const PAUSES: u32 = 14;
 
 /// Answers requests until there can be no more.
 pub(super) async fn serve(
     runtimes: Arc<[Arc<Runtime>]>,
-    mut requests: mpsc::Receiver<EndLookup>,
+    requests: mpsc::Receiver<EndLookup>,
     facts: mpsc::Sender<Fact>,
 ) {
     let asking = Arc::new(Semaphore::new(MAX_ASKING));
-    let mut lookups = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(done) = lookups.join_next() => {
-                if let Err(error) = done {
-                    log::error!("a container's end was not asked for to the last: {error}");
-                }
-            }
-            request = requests.recv(), if lookups.len() < MAX_PENDING => {
-                let Some(lookup) = request else { return };
-                let (runtimes, asking, facts) = (Arc::clone(&runtimes), Arc::clone(&asking), facts.clone());
-                lookups.spawn(async move { look_up(&lookup, &runtimes, &asking, &facts).await });
-            }
-        }
-    }
+    pending::serve(requests, "a container's end was not asked for to the last", |lookup| {
+        let (runtimes, asking, facts) = (Arc::clone(&runtimes), Arc::clone(&asking), facts.clone());
+        async move { look_up(&lookup, &runtimes, &asking, &facts).await }
+    })
+    .await;
 }
 
 /// Asks until the runtime says how the container ended, and where the OOM killer ended it until the runtime knows that

@@ -1,47 +1,26 @@
 //! Lookups of single containers: asked at once, and again while their runtime may not know them yet.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::super::{ContainerFact, Fact};
+use super::pending::{self, FIRST_PAUSE, MAX_ASKING, PAUSES};
 use super::runtime::{Answer, Runtime};
-
-/// Lookups that ask at the same moment.
-const MAX_ASKING: usize = 32;
-/// Lookups that ask or wait to ask again. More wait in the queue.
-const MAX_PENDING: usize = 2048;
-/// The first pause before an id is asked for again; each one is half as long again as the one before. A
-/// runtime knows a container before its cgroup is made, but a sandbox only some 30 ms later.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// After so many pauses, 2.9 s in all, the answer is `Unknown`. The survey may find it later.
-const PAUSES: u32 = 14;
 
 /// Answers requests until there can be no more.
 pub(super) async fn serve(
     runtimes: Arc<[Arc<Runtime>]>,
-    mut requests: mpsc::Receiver<String>,
+    requests: mpsc::Receiver<String>,
     facts: mpsc::Sender<Fact>,
 ) {
     let asking = Arc::new(Semaphore::new(MAX_ASKING));
-    let mut lookups = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(done) = lookups.join_next() => {
-                if let Err(error) = done {
-                    log::error!("a container's lookup ended early: {error}");
-                }
-            }
-            request = requests.recv(), if lookups.len() < MAX_PENDING => {
-                let Some(id) = request else { return };
-                let (runtimes, asking) = (Arc::clone(&runtimes), Arc::clone(&asking));
-                lookups.spawn(Lookup { id, runtimes, asking, facts: facts.clone() }.run());
-            }
-        }
-    }
+    pending::serve(requests, "a container's lookup ended early", |id| {
+        let (runtimes, asking) = (Arc::clone(&runtimes), Arc::clone(&asking));
+        Lookup { id, runtimes, asking, facts: facts.clone() }.run()
+    })
+    .await;
 }
 
 struct Lookup {
