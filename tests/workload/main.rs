@@ -12,6 +12,7 @@ mod namespaces;
 mod process;
 mod report;
 mod serve;
+mod smallest;
 
 use std::process::ExitCode;
 
