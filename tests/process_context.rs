@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -193,6 +194,34 @@ async fn an_exit_tells_what_was_used_as_wait4_does() -> Result<()> {
         // Those that are still at it when the process exits are all short.
         ensure!(time <= cpu + TICK_NS / 10 && time + 3 * TICK_NS >= cpu, "{exit}, by wait4 {cpu}");
     }
+    Ok(())
+}
+
+/// Forks a worker, which executes nothing, connects, and stays until the connection is accepted.
+const WORKER: &str = r"
+import os, socket
+listener = socket.create_server(('127.0.0.1', 0))
+pid = os.fork()
+if pid == 0:
+    socket.create_connection(listener.getsockname()).recv(1)
+    os._exit(0)
+listener.accept()[0].close()
+os.wait()
+print(pid, os.getpid())
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_executed_nothing_is_known_by_its_program() -> Result<()> {
+    let daemon = Daemon::bare().arg("--cri-endpoint").arg("none").start().await?;
+    let lines = watch(&daemon, ["-t", "tcp_connect"]).await?;
+    let python = Path::new("/usr/bin/python3");
+    let said = run(Command::new(python).args(["-c", WORKER]))?;
+    let (worker, parent) = said.trim().split_once(' ').context("no pids")?;
+    let is_it = |line: &Value| is(line, "tcp_connect") && process(line).0.to_string() == worker;
+    let connect = lines.wait_for("the worker's connection", PATIENCE, is_it).await?;
+    let told = &connect["event"]["process"];
+    ensure!(told["binary"] == fs::canonicalize(python)?.to_string_lossy().as_ref(), "{connect}");
+    ensure!(told["parent_pid"] == parent.parse::<u64>()?, "{connect}");
     Ok(())
 }
 

@@ -72,7 +72,8 @@ pub(crate) fn mark_victim(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Finds the cgroup that has reached its limit, from the victim's own upwards: the one with the least left. Where none has reached it, the whole machine was short of memory.
+/// Finds the cgroup that has reached its limit, from the victim's own upwards: the one with the least left. Where none has
+/// reached it, the whole machine was short of memory.
 ///
 /// # Safety
 /// `oom` and `names` are valid for writes; `victim` is typed.

@@ -59,9 +59,7 @@ pub(crate) struct Settings {
     pub(crate) crash_loop: CrashLoop,
     /// A page of memory, in bytes.
     pub(crate) page_size: u64,
-    /// The network namespace that no pod has for itself; 0 where it is not known.
-    pub(crate) host_netns: u32,
-    /// The namespaces of the machine's first process.
+    /// The machine's own namespaces, which no container has for itself.
     pub(crate) host_namespaces: Namespaces,
     /// Somebody answers where packets go that are not for whom they were sent to.
     pub(crate) translations: bool,
@@ -82,8 +80,6 @@ pub(crate) struct Output {
     pub(crate) completed: Vec<Arc<Workload>>,
     /// Containers in no pod, to look for in the engines' files first.
     pub(crate) lookups_alone: Vec<String>,
-    /// Processes that nobody has told the program of.
-    pub(crate) unknown_processes: Vec<ProcessKey>,
     /// Connections to ask for where they go.
     pub(crate) translations: Vec<TranslationQuery>,
     /// Where connections go of which that has become known.
@@ -141,6 +137,12 @@ impl Attributor {
         id == 0 || self.identities.knows(id)
     }
 
+    /// That process has been heard of, or there is no room for it. What has not should be told with [`Self::process`]
+    /// before a record of it is attributed: it has executed nothing itself, or did so before it was seen.
+    pub(crate) fn knows_process(&self, key: ProcessKey) -> bool {
+        self.processes.knows(key)
+    }
+
     /// A cgroup that was there before or whose making was missed; no path if it is gone already.
     pub(crate) fn cgroup(&mut self, id: u64, path: Option<&str>, now: Now, out: &mut Output) {
         let made = self.identities.made(id, path.unwrap_or("/"), now.boot);
@@ -157,7 +159,8 @@ impl Attributor {
             life.runs_already(first.map(|(key, _)| key));
         }
         if let Some((_, namespaces)) = first {
-            self.namespaces.learn(self.identities.owner_of(cgroup_id), namespaces);
+            let owner = self.identities.owner_of(cgroup_id);
+            self.namespaces.learn(owner, namespaces, |id| self.identities.runs(id));
         }
     }
 
@@ -187,7 +190,7 @@ impl Attributor {
                 }
             }
             Fact::Cluster(fact) => self.cluster(fact, now, out),
-            Fact::Sources(_) | Fact::SourcesOf(..) => {}
+            Fact::Sources(..) => {}
         }
     }
 

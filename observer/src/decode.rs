@@ -143,6 +143,21 @@ pub(crate) enum Body {
     },
 }
 
+impl Body {
+    /// The process that did it, of those that may not be known yet; an exec tells of itself, and one that ended is gone.
+    pub(crate) fn actor(&self) -> Option<&Task> {
+        match self {
+            Self::Oom { task, .. } | Self::Signal { sender: task, .. } => Some(task),
+            Self::Listening { task, .. }
+            | Self::Established { task, .. }
+            | Self::Ended { task, .. }
+            | Self::Retransmit { task, .. }
+            | Self::Reset { task, .. } => task.as_ref(),
+            Self::Exec(_) | Self::Exit { .. } | Self::CgroupMade { .. } | Self::CgroupRemoved => None,
+        }
+    }
+}
+
 /// What a reset's cause follows from where the kernel's reason does not say it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Situation {

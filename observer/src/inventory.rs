@@ -68,12 +68,10 @@ pub(crate) enum Fact {
     },
     /// This machine's own addresses, without loopback: all of them, sorted.
     HostAddresses(Vec<IpAddr>),
-    /// The health of the sources that are asked here: all of them.
-    Sources(Vec<IdentitySource>),
+    /// The health of sources: all that are kept under that name.
+    Sources(&'static str, Vec<IdentitySource>),
     /// What the Kubernetes API tells.
     Cluster(ClusterFact),
-    /// The health of other sources: all that are kept under that name.
-    SourcesOf(&'static str, Vec<IdentitySource>),
 }
 
 /// A container as its runtime knows it.

@@ -9,7 +9,6 @@ use crate::event::{BootTime, Detail, Event, Process, Workload, WorkloadId};
 impl Attributor {
     pub(super) fn emit_task(&mut self, task: Option<&Task>, at: Moment, detail: Detail, out: &mut Output) {
         let process = task.map(|task| self.processes.of(task));
-        out.unknown_processes.append(&mut self.processes.unknown);
         self.emit(process, at, detail, out);
     }
 

@@ -39,7 +39,7 @@ impl Attributor {
         let place = self.where_it_works(&process, at);
         let owner = self.identities.owner_of(place.cgroup_id);
         let origin = if starts.is_some() {
-            self.namespaces.learn(owner, namespaces);
+            self.namespaces.learn(owner, namespaces, |id| self.identities.runs(id));
             ExecOrigin::ContainerStart
         } else if self.identities.is_container(place.cgroup_id) {
             let from_outside =

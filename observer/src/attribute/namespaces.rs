@@ -16,14 +16,18 @@ impl NamespaceOwners {
         Self { host, owners: HashMap::new() }
     }
 
-    /// A container's first process is in these. The kernel takes a number again, so the newest owner counts; but the
-    /// containers of a pod share some, and those stay the first one's, which is the sandbox.
-    pub(super) fn learn(&mut self, id: WorkloadId, namespaces: Namespaces) {
+    /// A container's first process is in these. The containers of a pod share some, and those stay the first one's,
+    /// which is the sandbox. The kernel takes a number again: that of one which does not run any more is the newest's.
+    pub(super) fn learn(
+        &mut self,
+        id: WorkloadId,
+        namespaces: Namespaces,
+        runs: impl Fn(WorkloadId) -> bool,
+    ) {
         for key in self.own(namespaces) {
-            if key.0 == "mnt" {
-                self.owners.insert(key, id);
-            } else {
-                self.owners.entry(key).or_insert(id);
+            let owner = self.owners.entry(key).or_insert(id);
+            if !runs(*owner) {
+                *owner = id;
             }
         }
     }

@@ -25,8 +25,6 @@ pub(super) struct Processes {
     ended: VecDeque<(BootTime, ProcessKey)>,
     capacity: usize,
     overflow: u64,
-    /// Those that were met without having been told of, since somebody asked last.
-    pub(super) unknown: Vec<ProcessKey>,
 }
 
 /// The same process: /proc knows its start only to the tick.
@@ -38,7 +36,7 @@ pub(super) fn same(a: ProcessKey, b: ProcessKey) -> bool {
 
 impl Processes {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), ended: VecDeque::new(), capacity, overflow: 0, unknown: Vec::new() }
+        Self { entries: HashMap::new(), ended: VecDeque::new(), capacity, overflow: 0 }
     }
 
     /// A process that /proc showed. What the kernel told counts more.
@@ -105,8 +103,6 @@ impl Processes {
     /// A process ended. `None` where that was told already: two last threads may both say so.
     pub(super) fn exit(&mut self, task: &Task, parent_pid: u32, time: BootTime) -> Option<Arc<Process>> {
         let mut process = self.of(task);
-        // It is gone from /proc, or will be at once.
-        self.unknown.clear();
         let entry = self.entries.get_mut(&task.key.pid);
         if let Some(entry) = entry
             && same(entry.process.key, task.key)
@@ -130,6 +126,11 @@ impl Processes {
             return Some(self.of(task));
         }
         self.entries.get(&task.key.pid).map(|known| Arc::clone(&known.process))
+    }
+
+    /// A process was told of, or there is no room for it.
+    pub(super) fn knows(&self, key: ProcessKey) -> bool {
+        self.known(key).is_some() || (self.entries.len() >= self.capacity && self.ended.is_empty())
     }
 
     /// A process that was told of, whether it still runs or not.

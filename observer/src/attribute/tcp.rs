@@ -129,14 +129,8 @@ impl Attributor {
     }
 
     /// Whose a live socket is.
-    fn holder(
-        &mut self,
-        cgroup_id: u64,
-        task: Option<&Task>,
-        out: &mut Output,
-    ) -> (Arc<Workload>, Option<Arc<Process>>) {
+    fn holder(&mut self, cgroup_id: u64, task: Option<&Task>) -> (Arc<Workload>, Option<Arc<Process>>) {
         let process = task.map(|task| self.processes.of(task));
-        out.unknown_processes.append(&mut self.processes.unknown);
         (Arc::clone(&self.identities.get(self.identities.owner_of(cgroup_id)).workload), process)
     }
 
@@ -144,7 +138,7 @@ impl Attributor {
     pub(crate) fn known(&mut self, known: Known, now: Now, out: &mut Output) -> Connection {
         let Known { cgroup_id, socket, task, since, adopted, half_closed, listens: _, dropped: _ } = known;
         let at = Moment { time: since, now, cgroup_id };
-        let (workload, process) = self.holder(cgroup_id, task.as_ref(), out);
+        let (workload, process) = self.holder(cgroup_id, task.as_ref());
         let mut tcp = self.tcp(&socket, at);
         self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Open, out);
         Connection {
@@ -164,9 +158,9 @@ impl Attributor {
     }
 
     /// A listener that nobody has told of; its queue is to come.
-    pub(crate) fn listener(&mut self, known: Known, out: &mut Output) -> Listener {
+    pub(crate) fn listener(&mut self, known: Known) -> Listener {
         let Known { cgroup_id, socket, task, since, adopted, half_closed: _, listens: _, dropped } = known;
-        let (workload, process) = self.holder(cgroup_id, task.as_ref(), out);
+        let (workload, process) = self.holder(cgroup_id, task.as_ref());
         Listener {
             id: ConnectionId(socket.cookie),
             workload,
@@ -187,7 +181,7 @@ impl Attributor {
         let outgoing = socket.outgoing.unwrap_or_else(|| !self.is_listeners(socket));
         let mut peer = self.addresses.peer(socket.local.ip(), socket.remote, outgoing, at.time);
         let stays = peer.kind == PeerKind::Loopback || socket.local.ip() == socket.remote.ip();
-        if stays && peer.workload.is_none() && socket.netns != self.settings.host_netns {
+        if stays && peer.workload.is_none() && socket.netns != self.settings.host_namespaces.net {
             // It does not leave the network namespace: in a pod's own, the other side is that pod.
             peer.workload = self.identities.pod_of_cgroup(at.cgroup_id);
             if peer.workload.is_some() && peer.kind == PeerKind::Host {

@@ -44,7 +44,6 @@ impl Bench {
             max_processes: 20,
             crash_loop: CrashLoop { ends: 3, window_ns: 600_000_000_000 },
             page_size: 4096,
-            host_netns: HOST_NETNS,
             host_namespaces: Namespaces { mnt: 1, pid: 2, net: HOST_NETNS },
             translations: false,
         };

@@ -19,7 +19,7 @@ use crate::attribute::{self, Attributor, CrashLoop, Output};
 use crate::config::Config;
 use crate::decode::{self, Body, Record, Tick};
 use crate::event::{EventType, Now};
-use crate::inventory::{self, cgroups::Cgroups, host, netns, processes};
+use crate::inventory::{self, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
 use crate::serve::{Limits, Subscribers};
@@ -66,9 +66,8 @@ pub(super) struct Core<'a> {
     inventory: inventory::Handle,
     pub(super) cgroups: Option<Cgroups>,
     pub(super) sources: Vec<IdentitySource>,
-    cri: Vec<IdentitySource>,
-    /// The health of what else is asked, by what it is kept under.
-    other_sources: BTreeMap<&'static str, Vec<IdentitySource>>,
+    /// The health of those that are asked again and again, by what it is kept under.
+    asked_sources: BTreeMap<&'static str, Vec<IdentitySource>>,
     pub(super) attributor: Attributor,
     pub(super) out: Output,
     aggregator: Aggregator,
@@ -109,8 +108,7 @@ impl<'a> Core<'a> {
                 window_ns: config.crash_loop_window.as_nanos() as u64,
             },
             page_size: rustix::param::page_size() as u64,
-            host_netns: netns::own().unwrap_or(0),
-            host_namespaces: processes::namespaces(1),
+            host_namespaces: processes::host_namespaces(),
             translations: config.conntrack,
         };
         let aggregation = aggregate::Settings {
@@ -134,8 +132,7 @@ impl<'a> Core<'a> {
             inventory,
             cgroups,
             sources,
-            cri: Vec::new(),
-            other_sources: BTreeMap::new(),
+            asked_sources: BTreeMap::new(),
             attributor: Attributor::new(attribution, &features.reset_reasons),
             out: Output::default(),
             aggregator: Aggregator::new(aggregation, now.boot),
@@ -237,15 +234,10 @@ impl<'a> Core<'a> {
         if let Body::Signal { sender_cgroup, .. } = record.body {
             self.find_cgroup(sender_cgroup, now);
         }
-        self.attributor.record(record, now, &mut self.out);
-    }
-
-    /// Makes a cgroup known that nobody has told of.
-    fn find_cgroup(&mut self, id: u64, now: Now) {
-        if !self.attributor.knows_cgroup(id) {
-            let path = self.cgroups.as_ref().and_then(|cgroups| cgroups.path_of(id));
-            self.attributor.cgroup(id, path.as_deref(), now, &mut self.out);
+        if let Some(task) = record.body.actor() {
+            self.find_process(task.key);
         }
+        self.attributor.record(record, now, &mut self.out);
     }
 
     /// The last round: what is in the rings is told, then the streams end.

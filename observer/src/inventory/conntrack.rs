@@ -89,7 +89,7 @@ impl Asker {
             let health = self.health();
             if told.as_ref() != Some(&health) {
                 told = Some(health.clone());
-                if facts.blocking_send(Fact::SourcesOf(SOURCE, vec![health])).is_err() {
+                if facts.blocking_send(Fact::Sources(SOURCE, vec![health])).is_err() {
                     return;
                 }
             }

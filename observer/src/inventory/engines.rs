@@ -64,7 +64,7 @@ pub(super) fn spawn(
             if health != told {
                 told.clone_from(&health);
                 // Where nobody listens any more, these tasks are about to be stopped.
-                let _closed = facts.send(Fact::SourcesOf(SOURCE, health)).await;
+                let _closed = facts.send(Fact::Sources(SOURCE, health)).await;
             }
             match (asked, found) {
                 (_, Some(fact)) => _ = facts.send(Fact::Engine(fact)).await,

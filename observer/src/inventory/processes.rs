@@ -116,6 +116,13 @@ pub(crate) fn namespaces(pid: u32) -> Namespaces {
     Namespaces { mnt: inode("mnt"), pid: inode("pid"), net: inode("net") }
 }
 
+/// The namespaces of the machine's first process; where that may not be looked at, as much as this process shares.
+pub(crate) fn host_namespaces() -> Namespaces {
+    let first = namespaces(1);
+    let net = if first.net == 0 { super::netns::own().unwrap_or(0) } else { first.net };
+    Namespaces { net, ..first }
+}
+
 fn describe(process: &Process) -> Result<Option<ProcessFact>, ProcError> {
     let stat = process.stat()?;
     if StatFlags::from_bits_retain(stat.flags).contains(StatFlags::PF_KTHREAD) {

@@ -40,6 +40,11 @@ impl Identities {
         self.life_of(*self.cgroups.get(&cgroup)?)
     }
 
+    /// It is a container that runs, as far as is known.
+    pub(in crate::attribute) fn runs(&self, id: WorkloadId) -> bool {
+        self.get(id).life.as_ref().is_some_and(Life::is_running)
+    }
+
     /// The newest run of a container.
     pub(in crate::attribute) fn of_container(&self, container_id: &str) -> Option<WorkloadId> {
         self.containers.get(container_id).copied()

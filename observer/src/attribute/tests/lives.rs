@@ -75,6 +75,31 @@ fn who_enters_namespaces_alone_is_told_with_the_container() {
 }
 
 #[test]
+fn a_namespaces_number_that_is_taken_again_is_the_new_ones() {
+    let mut bench = started();
+    let net = Namespaces { mnt: 41, pid: 42, net: OWN.net };
+    let make = |bench: &mut Bench, cgroup: u64| {
+        let container_id = format!("{cgroup:064x}");
+        let path = format!("/kubepods/burstable/pod{UID}/{container_id}");
+        bench.record(cgroup, Body::CgroupMade { path });
+        bench.fact(Fact::Unknown { container_id });
+        run(bench, cgroup, cgroup as u32, &[(5, SHIM)], net);
+    };
+    let enter = |bench: &mut Bench| {
+        let exec = run(bench, SHIM, 50, &[(1, SHIM)], Namespaces { mnt: 1, pid: 2, net: net.net });
+        let ExecOrigin::Namespaces { of, .. } = exec.origin else { panic!("{exec:?}") };
+        of.cgroup_id
+    };
+    make(&mut bench, 200);
+    assert_eq!(enter(&mut bench), GROUP, "shared, and the first one runs");
+    // Both have ended, and their cgroups are still there.
+    bench.record(GROUP, exit(7, 7, Ending::Code(0)));
+    bench.record(200, exit(200, 200, Ending::Code(0)));
+    make(&mut bench, 201);
+    assert_eq!(enter(&mut bench), 201);
+}
+
+#[test]
 fn the_first_processs_end_is_marked() {
     let mut bench = started();
     run(&mut bench, GROUP, 8, &[(7, GROUP)], OWN);

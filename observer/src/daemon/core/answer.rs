@@ -86,7 +86,7 @@ impl Core<'_> {
     fn status(&mut self, now: Now) -> Status {
         let usage = host::usage().ok();
         let mut identity_sources = self.sources.clone();
-        identity_sources.extend(self.cri.iter().chain(self.other_sources.values().flatten()).cloned());
+        identity_sources.extend(self.asked_sources.values().flatten().cloned());
         let is_network = |kind: &str| kind.starts_with("tcp_");
         let ring = |ring: &crate::probe::Ring, lost: u64| RingStats {
             name: ring.name,

@@ -2,17 +2,14 @@
 
 use super::Core;
 use crate::daemon::memory;
-use crate::event::{Now, Process};
-use crate::inventory::{ClusterFact, Fact, processes};
+use crate::event::Now;
+use crate::inventory::{ClusterFact, Fact};
 
 impl Core<'_> {
     pub(super) fn fact(&mut self, fact: Fact) {
         let now = self.now();
-        if let Fact::Sources(sources) = &fact {
-            self.cri.clone_from(sources);
-        }
-        if let Fact::SourcesOf(name, sources) = &fact {
-            self.other_sources.insert(name, sources.clone());
+        if let Fact::Sources(name, sources) = &fact {
+            self.asked_sources.insert(name, sources.clone());
         }
         let listed = matches!(fact, Fact::Cluster(ClusterFact::Listed(_)));
         self.attributor.fact(fact, now, &mut self.out);
@@ -26,12 +23,6 @@ impl Core<'_> {
     /// Hands on what attribution gave out.
     pub(in crate::daemon) fn deliver(&mut self, now: Now) {
         self.look_up(now);
-        for key in std::mem::take(&mut self.out.unknown_processes) {
-            // A worker that never executed anything itself: /proc knows its program for later events.
-            if let Some(fact) = processes::read(key.pid).ok().flatten().filter(|fact| fact.is(key)) {
-                self.attributor.process(Process { key, ..fact.into_process() });
-            }
-        }
         for workload in self.out.renewed.drain(..) {
             self.aggregator.renew(&workload);
         }

@@ -1,10 +1,27 @@
 //! What attribution wants to know, asked of the inventory.
 
 use super::Core;
-use crate::event::Now;
-use crate::inventory::{Fact, Translated};
+use crate::event::{Now, Process, ProcessKey};
+use crate::inventory::{Fact, Translated, processes};
 
 impl Core<'_> {
+    /// Makes a cgroup known that nobody has told of.
+    pub(super) fn find_cgroup(&mut self, id: u64, now: Now) {
+        if !self.attributor.knows_cgroup(id) {
+            let path = self.cgroups.as_ref().and_then(|cgroups| cgroups.path_of(id));
+            self.attributor.cgroup(id, path.as_deref(), now, &mut self.out);
+        }
+    }
+
+    /// Makes a process known that nobody has told of, as far as /proc does: one that was forked and executed nothing.
+    pub(super) fn find_process(&mut self, key: ProcessKey) {
+        if !self.attributor.knows_process(key)
+            && let Some(fact) = processes::read(key.pid).ok().flatten().filter(|fact| fact.is(key))
+        {
+            self.attributor.process(Process { key, ..fact.into_process() });
+        }
+    }
+
     /// Has containers looked up that became known, and connections. A container that cannot be asked for is named by
     /// its id, and a connection goes where it says.
     pub(super) fn look_up(&mut self, now: Now) {

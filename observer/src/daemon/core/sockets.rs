@@ -3,7 +3,7 @@
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::{BATCH, Core};
-use crate::decode::{self, Reading};
+use crate::decode::{self, Known, Reading};
 use crate::event::{ConnectionId, Now, QueueSample, Sample};
 use crate::inventory::overflows::Overflows;
 use crate::probe::Ticks;
@@ -98,6 +98,13 @@ impl Core<'_> {
         self.tick.learn(passed, ticks.time_ns.saturating_sub(first.time_ns));
     }
 
+    fn find_holder(&mut self, known: &Known, now: Now) {
+        self.find_cgroup(known.cgroup_id, now);
+        if let Some(task) = &known.task {
+            self.find_process(task.key);
+        }
+    }
+
     /// Looks up who the sockets are that are in no table. Those that were `adopted` are told as lost where there is no
     /// room for them; the others were told already.
     fn make_known(&mut self, listeners: &[QueueSample], adopted: bool, now: Now) {
@@ -117,8 +124,8 @@ impl Core<'_> {
         for known in found {
             let id = ConnectionId(known.socket.cookie);
             if let Some(sample) = queues.get(&id).filter(|_| known.listens) {
-                self.find_cgroup(known.cgroup_id, now);
-                let listener = self.attributor.listener(known, &mut self.out);
+                self.find_holder(&known, now);
+                let listener = self.attributor.listener(known);
                 if let Some(process) = listener.process.as_ref().filter(|_| listener.adopted) {
                     self.sampling.overflows.begin(listener.netns, process.key.pid);
                 }
@@ -126,7 +133,7 @@ impl Core<'_> {
             } else if ((adopted && known.adopted) || self.aggregator.has_room())
                 && let Some(sample) = self.sampling.unknown.remove(&id)
             {
-                self.find_cgroup(known.cgroup_id, now);
+                self.find_holder(&known, now);
                 let connection = self.attributor.known(known, now, &mut self.out);
                 self.aggregator.know(connection, &sample, now.boot);
             }

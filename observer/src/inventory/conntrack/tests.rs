@@ -18,12 +18,12 @@ async fn a_connection_that_goes_where_it_says_is_not_translated() {
         remote: stream.peer_addr().unwrap(),
     };
     queries.send(query.clone()).unwrap();
-    assert!(matches!(told.recv().await, Some(Fact::SourcesOf(SOURCE, _))));
+    assert!(matches!(told.recv().await, Some(Fact::Sources(SOURCE, _))));
     // The kernel may have no such table; then the source says so.
     match told.recv().await {
         Some(Fact::Translation { id: ConnectionId(5), answer: Translated::No }) => {}
         Some(Fact::Translation { id: ConnectionId(5), answer: Translated::Unknown }) => {
-            let Some(Fact::SourcesOf(SOURCE, sources)) = told.recv().await else { panic!() };
+            let Some(Fact::Sources(SOURCE, sources)) = told.recv().await else { panic!() };
             assert!(!sources[0].healthy, "{sources:?}");
         }
         other => panic!("{other:?}"),

@@ -49,13 +49,13 @@ impl Sources {
         let sources = self.sources(&health);
         if sources != before && !sources.is_empty() {
             // Nobody listens any more: then these tasks are about to be stopped.
-            let _closed = self.facts.send(Fact::Sources(sources)).await;
+            let _closed = self.facts.send(Fact::Sources(NAME, sources)).await;
         }
     }
 
     /// Tells that there is nobody to ask.
     pub(super) async fn report_nowhere(&self) {
-        let _closed = self.facts.send(Fact::Sources(vec![self.nowhere()])).await;
+        let _closed = self.facts.send(Fact::Sources(NAME, vec![self.nowhere()])).await;
     }
 
     fn sources(&self, health: &[Health]) -> Vec<IdentitySource> {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn messages(told: &mut mpsc::Receiver<Fact>) -> Vec<(String, bool, String)> {
-        let Ok(Fact::Sources(sources)) = told.try_recv() else { return Vec::new() };
+        let Ok(Fact::Sources(NAME, sources)) = told.try_recv() else { return Vec::new() };
         sources.into_iter().map(|source| (source.endpoint, source.healthy, source.message)).collect()
     }
 

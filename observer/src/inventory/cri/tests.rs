@@ -53,7 +53,7 @@ impl Bench {
 
     async fn source(&mut self) -> IdentitySource {
         loop {
-            if let Fact::Sources(sources) = self.next().await {
+            if let Fact::Sources(_, sources) = self.next().await {
                 return sources.into_iter().next().unwrap();
             }
         }

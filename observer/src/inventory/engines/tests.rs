@@ -75,7 +75,7 @@ async fn what_no_engine_knows_is_asked_elsewhere() {
     for id in [OTHER, ID, OTHER] {
         ask.send(id.to_owned()).await.unwrap();
     }
-    assert!(matches!(told.recv().await, Some(Fact::SourcesOf(SOURCE, sources)) if sources.len() == 1));
+    assert!(matches!(told.recv().await, Some(Fact::Sources(SOURCE, sources)) if sources.len() == 1));
     assert_eq!(told.recv().await, Some(Fact::Engine(fact(ID, "cart", "localhost/shop:1"))));
     // The other queue has room for one.
     assert_eq!(told.recv().await, Some(Fact::Unknown { container_id: OTHER.to_owned() }));

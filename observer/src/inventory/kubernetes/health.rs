@@ -79,7 +79,7 @@ impl Healths {
         if states != before {
             let source = source(self.access.endpoint(), states);
             // Nobody listens any more: then these tasks are about to be stopped.
-            let _closed = self.facts.send(Fact::SourcesOf(NAME, vec![source])).await;
+            let _closed = self.facts.send(Fact::Sources(NAME, vec![source])).await;
         }
     }
 }
@@ -139,7 +139,7 @@ mod tests {
         let healths = Healths::new(access, facts);
         let mut last = || {
             let mut last = None;
-            while let Ok(Fact::SourcesOf(_, sources)) = told.try_recv() {
+            while let Ok(Fact::Sources(_, sources)) = told.try_recv() {
                 let source = sources.into_iter().next().unwrap();
                 last = Some((source.healthy, source.message));
             }

@@ -57,8 +57,7 @@ impl Bench {
                 | Fact::Engine(_)
                 | Fact::Cluster(_)
                 | Fact::Translation { .. }
-                | Fact::SourcesOf(..)
-                | Fact::Sources(_) => {}
+                | Fact::Sources(..) => {}
             }
         }
     }
