@@ -50,7 +50,7 @@ async fn odd_arguments_arrive_as_they_are() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_no_text_are_replaced_and_terminals_are_safe() -> Result<()> {
+async fn bytes_that_are_no_text_are_kept_and_terminals_are_safe() -> Result<()> {
     let daemon = Daemon::bare().arg("--cri-endpoint").arg("none").start().await?;
     let lines = watch(&daemon, ["-t", "process_exec"]).await?;
     let mut command = Command::new("/bin/true");
@@ -58,6 +58,8 @@ async fn bytes_that_are_no_text_are_replaced_and_terminals_are_safe() -> Result<
     let (pid, _) = run(command)?;
     let exec = exec_of(&lines, pid).await?;
     ensure!(arguments(&exec) == ["/bin/true", "a\u{fffd}\u{fffd}b", "\u{1b}]0;title\u{7}", ""], "{exec}");
+    // Bytes are base64 in JSON.
+    ensure!(detail(&exec)["raw_arguments"][1] == "Yf/+Yg==", "{exec}");
     // The human's output of the same event has no control character but its line's end.
     let output = observer_tests::client::run(daemon.socket(), ["events", "--last", "1000"]).await?;
     let text = String::from_utf8(output.stdout)?;

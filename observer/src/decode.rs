@@ -2,6 +2,7 @@
 
 mod process;
 mod tcp;
+mod tick;
 
 use observer_ebpf::event::{Comm, Header, Kind};
 use zerocopy::FromBytes;
@@ -13,6 +14,7 @@ use crate::event::{
 
 pub(crate) use process::{Executed, LimitHit};
 pub(crate) use tcp::{known, sample};
+pub(crate) use tick::Tick;
 
 /// A record that nobody has been named for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,33 +223,6 @@ pub(crate) struct Known {
     pub(crate) listens: bool,
     /// What a listener had dropped when it was taken over.
     pub(crate) dropped: u32,
-}
-
-/// The length of the kernel's timer tick (a jiffy), once it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tick {
-    length_ns: Option<u64>,
-}
-
-impl Tick {
-    /// The frequencies that kernels are built with (kernel/Kconfig.hz), in ticks a second.
-    const FREQUENCIES: [u64; 4] = [100, 250, 300, 1000];
-    /// So many ticks tell even 250 from 300 apart.
-    const ENOUGH: u64 = 50;
-
-    /// Learns from two readings that so many ticks took so many nanoseconds.
-    pub(crate) fn learn(&mut self, ticks: u64, nanoseconds: u64) {
-        if self.length_ns.is_some() || ticks < Self::ENOUGH || nanoseconds == 0 {
-            return;
-        }
-        let measured = ticks * 1_000_000_000 / nanoseconds;
-        let nearest = Self::FREQUENCIES.into_iter().min_by_key(|frequency| frequency.abs_diff(measured));
-        self.length_ns = nearest.map(|frequency| 1_000_000_000 / frequency);
-    }
-
-    fn nanoseconds(self, ticks: u32) -> Option<u64> {
-        Some(u64::from(ticks) * self.length_ns?)
-    }
 }
 
 /// Why bytes are no record.

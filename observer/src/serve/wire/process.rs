@@ -1,6 +1,7 @@
 //! Processes on the wire: what is particular to an exec, an exit and an OOM kill.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 
 use observer_proto::v1;
 
@@ -36,7 +37,10 @@ pub(super) fn process_exec(exec: &ProcessExec, now: Now) -> v1::ProcessExec {
             (v1::ExecOrigin::Namespaces, Some(workload(of)), kinds.as_slice())
         }
     };
+    let is_text = arguments.iter().all(|argument| argument.to_str().is_some());
+    let raw = if is_text { &[][..] } else { arguments.as_slice() };
     v1::ProcessExec {
+        raw_arguments: raw.iter().map(|argument| argument.as_bytes().to_vec()).collect(),
         arguments: arguments.iter().map(|argument| text(argument)).collect(),
         arguments_truncated: *arguments_truncated,
         binary_truncated: *binary_truncated,

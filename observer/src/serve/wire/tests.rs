@@ -62,6 +62,7 @@ fn times_and_arguments_are_told() {
     assert_eq!((wire.r#type, wire.node_name.as_str()), (1, "node-1"));
     let Some(v1::event::Detail::ProcessExec(exec)) = wire.detail else { panic!("no exec") };
     assert_eq!((exec.arguments, exec.arguments_truncated), (vec!["sh".into(), "a\u{fffd}".into()], true));
+    assert_eq!(exec.raw_arguments, [b"sh".to_vec(), vec![b'a', 0xff]]);
 }
 
 #[test]
