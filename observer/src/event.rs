@@ -137,6 +137,28 @@ impl EventType {
     }
 }
 
+/// The connection of a detail, by the kind of reference that is given.
+macro_rules! connection {
+    ($detail:expr) => {
+        match $detail {
+            Detail::TcpConnect(TcpConnect { tcp, .. })
+            | Detail::TcpAccept(TcpAccept { tcp, .. })
+            | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })
+            | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
+            | Detail::TcpReset(TcpReset { tcp, .. })
+            | Detail::TcpClose(TcpClose { tcp, .. })
+            | Detail::TcpConnectPending(TcpConnectPending { tcp, .. }) => Some(tcp),
+            Detail::ProcessExec(_)
+            | Detail::ProcessExit(_)
+            | Detail::OomKill(_)
+            | Detail::ContainerStart(_)
+            | Detail::ContainerStop(_)
+            | Detail::ContainerReady(_)
+            | Detail::ContainerCrashLoop(_) => None,
+        }
+    };
+}
+
 impl Event {
     /// Its type.
     pub(crate) const fn event_type(&self) -> EventType {
@@ -160,42 +182,12 @@ impl Event {
 
     /// The connection that it is about, if it is about one.
     pub(crate) const fn tcp(&self) -> Option<&Tcp> {
-        match &self.detail {
-            Detail::TcpConnect(TcpConnect { tcp, .. })
-            | Detail::TcpAccept(TcpAccept { tcp, .. })
-            | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })
-            | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
-            | Detail::TcpReset(TcpReset { tcp, .. })
-            | Detail::TcpClose(TcpClose { tcp, .. })
-            | Detail::TcpConnectPending(TcpConnectPending { tcp, .. }) => Some(tcp),
-            Detail::ProcessExec(_)
-            | Detail::ProcessExit(_)
-            | Detail::OomKill(_)
-            | Detail::ContainerStart(_)
-            | Detail::ContainerStop(_)
-            | Detail::ContainerReady(_)
-            | Detail::ContainerCrashLoop(_) => None,
-        }
+        connection!(&self.detail)
     }
 
     /// The same, to be added to.
     pub(crate) const fn tcp_mut(&mut self) -> Option<&mut Tcp> {
-        match &mut self.detail {
-            Detail::TcpConnect(TcpConnect { tcp, .. })
-            | Detail::TcpAccept(TcpAccept { tcp, .. })
-            | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })
-            | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
-            | Detail::TcpReset(TcpReset { tcp, .. })
-            | Detail::TcpClose(TcpClose { tcp, .. })
-            | Detail::TcpConnectPending(TcpConnectPending { tcp, .. }) => Some(tcp),
-            Detail::ProcessExec(_)
-            | Detail::ProcessExit(_)
-            | Detail::OomKill(_)
-            | Detail::ContainerStart(_)
-            | Detail::ContainerStop(_)
-            | Detail::ContainerReady(_)
-            | Detail::ContainerCrashLoop(_) => None,
-        }
+        connection!(&mut self.detail)
     }
 
     /// It tells of something that went wrong.
