@@ -24,6 +24,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use addresses::Addresses;
+pub(crate) use cgroup_path::is_users;
 use cluster::Cluster;
 use held::Held;
 pub(crate) use identities::KnownWorkload;

@@ -68,6 +68,11 @@ pub(crate) fn owner(path: &str) -> Owned<'_> {
     }
 }
 
+/// Users may make cgroups there, and call them what they like.
+pub(crate) fn is_users(path: &str) -> bool {
+    path.starts_with("/user.slice/")
+}
+
 /// The components of a path that are not empty, each with the place where it ends.
 fn components(path: &str) -> impl Iterator<Item = (&str, usize)> {
     let mut end = 0;

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use self::told::Told;
-use super::cgroup_path::{Owner, owner};
+use super::cgroup_path::{Owned, Owner, is_users, owner};
 use super::containers::Life;
 use crate::event::{BootTime, ContainerStop, Workload, WorkloadId, WorkloadKind};
 
@@ -126,9 +126,27 @@ impl Identities {
         self.workloads.get(&id).unwrap_or_else(|| &self.workloads[&HOST])
     }
 
+    /// Whose a cgroup is, as far as its path may be believed: a user's that calls itself a container, or a part of a pod,
+    /// that is known elsewhere is what it is in.
+    fn believed<'a>(&self, path: &'a str) -> Owned<'a> {
+        let mut owned = owner(path);
+        if let Owner::Container { id, pod_uid } = &owned.owner
+            && is_users(path)
+            && self.workloads.values().any(|known| {
+                let (same_id, uid) = (known.workload.container_id == *id, &known.workload.pod_uid);
+                !is_users(&known.cgroup_path) && (same_id || pod_uid.as_ref() == Some(uid))
+            })
+        {
+            while matches!(owned.owner, Owner::Container { .. }) {
+                owned = owner(owned.path.rsplit_once('/').map_or("", |(above, _)| above));
+            }
+        }
+        owned
+    }
+
     /// A cgroup was made, or found.
     pub(super) fn made(&mut self, cgroup: u64, path: &str, time: BootTime) -> Made {
-        let owned = owner(path);
+        let owned = self.believed(path);
         let own = owned.path == path;
         let known = self.owners.get(&owned.owner).copied().filter(|id| {
             // The same name in a new cgroup of its own is a new run of it.

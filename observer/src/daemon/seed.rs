@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::core::Core;
+use crate::attribute::is_users;
 use crate::event::ProcessKey;
 use crate::inventory::processes::{self, ProcessFact};
 use crate::status::IdentitySource;
@@ -14,7 +15,9 @@ impl Core<'_> {
         let now = self.now();
         let keys = self.seed_processes();
         let Some(cgroups) = &self.cgroups else { return };
-        let scan = cgroups.scan();
+        let mut scan = cgroups.scan();
+        // What users call themselves counts only where nobody else is called so.
+        scan.found.sort_by_key(|(_, path)| is_users(path));
         if scan.truncated {
             log::warn!("there are more cgroups than are read at the start; the others are read as they act");
         }

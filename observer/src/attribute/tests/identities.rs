@@ -52,6 +52,26 @@ fn a_name_that_is_used_again_is_another_containers() {
 }
 
 #[test]
+fn a_users_cgroup_is_no_container_that_is_known_elsewhere() {
+    const MANAGER: &str = "/user.slice/user-1000.slice/user@1000.service";
+    let mut bench = Bench::new();
+    bench.make_container();
+    bench.fact(named(UID));
+    let under = [format!("x/{ID}"), format!("pod{UID}/{OTHER_ID}"), format!("{ID}/{OTHER_ID}")];
+    for (group, under) in (300..).zip(under) {
+        bench.record(group, Body::CgroupMade { path: format!("{MANAGER}/{under}") });
+        bench.record(group, exec(group as u32, 5));
+        let owner = bench.events.last().unwrap().workload.clone().unwrap();
+        assert_eq!((owner.unit.as_str(), owner.pod_uid.as_str()), ("user@1000.service", ""), "{under}");
+    }
+    // One of their own is what it says.
+    bench.record(400, Body::CgroupMade { path: format!("{MANAGER}/libpod-{OTHER_ID}.scope") });
+    bench.fact(Fact::Unknown { container_id: OTHER_ID.to_owned() });
+    bench.record(400, exec(400, 5));
+    assert_eq!(owner(&bench).0, OTHER_ID);
+}
+
+#[test]
 fn ended_containers_are_kept_within_the_tables_bound() {
     let mut bench = Bench::new();
     for number in 0..30_u64 {
