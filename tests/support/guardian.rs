@@ -23,8 +23,8 @@ use rustix::fs::{FlockOperation, flock};
 pub(crate) use cleanup::remove_pod_cgroups;
 pub use cleanup::{far_files, leftovers, sweep};
 pub use process_table::ProcessStat;
-pub(crate) use watch::containerd_config;
 pub use watch::run;
+pub(crate) use watch::{containerd_config, containerd_programs};
 
 /// What the folder of every testbed is called, before its id.
 pub const PREFIX: &str = "observer-testbed-";

@@ -3,6 +3,7 @@
 mod config;
 pub(crate) mod network;
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::sync::OnceCell;
 use tonic::transport::Channel;
 
 use crate::client::channel;
-use crate::guardian::{Guardian, random};
+use crate::guardian::{Guardian, containerd_programs, program, random};
 use crate::image;
 use crate::pod::PodBuilder;
 use crate::wait::{PATIENCE, eventually};
@@ -42,7 +43,25 @@ impl Testbed {
 
     /// A testbed for one test alone: for those that restart containerd. It is removed when it is dropped.
     pub async fn start() -> Result<Self> {
+        Self::begin(Guardian::start()?).await
+    }
+
+    /// The same with a containerd of 2.0 or later.
+    pub async fn start_newer() -> Result<Self> {
         let guardian = Guardian::start()?;
+        // target/<profile>/testbed-guardian
+        let guardian_program = program("testbed-guardian")?;
+        let target = guardian_program.ancestors().nth(2).context("it is in no target folder")?;
+        let newer = target.join("containerd-newest/bin");
+        ensure!(
+            newer.join("containerd").is_file(),
+            "no newer containerd: cargo xtask setup --tests fetches it"
+        );
+        symlink(newer, containerd_programs(guardian.dir()))?;
+        Self::begin(guardian).await
+    }
+
+    async fn begin(guardian: Arc<Guardian>) -> Result<Self> {
         let network = Network::create(&guardian)?;
         let testbed = Self { guardian, network, pods: AtomicU32::new(0) };
         config::write(&testbed)?;

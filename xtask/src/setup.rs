@@ -2,6 +2,8 @@
 
 mod needs;
 
+mod archive;
+mod containerd;
 mod kernel;
 mod machine;
 mod plan;
@@ -14,7 +16,7 @@ pub(crate) use machine::Privilege;
 pub(crate) use needs::Scope;
 
 use machine::Packages;
-use plan::{Action, Plan};
+use plan::{Action, Fetch, Plan};
 
 /// Sets the machine up, or says exactly what a human has to do.
 #[expect(clippy::disallowed_methods, reason = "the user is told how long it took")]
@@ -56,16 +58,17 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
 /// Runs one action with its output on the terminal.
 fn execute(action: &Action) -> Result<()> {
     println!("setup: + {action}");
-    match action.kernel {
-        Some(kernel) => kernel::fetch(kernel).with_context(|| kernel::by_hand(kernel)),
+    match action.fetch {
+        Some(Fetch::Kernel(kernel)) => kernel::fetch(kernel).with_context(|| kernel::by_hand(kernel)),
+        Some(Fetch::Containerd) => containerd::fetch().with_context(containerd::by_hand),
         None => crate::command::check(&mut action.command()),
     }
 }
 
 /// What to tell a user for whom nothing could be installed.
 fn instructions(plan: &Plan, obstacle: &str) -> String {
-    // A kernel is fetched without a human's help, once the rest is there.
-    let actions = plan.actions.iter().filter(|action| action.kernel.is_none());
+    // What is fetched needs no human's help, once the rest is there.
+    let actions = plan.actions.iter().filter(|action| action.fetch.is_none());
     let commands = actions.map(|action| format!("\n  # {}\n  {action}\n", action.why));
     let advice = plan.by_hand.iter().map(|advice| format!("\n  # {advice}\n"));
     let list: String = commands.chain(advice).collect();

@@ -92,12 +92,19 @@ impl Watch {
 
     fn start_containerd(&mut self) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.dir.join("containerd.log"))?;
+        let bin = containerd_programs(&self.dir);
         let path = std::env::var("PATH").unwrap_or_default();
-        let child = Command::new("containerd")
+        let child = Command::new(if bin.exists() { bin.join("containerd") } else { "containerd".into() })
             .arg("--config")
             .arg(containerd_config(&self.dir))
-            // Where runc and the programs that network plugins call may be.
-            .env("PATH", format!("{path}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
+            // Where its shim, runc and the programs that network plugins call may be.
+            .env(
+                "PATH",
+                format!(
+                    "{}:{path}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    bin.display()
+                ),
+            )
             .env("TMPDIR", &self.dir)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -122,6 +129,11 @@ impl Watch {
 /// Where a testbed's containerd finds its configuration.
 pub(crate) fn containerd_config(dir: &Path) -> PathBuf {
     dir.join("containerd.toml")
+}
+
+/// Where a testbed has a containerd that is not the system's, with its shim.
+pub(crate) fn containerd_programs(dir: &Path) -> PathBuf {
+    dir.join("bin")
 }
 
 /// Collects children that ended, adopted ones included.

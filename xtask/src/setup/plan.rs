@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::kernel;
 use super::machine::{Packages, Privilege};
 use super::needs::Need;
+use super::{containerd, kernel};
 use crate::command::quoted;
 use crate::kernels::Kernel;
 use crate::toolchain::{self, BPF_LINKER_VERSION};
@@ -36,13 +36,22 @@ pub(crate) struct Facts {
     pub(crate) python_environment: PathBuf,
 }
 
+/// What is fetched from one of Debian's suites, and installed nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fetch {
+    /// A kernel for virtual machines.
+    Kernel(&'static Kernel),
+    /// A newer containerd.
+    Containerd,
+}
+
 /// One command to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Action {
     /// What it is for, as the user reads it.
     pub(crate) why: String,
-    /// The kernel to fetch, instead of a command to run.
-    pub(crate) kernel: Option<&'static Kernel>,
+    /// What to fetch, instead of a command to run.
+    pub(crate) fetch: Option<Fetch>,
     words: Vec<String>,
     llvm: bool,
 }
@@ -61,11 +70,11 @@ pub(crate) struct Plan {
 impl Action {
     fn new(why: impl Into<String>, words: &[&str]) -> Self {
         let words = words.iter().map(|&word| word.to_owned()).collect();
-        Self { why: why.into(), kernel: None, words, llvm: false }
+        Self { why: why.into(), fetch: None, words, llvm: false }
     }
 
-    fn fetch(kernel: &'static Kernel) -> Self {
-        Self { kernel: Some(kernel), ..Self::new(Need::Kernel(kernel).reason(), &[]) }
+    fn fetch(need: Need, what: Fetch) -> Self {
+        Self { fetch: Some(what), ..Self::new(need.reason(), &[]) }
     }
 
     /// The command, ready to start.
@@ -84,8 +93,12 @@ impl Action {
 
 impl fmt::Display for Action {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(kernel) = self.kernel {
-            return write!(formatter, "(kernel {} from Debian's {})", kernel.name, kernel.suite);
+        match self.fetch {
+            Some(Fetch::Kernel(kernel)) => {
+                return write!(formatter, "(kernel {} from Debian's {})", kernel.name, kernel.suite);
+            }
+            Some(Fetch::Containerd) => return formatter.write_str("(containerd from a newer Debian)"),
+            None => {}
         }
         if self.llvm {
             write!(formatter, "PATH={LLVM_ROOT}/bin:$PATH LLVM_PREFIX={LLVM_ROOT} ")?;
@@ -99,7 +112,9 @@ impl Facts {
     /// Whether the distribution's packages could bring anything of what is missing.
     pub(crate) fn wants_packages(&self) -> bool {
         self.missing.iter().any(|need| match need {
-            Need::Tool(_) | Need::ProbeToolchain | Need::ProbeClippy | Need::Kernel(_) => true,
+            Need::Tool(_) | Need::ProbeToolchain | Need::ProbeClippy | Need::Kernel(_) | Need::Containerd => {
+                true
+            }
             Need::BpfLinker => !self.llvm,
             Need::Rustfmt | Need::Clippy => !self.rustup,
             Need::PythonClient => false,
@@ -181,8 +196,10 @@ fn add(need: Need, facts: &Facts, packages: &mut Vec<&'static str>, plan: &mut P
             plan.by_hand.push(format!("{}: the one that belongs to your Rust compiler", need.name()));
         }
         Need::ProbeClippy => add_probe_clippy(facts, apt_has_rust, packages, plan),
-        Need::Kernel(kernel) if apt => plan.actions.push(Action::fetch(kernel)),
+        Need::Kernel(kernel) if apt => plan.actions.push(Action::fetch(need, Fetch::Kernel(kernel))),
         Need::Kernel(kernel) => plan.by_hand.push(kernel::by_hand(kernel)),
+        Need::Containerd if apt => plan.actions.push(Action::fetch(need, Fetch::Containerd)),
+        Need::Containerd => plan.by_hand.push(containerd::by_hand()),
         Need::PythonClient => {
             let environment = facts.python_environment.to_string_lossy();
             let why = "make a Python environment of the tests' own";

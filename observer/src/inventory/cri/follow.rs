@@ -13,6 +13,7 @@ use super::super::{EndFact, Fact};
 use super::client::{Client, CriError};
 use super::convert;
 use super::runtime::{Answer, End, Runtime, send};
+use super::sources::{Health, Sources};
 
 /// The first and the longest pause before a stream that broke is asked for again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -33,19 +34,36 @@ pub(super) fn is_shared(name: &str) -> bool {
     }
 }
 
+/// A runtime that answers, to be reported of.
+pub(super) struct Teller<'a> {
+    /// Its name and version.
+    pub(super) name: &'a str,
+    /// Which endpoint it is.
+    pub(super) index: usize,
+    pub(super) sources: &'a Sources,
+}
+
+impl Teller<'_> {
+    async fn report(&self, suffix: &str) {
+        let health = Health::Answers(format!("{}{suffix}", self.name));
+        self.sources.report(self.index, health).await;
+    }
+}
+
 impl Runtime {
     /// Follows the runtime's events for good, if it has any and shares them.
-    pub(super) async fn follow(&self, client: &Client, is_shared: bool, facts: &mpsc::Sender<Fact>) {
+    pub(super) async fn follow(&self, client: &Client, teller: &Teller<'_>, facts: &mpsc::Sender<Fact>) {
         let mut pause = FIRST_PAUSE;
         self.followed.store(false, Ordering::Relaxed);
-        if !is_shared {
+        if !is_shared(teller.name) {
             pending::<()>().await;
         }
         loop {
-            let error = self.follow_once(client, facts).await;
+            let error = self.follow_once(client, teller, facts).await;
             if self.followed.swap(false, Ordering::Relaxed) {
                 // What happened meanwhile is found by a survey.
                 self.resurvey.notify_one();
+                teller.report("").await;
                 pause = FIRST_PAUSE;
             }
             match error {
@@ -60,7 +78,12 @@ impl Runtime {
     }
 
     /// Follows one stream to its end; the reason, where there is one.
-    async fn follow_once(&self, client: &Client, facts: &mpsc::Sender<Fact>) -> Option<CriError> {
+    async fn follow_once(
+        &self,
+        client: &Client,
+        teller: &Teller<'_>,
+        facts: &mpsc::Sender<Fact>,
+    ) -> Option<CriError> {
         let mut events = match client.events().await {
             Ok(events) => events,
             Err(error) => return Some(error),
@@ -68,7 +91,9 @@ impl Runtime {
         loop {
             match events.message().await {
                 Ok(Some(event)) => {
-                    self.followed.store(true, Ordering::Relaxed);
+                    if !self.followed.swap(true, Ordering::Relaxed) {
+                        teller.report(", whose events are followed").await;
+                    }
                     self.take(event, facts).await;
                 }
                 Ok(None) => return None,

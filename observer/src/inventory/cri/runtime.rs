@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::super::{ContainerFact, Fact, PodFact};
 use super::client::{Client, CriError};
-use super::follow::is_shared;
+use super::follow::Teller;
 use super::known::{Known, is_complete};
 use super::sources::{Health, Sources};
 use super::{CriEndpoint, convert};
@@ -210,8 +210,9 @@ impl Runtime {
             };
             *self.state() = State::Ready(client.clone());
             self.answered.store(true, Ordering::Relaxed);
-            let mut follower = pin!(self.follow(&client, is_shared(&name), facts));
-            sources.report(index, Health::Answers(name)).await;
+            sources.report(index, Health::Answers(name.clone())).await;
+            let teller = Teller { name: &name, index, sources };
+            let mut follower = pin!(self.follow(&client, &teller, facts));
             // Until a lookup meets an outage: then it has to tell its version again.
             loop {
                 if let Err(error) = self.survey(&client, facts).await {
