@@ -20,8 +20,10 @@ struct Other {
 }
 
 impl Other {
-    async fn start() -> Result<Self> {
-        let process = Lines::spawn("testbed-up", Command::new(program("testbed-up")?))?;
+    async fn start(words: &[&str]) -> Result<Self> {
+        let mut command = Command::new(program("testbed-up")?);
+        command.args(words);
+        let process = Lines::spawn("testbed-up", command)?;
         let line = process.wait_for("its testbed", 2 * PATIENCE, |line| line.get("up").is_some()).await?;
         let dir = PathBuf::from(line["dir"].as_str().context("no dir")?);
         let id = line["up"].as_str().context("no id")?.to_owned();
@@ -58,7 +60,7 @@ impl Other {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_a_testbed_that_ends() -> Result<()> {
-    let mut other = Other::start().await?;
+    let mut other = Other::start(&[]).await?;
     other.process.signal(Signal::INT)?;
     ensure!(other.process.wait().await?.success(), "{}", other.process.account());
     // At once: the process waits for its guardian.
@@ -68,15 +70,18 @@ async fn nothing_is_left_of_a_testbed_that_ends() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_a_testbed_that_is_killed() -> Result<()> {
-    let mut other = Other::start().await?;
-    other.process.signal(Signal::KILL)?;
-    other.process.wait().await?;
-    other.nothing_left().await
+    for words in [&[][..], &["--newer"]] {
+        let mut other = Other::start(words).await?;
+        other.process.signal(Signal::KILL)?;
+        other.process.wait().await?;
+        other.nothing_left().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_testbed_removes_one_that_was_killed_with_its_guardian() -> Result<()> {
-    let mut other = Other::start().await?;
+    let mut other = Other::start(&[]).await?;
     let owner = fs::read_to_string(other.dir.join("owner"))?;
     let guardian =
         owner.lines().filter_map(ProcessStat::named).find(|process| process.pid != other.process.pid());

@@ -1,5 +1,5 @@
 //! Starts a testbed with two pods that talk, says where it is, and keeps it until this process ends: to try a daemon
-//! by hand, and to prove that a testbed goes with its process.
+//! by hand, and to prove that a testbed goes with its process. With `--newer` its containerd is of 2.0 or later.
 #![allow(clippy::print_stdout, reason = "where the testbed is, is its output")]
 
 use anyhow::Result;
@@ -7,7 +7,8 @@ use observer_tests::{Testbed, workload};
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let testbed = Testbed::start().await?;
+    let newer = std::env::args().nth(1).is_some_and(|word| word == "--newer");
+    let testbed = if newer { Testbed::start_newer().await? } else { Testbed::start().await? };
     let server = testbed.pod("shop", "server").label("app", "server").run().await?;
     let serve =
         server.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;

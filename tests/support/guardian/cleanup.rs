@@ -192,9 +192,9 @@ fn children(cgroup: &Path) -> Vec<PathBuf> {
 /// plugins remember results below /var/lib/cni, whatever containerd is told, and only what ends in peace removes them.
 pub fn far_files(dir: &Path, id: &str) -> Vec<PathBuf> {
     let tasks = entries(&dir.join("state/io.containerd.runtime.v2.task/k8s.io"));
-    let addresses = tasks.iter().filter_map(|task| fs::read_to_string(task.join("address")).ok());
+    let told = tasks.iter().flat_map(|task| ["address", "bootstrap.json"].map(|file| task.join(file)));
     let mut files: Vec<PathBuf> =
-        addresses.filter_map(|address| Some(address.trim().strip_prefix("unix://")?.into())).collect();
+        told.filter_map(|file| shim_socket(&fs::read_to_string(file).ok()?)).collect();
 
     let sandboxes = entries(&dir.join("root/io.containerd.grpc.v1.cri/sandboxes"));
     let mut marks: Vec<String> = sandboxes.iter().filter_map(|path| name(path)).collect();
@@ -202,6 +202,12 @@ pub fn far_files(dir: &Path, id: &str) -> Vec<PathBuf> {
     let ours = |path: &PathBuf| name(path).is_some_and(|name| marks.iter().any(|mark| name.contains(mark)));
     files.extend(entries(Path::new("/var/lib/cni/results")).into_iter().filter(ours));
     files
+}
+
+/// A shim's socket, which containerd writes down alone, and from 2.0 on within JSON.
+fn shim_socket(text: &str) -> Option<PathBuf> {
+    let (_, path) = text.split_once("unix://")?;
+    Some(path.split('"').next()?.trim().into())
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
