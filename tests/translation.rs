@@ -62,6 +62,19 @@ fn told(lines: &Lines, event_type: &str, service: IpAddr) -> Result<BTreeMap<Str
     Ok(told)
 }
 
+/// Of the edges to a Service, all windows together: connections opened and closed, by who answers.
+fn summed(follow: &Lines, service: IpAddr) -> BTreeMap<String, [u64; 2]> {
+    let mut sums: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+    for line in follow.matching(|line| line["summary"]["edge"]["address"] == service.to_string()) {
+        let (edge, tcp) = (&line["summary"]["edge"], &line["summary"]["tcp"]);
+        let sum = sums.entry(text(&edge["backend"])).or_default();
+        for (sum, figure) in sum.iter_mut().zip(["opened", "closed"]) {
+            *sum += tcp[figure].as_u64().unwrap_or(0);
+        }
+    }
+    sums
+}
+
 /// A daemon that has the right side for its node, on which two servers answer for a Service of each family.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_nodes_own_rules() -> Result<()> {
@@ -69,6 +82,8 @@ async fn the_nodes_own_rules() -> Result<()> {
     let (left, right) = (pair.left(), pair.right());
     let daemon = Daemon::bare().args(["--cri-endpoint", "none"]).netns(&right.netns).start().await?;
     let lines = watch(&daemon, []).await?;
+    let follow = daemon.follow(["summary", "-f", "--window", "1s"])?;
+    follow.wait_for("a window", PATIENCE, |line| line.get("window_end").is_some()).await?;
     let mut servers = Vec::new();
     for port in ["8001", "8002"] {
         let server = workload::in_netns(&right.netns, ["serve", "--port", port, "--log"])?;
@@ -115,6 +130,20 @@ async fn the_nodes_own_rules() -> Result<()> {
             let told = told(&lines, event_type, service)?;
             ensure!(told == truth, "{what}: {told:#?}, not {truth:#?}");
         }
+        // Each backend has an edge of its own, and each connection is on one of them, once.
+        let mut counted: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+        for backend in truth.into_values() {
+            let [opened, closed] = counted.entry(backend).or_default();
+            (*opened, *closed) = (*opened + 1, *closed + 1);
+        }
+        let what = format!("summaries of {service}");
+        observer_tests::eventually(PATIENCE, &what, async || {
+            let summed = summed(&follow, service);
+            let told = summed.values().fold(0, |sum, [_, closed]| sum + closed);
+            ensure!(told <= COUNT as u64, "{summed:?}, but {counted:?}");
+            Ok(if summed == counted { Ok(()) } else { Err((summed, counted.clone())) })
+        })
+        .await?;
     }
     // A reader sees it in the line, and the status who told it.
     let shown = client::run(daemon.socket(), ["events", "--last", "1000", "-t", "tcp_connect"]).await?;

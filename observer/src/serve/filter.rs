@@ -107,17 +107,18 @@ impl Filters {
         })
     }
 
-    /// The edge's summary passes. Its port is the listening side's, its address the peer's.
+    /// The edge's summary passes. Its port is the listening side's, its address the peer's; and those of who answers in
+    /// the peer's name.
     pub(super) fn edge(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
         self.pass(&Subject {
             event_type: None,
             failed: failed(&summary.tcp),
             owner: Some(&summary.workload),
-            peer: summary.peer.workload.as_deref(),
+            peer: summary.answerer().workload.as_deref(),
             place: summary.peer.place.as_deref(),
             outgoing: Some(edge.outgoing),
-            ports: [Some(edge.port), None, None],
-            addresses: [edge.address, None, None],
+            ports: [Some(edge.port), edge.backend.map(|backend| backend.port), None],
+            addresses: [edge.address, answering(summary), None],
         })
     }
 
@@ -130,8 +131,8 @@ impl Filters {
             peer: None,
             place: None,
             outgoing: Some(edge.outgoing),
-            ports: [Some(edge.port), None, None],
-            addresses: [edge.address, None, None],
+            ports: [Some(edge.port), edge.backend.map(|backend| backend.port), None],
+            addresses: [edge.address, answering(summary), None],
         })
     }
 
@@ -227,6 +228,11 @@ fn ends(tcp: &Tcp) -> [SocketAddr; 3] {
 
 fn each<T>(ends: Option<[SocketAddr; 3]>, select: fn(&SocketAddr) -> T) -> [Option<T>; 3] {
     ends.map_or([None, None, None], |ends| ends.map(|end| Some(select(&end))))
+}
+
+/// The address of who answers in the name of an edge's peer.
+fn answering(summary: &EdgeSummary) -> Option<IpAddr> {
+    summary.backend.as_ref().map(|backend| backend.address.ip())
 }
 
 const fn bit(event_type: EventType) -> u16 {
