@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Attributor, Moment, Output};
 use crate::decode::{Socket, Task};
-use crate::event::{Backend, BootTime, ConnectionId, Detail, Event, Tcp, WorkloadId};
+use crate::event::{Backend, BootTime, ConnectionId, Detail, Event, PeerKind, Tcp, WorkloadId};
 use crate::inventory::{Translated, TranslationQuery};
 
 /// So long nobody asks again for a destination whose packets went where they were sent: 30 s.
@@ -136,7 +136,9 @@ impl Attributor {
         phase: Phase,
         out: &mut Output,
     ) {
-        if !tcp.outgoing || tcp.id.0 == 0 || !tcp.peer.kind.may_be_translated() {
+        // What a port of this node leads to is a pod with an address of its own.
+        let by_port = tcp.peer.kind == PeerKind::Pod && self.addresses.is_host(tcp.remote.ip());
+        if !tcp.outgoing || tcp.id.0 == 0 || !(by_port || tcp.peer.kind.may_be_translated()) {
             return;
         }
         tcp.backend = self.translations.known(tcp.id);
