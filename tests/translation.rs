@@ -1,7 +1,7 @@
 //! Proves that a connection to a Service's address shows who answers for it, where the kernel translates it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use anyhow::{Context, Result, ensure};
 use observer_tests::events::{detail, is, nothing_lost, watch};
@@ -14,7 +14,8 @@ use serde_json::Value;
 const COUNT: usize = 20;
 
 /// Has what goes to `service` answered by one of `backends`, by chance, as kube-proxy would.
-fn translate(netns: &Netns, hook: &str, service: IpAddr, backends: &[(IpAddr, u16)]) -> Result<()> {
+fn translate(netns: &Netns, hook: &str, service: SocketAddr, backends: &[(IpAddr, u16)]) -> Result<()> {
+    let (service, port) = (service.ip(), service.port());
     let (family, name) = if service.is_ipv4() { ("ip", "svc4") } else { ("ip6", "svc6") };
     // What is there already may be added again.
     netns.output("nft", ["add", "table", family, name])?;
@@ -30,7 +31,7 @@ fn translate(netns: &Netns, hook: &str, service: IpAddr, backends: &[(IpAddr, u1
         let left = backends.len() - number;
         let share = if left == 1 { String::new() } else { format!("numgen random mod {left} == 0 ") };
         let to = bracketed(backend);
-        let rule = format!("{family} daddr {service} tcp dport 80 {share}dnat to {to}");
+        let rule = format!("{family} daddr {service} tcp dport {port} {share}dnat to {to}");
         let words: Vec<&str> =
             ["add", "rule", family, name, "services"].into_iter().chain(rule.split(' ')).collect();
         netns.output("nft", words)?;
@@ -75,6 +76,46 @@ fn summed(follow: &Lines, service: IpAddr) -> BTreeMap<String, [u64; 2]> {
     sums
 }
 
+/// Who refuses is forgotten by the kernel at once. Where it happens again, the observer listens for that.
+async fn refused(
+    lines: &Lines,
+    follow: &Lines,
+    pair: &NetnsPair,
+    service: SocketAddr,
+    behind: SocketAddr,
+) -> Result<()> {
+    translate(&pair.right().netns, "prerouting", service, &[(behind.ip(), behind.port())])?;
+    let is_it = |line: &Value| {
+        is(line, "tcp_connect_failure") && text(&detail(line)["tcp"]["destination"]) == service.to_string()
+    };
+    let names = |line: &Value| text(&detail(line)["tcp"]["backend"]) == behind.to_string();
+    observer_tests::eventually(PATIENCE, "who refuses to be known", async || {
+        let before = lines.matching(is_it).len();
+        let asked = pair.left().netns.run(|| Ok(TcpStream::connect_timeout(&service, PATIENCE)))?;
+        ensure!(asked.is_err(), "somebody listens at {behind}");
+        lines.wait_count("refusals", PATIENCE, before + 1, is_it).await?;
+        let last = lines.matching(is_it).pop().context("no event")?;
+        Ok(if names(&last) { Ok(()) } else { Err(last) })
+    })
+    .await?;
+    let all = lines.matching(is_it).len() as u64;
+    let named = lines.matching(|line| is_it(line) && names(line)).len() as u64;
+    observer_tests::eventually(PATIENCE, "the edges of both", async || {
+        let of = |by: &dyn Fn(&Value) -> bool| -> u64 {
+            let of_it = |line: &Value| {
+                let edge = &line["summary"]["edge"];
+                text(edge) == service.to_string() && by(&edge["backend"])
+            };
+            let failed = |line: Value| line["summary"]["tcp"]["failed"].as_u64().unwrap_or(0);
+            follow.matching(of_it).into_iter().map(failed).sum()
+        };
+        let told = [of(&|backend| text(backend) == behind.to_string()), of(&Value::is_null)];
+        let expected = [named, all - named];
+        Ok(if told == expected { Ok(()) } else { Err((told, expected)) })
+    })
+    .await
+}
+
 /// A daemon that has the right side for its node, on which two servers answer for a Service of each family.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_nodes_own_rules() -> Result<()> {
@@ -96,7 +137,7 @@ async fn the_nodes_own_rules() -> Result<()> {
         (format!("fd96::{tail:x}").parse()?, right.ipv6.into()),
     ];
     for (service, node) in services {
-        translate(&right.netns, "prerouting", service, &[(node, 8001), (node, 8002)])?;
+        translate(&right.netns, "prerouting", SocketAddr::new(service, 80), &[(node, 8001), (node, 8002)])?;
         left.netns.output("ip", ["route", "add", &service.to_string(), "via", &node.to_string()])?;
         let to = if service.is_ipv4() { format!("{service}:80") } else { format!("[{service}]:80") };
         let count = COUNT.to_string();
@@ -145,6 +186,9 @@ async fn the_nodes_own_rules() -> Result<()> {
         })
         .await?;
     }
+    for (service, node) in services {
+        refused(&lines, &follow, &pair, SocketAddr::new(service, 81), SocketAddr::new(node, 8009)).await?;
+    }
     // A reader sees it in the line, and the status who told it.
     let shown = client::run(daemon.socket(), ["events", "--last", "1000", "-t", "tcp_connect"]).await?;
     let shown = String::from_utf8(shown.stdout)?;
@@ -173,7 +217,7 @@ async fn a_pods_own_rules() -> Result<()> {
     let dead: IpAddr = "10.98.0.9".parse()?;
     for (service, port) in [(service, 7100), (dead, 7199)] {
         front.netns().output("ip", ["route", "add", &service.to_string(), "dev", "eth0"])?;
-        translate(front.netns(), "output", service, &[(behind.ip()?, port)])?;
+        translate(front.netns(), "output", SocketAddr::new(service, 80), &[(behind.ip()?, port)])?;
     }
     let script = format!("workload connect --to {to} --count 3; exec workload connect --to {to} --hold 600");
     let container = front.container("ask", ["sh", "-c", script.as_str()]).start().await?;

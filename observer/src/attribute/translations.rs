@@ -32,8 +32,10 @@ pub(super) enum Phase {
     Open,
     /// It may be, or not yet.
     Underway,
-    /// It has ended, or was never established.
+    /// It has ended.
     Ended,
+    /// It was never established.
+    Failed,
 }
 
 enum State {
@@ -143,7 +145,7 @@ impl Attributor {
         }
         tcp.backend = self.translations.known(tcp.id);
         self.ask_for(tcp, socket, task, at, phase, out);
-        if phase == Phase::Ended {
+        if matches!(phase, Phase::Ended | Phase::Failed) {
             self.translations.end(tcp.id);
         }
     }
@@ -173,7 +175,8 @@ impl Attributor {
             Asked { workload, netns, local: local_ip, remote, time, open: phase == Phase::Open, late: false };
         connections.insert(tcp.id, State::Asked(asked));
         let pid = task.map(|task| task.key.pid);
-        out.translations.push(TranslationQuery { id: tcp.id, netns, pid, local, remote });
+        let failed = phase == Phase::Failed;
+        out.translations.push(TranslationQuery { id: tcp.id, netns, pid, local, remote, failed });
     }
 
     /// An answer has come, maybe late.
