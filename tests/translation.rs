@@ -257,6 +257,24 @@ async fn a_pods_own_rules() -> Result<()> {
         let backend = &detail(&line)["tcp"]["backend"];
         ensure!(backend["port"] == 7199 && backend["workload"]["pod"] == behind.name(), "{line}");
     }
+    // The verdict is on each backend, and has what this node knows of its side.
+    let asking = format!("svc/{}", front.name());
+    for (address, port, verdict) in [(service, 7100, "VERDICT_HEALTHY"), (dead, 7199, "VERDICT_UNREACHABLE")]
+    {
+        let is_it = |line: &&Value| {
+            let edge = &line["edge"];
+            let backend = &edge["backend"];
+            edge["address"] == address.to_string()
+                && backend["port"] == port
+                && backend["workload"]["pod"] == behind.name()
+                && line["diagnosis"]["verdict"] == verdict
+        };
+        observer_tests::eventually(PATIENCE, verdict, async || {
+            let edges = client::json(daemon.socket(), ["explain", &asking]).await?;
+            Ok(if edges.iter().any(|line| is_it(&line)) { Ok(()) } else { Err(edges) })
+        })
+        .await?;
+    }
     nothing_lost(&lines)?;
     front.remove().await?;
     behind.remove().await

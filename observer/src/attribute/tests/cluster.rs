@@ -69,6 +69,13 @@ fn a_port_of_this_node_leads_to_a_pod_or_a_service() {
     ] {
         assert_eq!(&peer(&bench, remote, asked), expected, "{remote} {asked}");
     }
+    // What leads to a pod or a service is translated there, if anything is.
+    bench.attributor.translations = Translations::new(true);
+    for (cookie, remote) in [(1, "192.0.2.1:8080"), (2, "192.0.2.1:30080"), (3, "192.0.2.1:22")] {
+        bench.record(1, super::translations::opened(cookie, remote));
+    }
+    let asked: Vec<_> = bench.queries.iter().map(|query| query.remote.port()).collect();
+    assert_eq!(asked, [8080, 30080]);
     bench.fact(told(|_| {}));
     assert_eq!(peer(&bench, "192.0.2.1:8080", true), host, "it has given the port up");
 }

@@ -28,7 +28,7 @@ fn socket(cookie: u64, remote: &str) -> Socket {
     }
 }
 
-fn opened(cookie: u64, remote: &str) -> Body {
+pub(super) fn opened(cookie: u64, remote: &str) -> Body {
     Body::Established { socket: socket(cookie, remote), task: None, start: BootTime(1), rtt_ns: None }
 }
 
