@@ -161,7 +161,8 @@ fn doctor_needs_no_daemon() -> Result<()> {
 
 #[test]
 fn help_names_the_flags() -> Result<()> {
-    let selection = ["--namespace", "--pod", "--container", "--workload", "--ip", "--port", "--not"];
+    let selection =
+        ["--namespace", "--pod", "--container", "--workload", "--service", "--ip", "--port", "--not"];
     let client = ["--server", "--timeout", "--output", "--color"];
     let daemon = ["--config", "--listen", "--cri-endpoint", "--disabled-hooks", "--process-ring-bytes"];
     let cases: [(&str, &[&str]); 8] = [

@@ -211,10 +211,11 @@ async fn a_sidecars_death_is_not_the_pods_and_the_sandboxs_is() -> Result<()> {
     let told = |stop: &Value| (detail(stop)["pod_ended"] == true, detail(stop)["others_running"].as_u64());
     ensure!(told(&stop) == (false, Some(1)), "{stop}");
     let name = pod.name().to_owned();
-    let running = client::json(daemon.socket(), ["workloads", "-n", "company"]).await?;
-    let names: Vec<_> =
-        running.iter().map(|line| line["workload"]["container"].as_str().unwrap_or("")).collect();
-    ensure!(names.contains(&"main") && !names.contains(&"sidecar"), "{names:?}");
+    let listed = client::json(daemon.socket(), ["workloads", "-n", "company"]).await?;
+    for (name, state) in [("main", "CONTAINER_STATE_RUNNING"), ("sidecar", "CONTAINER_STATE_ENDED")] {
+        let found: Vec<_> = listed.iter().filter(|line| line["workload"]["container"] == name).collect();
+        ensure!(found.len() == 1 && found[0]["state"] == state, "{name}: {listed:#?}");
+    }
     main.stop(Duration::ZERO).await?;
     let stop = stopped(&lines, &pod, "main").await?;
     ensure!(!told(&stop).0 && told(&stop).1.unwrap_or(0) == 0, "{stop}");
@@ -224,6 +225,11 @@ async fn a_sidecars_death_is_not_the_pods_and_the_sandboxs_is() -> Result<()> {
         is(line, "container_stop") && workload["pod"] == name.as_str() && workload["sandbox"] == true
     };
     let stop = lines.wait_for("the pod's end", PATIENCE, of_sandbox).await?;
+    observer_tests::eventually(PATIENCE, "nothing of the pod to be listed", async || {
+        let listed = client::json(daemon.socket(), ["workloads", "-n", "company"]).await?;
+        Ok(if listed.is_empty() { Ok(()) } else { Err(listed) })
+    })
+    .await?;
     ensure!(told(&stop).0 && lines.matching(of_sandbox).len() == 1, "{stop}");
     nothing_lost(&lines)
 }

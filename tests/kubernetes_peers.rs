@@ -48,6 +48,26 @@ async fn knock(
     .await
 }
 
+/// Has a port of every node lead to the service.
+fn on_nodes(service: &mut core::Service, port: u16) {
+    let ports = service.spec.as_mut().and_then(|spec| spec.ports.as_mut());
+    ports.into_iter().flatten().for_each(|one| one.node_port = Some(port.into()));
+}
+
+/// The pod on its node's network, which has that address, with a port there.
+fn with_host_port(mut pod: core::Pod, node: IpAddr, port: u16) -> core::Pod {
+    let port = core::ContainerPort { container_port: port.into(), ..core::ContainerPort::default() };
+    let container =
+        core::Container { name: "serve".to_owned(), ports: Some(vec![port]), ..core::Container::default() };
+    if let Some(spec) = &mut pod.spec {
+        (spec.host_network, spec.containers) = (Some(true), vec![container]);
+    }
+    if let Some(status) = &mut pod.status {
+        (status.host_ip, status.pod_ip) = (Some(node.to_string()), Some(node.to_string()));
+    }
+    pod
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_other_side_is_told_by_the_cluster() -> Result<()> {
     let api = KubernetesApi::start().await?;
@@ -59,7 +79,10 @@ async fn the_other_side_is_told_by_the_cluster() -> Result<()> {
         anyhow::bail!("five addresses")
     };
     api.put(&pod("kube-far", "web-0", FAR_NODE, &[far], Some(("StatefulSet", "web"))))?;
-    api.put(&service("kube-shop", "web", Some(cluster), &[external], 8301))?;
+    let mut web = service("kube-shop", "web", Some(cluster), &[external], 8301);
+    on_nodes(&mut web, 30_301);
+    api.put(&web)?;
+    api.put(&with_host_port(pod("kube-far", "exporter-x", FAR_NODE, &[], None), of_node, 8306))?;
     api.put(&service("kube-shop", "headless", None, &[], 8301))?;
     api.put(&endpoint_slice("kube-shop", "database", behind, 8302, false))?;
     api.put(&endpoint_slice("kube-shop", "pods", far, 8302, true))?;
@@ -96,6 +119,17 @@ async fn the_other_side_is_told_by_the_cluster() -> Result<()> {
     knock(&watch, &pair, at(of_node, 8303), |end| kind(end, PeerKind::Node) && end.node_name == FAR_NODE)
         .await?;
 
+    // A port of a node leads to a service, or to a pod.
+    knock(&watch, &pair, at(of_node, 30_301), |end| {
+        kind(end, PeerKind::Service) && end.service == "kube-shop/web"
+    })
+    .await?;
+    knock(&watch, &pair, at(of_node, 8306), |end| {
+        let pod = end.workload.as_ref().map(|workload| workload.pod.as_str());
+        kind(end, PeerKind::Pod) && end.node_name == FAR_NODE && pod == Some("exporter-x")
+    })
+    .await?;
+
     // Who asks is told as well, and his port is none of a service's.
     let to = SocketAddr::from((pair.right().ip, 8304));
     let listener = pair.right().netns.run(|| Ok(TcpListener::bind(to)?))?;
@@ -126,6 +160,10 @@ async fn the_other_side_is_told_by_the_cluster() -> Result<()> {
     ] {
         ensure!(events.contains(words), "no `{words}` in {events}");
     }
+    let of_web = text(&["events", "--service", "kube-shop/web"]).await?;
+    let all = ["web:8301 (", "web:30301 ("].iter().all(|port| of_web.contains(port));
+    ensure!(all && of_web.lines().all(|line| line.contains("-> kube-shop/web:")), "{of_web}");
+    ensure!(text(&["events", "--service", "shop/web"]).await?.is_empty());
     let of_shop = text(&["events", "-n", "kube-shop"]).await?;
     ensure!(of_shop.contains("kube-shop/web:8301") && !of_shop.contains("web-0"), "{of_shop}");
     for (service, port) in [("kube-shop/web", 8301), ("kube-shop/database", 8302)] {

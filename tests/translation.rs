@@ -1,7 +1,7 @@
 //! Proves that a connection to a Service's address shows who answers for it, where the kernel translates it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use anyhow::{Context, Result, ensure};
 use observer_tests::events::{detail, is, nothing_lost, watch};
@@ -14,7 +14,8 @@ use serde_json::Value;
 const COUNT: usize = 20;
 
 /// Has what goes to `service` answered by one of `backends`, by chance, as kube-proxy would.
-fn translate(netns: &Netns, hook: &str, service: IpAddr, backends: &[(IpAddr, u16)]) -> Result<()> {
+fn translate(netns: &Netns, hook: &str, service: SocketAddr, backends: &[(IpAddr, u16)]) -> Result<()> {
+    let (service, port) = (service.ip(), service.port());
     let (family, name) = if service.is_ipv4() { ("ip", "svc4") } else { ("ip6", "svc6") };
     // What is there already may be added again.
     netns.output("nft", ["add", "table", family, name])?;
@@ -30,7 +31,7 @@ fn translate(netns: &Netns, hook: &str, service: IpAddr, backends: &[(IpAddr, u1
         let left = backends.len() - number;
         let share = if left == 1 { String::new() } else { format!("numgen random mod {left} == 0 ") };
         let to = bracketed(backend);
-        let rule = format!("{family} daddr {service} tcp dport 80 {share}dnat to {to}");
+        let rule = format!("{family} daddr {service} tcp dport {port} {share}dnat to {to}");
         let words: Vec<&str> =
             ["add", "rule", family, name, "services"].into_iter().chain(rule.split(' ')).collect();
         netns.output("nft", words)?;
@@ -62,6 +63,59 @@ fn told(lines: &Lines, event_type: &str, service: IpAddr) -> Result<BTreeMap<Str
     Ok(told)
 }
 
+/// Of the edges to a Service, all windows together: connections opened and closed, by who answers.
+fn summed(follow: &Lines, service: IpAddr) -> BTreeMap<String, [u64; 2]> {
+    let mut sums: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+    for line in follow.matching(|line| line["summary"]["edge"]["address"] == service.to_string()) {
+        let (edge, tcp) = (&line["summary"]["edge"], &line["summary"]["tcp"]);
+        let sum = sums.entry(text(&edge["backend"])).or_default();
+        for (sum, figure) in sum.iter_mut().zip(["opened", "closed"]) {
+            *sum += tcp[figure].as_u64().unwrap_or(0);
+        }
+    }
+    sums
+}
+
+/// Who refuses is forgotten by the kernel at once. Where it happens again, the observer listens for that.
+async fn refused(
+    lines: &Lines,
+    follow: &Lines,
+    pair: &NetnsPair,
+    service: SocketAddr,
+    behind: SocketAddr,
+) -> Result<()> {
+    translate(&pair.right().netns, "prerouting", service, &[(behind.ip(), behind.port())])?;
+    let is_it = |line: &Value| {
+        is(line, "tcp_connect_failure") && text(&detail(line)["tcp"]["destination"]) == service.to_string()
+    };
+    let names = |line: &Value| text(&detail(line)["tcp"]["backend"]) == behind.to_string();
+    observer_tests::eventually(PATIENCE, "who refuses to be known", async || {
+        let before = lines.matching(is_it).len();
+        let asked = pair.left().netns.run(|| Ok(TcpStream::connect_timeout(&service, PATIENCE)))?;
+        ensure!(asked.is_err(), "somebody listens at {behind}");
+        lines.wait_count("refusals", PATIENCE, before + 1, is_it).await?;
+        let last = lines.matching(is_it).pop().context("no event")?;
+        Ok(if names(&last) { Ok(()) } else { Err(last) })
+    })
+    .await?;
+    let all = lines.matching(is_it).len() as u64;
+    let named = lines.matching(|line| is_it(line) && names(line)).len() as u64;
+    observer_tests::eventually(PATIENCE, "the edges of both", async || {
+        let of = |by: &dyn Fn(&Value) -> bool| -> u64 {
+            let of_it = |line: &Value| {
+                let edge = &line["summary"]["edge"];
+                text(edge) == service.to_string() && by(&edge["backend"])
+            };
+            let failed = |line: Value| line["summary"]["tcp"]["failed"].as_u64().unwrap_or(0);
+            follow.matching(of_it).into_iter().map(failed).sum()
+        };
+        let told = [of(&|backend| text(backend) == behind.to_string()), of(&Value::is_null)];
+        let expected = [named, all - named];
+        Ok(if told == expected { Ok(()) } else { Err((told, expected)) })
+    })
+    .await
+}
+
 /// A daemon that has the right side for its node, on which two servers answer for a Service of each family.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_nodes_own_rules() -> Result<()> {
@@ -69,6 +123,8 @@ async fn the_nodes_own_rules() -> Result<()> {
     let (left, right) = (pair.left(), pair.right());
     let daemon = Daemon::bare().args(["--cri-endpoint", "none"]).netns(&right.netns).start().await?;
     let lines = watch(&daemon, []).await?;
+    let follow = daemon.follow(["summary", "-f", "--window", "1s"])?;
+    follow.wait_for("a window", PATIENCE, |line| line.get("window_end").is_some()).await?;
     let mut servers = Vec::new();
     for port in ["8001", "8002"] {
         let server = workload::in_netns(&right.netns, ["serve", "--port", port, "--log"])?;
@@ -81,7 +137,7 @@ async fn the_nodes_own_rules() -> Result<()> {
         (format!("fd96::{tail:x}").parse()?, right.ipv6.into()),
     ];
     for (service, node) in services {
-        translate(&right.netns, "prerouting", service, &[(node, 8001), (node, 8002)])?;
+        translate(&right.netns, "prerouting", SocketAddr::new(service, 80), &[(node, 8001), (node, 8002)])?;
         left.netns.output("ip", ["route", "add", &service.to_string(), "via", &node.to_string()])?;
         let to = if service.is_ipv4() { format!("{service}:80") } else { format!("[{service}]:80") };
         let count = COUNT.to_string();
@@ -115,6 +171,23 @@ async fn the_nodes_own_rules() -> Result<()> {
             let told = told(&lines, event_type, service)?;
             ensure!(told == truth, "{what}: {told:#?}, not {truth:#?}");
         }
+        // Each backend has an edge of its own, and each connection is on one of them, once.
+        let mut counted: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+        for backend in truth.into_values() {
+            let [opened, closed] = counted.entry(backend).or_default();
+            (*opened, *closed) = (*opened + 1, *closed + 1);
+        }
+        let what = format!("summaries of {service}");
+        observer_tests::eventually(PATIENCE, &what, async || {
+            let summed = summed(&follow, service);
+            let told = summed.values().fold(0, |sum, [_, closed]| sum + closed);
+            ensure!(told <= COUNT as u64, "{summed:?}, but {counted:?}");
+            Ok(if summed == counted { Ok(()) } else { Err((summed, counted.clone())) })
+        })
+        .await?;
+    }
+    for (service, node) in services {
+        refused(&lines, &follow, &pair, SocketAddr::new(service, 81), SocketAddr::new(node, 8009)).await?;
     }
     // A reader sees it in the line, and the status who told it.
     let shown = client::run(daemon.socket(), ["events", "--last", "1000", "-t", "tcp_connect"]).await?;
@@ -144,7 +217,7 @@ async fn a_pods_own_rules() -> Result<()> {
     let dead: IpAddr = "10.98.0.9".parse()?;
     for (service, port) in [(service, 7100), (dead, 7199)] {
         front.netns().output("ip", ["route", "add", &service.to_string(), "dev", "eth0"])?;
-        translate(front.netns(), "output", service, &[(behind.ip()?, port)])?;
+        translate(front.netns(), "output", SocketAddr::new(service, 80), &[(behind.ip()?, port)])?;
     }
     let script = format!("workload connect --to {to} --count 3; exec workload connect --to {to} --hold 600");
     let container = front.container("ask", ["sh", "-c", script.as_str()]).start().await?;
@@ -183,6 +256,24 @@ async fn a_pods_own_rules() -> Result<()> {
         let line = lines.wait_for(event_type, PATIENCE, is_it).await?;
         let backend = &detail(&line)["tcp"]["backend"];
         ensure!(backend["port"] == 7199 && backend["workload"]["pod"] == behind.name(), "{line}");
+    }
+    // The verdict is on each backend, and has what this node knows of its side.
+    let asking = format!("svc/{}", front.name());
+    for (address, port, verdict) in [(service, 7100, "VERDICT_HEALTHY"), (dead, 7199, "VERDICT_UNREACHABLE")]
+    {
+        let is_it = |line: &&Value| {
+            let edge = &line["edge"];
+            let backend = &edge["backend"];
+            edge["address"] == address.to_string()
+                && backend["port"] == port
+                && backend["workload"]["pod"] == behind.name()
+                && line["diagnosis"]["verdict"] == verdict
+        };
+        observer_tests::eventually(PATIENCE, verdict, async || {
+            let edges = client::json(daemon.socket(), ["explain", &asking]).await?;
+            Ok(if edges.iter().any(|line| is_it(&line)) { Ok(()) } else { Err(edges) })
+        })
+        .await?;
     }
     nothing_lost(&lines)?;
     front.remove().await?;

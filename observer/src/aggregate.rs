@@ -204,7 +204,7 @@ impl Aggregator {
     }
 
     /// What found no room since the last call. Lost connections are complete in the summaries, which
-    /// count them at their end; what the other tables had no room for is missing there.
+    /// count them at their end, and lost backends of edges on those of their Services; what the other tables had no room for is missing there.
     pub(crate) fn losses(&mut self, now: BootTime) -> Vec<Loss> {
         let no_room = std::mem::take(&mut self.figures.no_room);
         let since = std::mem::replace(&mut self.losses_since, now);
@@ -212,6 +212,7 @@ impl Aggregator {
             ("connections", std::mem::take(&mut self.no_room_connections)),
             ("workloads", no_room.workloads),
             ("edges", no_room.edges),
+            ("backends of edges", no_room.backends),
             ("handshakes", std::mem::take(&mut self.no_room_handshakes)),
             ("listeners", std::mem::take(&mut self.listeners.no_room)),
         ];

@@ -8,6 +8,7 @@ mod emit;
 mod endings;
 mod held;
 mod identities;
+mod listed;
 mod lives;
 mod namespaces;
 mod own_pods;
@@ -32,8 +33,8 @@ use identities::{Identities, Made};
 use namespaces::NamespaceOwners;
 use own_pods::OwnPods;
 use processes::Processes;
-pub(crate) use restarts::CrashLoop;
 use restarts::Restarts;
+pub(crate) use restarts::{CrashLoop, Standing};
 use stops::Stops;
 use translations::Translations;
 

@@ -31,8 +31,8 @@ pub(crate) use stall::{
     HELD_NS, STALL_NS, Stalled, Stalls, Standstill, peer_window_closed_ns, waits_for_accept,
 };
 pub(crate) use summary::{
-    Edge, EdgeSummary, ListenerSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, TcpSummary, Window,
-    WorkloadSummary,
+    Edge, EdgeBackend, EdgeSummary, ListenerSummary, Live, LiveEdge, LiveWorkload, ProcessSummary,
+    TcpSummary, Window, WorkloadSummary,
 };
 pub(crate) use tcp::{
     Backend, Busy, ConnectionId, Counters, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,

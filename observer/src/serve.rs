@@ -109,7 +109,11 @@ pub(crate) struct WorkloadEntry {
     pub(crate) first_seen: BootTime,
     /// Earlier runs of the container that were seen.
     pub(crate) restarts_seen: u32,
-    /// How the run before ended.
+    /// It has ended, and no run after it has begun.
+    pub(crate) has_ended: bool,
+    /// The container ends with failure again and again.
+    pub(crate) crash_loop: bool,
+    /// How it ended or, while it runs, how the run before did.
     pub(crate) last_end: Option<ContainerEnd>,
     /// From the container's start to its first listening socket, in nanoseconds.
     pub(crate) ready_after_ns: Option<u64>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::Aggregator;
-use super::figures::{Place, renew};
+use super::figures::{Place, renew, renew_backend};
 use super::tcp::grown;
 use crate::event::{
     Backend, BootTime, Connection, ConnectionId, ConnectionOrder, Counters, Sample, Stalled, Standstill,
@@ -82,9 +82,19 @@ impl Aggregator {
         }
     }
 
-    /// Where a live connection goes has become known.
+    /// Where a live connection goes has become known. What was counted of it stays on the edge without that; what it
+    /// does from now on is counted on the edge of who answers.
     pub(crate) fn translated(&mut self, id: ConnectionId, backend: &Arc<Backend>) {
-        self.connections.translated(id, backend);
+        let Some(entry) = self.connections.entries.get_mut(&id) else { return };
+        entry.connection.tcp.backend = Some(Arc::clone(backend));
+        let place = self.figures.place(&entry.connection.workload, &entry.connection.tcp);
+        let before = std::mem::replace(&mut entry.place, place);
+        if before != place {
+            self.figures.live(before, false);
+            self.figures.stalled(before, &entry.stalled, &Stalled::default());
+            self.figures.live(place, true);
+            self.figures.stalled(place, &Stalled::default(), &entry.stalled);
+        }
     }
 
     /// How many were taken out like that since the last call.
@@ -157,13 +167,6 @@ impl Connections {
         gone.map(|(_, entry)| entry).collect()
     }
 
-    /// Where a connection goes has become known.
-    pub(super) fn translated(&mut self, id: ConnectionId, backend: &Arc<Backend>) {
-        if let Some(Entry { connection, .. }) = self.entries.get_mut(&id) {
-            connection.tcp.backend = Some(Arc::clone(backend));
-        }
-    }
-
     /// Takes a newer description of a workload over, on either side.
     pub(super) fn renew(&mut self, workload: &Arc<Workload>) {
         for Entry { connection, .. } in self.entries.values_mut() {
@@ -171,6 +174,7 @@ impl Connections {
                 connection.workload = Arc::clone(workload);
             }
             renew(&mut connection.tcp.peer, workload);
+            renew_backend(&mut connection.tcp.backend, workload);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The figures of the open window: one slot for each workload and edge, reused from window to window.
 
 mod finish;
+mod place;
 mod standing;
 
 use std::mem::replace;
@@ -8,20 +9,11 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
 
+pub(super) use self::place::{Place, renew, renew_backend};
 use super::slots::Slots;
 use crate::event::{
-    Edge, ListenerSummary, Live, Peer, ProcessSummary, Stalled, Tcp, TcpSummary, Workload, WorkloadId,
-    interface,
+    Backend, Edge, ListenerSummary, Live, Peer, ProcessSummary, Stalled, TcpSummary, Workload, WorkloadId,
 };
-
-/// Where the figures of a connection go.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    /// `None` where the table of workloads was full.
-    workload: Option<u32>,
-    /// `None` where the table of edges was full as well.
-    edge: Option<u32>,
-}
 
 /// What a workload did since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +41,7 @@ struct WorkloadSlot {
 struct EdgeSlot {
     workload: u32,
     peer: Peer,
+    backend: Option<Arc<Backend>>,
     live: u64,
     stalled: Stalled,
     touched: bool,
@@ -60,6 +53,8 @@ struct EdgeSlot {
 pub(super) struct NoRoom {
     pub(super) workloads: u64,
     pub(super) edges: u64,
+    /// Connections that are counted without their backend.
+    pub(super) backends: u64,
 }
 
 /// The slots. Only those that something happened to are visited when a window ends, so a workload or
@@ -96,40 +91,6 @@ impl Figures {
             missing: 0,
             no_room: NoRoom::default(),
         }
-    }
-
-    /// Where the figures of a connection go; makes the slots.
-    pub(super) fn place(&mut self, workload: &Arc<Workload>, tcp: &Tcp) -> Place {
-        let Some(owner) = self.workload(workload) else { return Place::default() };
-        let is_workload = tcp.peer.workload.is_some();
-        let edge = Edge {
-            workload: workload.id,
-            kind: tcp.peer.kind,
-            peer: tcp.peer.id(),
-            address: if is_workload { None } else { Some(tcp.remote.ip()) },
-            interface: if is_workload { 0 } else { interface(tcp.remote) },
-            port: if tcp.outgoing { tcp.remote.port() } else { tcp.local.port() },
-            outgoing: tcp.outgoing,
-        };
-        let found = self.edges.find(&edge).or_else(|| {
-            let slot = EdgeSlot {
-                workload: owner,
-                peer: tcp.peer.clone(),
-                live: 0,
-                stalled: Stalled::default(),
-                touched: false,
-                tcp: TcpSummary::default(),
-            };
-            self.edges.insert(edge, slot)
-        });
-        if found.is_none() {
-            self.no_room.edges += 1;
-            self.missing += 1;
-        }
-        if let (Some(slot), Some(peer)) = (self.touch_edge(found), &tcp.peer.workload) {
-            renew(&mut slot.peer, peer);
-        }
-        Place { workload: Some(owner), edge: found }
     }
 
     /// Changes the figures of a connection's workload and edge.
@@ -177,6 +138,7 @@ impl Figures {
         self.live_changed = true;
         for slot in self.edges.values_mut() {
             renew(&mut slot.peer, workload);
+            renew_backend(&mut slot.backend, workload);
         }
         let Some(slot) = self.workloads.find(&workload.id).and_then(|at| self.workloads.get_mut(at)) else {
             return false;
@@ -259,15 +221,5 @@ impl Figures {
             self.touched_edges.push(at);
         }
         Some(slot)
-    }
-}
-
-/// Takes a newer description of the same workload over.
-pub(super) fn renew(peer: &mut Peer, newer: &Arc<Workload>) {
-    if let Some(known) = &mut peer.workload
-        && known.id == newer.id
-        && !Arc::ptr_eq(known, newer)
-    {
-        *known = Arc::clone(newer);
     }
 }

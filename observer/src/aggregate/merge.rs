@@ -50,10 +50,11 @@ impl Window {
                 processes: ProcessSummary::default(),
             });
         }
-        for LiveEdge { edge, workload, peer, live, stalled } in &self.live.edges {
+        for LiveEdge { edge, workload, peer, backend, live, stalled } in &self.live.edges {
             self.edges.entry(Edge::clone(edge)).or_insert_with(|| EdgeSummary {
                 workload: Arc::clone(workload),
                 peer: peer.clone(),
+                backend: backend.clone(),
                 tcp: alive(*live, *stalled),
             });
         }
@@ -83,9 +84,10 @@ impl ListenerSummary {
 
 impl EdgeSummary {
     fn merge(&mut self, later: &Self) {
-        let Self { workload, peer, tcp } = later;
+        let Self { workload, peer, backend, tcp } = later;
         self.workload = Arc::clone(workload);
         self.peer = peer.clone();
+        self.backend.clone_from(backend);
         self.tcp.merge(tcp);
     }
 }

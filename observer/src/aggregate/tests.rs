@@ -1,5 +1,6 @@
 //! What the aggregator promises, with constructed events.
 
+mod backends;
 mod live;
 
 use super::*;

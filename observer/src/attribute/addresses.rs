@@ -1,7 +1,7 @@
 //! Whose an address was at a moment.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::cluster::Cluster;
@@ -9,6 +9,9 @@ use crate::event::{BootTime, Peer, PeerKind, Workload};
 
 /// How long a pod that is gone keeps its address for events that are told late: 15 minutes.
 const KEPT_NS: u64 = 15 * 60 * 1_000_000_000;
+
+/// An address, or one of this node's with a port that leads to a pod; 0 for all of them.
+type End = (IpAddr, u16);
 
 /// A pod of this node had an address for a while.
 struct Lease {
@@ -22,7 +25,7 @@ struct Lease {
 /// The addresses of this node and its pods, and those of the cluster.
 pub(super) struct Addresses {
     host: HashSet<IpAddr>,
-    leases: HashMap<IpAddr, Vec<Lease>>,
+    leases: HashMap<End, Vec<Lease>>,
     pub(super) cluster: Cluster,
 }
 
@@ -38,7 +41,11 @@ impl Addresses {
 
     /// A pod has an address since `from`. Whoever had it before had it until then.
     pub(super) fn lease(&mut self, address: IpAddr, sandbox_id: &str, pod: &Arc<Workload>, from: BootTime) {
-        let leases = self.leases.entry(address).or_default();
+        self.lease_end((address, 0), sandbox_id, pod, from);
+    }
+
+    fn lease_end(&mut self, end: End, sandbox_id: &str, pod: &Arc<Workload>, from: BootTime) {
+        let leases = self.leases.entry(end).or_default();
         // The cluster may have told of it before its runtime did.
         let is_same = |lease: &&mut Lease| {
             let told = lease.sandbox_id.is_empty() && lease.until.is_none();
@@ -57,24 +64,25 @@ impl Addresses {
         leases.push(Lease { pod: Arc::clone(pod), sandbox_id: sandbox_id.to_owned(), from, until: None });
     }
 
-    /// The cluster says that a pod of this node has these addresses, since `from`, and no others. What its runtime
-    /// says of one of them is nearer to the truth, and stays.
-    pub(super) fn told(&mut self, pod: &Arc<Workload>, addresses: &[IpAddr], from: BootTime, now: BootTime) {
-        for (address, leases) in &mut self.leases {
+    /// The cluster says that a pod of this node has these addresses, since `from`, and no others; those with a port are
+    /// the node's own, of which an unspecified one stands for all. What its runtime says of one of them is nearer to the
+    /// truth, and stays.
+    pub(super) fn told(&mut self, pod: &Arc<Workload>, ends: &[End], from: BootTime, now: BootTime) {
+        for (end, leases) in &mut self.leases {
             for lease in leases.iter_mut().filter(|lease| lease.pod.pod_uid == pod.pod_uid) {
                 lease.pod = Arc::clone(pod);
-                if lease.sandbox_id.is_empty() && lease.until.is_none() && !addresses.contains(address) {
+                if lease.sandbox_id.is_empty() && lease.until.is_none() && !ends.contains(end) {
                     lease.until = Some(now);
                 }
             }
         }
-        for address in addresses {
-            let leases = self.leases.get(address).map_or(&[][..], Vec::as_slice);
+        for end in ends {
+            let leases = self.leases.get(end).map_or(&[][..], Vec::as_slice);
             let is_known = |lease: &Lease| {
                 lease.pod.pod_uid == pod.pod_uid && (lease.until.is_none() || !lease.sandbox_id.is_empty())
             };
             if !leases.iter().any(is_known) {
-                self.lease(*address, "", pod, from);
+                self.lease_end(*end, "", pod, from);
             }
         }
     }
@@ -104,7 +112,11 @@ impl Addresses {
 
     /// The pod of this node that had an address at `time`.
     pub(super) fn own_pod(&self, address: IpAddr, time: BootTime) -> Option<Arc<Workload>> {
-        let leases = self.leases.get(&address)?;
+        self.leaser((address, 0), time)
+    }
+
+    fn leaser(&self, end: End, time: BootTime) -> Option<Arc<Workload>> {
+        let leases = self.leases.get(&end)?;
         let had = |lease: &&Lease| lease.from <= time && lease.until.is_none_or(|until| time < until);
         leases.iter().rev().find(had).map(|lease| Arc::clone(&lease.pod))
     }
@@ -117,6 +129,9 @@ impl Addresses {
         }
         if let Some(pod) = self.own_pod(address, time) {
             return Peer { workload: Some(pod), ..Peer::of(PeerKind::Pod) };
+        }
+        if let Some(peer) = self.through_node(address, port, time).filter(|_| asked) {
+            return peer;
         }
         if local == address {
             return Peer::of(PeerKind::Host);
@@ -137,5 +152,23 @@ impl Addresses {
         let endpoint = self.cluster.endpoint(address, port, time).filter(|_| asked);
         // A node's place is of interest where it is another one's.
         Peer { place: endpoint.or(node.filter(|_| kind == PeerKind::Node)), ..Peer::of(kind) }
+    }
+
+    /// The address is this node's own.
+    pub(super) fn is_host(&self, address: IpAddr) -> bool {
+        self.host.contains(&address)
+    }
+
+    /// To whom a node's port leads: to a pod, if it is that one's alone, or to a service.
+    fn through_node(&self, address: IpAddr, port: u16, time: BootTime) -> Option<Peer> {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        if self.is_host(address) {
+            let pod = self.leaser((address, port), time).or_else(|| self.leaser((any, port), time));
+            let pod = pod.map(|pod| Peer { workload: Some(pod), ..Peer::of(PeerKind::Pod) });
+            return pod.or_else(|| self.cluster.node_port(port, time));
+        }
+        let is_node = || self.cluster.node(address, time).is_some();
+        let service = || self.cluster.node_port(port, time).filter(|_| is_node());
+        self.cluster.host_port(address, port, time).or_else(service)
     }
 }

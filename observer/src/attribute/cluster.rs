@@ -8,7 +8,7 @@ mod tenures;
 mod tests;
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 
 use foldhash::{HashMap, HashMapExt as _};
@@ -159,9 +159,23 @@ impl Cluster {
 
     /// The pod of another node that had an address.
     pub(super) fn pod(&self, address: IpAddr, time: BootTime) -> Option<Peer> {
-        let holder = self.tenures.holder((Role::Pod, address.to_canonical(), 0), time)?;
+        self.far_pod((Role::Pod, address.to_canonical(), 0), time)
+    }
+
+    /// The pod of another node to which a port of that node led.
+    pub(super) fn host_port(&self, address: IpAddr, port: u16, time: BootTime) -> Option<Peer> {
+        self.far_pod((Role::HostPort, address.to_canonical(), port), time)
+    }
+
+    fn far_pod(&self, key: Key, time: BootTime) -> Option<Peer> {
+        let holder = self.tenures.holder(key, time)?;
         let workload = holder.workload();
         Some(Peer { kind: PeerKind::FarPod, workload, place: Some(Arc::clone(&holder.place)) })
+    }
+
+    /// The service to which a port of every node led.
+    pub(super) fn node_port(&self, port: u16, time: BootTime) -> Option<Peer> {
+        self.service(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port, time)
     }
 
     /// The service that had an address and port.

@@ -225,6 +225,9 @@ impl Identities {
             self.forget_oldest();
         }
         let entry = self.workloads.get_mut(&id).filter(|entry| entry.workload.cgroup_id == cgroup)?;
+        if id == HOST {
+            return None;
+        }
         entry.removed = Some(time);
         let stop = entry.life.as_mut()?.removed(time)?;
         Some((id, stop))

@@ -58,9 +58,11 @@ impl Attributor {
         for id in told.named {
             self.release(id, out);
         }
-        let addresses = if pod.ended { &[][..] } else { &pod.addresses };
+        let addresses = pod.addresses.iter().map(|address| (*address, 0));
+        let ends = addresses.chain(pod.host_ends.iter().copied()).filter(|_| !pod.ended);
+        let ends: Vec<_> = ends.collect();
         let from = pod.networked.or(created).map_or(now.boot, |time| boot_time(time, now));
-        self.addresses.told(&told.peer, addresses, from, now.boot);
+        self.addresses.told(&told.peer, &ends, from, now.boot);
     }
 
     fn own_pod_gone(&mut self, uid: &str, now: BootTime) {

@@ -35,6 +35,15 @@ struct Runs {
     touched: BootTime,
 }
 
+/// How a container stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// How its newest run has ended; `None` while that goes on.
+    pub(crate) ended: Option<ContainerEnd>,
+    /// It has ended with failure so often of late that this is a crash loop.
+    pub(crate) crash_loop: bool,
+}
+
 /// The table.
 pub(super) struct Restarts {
     runs: HashMap<Key, Runs>,
@@ -96,10 +105,7 @@ impl Restarts {
     pub(super) fn crash_loop(&mut self, workload: &Workload, time: BootTime) -> Option<ContainerCrashLoop> {
         let CrashLoop { ends, window_ns } = self.crash_loop;
         let runs = self.runs.get_mut(&key(workload))?;
-        // Of one that vanished nobody knows whether it failed.
-        let failed = |end: &ContainerEnd| !matches!(end.kind, EndKind::Completed | EndKind::Vanished);
-        let counts = |end: &ContainerEnd| failed(end) && time.since_ns(end.time) <= window_ns;
-        let failures = runs.ends.iter().filter(|(_, end)| counts(end)).count() as u32;
+        let failures = runs.failures(window_ns, time);
         if failures < ends || runs.told.is_some_and(|told| time.since_ns(told) < window_ns) {
             return None;
         }
@@ -111,6 +117,15 @@ impl Restarts {
             restarts_seen: runs.count.saturating_sub(1),
             ends: runs.ends.iter().skip(skipped).map(|(_, end)| end.clone()).collect(),
         })
+    }
+
+    /// How the container of that run stands now. A run after which another one began has none of its own.
+    pub(super) fn standing(&self, workload: &Workload, now: BootTime) -> Standing {
+        let runs = self.runs.get(&key(workload)).filter(|runs| runs.newest == Some(workload.id));
+        let Some(runs) = runs else { return Standing::default() };
+        let ended = runs.ends.iter().find(|(id, _)| *id == workload.id).map(|(_, end)| end.clone());
+        let CrashLoop { ends, window_ns } = self.crash_loop;
+        Standing { ended, crash_loop: runs.failures(window_ns, now) >= ends }
     }
 
     /// Forgets containers that have not run for long.
@@ -152,6 +167,16 @@ impl Restarts {
             told: None,
             touched: now,
         }))
+    }
+}
+
+impl Runs {
+    /// How many of the last ends were failures and are not older than the window.
+    fn failures(&self, window_ns: u64, now: BootTime) -> u32 {
+        // Of one that vanished nobody knows whether it failed.
+        let failed = |end: &ContainerEnd| !matches!(end.kind, EndKind::Completed | EndKind::Vanished);
+        let counts = |end: &ContainerEnd| failed(end) && now.since_ns(end.time) <= window_ns;
+        self.ends.iter().filter(|(_, end)| counts(end)).count() as u32
     }
 }
 

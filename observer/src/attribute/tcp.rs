@@ -46,7 +46,8 @@ impl Attributor {
                 // By now another pod may have the address of the one that it was connected to.
                 let made = Moment { time: start.unwrap_or(at.time), ..at };
                 let mut tcp = self.tcp(&socket, made);
-                self.translate(&mut tcp, &socket, task.as_ref(), made, Phase::Ended, out);
+                let phase = if established { Phase::Ended } else { Phase::Failed };
+                self.translate(&mut tcp, &socket, task.as_ref(), made, phase, out);
                 let detail = if established {
                     let errno = if errno == EPIPE { ECONNRESET } else { errno };
                     Detail::TcpClose(TcpClose { tcp, duration_ns, counters, errno })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Attributor, Moment, Output};
 use crate::decode::{Socket, Task};
-use crate::event::{Backend, BootTime, ConnectionId, Detail, Event, Tcp, WorkloadId};
+use crate::event::{Backend, BootTime, ConnectionId, Detail, Event, PeerKind, Tcp, WorkloadId};
 use crate::inventory::{Translated, TranslationQuery};
 
 /// So long nobody asks again for a destination whose packets went where they were sent: 30 s.
@@ -32,8 +32,10 @@ pub(super) enum Phase {
     Open,
     /// It may be, or not yet.
     Underway,
-    /// It has ended, or was never established.
+    /// It has ended.
     Ended,
+    /// It was never established.
+    Failed,
 }
 
 enum State {
@@ -136,12 +138,14 @@ impl Attributor {
         phase: Phase,
         out: &mut Output,
     ) {
-        if !tcp.outgoing || tcp.id.0 == 0 || !tcp.peer.kind.may_be_translated() {
+        // What a port of this node leads to is a pod with an address of its own.
+        let by_port = tcp.peer.kind == PeerKind::Pod && self.addresses.is_host(tcp.remote.ip());
+        if !tcp.outgoing || tcp.id.0 == 0 || !(by_port || tcp.peer.kind.may_be_translated()) {
             return;
         }
         tcp.backend = self.translations.known(tcp.id);
         self.ask_for(tcp, socket, task, at, phase, out);
-        if phase == Phase::Ended {
+        if matches!(phase, Phase::Ended | Phase::Failed) {
             self.translations.end(tcp.id);
         }
     }
@@ -171,7 +175,8 @@ impl Attributor {
             Asked { workload, netns, local: local_ip, remote, time, open: phase == Phase::Open, late: false };
         connections.insert(tcp.id, State::Asked(asked));
         let pid = task.map(|task| task.key.pid);
-        out.translations.push(TranslationQuery { id: tcp.id, netns, pid, local, remote });
+        let failed = phase == Phase::Failed;
+        out.translations.push(TranslationQuery { id: tcp.id, netns, pid, local, remote, failed });
     }
 
     /// An answer has come, maybe late.

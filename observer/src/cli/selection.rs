@@ -52,6 +52,9 @@ struct Flags {
     /// Workloads: a pod, what made it (web or deployment/web), a systemd unit, or host
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     workload: Vec<String>,
+    /// Services that a connection goes to: namespace/name, or name in any namespace
+    #[arg(long, value_name = "SERVICE", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    service: Vec<String>,
     /// Addresses on either side: one, or a prefix such as 10.0.0.0/8
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address)]
     ip: Vec<String>,
@@ -142,6 +145,7 @@ fn filter<const EVENTS: bool>(matches: &ArgMatches, here: &dyn Fn(usize) -> bool
         workloads: texts("workload"),
         ports: values::<u16>(matches, "port", here).into_iter().map(u32::from).collect(),
         addresses: texts("ip"),
+        services: texts("service"),
         failure_only: flag_at(matches, "failure_only").is_some_and(here),
         namespaces,
         ..Filter::default()

@@ -5,7 +5,8 @@ mod figure;
 use std::io;
 
 use observer_proto::v1::{
-    Connection, Diagnosis, Evidence, ExplainResponse, ListConnectionsResponse, Summary, Verdict,
+    Connection, Diagnosis, Endpoint, Evidence, ExplainResponse, ListConnectionsResponse, Summary, Verdict,
+    Workload,
 };
 
 use super::color::Paint;
@@ -102,15 +103,25 @@ fn is_of(connection: &Connection, edge: &Summary) -> bool {
     let (Some(tcp), Some(to)) = (&connection.tcp, &edge.edge) else { return false };
     let remote = if tcp.outgoing { &tcp.destination } else { &tcp.source };
     let port = tcp.destination.as_ref().map_or(0, |end| end.port);
-    let cgroup = |workload: &Option<observer_proto::v1::Workload>| workload.as_ref().map(|of| of.cgroup_id);
-    let peer = remote.as_ref().is_some_and(|remote| match &to.workload {
-        Some(workload) => remote.workload.as_ref().is_some_and(|of| of.pod_uid == workload.pod_uid),
-        None => remote.address == to.address,
-    });
+    let cgroup = |workload: &Option<Workload>| workload.as_ref().map(|of| of.cgroup_id);
+    let answers = match (&tcp.backend, &to.backend) {
+        (Some(end), Some(to)) => end.port == to.port && is_at(end, to.workload.as_ref(), &to.address),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
     cgroup(&connection.workload) == cgroup(&edge.workload)
         && tcp.outgoing == to.outgoing
         && port == to.port
-        && peer
+        && remote.as_ref().is_some_and(|remote| is_at(remote, to.workload.as_ref(), &to.address))
+        && answers
+}
+
+/// The end is that pod's or, where there is none, has that address.
+fn is_at(end: &Endpoint, workload: Option<&Workload>, address: &str) -> bool {
+    match workload {
+        Some(workload) => end.workload.as_ref().is_some_and(|of| of.pod_uid == workload.pod_uid),
+        None => end.address == address,
+    }
 }
 
 /// How often each verdict was given, in the order of the edges.

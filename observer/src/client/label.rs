@@ -64,16 +64,21 @@ pub(crate) fn address(endpoint: Option<&Endpoint>) -> String {
     endpoint.map_or_else(String::new, |end| format!("{}:{}", bracketed(&end.address), end.port))
 }
 
-/// The other side of an edge, without its port.
+/// The other side of an edge, without its port, and who answers for it.
 pub(crate) fn edge(edge: &Edge) -> String {
     let (name, kind) = edge_parts(edge);
-    format!("{name}{kind}")
+    format!("{name}{kind}{}", answering(edge))
 }
 
-/// The other side of an edge, with its port.
+/// The other side of an edge, with its port, and who answers for it.
 pub(crate) fn edge_with_port(edge: &Edge) -> String {
     let (name, kind) = edge_parts(edge);
-    format!("{name}:{}{kind}", edge.port)
+    format!("{name}:{}{kind}{}", edge.port, answering(edge))
+}
+
+/// Who answers on an edge in another's name.
+pub(crate) fn answering(edge: &Edge) -> String {
+    edge.backend.as_ref().map_or_else(String::new, |backend| format!(" -> {}", endpoint(Some(backend))))
 }
 
 fn edge_parts(edge: &Edge) -> (String, &'static str) {
@@ -170,6 +175,12 @@ mod tests {
         end.set_kind(PeerKind::Service);
         end.service = "shop/web".to_owned();
         assert_eq!(endpoint(Some(&end)), "shop/web:80 (service)");
+        let mut backend = Endpoint { port: 8080, ..Endpoint::default() };
+        backend.workload = Some(testing::pod("shop", "web-0", "app"));
+        let mut through = Edge { kind: end.kind, service: end.service.clone(), port: 80, ..Edge::default() };
+        through.backend = Some(backend);
+        assert_eq!(edge_with_port(&through), "shop/web:80 (service) -> shop/web-0:8080");
+        assert_eq!(edge(&through), "shop/web (service) -> shop/web-0:8080");
         end.set_kind(PeerKind::Outside);
         assert_eq!(endpoint(Some(&end)), "shop/web:80 (endpoint)");
         let node = Edge {

@@ -2,6 +2,7 @@
 
 mod order;
 mod rows;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,8 @@ use super::table::Table;
 use super::time::after;
 use super::units::{duration, plural};
 use super::{label, lost};
+
+use self::services::{Part, Row};
 
 pub(crate) use order::Sort;
 pub(crate) use rows::way;
@@ -75,8 +78,8 @@ pub(crate) fn write_tables(
     }
     table.write(out, look)?;
     let mut table = Table::new(rows::edge_columns());
-    for summary in edges.iter() {
-        table.row(rows::paint(summary), rows::edge(summary));
+    for row in services::rows(&edges.iter().collect::<Vec<_>>()) {
+        table.row(rows::paint(&row.summary), rows::edge(&row));
     }
     if !workloads.is_empty() && !edges.is_empty() {
         writeln!(out)?;
@@ -99,26 +102,35 @@ pub(crate) fn write_brief(
     }
     order::sort(workloads, Sort::Worst);
     order::sort(edges, Sort::Worst);
-    let mut all: Vec<(String, &Summary)> = Vec::with_capacity(total);
+    let mut all: Vec<(String, Row)> = Vec::with_capacity(total);
     for workload in workloads.iter() {
-        all.push((label::owner(workload.workload.as_ref()), workload));
-        let own = edges.iter().filter(|edge| edge.workload == workload.workload).take(BRIEF_EDGES);
-        all.extend(own.map(|edge| (format!("  {}", rows::way(edge)), edge)));
+        let row = Row { summary: workload.clone(), part: Part::Only };
+        all.push((label::owner(workload.workload.as_ref()), row));
+        let own: Vec<&Summary> = edges.iter().filter(|edge| edge.workload == workload.workload).collect();
+        let own = services::rows(&own).into_iter().scan(0, |shown, row| {
+            *shown += usize::from(row.part != Part::Sum);
+            (*shown <= BRIEF_EDGES).then_some(row)
+        });
+        all.extend(own.map(|row| (format!("  {}", rows::way_of(&row)), row)));
         if all.len() >= limit {
             break;
         }
     }
     // A filter may let an edge pass and not its workload.
     let lone = |edge: &&Summary| !workloads.iter().any(|workload| workload.workload == edge.workload);
-    let lone = edges.iter().filter(lone).take(limit);
-    all.extend(
-        lone.map(|edge| (format!("{} {}", label::owner(edge.workload.as_ref()), rows::way(edge)), edge)),
-    );
+    let lone: Vec<&Summary> = edges.iter().filter(lone).collect();
+    all.extend(services::rows(&lone).into_iter().take(limit).map(|row| {
+        let owner = match row.part {
+            Part::Only | Part::Sum => label::owner(row.summary.workload.as_ref()),
+            Part::OneOf => String::new(),
+        };
+        (format!("{owner} {}", rows::way_of(&row)), row)
+    }));
     all.truncate(limit);
-    let shown = all.len();
+    let shown = all.iter().filter(|(_, row)| row.part != Part::Sum).count();
     let mut table = Table::new(rows::brief_columns());
-    for (name, summary) in all {
-        table.row(rows::paint(summary), rows::brief(name, summary));
+    for (name, Row { summary, .. }) in all {
+        table.row(rows::paint(&summary), rows::brief(name, &summary));
     }
     table.write(out, look)?;
     if shown < total {

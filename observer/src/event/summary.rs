@@ -7,8 +7,8 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::{
-    BootTime, Ending, Peer, PeerKind, RetransmitCause, RetransmitPhase, Stalled, Standstill, Workload,
-    WorkloadId,
+    Backend, BootTime, Ending, Peer, PeerKind, RetransmitCause, RetransmitPhase, Stalled, Standstill,
+    Workload, WorkloadId,
 };
 use crate::aggregate::Histogram;
 
@@ -29,6 +29,21 @@ pub(crate) struct Edge {
     pub(crate) port: u16,
     /// The workload asks (true) or is asked (false).
     pub(crate) outgoing: bool,
+    /// Who answers for the peer, whose address is translated; `None` where it is not, or that is not known.
+    pub(crate) backend: Option<EdgeBackend>,
+}
+
+/// Who answers on an edge in the peer's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct EdgeBackend {
+    /// What it is.
+    pub(crate) kind: PeerKind,
+    /// Who it is, where that is known.
+    pub(crate) peer: Option<WorkloadId>,
+    /// Its address, where it is no workload.
+    pub(crate) address: Option<IpAddr>,
+    /// The port that it is asked on.
+    pub(crate) port: u16,
 }
 
 /// The connections of one window.
@@ -106,7 +121,16 @@ pub(crate) struct WorkloadSummary {
 pub(crate) struct EdgeSummary {
     pub(crate) workload: Arc<Workload>,
     pub(crate) peer: Peer,
+    /// One of the addresses of who answers for the peer, and whose it is.
+    pub(crate) backend: Option<Arc<Backend>>,
     pub(crate) tcp: TcpSummary,
+}
+
+impl EdgeSummary {
+    /// Who really answers.
+    pub(crate) fn answerer(&self) -> &Peer {
+        self.backend.as_ref().map_or(&self.peer, |backend| &backend.peer)
+    }
 }
 
 /// One window of the whole node. Windows that follow one another can be merged.
@@ -158,6 +182,7 @@ pub(crate) struct LiveEdge {
     pub(crate) edge: Edge,
     pub(crate) workload: Arc<Workload>,
     pub(crate) peer: Peer,
+    pub(crate) backend: Option<Arc<Backend>>,
     pub(crate) live: u64,
     pub(crate) stalled: Stalled,
 }

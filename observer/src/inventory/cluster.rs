@@ -55,7 +55,8 @@ pub(crate) struct Object {
 pub(crate) enum Body {
     /// A pod.
     Pod(Box<ClusterPod>),
-    /// A service, with its addresses and the ports that count there; 0 for all of them.
+    /// A service, with its addresses and the ports that count there; 0 for all of them. The port of an address that is
+    /// unspecified counts on every node.
     Service { namespace: String, name: String, ends: Vec<(IpAddr, u16)> },
     /// What stands behind a service without being a pod: its addresses and ports.
     Endpoints { namespace: String, service: String, ends: Vec<(IpAddr, u16)> },
@@ -76,6 +77,8 @@ pub(crate) struct ClusterPod {
     pub(crate) owner: Option<Owner>,
     /// Its own addresses; none on the host's network.
     pub(crate) addresses: Vec<IpAddr>,
+    /// What of its node's addresses and ports leads to it. An address that is unspecified stands for all of them.
+    pub(crate) host_ends: Vec<(IpAddr, u16)>,
     /// When it had its network, to the second, where the kubelet says so.
     pub(crate) networked: Option<WallTime>,
     /// It has ended, and its addresses are others' to have.

@@ -4,6 +4,7 @@
 //! connection was made in. The answers come from a thread of their own.
 
 mod elsewhere;
+mod refused;
 mod table;
 
 use std::io;
@@ -14,8 +15,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
 use self::elsewhere::Elsewhere;
+use self::refused::Refused;
 use self::table::Table;
-use super::{Fact, netns};
+use super::{Fact, host, netns};
 use crate::event::ConnectionId;
 use crate::status::IdentitySource;
 
@@ -39,6 +41,8 @@ pub(crate) struct TranslationQuery {
     pub(crate) local: SocketAddr,
     /// Where it asked.
     pub(crate) remote: SocketAddr,
+    /// It was never established, and is over.
+    pub(crate) failed: bool,
 }
 
 /// The answer.
@@ -62,6 +66,7 @@ pub(super) fn start(facts: Sender<Fact>) -> Queries {
         own_netns: netns::own().unwrap_or(0),
         table: None,
         elsewhere: Elsewhere::default(),
+        refused: Refused::default(),
         failure: None,
     };
     let thread = std::thread::Builder::new().name(SOURCE.to_owned());
@@ -78,6 +83,8 @@ struct Asker {
     table: Option<Table>,
     /// Those of others.
     elsewhere: Elsewhere,
+    /// What the table has forgotten already.
+    refused: Refused,
     /// Why the table cannot be asked.
     failure: Option<String>,
 }
@@ -93,6 +100,7 @@ impl Asker {
                     return;
                 }
             }
+            self.refused.rest(host::now().boot);
             let query = match waiting.recv_timeout(HEALTH_INTERVAL) {
                 Ok(query) => query,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -106,7 +114,10 @@ impl Asker {
     }
 
     fn ask(&mut self, query: &TranslationQuery) -> Translated {
-        let here = self.ask_here(query);
+        let mut here = self.ask_here(query);
+        if here == Translated::No && query.failed {
+            here = self.ask_refused(query);
+        }
         match here {
             // Where no table could be asked here, there is none elsewhere.
             Translated::To(_) | Translated::Unknown => here,
@@ -134,6 +145,16 @@ impl Asker {
             Err(error) => {
                 self.failure = Some(error.to_string());
                 Translated::Unknown
+            }
+        }
+    }
+
+    fn ask_refused(&mut self, query: &TranslationQuery) -> Translated {
+        match self.refused.destination(query.local, query.remote, host::now().boot) {
+            Ok(destination) => answer(destination, query),
+            Err(error) => {
+                log::debug!("what was refused: {error}");
+                Translated::No
             }
         }
     }

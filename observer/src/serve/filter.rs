@@ -10,10 +10,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 pub(crate) use self::compile::{InvalidFilter, Purpose};
-use self::pattern::{ContainerPattern, PodPattern};
+use self::pattern::{ContainerPattern, PodPattern, ServicePattern};
 use crate::event::{
-    BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, Place, ProcessSummary, Tcp,
-    TcpSummary, Workload, WorkloadSummary,
+    Backend, BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, Peer, Place,
+    ProcessSummary, Tcp, TcpSummary, Workload, WorkloadSummary,
 };
 
 /// What passes: what an allow filter matches (or anything, where there is none) and no deny filter does.
@@ -39,6 +39,7 @@ struct Filter {
     workloads: Vec<String>,
     ports: Vec<u16>,
     addresses: Vec<IpNet>,
+    services: Vec<ServicePattern>,
 }
 
 /// What a filter looks at, of whatever is filtered.
@@ -49,6 +50,8 @@ struct Subject<'a> {
     peer: Option<&'a Workload>,
     /// The peer's place in the cluster.
     place: Option<&'a Place>,
+    /// The services that the peer and who answers for it are, or stand behind.
+    services: [Option<&'a str>; 2],
     /// The owner asked for the connection; `None` where it is not about one.
     outgoing: Option<bool>,
     /// Of both ends, and of who answers for the other one.
@@ -70,6 +73,7 @@ impl Filters {
             owner: event.workload.as_deref(),
             peer: tcp.and_then(Tcp::answerer),
             place: tcp.and_then(|tcp| tcp.peer.place.as_deref()),
+            services: tcp.map_or([None; 2], |tcp| services(&tcp.peer, tcp.backend.as_deref())),
             outgoing: tcp.map(|tcp| tcp.outgoing),
             ports: each(ends, SocketAddr::port),
             addresses: each(ends, SocketAddr::ip),
@@ -87,6 +91,7 @@ impl Filters {
             owner: Some(&connection.workload),
             peer: tcp.answerer(),
             place: tcp.peer.place.as_deref(),
+            services: services(&tcp.peer, tcp.backend.as_deref()),
             outgoing: Some(tcp.outgoing),
             ports: each(ends, SocketAddr::port),
             addresses: each(ends, SocketAddr::ip),
@@ -101,23 +106,26 @@ impl Filters {
             owner: Some(&listener.workload),
             peer: None,
             place: None,
+            services: [None; 2],
             outgoing: Some(false),
             ports: [Some(listener.local.port()), None, None],
             addresses: [Some(listener.local.ip()), None, None],
         })
     }
 
-    /// The edge's summary passes. Its port is the listening side's, its address the peer's.
+    /// The edge's summary passes. Its port is the listening side's, its address the peer's; and those of who answers in
+    /// the peer's name.
     pub(super) fn edge(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
         self.pass(&Subject {
             event_type: None,
             failed: failed(&summary.tcp),
             owner: Some(&summary.workload),
-            peer: summary.peer.workload.as_deref(),
+            peer: summary.answerer().workload.as_deref(),
             place: summary.peer.place.as_deref(),
+            services: services(&summary.peer, summary.backend.as_deref()),
             outgoing: Some(edge.outgoing),
-            ports: [Some(edge.port), None, None],
-            addresses: [edge.address, None, None],
+            ports: [Some(edge.port), edge.backend.map(|backend| backend.port), None],
+            addresses: [edge.address, answering(summary), None],
         })
     }
 
@@ -129,9 +137,10 @@ impl Filters {
             owner: Some(&summary.workload),
             peer: None,
             place: None,
+            services: services(&summary.peer, summary.backend.as_deref()),
             outgoing: Some(edge.outgoing),
-            ports: [Some(edge.port), None, None],
-            addresses: [edge.address, None, None],
+            ports: [Some(edge.port), edge.backend.map(|backend| backend.port), None],
+            addresses: [edge.address, answering(summary), None],
         })
     }
 
@@ -154,6 +163,7 @@ impl Filters {
             owner: Some(workload),
             peer: None,
             place: None,
+            services: [None; 2],
             outgoing: None,
             ports: [None; 3],
             addresses: [None; 3],
@@ -183,7 +193,8 @@ impl Filter {
     }
 
     fn matches(&self, subject: &Subject<'_>) -> bool {
-        let Subject { event_type, failed, owner, peer, place: _, outgoing, ports, addresses } = subject;
+        let Subject { event_type, failed, owner, peer, place: _, services, outgoing, ports, addresses } =
+            subject;
         let either = [*owner, *peer];
         // The cheap and the telling ones come first.
         !self.elsewhere
@@ -192,6 +203,7 @@ impl Filter {
             && any(&self.ports, ports, |port, of| port == of)
             && any(&self.addresses, addresses, |net, of| net.contains(&of.to_canonical()))
             && self.in_namespace(subject)
+            && any(&self.services, services, |pattern, of| pattern.matches(of))
             && any(&self.pods, &either, |pattern, of| pattern.matches(of))
             && any(&self.containers, &[*owner], |pattern, of| pattern.matches(of))
             && any(&self.workloads, &[*owner], |name, of| is_called(name, of))
@@ -208,6 +220,12 @@ fn is_called(name: &str, workload: &Workload) -> bool {
             Some((kind, name)) => maker.kind.eq_ignore_ascii_case(kind) && maker.name == name,
             None => maker.name == name,
         })
+}
+
+/// What a peer and who answers for it are, or stand behind.
+fn services<'a>(peer: &'a Peer, backend: Option<&'a Backend>) -> [Option<&'a str>; 2] {
+    [Some(peer), backend.map(|backend| &backend.peer)]
+        .map(|peer| peer?.place.as_ref().map(|place| &*place.service).filter(|service| !service.is_empty()))
 }
 
 /// The field is not set, or one of its values matches one of the subject's.
@@ -227,6 +245,11 @@ fn ends(tcp: &Tcp) -> [SocketAddr; 3] {
 
 fn each<T>(ends: Option<[SocketAddr; 3]>, select: fn(&SocketAddr) -> T) -> [Option<T>; 3] {
     ends.map_or([None, None, None], |ends| ends.map(|end| Some(select(&end))))
+}
+
+/// The address of who answers in the name of an edge's peer.
+fn answering(summary: &EdgeSummary) -> Option<IpAddr> {
+    summary.backend.as_ref().map(|backend| backend.address.ip())
 }
 
 const fn bit(event_type: EventType) -> u16 {

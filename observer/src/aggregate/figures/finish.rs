@@ -30,7 +30,7 @@ impl Figures {
             slot.touched = false;
             let tcp = TcpSummary { live: slot.live, stalled: slot.stalled, ..take(&mut slot.tcp) };
             let (workload, peer) = (Arc::clone(&owner.workload), slot.peer.clone());
-            edges.insert(key.clone(), EdgeSummary { workload, peer, tcp });
+            edges.insert(key.clone(), EdgeSummary { workload, peer, backend: slot.backend.clone(), tcp });
             if slot.live == 0 {
                 self.edges.remove(at);
             }
@@ -68,6 +68,7 @@ impl Figures {
                         edge: edge.clone(),
                         workload: Arc::clone(&owner.workload),
                         peer: slot.peer.clone(),
+                        backend: slot.backend.clone(),
                         live: slot.live,
                         stalled: slot.stalled,
                     })

@@ -11,6 +11,8 @@ use crate::inventory::cluster::Body;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Role {
     Pod,
+    /// A node's, whose port leads to a pod.
+    HostPort,
     Service,
     Endpoint,
     Node,
@@ -60,7 +62,10 @@ impl Holder {
 pub(super) fn keys(body: &Body) -> Box<[Key]> {
     let mut keys: Vec<Key> = match body {
         Body::Pod(pod) if pod.ended => Vec::new(),
-        Body::Pod(pod) => pod.addresses.iter().map(|address| (Role::Pod, *address, 0)).collect(),
+        Body::Pod(pod) => {
+            let own = pod.addresses.iter().map(|address| (Role::Pod, *address, 0));
+            own.chain(pod.host_ends.iter().map(|(address, port)| (Role::HostPort, *address, *port))).collect()
+        }
         Body::Service { ends, .. } => {
             ends.iter().map(|(address, port)| (Role::Service, *address, *port)).collect()
         }

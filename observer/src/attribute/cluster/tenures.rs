@@ -34,6 +34,10 @@ struct Former {
 /// The addresses.
 pub(super) struct Tenures {
     current: HashMap<Key, (Arc<Holder>, BootTime)>,
+    /// Others that claim the same and have not given it up: an end may be in two lists at once.
+    beside: HashMap<Key, Vec<Arc<Holder>>>,
+    /// How many those are.
+    besides: usize,
     former: HashMap<Key, Vec<Former>>,
     /// When each former one was given up, oldest first.
     given_up: VecDeque<(BootTime, Key)>,
@@ -47,6 +51,8 @@ impl Tenures {
     pub(super) fn new(objects: usize) -> Self {
         Self {
             current: HashMap::new(),
+            beside: HashMap::new(),
+            besides: 0,
             former: HashMap::new(),
             given_up: VecDeque::new(),
             capacity: objects.saturating_mul(2),
@@ -74,6 +80,13 @@ impl Tenures {
         if Arc::ptr_eq(current, holder) {
             return;
         }
+        if self.besides < self.capacity {
+            let other = if since.is_some_and(|since| since < *from) { holder } else { &*current };
+            self.beside.entry(key).or_default().push(Arc::clone(other));
+            self.besides += 1;
+        } else {
+            self.overflow += 1;
+        }
         match since {
             // An older one is told again: it had the address before.
             Some(since) if since < *from => {
@@ -91,10 +104,25 @@ impl Tenures {
 
     /// Somebody has an address no longer.
     pub(super) fn release(&mut self, key: Key, holder: &Arc<Holder>, now: BootTime) {
+        self.take_from_beside(key, holder);
         let held = self.current.get(&key).filter(|(current, _)| Arc::ptr_eq(current, holder));
         let Some(&(_, from)) = held else { return };
         self.current.remove(&key);
+        if let Some(next) = self.beside.get(&key).and_then(|beside| beside.last().cloned()) {
+            self.take_from_beside(key, &next);
+            self.current.insert(key, (next, now));
+        }
         self.give_up(key, Former { holder: Arc::clone(holder), from, until: now }, now);
+    }
+
+    fn take_from_beside(&mut self, key: Key, holder: &Arc<Holder>) {
+        let Some(beside) = self.beside.get_mut(&key) else { return };
+        let before = beside.len();
+        beside.retain(|other| !Arc::ptr_eq(other, holder));
+        self.besides -= before - beside.len();
+        if beside.is_empty() {
+            self.beside.remove(&key);
+        }
     }
 
     /// Whose an address was at that moment.

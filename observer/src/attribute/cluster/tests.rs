@@ -140,6 +140,54 @@ fn services_have_all_ports_or_those_that_are_theirs() {
 }
 
 #[test]
+fn an_end_that_two_name_is_the_others_when_one_lets_go() {
+    let end = "192.0.2.9";
+    let slice = |uid: &str, service: &str, ports: &[u16]| {
+        let ends = ports.iter().map(|port| (end.parse().unwrap(), *port)).collect();
+        let body = Body::Endpoints { namespace: "shop".to_owned(), service: service.to_owned(), ends };
+        Object { uid: uid.to_owned(), created: Some(wall(1)), body }
+    };
+    let named = |cluster: &Cluster, seconds: u64| {
+        let place = cluster.endpoint(end.parse().unwrap(), 80, at(seconds).boot)?;
+        Some(place.service.clone())
+    };
+    let mut cluster = Cluster::new(10);
+    // An end moves from one slice of a service to another one, and is in both for a while; or in those of two services.
+    for (uid, service) in [("x1", "web"), ("x2", "web"), ("y", "api")] {
+        cluster.has(Resource::EndpointSlices, slice(uid, service, &[80]), at(2));
+    }
+    let both = named(&cluster, 3);
+    assert!(both.is_some());
+    cluster.gone("x1", at(4).boot);
+    assert_eq!(named(&cluster, 5), both, "whoever lets go of what it has not");
+    cluster.has(Resource::EndpointSlices, slice("y", "api", &[443]), at(6));
+    assert_eq!(named(&cluster, 7).as_deref(), Some("shop/web"));
+    assert_eq!(named(&cluster, 5), both);
+    cluster.gone("x2", at(8).boot);
+    assert_eq!(named(&cluster, 9), None);
+}
+
+#[test]
+fn a_port_of_a_node_leads_to_a_service_or_a_pod() {
+    let mut cluster = Cluster::new(10);
+    cluster.has(Resource::Services, service("web", &[("0.0.0.0", 30_080)]), at(2));
+    let mut on_host = pod("exporter", 1, None);
+    if let Body::Pod(pod) = &mut on_host.body {
+        (pod.addresses, pod.host_ends) = (Vec::new(), vec![(ADDRESS.parse().unwrap(), 9_100)]);
+    }
+    cluster.has(Resource::FarPods, on_host, at(2));
+    let time = at(3).boot;
+    let service = cluster.node_port(30_080, time).and_then(|peer| peer.place);
+    assert_eq!(service.map(|place| place.service.clone()).as_deref(), Some("shop/web"));
+    assert!(cluster.node_port(30_081, time).is_none());
+    let address = ADDRESS.parse().unwrap();
+    assert!(
+        cluster.host_port(address, 9_100, time).is_some_and(|peer| peer.workload.unwrap().pod == "exporter")
+    );
+    assert!(cluster.host_port(address, 9_101, time).is_none() && cluster.pod(address, time).is_none());
+}
+
+#[test]
 fn memory_is_bounded_and_what_finds_no_room_is_counted() {
     let mut cluster = Cluster::new(2);
     for number in 0..5 {

@@ -99,6 +99,13 @@ fn ends_in_order_and_ends_that_nobody_saw_are_no_crash_loop() {
     assert_eq!(restarts.crash_loop(&run(11), at(11)), None);
     restarts.ended(&run(12), ContainerEnd { kind: EndKind::StartError, ..end(12, 128) });
     let crash_loop = restarts.crash_loop(&run(12), at(12)).unwrap();
+    let standing = |restarts: &Restarts, id, seconds| {
+        let Standing { ended, crash_loop } = restarts.standing(&run(id), at(seconds));
+        (ended.map(|end| end.kind), crash_loop)
+    };
+    assert_eq!(standing(&restarts, 12, 13), (Some(EndKind::StartError), true));
+    assert_eq!(standing(&restarts, 11, 13), (None, false), "another run came after it");
+    assert_eq!(standing(&restarts, 12, 12 + 600), (Some(EndKind::StartError), false), "that is long ago");
     let kinds: Vec<_> = crash_loop.ends.iter().map(|end| end.kind).collect();
     assert_eq!(kinds, [EndKind::Error, EndKind::Error, EndKind::StartError]);
 }

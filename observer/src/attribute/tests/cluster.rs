@@ -1,7 +1,7 @@
 //! What the Kubernetes API tells of this node's pods, beside what their runtime tells.
 
 use super::*;
-use crate::event::Owner;
+use crate::event::{Owner, Peer};
 use crate::inventory::ClusterFact;
 use crate::inventory::cluster::{self, ClusterContainer, ClusterPod, Resource};
 
@@ -34,6 +34,50 @@ fn holder(bench: &Bench) -> Option<Arc<Workload>> {
 fn of_container(bench: &Bench) -> Arc<Workload> {
     let known = bench.attributor.workloads().find(|known| known.workload.container_id == ID);
     Arc::clone(&known.unwrap().workload)
+}
+
+#[test]
+fn a_port_of_this_node_leads_to_a_pod_or_a_service() {
+    let mut bench = Bench::new();
+    bench.fact(Fact::HostAddresses(vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]));
+    let any = "0.0.0.0".parse().unwrap();
+    let ends = vec![(any, 8080), ("192.0.2.2".parse().unwrap(), 9090)];
+    bench.fact(told(|pod| pod.host_ends = ends));
+    let ends = vec![("10.96.0.7".parse().unwrap(), 0), (any, 30_080)];
+    let body = cluster::Body::Service { namespace: "shop".to_owned(), name: "web".to_owned(), ends };
+    let service = cluster::Object { uid: "s".to_owned(), created: None, body };
+    bench.fact(Fact::Cluster(ClusterFact::Has(Resource::Services, vec![service])));
+    let peer = |bench: &Bench, remote: &str, asked: bool| {
+        let (local, time) = ("192.0.2.1".parse().unwrap(), BootTime(bench.time + 1));
+        let Peer { kind, workload, place } =
+            bench.attributor.addresses.peer(local, remote.parse().unwrap(), asked, time);
+        let service = place.map(|place| place.service.clone());
+        (kind, workload.map(|workload| workload.pod.clone()).or(service))
+    };
+    let pod = (PeerKind::Pod, Some("cart-api".to_owned()));
+    let web = (PeerKind::Service, Some("shop/web".to_owned()));
+    let host = (PeerKind::Host, None);
+    for (remote, asked, expected) in [
+        ("192.0.2.1:8080", true, &pod),
+        ("192.0.2.2:8080", true, &pod),
+        ("192.0.2.2:9090", true, &pod),
+        ("192.0.2.1:9090", true, &host),
+        ("192.0.2.1:30080", true, &web),
+        ("192.0.2.1:30081", true, &host),
+        ("192.0.2.1:8080", false, &host),
+        ("192.0.2.1:30080", false, &host),
+    ] {
+        assert_eq!(&peer(&bench, remote, asked), expected, "{remote} {asked}");
+    }
+    // What leads to a pod or a service is translated there, if anything is.
+    bench.attributor.translations = Translations::new(true);
+    for (cookie, remote) in [(1, "192.0.2.1:8080"), (2, "192.0.2.1:30080"), (3, "192.0.2.1:22")] {
+        bench.record(1, super::translations::opened(cookie, remote));
+    }
+    let asked: Vec<_> = bench.queries.iter().map(|query| query.remote.port()).collect();
+    assert_eq!(asked, [8080, 30080]);
+    bench.fact(told(|_| {}));
+    assert_eq!(peer(&bench, "192.0.2.1:8080", true), host, "it has given the port up");
 }
 
 #[test]

@@ -120,3 +120,14 @@ fn what_was_removed_makes_room() {
     }
     assert_eq!(bench.attributor.take_overflows()[0].1, 0);
 }
+
+#[test]
+fn the_machine_is_never_removed() {
+    let mut bench = Bench::new();
+    // Where no cgroups are mounted, nobody finds the path of the first one.
+    bench.act(|attributor, now, out| attributor.cgroup(1, None, now, out));
+    bench.record(1, exec(7, 5));
+    let hosts: Vec<_> = bench.attributor.workloads().collect();
+    assert!(hosts.len() == 1 && hosts[0].removed.is_none(), "{hosts:?}");
+    assert_eq!(bench.events[0].workload.as_ref().unwrap().id, hosts[0].workload.id);
+}

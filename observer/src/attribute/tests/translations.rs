@@ -28,7 +28,7 @@ fn socket(cookie: u64, remote: &str) -> Socket {
     }
 }
 
-fn opened(cookie: u64, remote: &str) -> Body {
+pub(super) fn opened(cookie: u64, remote: &str) -> Body {
     Body::Established { socket: socket(cookie, remote), task: None, start: BootTime(1), rtt_ns: None }
 }
 
@@ -60,6 +60,7 @@ fn events_wait_for_the_backend_and_keep_their_order() {
         pid: None,
         local: "10.0.0.1:40000".parse().unwrap(),
         remote: SERVICE.parse().unwrap(),
+        failed: false,
     };
     assert_eq!(bench.queries, [query]);
     // What the same workload does meanwhile is not told before it.
@@ -109,7 +110,7 @@ fn what_was_refused_says_nothing_of_its_destination() {
     let mut bench = bench();
     let Body::Ended { socket, task, start, counters, .. } = ended(7, SERVICE) else { panic!() };
     bench.record(1, Body::Ended { socket, task, start, established: false, counters, errno: 111 });
-    // The kernel has forgotten it already.
+    assert!(bench.queries[0].failed, "who is asked knows that the kernel has forgotten it already");
     bench.fact(answer(7, "no"));
     assert_eq!(bench.types(), [EventType::TcpConnectFailure]);
     bench.record(1, opened(8, SERVICE));

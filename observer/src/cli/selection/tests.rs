@@ -37,7 +37,7 @@ fn no_flag_is_no_filter() {
 fn flags_become_fields_of_one_filter() {
     let selection = parse(
         "-n shop --pod web/cart --from-pod /a --to-pod b/ --container app,db --workload ssh.service \
-         -t tcp_connect,tcp_close --type oom_kill --ip 10.0.0.0/8 --ip ::1 --port 53 --port 80,443 --failure-only",
+         -t tcp_connect,tcp_close --type oom_kill --ip 10.0.0.0/8 --ip ::1 --service web,data/db --port 53 --port 80,443 --failure-only",
     )
     .unwrap();
     let strings = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
@@ -53,6 +53,7 @@ fn flags_become_fields_of_one_filter() {
         addresses: strings(&["10.0.0.0/8", "::1"]),
         failure_only: true,
         node_names: Vec::new(),
+        services: strings(&["web", "data/db"]),
     };
     assert_eq!(selection, Selection { allow: vec![expected], deny: vec![], print_filters: false });
 }

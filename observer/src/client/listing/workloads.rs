@@ -2,7 +2,7 @@
 
 use std::io;
 
-use observer_proto::v1::{ListWorkloadsResponse, WorkloadKind, WorkloadStatus};
+use observer_proto::v1::{ContainerState, EndKind, ListWorkloadsResponse, WorkloadKind, WorkloadStatus};
 
 use super::super::color::Paint;
 use super::super::escape::escape;
@@ -11,9 +11,10 @@ use super::super::table::{Column, Table, figures, text};
 use super::super::units::duration;
 use super::super::{container, json, label};
 
-const WORKLOADS: [Column; 11] = [
+const WORKLOADS: [Column; 12] = [
     text("WORKLOAD", 30, 0),
     text("KIND", 9, 1),
+    text("STATE", 10, 1),
     figures("LIVE", 5, 1),
     figures("OPENED", 6, 1),
     figures("EXECS", 6, 1),
@@ -36,7 +37,7 @@ pub(crate) fn write_workloads(
     }
     let mut table = Table::new(WORKLOADS);
     for workload in &response.workloads {
-        table.row(Paint::Plain, workload_row(workload, look));
+        table.row(paint(workload), workload_row(workload, look));
     }
     table.write(out, look)?;
     if response.workloads.is_empty() {
@@ -58,6 +59,7 @@ fn workload_row(status: &WorkloadStatus, look: &Look) -> Vec<String> {
     vec![
         label::owner(Some(&workload)),
         kind.to_owned(),
+        state(status, look),
         status.live_connections.to_string(),
         status.connections_opened.to_string(),
         status.execs.to_string(),
@@ -75,9 +77,31 @@ fn workload_row(status: &WorkloadStatus, look: &Look) -> Vec<String> {
     ]
 }
 
+/// Whether a container runs, since when it does not, and whether it fails again and again.
+fn state(status: &WorkloadStatus, look: &Look) -> String {
+    let ended = status.last_end.as_ref().and_then(|end| end.time.as_ref());
+    let state = match status.state() {
+        ContainerState::Unspecified => return "-".to_owned(),
+        ContainerState::Running => "running".to_owned(),
+        ContainerState::Ended => {
+            ended.map_or_else(|| "ended".to_owned(), |time| format!("ended {}", look.clock().date(time)))
+        }
+    };
+    if status.crash_loop { format!("crash loop, {state}") } else { state }
+}
+
+fn paint(status: &WorkloadStatus) -> Paint {
+    let failed = status.last_end.as_ref().is_some_and(|end| end.kind() != EndKind::Completed);
+    match status.state() {
+        _ if status.crash_loop => Paint::Failure,
+        ContainerState::Ended if failed => Paint::Warning,
+        ContainerState::Unspecified | ContainerState::Running | ContainerState::Ended => Paint::Plain,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use observer_proto::v1::{ContainerEnd, EndKind};
+    use observer_proto::v1::ContainerEnd;
 
     use super::super::super::testing;
     use super::*;
@@ -94,16 +118,21 @@ mod tests {
             restarts_seen: 2,
             last_end: Some(ContainerEnd { kind: EndKind::Error.into(), ..last_end }),
             ready_after_ns: Some(1_500_000_000),
+            state: ContainerState::Running.into(),
             ..WorkloadStatus::default()
         };
-        let response =
-            ListWorkloadsResponse { workloads: vec![host, pod], ..ListWorkloadsResponse::default() };
+        let mut rests =
+            WorkloadStatus { state: ContainerState::Ended.into(), crash_loop: true, ..pod.clone() };
+        rests.last_end.as_mut().unwrap().time = Some(testing::AT);
+        let workloads = vec![host, pod, rests];
+        let response = ListWorkloadsResponse { workloads, ..ListWorkloadsResponse::default() };
         let mut out = Vec::new();
         write_workloads(&mut out, &testing::look(), &response).unwrap();
         let expected = "\
-WORKLOAD            KIND  LIVE  OPENED  EXECS  RESTARTS  LAST-END                   READY-AFTER  FIRST-SEEN           CONTAINER-ID  IMAGE
-host                host     2       0      0         -  -                                    -  -                    -             -
-shop/cart-7d9f/app  pod      0       0      0         2  error: code 1 after 2.0 s        1.5 s  2026-01-31 08:12:03  0123456789ab  -
+WORKLOAD            KIND  STATE                                  LIVE  OPENED  EXECS  RESTARTS  LAST-END                   READY-AFTER  FIRST-SEEN           CONTAINER-ID  IMAGE
+host                host  -                                         2       0      0         -  -                                    -  -                    -             -
+shop/cart-7d9f/app  pod   running                                   0       0      0         2  error: code 1 after 2.0 s        1.5 s  2026-01-31 08:12:03  0123456789ab  -
+shop/cart-7d9f/app  pod   crash loop, ended 2026-01-31 08:12:03     0       0      0         2  error: code 1 after 2.0 s        1.5 s  2026-01-31 08:12:03  0123456789ab  -
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

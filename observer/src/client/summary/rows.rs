@@ -1,6 +1,6 @@
 //! The rows of summary tables: each figure as text, in columns that never change their order.
 
-use observer_proto::v1::{Diagnosis, Distribution, ExitCount, Stalled, Summary, TcpSummary, Verdict};
+use observer_proto::v1::{Diagnosis, Distribution, Edge, ExitCount, Stalled, Summary, TcpSummary, Verdict};
 
 use super::super::color::Paint;
 use super::super::escape::escape;
@@ -8,6 +8,7 @@ use super::super::explain;
 use super::super::label;
 use super::super::table::{Column, figures, text};
 use super::super::units;
+use super::services::{Part, Row};
 
 /// The columns of connections, in every table in this order.
 const TCP: [Column; 16] = [
@@ -66,16 +67,29 @@ pub(super) fn brief_columns() -> Vec<Column> {
 }
 
 /// An edge's row.
-pub(super) fn edge(summary: &Summary) -> Vec<String> {
+pub(super) fn edge(row: &Row) -> Vec<String> {
+    let Row { summary, part } = row;
     let edge = summary.edge.clone().unwrap_or_default();
+    let peer = match part {
+        Part::Only | Part::Sum => label::edge(&edge),
+        Part::OneOf => format!(" {}", answering(&edge)),
+    };
     let own = [
         label::owner(summary.workload.as_ref()),
-        label::edge(&edge),
+        peer,
         edge.port.to_string(),
         if edge.outgoing { "out" } else { "in" }.to_owned(),
         verdict(summary).map_or("-", explain::name).to_owned(),
     ];
     own.into_iter().chain(tcp(summary)).collect()
+}
+
+/// Who answers for a Service whose name stands above.
+fn answering(edge: &Edge) -> String {
+    match &edge.backend {
+        Some(backend) => format!("-> {}", label::endpoint(Some(backend))),
+        None => "-> (backend unknown)".to_owned(),
+    }
 }
 
 /// A workload's row.
@@ -112,6 +126,14 @@ pub(crate) fn way(summary: &Summary) -> String {
         format!("-> {}", label::edge_with_port(edge))
     } else {
         format!(":{} <- {}", edge.port, label::edge(edge))
+    }
+}
+
+/// The same for a row of a table.
+pub(super) fn way_of(Row { summary, part }: &Row) -> String {
+    match (&summary.edge, part) {
+        (Some(edge), Part::OneOf) => format!("  {}", answering(edge)),
+        (_, Part::Only | Part::Sum | Part::OneOf) => way(summary),
     }
 }
 

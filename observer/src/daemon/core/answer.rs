@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Core;
+use crate::attribute::Standing;
 use crate::event::{ConnectionOrder, EventType, Now};
 use crate::inventory::host;
 use crate::probe::{self, ProgramReport};
@@ -27,7 +28,7 @@ impl Core<'_> {
             }
             Request::Workloads { filters, reply } => {
                 let _gone =
-                    reply.send(WorkloadList { workloads: self.list_workloads(&filters), now }).is_err();
+                    reply.send(WorkloadList { workloads: self.list_workloads(&filters, now), now }).is_err();
             }
             Request::Status { reply } => {
                 let _gone = reply.send((self.status(now), now)).is_err();
@@ -62,11 +63,11 @@ impl Core<'_> {
         ListenerList { listeners, sampled: self.aggregator.sampled(), now }
     }
 
-    fn list_workloads(&self, filters: &Filters) -> Vec<WorkloadEntry> {
+    fn list_workloads(&self, filters: &Filters, now: Now) -> Vec<WorkloadEntry> {
         self.attributor
-            .workloads()
-            .filter(|known| known.removed.is_none() && filters.workload(&known.workload))
-            .map(|known| {
+            .listed(now.boot)
+            .filter(|(known, _)| filters.workload(&known.workload))
+            .map(|(known, Standing { ended, crash_loop })| {
                 let totals = self.aggregator.totals(known.workload.id);
                 WorkloadEntry {
                     workload: Arc::clone(&known.workload),
@@ -76,7 +77,9 @@ impl Core<'_> {
                     cgroup_path: known.cgroup_path.clone(),
                     first_seen: known.first_seen,
                     restarts_seen: known.life.as_ref().map_or(0, |life| life.restarts_seen),
-                    last_end: known.life.as_ref().and_then(|life| life.last_end.clone()),
+                    has_ended: ended.is_some(),
+                    crash_loop,
+                    last_end: ended.or_else(|| known.life.as_ref().and_then(|life| life.last_end.clone())),
                     ready_after_ns: known.life.as_ref().and_then(|life| life.ready_after_ns),
                 }
             })

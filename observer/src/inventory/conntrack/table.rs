@@ -13,7 +13,7 @@ use netlink_packet_netfilter::{
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
 /// An answer is some hundred bytes long.
-const ANSWER_BYTES: usize = 8192;
+pub(super) const ANSWER_BYTES: usize = 8192;
 
 /// A connection to the table.
 pub(super) struct Table {
@@ -79,17 +79,32 @@ fn answering_end(attributes: &[ConntrackAttribute]) -> Option<SocketAddr> {
     let reply = attributes.iter().find_map(|attribute| {
         if let ConntrackAttribute::CtaTupleReply(tuples) = attribute { Some(tuples) } else { None }
     })?;
+    end(reply, Side::Source)
+}
+
+/// One of the two ends of a direction.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Source,
+    Destination,
+}
+
+/// An end of one direction of a connection.
+pub(super) fn end(tuples: &[Tuple], side: Side) -> Option<SocketAddr> {
     let (mut address, mut port): (Option<IpAddr>, Option<u16>) = (None, None);
-    for tuple in reply {
+    for tuple in tuples {
         if let Tuple::Ip(ends) = tuple {
-            address = ends.iter().find_map(|end| {
-                if let IPTuple::SourceAddress(address) = end { Some(*address) } else { None }
+            address = ends.iter().find_map(|end| match (end, side) {
+                (IPTuple::SourceAddress(address), Side::Source)
+                | (IPTuple::DestinationAddress(address), Side::Destination) => Some(*address),
+                _ => None,
             });
-        }
-        if let Tuple::Proto(ends) = tuple {
-            port = ends
-                .iter()
-                .find_map(|end| if let ProtoTuple::SourcePort(port) = end { Some(*port) } else { None });
+        } else if let Tuple::Proto(ends) = tuple {
+            port = ends.iter().find_map(|end| match (end, side) {
+                (ProtoTuple::SourcePort(port), Side::Source)
+                | (ProtoTuple::DestinationPort(port), Side::Destination) => Some(*port),
+                _ => None,
+            });
         }
     }
     Some(SocketAddr::new(address?, port?))

@@ -16,6 +16,7 @@ async fn a_connection_that_goes_where_it_says_is_not_translated() {
         pid: None,
         local: stream.local_addr().unwrap(),
         remote: stream.peer_addr().unwrap(),
+        failed: false,
     };
     queries.send(query.clone()).unwrap();
     assert!(matches!(told.recv().await, Some(Fact::Sources(SOURCE, _))));

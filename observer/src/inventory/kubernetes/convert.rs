@@ -1,9 +1,9 @@
 //! From the API's objects to facts. What names them is bounded, whatever the API sends.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
@@ -22,8 +22,13 @@ const LONGEST_IMAGE: usize = 1024;
 const MOST_ENDS: usize = 4096;
 /// Addresses of a pod or node.
 const MOST_ADDRESSES: usize = 16;
+/// Ports of a node that lead to one pod.
+const MOST_HOST_PORTS: usize = 64;
 /// Containers of a pod.
 const MOST_CONTAINERS: usize = 256;
+
+/// Stands for all addresses of a node.
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// An object of a resource; `None` where it has no name or no address to be known by.
 pub(super) fn object(resource: Resource, text: &str) -> Result<Option<Object>, serde_json::Error> {
@@ -38,7 +43,7 @@ pub(super) fn object(resource: Resource, text: &str) -> Result<Option<Object>, s
 
 fn has_addresses(object: &Object) -> bool {
     match &object.body {
-        Body::Pod(pod) => !pod.addresses.is_empty(),
+        Body::Pod(pod) => !(pod.addresses.is_empty() && pod.host_ends.is_empty()),
         Body::Service { ends, .. } | Body::Endpoints { ends, .. } => !ends.is_empty(),
         Body::Node { addresses, .. } => !addresses.is_empty(),
     }
@@ -48,8 +53,19 @@ fn pod(pod: Pod, own: bool) -> Option<Object> {
     let Pod { metadata, spec, status } = pod;
     let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
     let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-    let mut addresses = Vec::new();
-    if !spec.host_network.unwrap_or_default() && !ended {
+    let (mut addresses, mut host_ends) = (Vec::new(), Vec::new());
+    let on_host = spec.host_network.unwrap_or_default();
+    if !ended {
+        let mut node = Vec::new();
+        let more = status.host_ips.unwrap_or_default().into_iter().map(|address| address.ip);
+        // All addresses of this node are known, of another one those that are told.
+        let own = own.then(|| ANY.to_string());
+        push_addresses(&mut node, own.into_iter().chain(status.host_ip).chain(more));
+        let containers = spec.containers.into_iter().chain(spec.init_containers.unwrap_or_default());
+        host_ends = containers.flat_map(|container| host_ports(container, on_host, &node)).collect();
+        host_ends.truncate(MOST_HOST_PORTS);
+    }
+    if !on_host && !ended {
         let more = status.pod_ips.unwrap_or_default().into_iter().map(|address| address.ip);
         push_addresses(&mut addresses, status.pod_ip.into_iter().chain(more));
     }
@@ -73,12 +89,29 @@ fn pod(pod: Pod, own: bool) -> Option<Object> {
         node_name: spec.node_name.filter(|name| is_name(name)).unwrap_or_default(),
         owner,
         addresses,
+        host_ends,
         networked: networked.and_then(|condition| wall_time(condition.last_transition_time)),
         ended,
         labels,
         containers,
     };
     finish(metadata, Body::Pod(Box::new(pod)))
+}
+
+/// The ends of its node that lead to a container; on the host's network its own ports are the host's.
+fn host_ports(container: Container, on_host: bool, node: &[IpAddr]) -> Vec<(IpAddr, u16)> {
+    let ports = container.ports.unwrap_or_default().into_iter();
+    let tcp = ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
+    tcp.flat_map(|port| {
+        let number = port.host_port.or(on_host.then_some(port.container_port));
+        let number = number.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
+        let at: Option<IpAddr> = port.host_ip.and_then(|address| address.parse().ok());
+        let at = at.filter(|address| !address.is_unspecified()).map(|address| vec![address.to_canonical()]);
+        let at = at.unwrap_or_else(|| node.to_vec());
+        number.into_iter().flat_map(move |number| at.clone().into_iter().map(move |at| (at, number)))
+    })
+    .take(MOST_HOST_PORTS)
+    .collect()
 }
 
 /// A container that was started: those that were not have no id.
@@ -101,13 +134,12 @@ fn service(service: Service) -> Option<Object> {
     if spec.type_.as_deref() == Some("ExternalName") {
         return None;
     }
-    let ports: Vec<u16> = spec
-        .ports
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"))
-        .filter_map(|port| u16::try_from(port.port).ok())
-        .collect();
+    let of_tcp = spec.ports.unwrap_or_default().into_iter();
+    let of_tcp = of_tcp.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
+    let (ports, of_nodes): (Vec<_>, Vec<_>) = of_tcp.map(|port| (port.port, port.node_port)).unzip();
+    let number = |port: i32| u16::try_from(port).ok().filter(|port| *port > 0);
+    let ports: Vec<u16> = ports.into_iter().filter_map(number).collect();
+    let of_nodes: Vec<u16> = of_nodes.into_iter().flatten().filter_map(number).collect();
     // An address of the cluster's is this service's alone; one from outside it may share, port by port.
     let mut alone = Vec::new();
     push_addresses(&mut alone, spec.cluster_ip.into_iter().chain(spec.cluster_ips.unwrap_or_default()));
@@ -116,6 +148,7 @@ fn service(service: Service) -> Option<Object> {
     let mut shared = Vec::new();
     push_addresses(&mut shared, spec.external_ips.unwrap_or_default().into_iter().chain(balanced));
     let mut ends: Vec<(IpAddr, u16)> = alone.into_iter().map(|address| (address, 0)).collect();
+    push_ends(&mut ends, &[ANY], &of_nodes);
     push_ends(&mut ends, &shared, &ports);
     if ends.is_empty() {
         return None;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use observer_proto::v1;
 
-use super::pattern::{ContainerPattern, PodPattern};
+use super::pattern::{ContainerPattern, PodPattern, ServicePattern};
 use super::{Filter, Filters, bit};
 use crate::event::EventType;
 
@@ -87,6 +87,7 @@ impl Filter {
             addresses,
             failure_only,
             node_names,
+            services,
         } = filter;
         let field = |name: &str| format!("{at}.{name}");
         let node_names = texts(&field("node_names"), node_names)?;
@@ -108,6 +109,7 @@ impl Filter {
                 .map(|port| parse_port(&field("ports"), port))
                 .collect::<Result<_, _>>()?,
             addresses: parse(&field("addresses"), addresses, ADDRESS, parse_address)?,
+            services: parse(&field("services"), services, SERVICE, ServicePattern::parse)?,
         })
     }
 }
@@ -115,6 +117,7 @@ impl Filter {
 const NAME: &str = "a name of 1 to 512 bytes";
 const POD: &str =
     "`namespace/prefix`, `namespace/`, `/name` or `prefix`, of letters, digits, `-`, `.` and `_`";
+const SERVICE: &str = "`namespace/name` or `name`";
 const ADDRESS: &str = "an IPv4 or IPv6 address, or a prefix such as `10.0.0.0/8`";
 
 /// Refuses fields that could never match.
@@ -125,6 +128,7 @@ fn check_purpose(at: &str, filter: &v1::Filter, purpose: Purpose) -> Result<(), 
         ("to_pods", !filter.to_pods.is_empty()),
         ("ports", !filter.ports.is_empty()),
         ("addresses", !filter.addresses.is_empty()),
+        ("services", !filter.services.is_empty()),
         ("failure_only", filter.failure_only),
     ];
     let (what, meaningless): (_, Vec<_>) = match purpose {
@@ -195,6 +199,7 @@ fn count(filter: &v1::Filter) -> usize {
         &filter.workloads,
         &filter.addresses,
         &filter.node_names,
+        &filter.services,
     ];
     texts.into_iter().map(Vec::len).sum::<usize>() + filter.types.len() + filter.ports.len()
 }

@@ -41,6 +41,32 @@ impl PodPattern {
     }
 }
 
+/// Which services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ServicePattern {
+    /// `None` for any.
+    namespace: Option<String>,
+    name: String,
+}
+
+impl ServicePattern {
+    /// `namespace/name` or `name`; `None` for anything else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (namespace, name) = text.split_once('/').map_or((None, text), |(of, name)| (Some(of), name));
+        let valid = |part: &str| !part.is_empty() && !part.contains('/');
+        (valid(name) && namespace.is_none_or(valid))
+            .then(|| Self { namespace: namespace.map(str::to_owned), name: name.to_owned() })
+    }
+
+    /// `service` is a namespace and a name.
+    pub(super) fn matches(&self, service: &str) -> bool {
+        let Self { namespace, name } = self;
+        service.split_once('/').is_some_and(|(of, called)| {
+            called == name && namespace.as_deref().is_none_or(|namespace| namespace == of)
+        })
+    }
+}
+
 /// Which containers: by name, or by id or the beginning of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ContainerPattern(String);

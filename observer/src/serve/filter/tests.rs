@@ -6,7 +6,7 @@ use observer_proto::v1;
 
 use super::*;
 use crate::event::examples::{close, connect, counters, event, exited, host, pod, tcp};
-use crate::event::{Detail, Ending, Owner, WorkloadId};
+use crate::event::{Detail, EdgeBackend, Ending, Owner, PeerKind, WorkloadId};
 
 fn compile(allow: Vec<v1::Filter>, deny: Vec<v1::Filter>) -> Result<Filters, String> {
     Filters::compile(allow, deny, Purpose::Events, "node-1").map_err(|error| error.to_string())
@@ -87,6 +87,9 @@ fn what_made_a_pod_and_the_service_that_is_asked_match_too() {
         (v1::Filter { workloads: texts(["deployment/web-1"]), ..none() }, false),
         (v1::Filter { namespaces: texts(["data"]), ..none() }, true),
         (v1::Filter { namespaces: texts(["db"]), ..none() }, false),
+        (v1::Filter { services: texts(["db"]), ..none() }, true),
+        (v1::Filter { services: texts(["web", "data/db"]), ..none() }, true),
+        (v1::Filter { services: texts(["shop/db", "d"]), ..none() }, false),
     ] {
         let filters = compile(vec![filter.clone()], Vec::new()).unwrap();
         assert_eq!(filters.event(&event), expected, "{filter:?}");
@@ -133,6 +136,8 @@ fn what_is_not_allowed_is_named_with_what_is() {
         (v1::Filter { pods: texts(["/"]), ..none() }, "allow[0].pods: \"/\""),
         (v1::Filter { pods: texts([""]), ..none() }, "allow[0].pods: \"\""),
         (v1::Filter { to_pods: texts(["web-*"]), ..none() }, "allow[0].to_pods: \"web-*\""),
+        (v1::Filter { services: texts(["a/b/c"]), ..none() }, "allow[0].services: \"a/b/c\""),
+        (v1::Filter { services: texts(["/b"]), ..none() }, "allow[0].services: \"/b\""),
         (v1::Filter { addresses: texts(["10.0.0.0/33"]), ..none() }, "allow[0].addresses: \"10.0.0.0/33\""),
         (
             v1::Filter { namespaces: texts([""]), ..none() },
@@ -160,4 +165,45 @@ fn fields_without_a_meaning_are_refused() {
     }
     assert_eq!(refused(&ports, Purpose::Summaries), None);
     assert_eq!(refused(&ports, Purpose::Workloads), Some("deny[0].ports".to_owned()));
+    let services = v1::Filter { services: texts(["web"]), ..v1::Filter::default() };
+    assert_eq!(refused(&services, Purpose::Connections), None);
+    assert_eq!(refused(&services, Purpose::Workloads), Some("deny[0].services".to_owned()));
+}
+
+/// `shop/web-1` asks the service `data/db` on port 80, for which `data/db-1` (10.0.0.9:5432) answers.
+#[test]
+fn edges_match_by_both_the_service_and_who_answers() {
+    let (web, db) = (pod(1, "shop", "web-1"), pod(2, "data", "db-1"));
+    let place = Place { id: WorkloadId(9), service: "data/db".into(), node_name: String::new() };
+    let answers = Peer { workload: Some(db), ..Peer::of(PeerKind::Pod) };
+    let summary = EdgeSummary {
+        workload: web,
+        peer: Peer { place: Some(Arc::new(place)), ..Peer::of(PeerKind::Service) },
+        backend: Some(Arc::new(Backend { address: "10.0.0.9:5432".parse().unwrap(), peer: answers })),
+        tcp: TcpSummary::default(),
+    };
+    let edge = Edge {
+        workload: WorkloadId(1),
+        kind: PeerKind::Service,
+        peer: Some(WorkloadId(9)),
+        address: "10.96.0.7".parse().ok(),
+        interface: 0,
+        port: 80,
+        outgoing: true,
+        backend: Some(EdgeBackend { kind: PeerKind::Pod, peer: None, address: None, port: 5432 }),
+    };
+    let none = v1::Filter::default;
+    for (filter, told, explained) in [
+        (v1::Filter { services: texts(["db"]), ..none() }, true, true),
+        (v1::Filter { services: texts(["web"]), ..none() }, false, false),
+        (v1::Filter { to_pods: texts(["data/db-1"]), ..none() }, true, false),
+        (v1::Filter { pods: texts(["shop/web"]), ..none() }, true, true),
+        (v1::Filter { ports: vec![80], addresses: texts(["10.96.0.7"]), ..none() }, true, true),
+        (v1::Filter { ports: vec![5432], addresses: texts(["10.0.0.9"]), ..none() }, true, true),
+        (v1::Filter { addresses: texts(["10.0.0.8"]), ..none() }, false, false),
+    ] {
+        let filters = Filters::compile(vec![filter.clone()], Vec::new(), Purpose::Summaries, "").unwrap();
+        let found = (filters.edge(&edge, &summary), filters.explained(&edge, &summary));
+        assert_eq!(found, (told, explained), "{filter:?}");
+    }
 }

@@ -59,9 +59,16 @@ pub(in crate::serve) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::
         cgroup_path,
         first_seen,
         restarts_seen,
+        has_ended,
+        crash_loop,
         last_end,
         ready_after_ns,
     } = entry;
+    let state = match (of.container_id.is_empty(), has_ended) {
+        (true, _) => v1::ContainerState::Unspecified,
+        (false, true) => v1::ContainerState::Ended,
+        (false, false) => v1::ContainerState::Running,
+    };
     v1::WorkloadStatus {
         workload: Some(workload(of)),
         live_connections: *live_connections,
@@ -72,6 +79,8 @@ pub(in crate::serve) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::
         restarts_seen: *restarts_seen,
         last_end: last_end.as_ref().map(|end| container::end(end, now)),
         ready_after_ns: *ready_after_ns,
+        state: state.into(),
+        crash_loop: *crash_loop,
     }
 }
 

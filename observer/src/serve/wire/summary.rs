@@ -4,7 +4,7 @@ use observer_proto::v1;
 
 use super::diagnosis::diagnosis;
 use super::event::{ending, retransmit_cause, retransmit_phase};
-use super::{address, boot_timestamp, peer_kind, place, workload};
+use super::{address, answers, boot_timestamp, peer_kind, place, workload};
 use crate::aggregate::Histogram;
 use crate::diagnose::{Diagnosis, Ends, Verdict};
 use crate::event::{
@@ -98,8 +98,17 @@ fn of_workload(whole: &v1::Summary, summary: &WorkloadSummary) -> v1::Summary {
 }
 
 fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Diagnosis) -> v1::Summary {
-    let Edge { workload: _, kind, peer: _, address: ip, interface, port, outgoing } = edge;
-    let EdgeSummary { workload: owner, peer: Peer { kind: _, workload: peer, place: at }, tcp } = summary;
+    let Edge { workload: _, kind, peer: _, address: ip, interface, port, outgoing, backend } = edge;
+    let EdgeSummary {
+        workload: owner,
+        peer: Peer { kind: _, workload: peer, place: at },
+        backend: answering,
+        tcp,
+    } = summary;
+    let backend = backend.as_ref().zip(answering.as_deref()).map(|(to, answering)| v1::Endpoint {
+        address: to.address.map(|ip| ip.to_string()).unwrap_or_default(),
+        ..answers(answering)
+    });
     let (service, node_name) = place(at.as_deref());
     let edge = v1::Edge {
         kind: peer_kind(*kind).into(),
@@ -109,6 +118,7 @@ fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Di
         workload: peer.as_deref().map(workload),
         service,
         node_name,
+        backend,
     };
     v1::Summary {
         workload: Some(workload(owner)),

@@ -62,12 +62,43 @@ fn pods_without_an_address_of_their_own_have_none() {
 }
 
 #[test]
+fn ports_of_a_node_lead_to_pods() {
+    let mut pod = pod_json();
+    pod["spec"] = json!({ "nodeName": "node1", "containers": [
+        { "name": "a", "ports": [{ "containerPort": 80, "hostPort": 8080 }, { "containerPort": 81 },
+            { "containerPort": 53, "hostPort": 5353, "protocol": "UDP" }] },
+        { "name": "b", "ports": [{ "containerPort": 90, "hostPort": 9090, "hostIP": "192.0.2.77" },
+            { "containerPort": 91, "hostPort": 0 }] },
+    ] });
+    pod["status"]["hostIP"] = json!("192.0.2.2");
+    pod["status"]["hostIPs"] = json!([{ "ip": "192.0.2.2" }, { "ip": "fd00::2" }]);
+    let ends = |resource, pod: &Value| {
+        let Some(Object { body: Body::Pod(pod), .. }) = parsed(resource, pod) else { panic!("no pod") };
+        pod.host_ends.iter().map(|(address, port)| format!("{address} {port}")).collect::<Vec<_>>()
+    };
+    let far = ["192.0.2.2 8080", "fd00::2 8080", "192.0.2.77 9090"];
+    assert_eq!(ends(Resource::FarPods, &pod), far);
+    let own = ["0.0.0.0 8080", "192.0.2.2 8080", "fd00::2 8080", "192.0.2.77 9090"];
+    assert_eq!(ends(Resource::OwnPods, &pod), own);
+    // On the host's network a container's ports are the node's.
+    pod["spec"]["hostNetwork"] = json!(true);
+    assert!(ends(Resource::FarPods, &pod).contains(&"192.0.2.2 81".to_owned()));
+    pod["status"]["phase"] = json!("Failed");
+    assert_eq!(ends(Resource::OwnPods, &pod), [""; 0]);
+    pod["status"]["phase"] = json!("Running");
+    let many: Vec<Value> = (1..9_000).map(|port| json!({ "containerPort": port })).collect();
+    pod["spec"]["containers"][0]["ports"] = json!(many);
+    assert_eq!(ends(Resource::OwnPods, &pod).len(), MOST_HOST_PORTS);
+}
+
+#[test]
 fn services_have_their_addresses_and_ports() {
     let service = json!({
         "metadata": { "uid": "s", "namespace": "shop", "name": "web" },
         "spec": { "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7", "fd00::7"],
             "externalIPs": ["192.0.2.7"],
-            "ports": [{ "port": 80 }, { "port": 443, "protocol": "TCP" }, { "port": 53, "protocol": "UDP" }] },
+            "ports": [{ "port": 80, "nodePort": 30_080 }, { "port": 443, "protocol": "TCP" },
+                { "port": 53, "protocol": "UDP", "nodePort": 30_053 }] },
         "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.8" }, { "hostname": "lb.example" }] } },
     });
     let Some(Object { body: Body::Service { ends, .. }, .. }) = parsed(Resource::Services, &service) else {
@@ -77,6 +108,7 @@ fn services_have_their_addresses_and_ports() {
     let expected = [
         end("10.96.0.7", 0),
         end("fd00::7", 0),
+        end("0.0.0.0", 30_080),
         end("192.0.2.7", 80),
         end("192.0.2.7", 443),
         end("192.0.2.8", 80),
