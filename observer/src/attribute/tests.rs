@@ -14,7 +14,7 @@ use EventType::{ContainerStart, ContainerStop, ProcessExec, ProcessExit};
 
 use super::*;
 use crate::decode::{Executed, Socket, Task};
-use crate::event::{Counters, Detail, Ending, EventType, PeerKind, TcpState, WallTime};
+use crate::event::{Counters, Detail, Ending, EventType, PeerKind, ProcessKey, TcpState, WallTime};
 
 const ID: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
 const UID: &str = "4f1c2d3e-5a6b-4c7d-8e9f-001122334455";

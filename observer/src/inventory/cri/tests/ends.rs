@@ -136,6 +136,8 @@ async fn events_are_followed_and_the_stream_is_asked_for_again_when_it_breaks() 
     drop(first);
     // Its end is an end of the stream alone; the next one goes on where it was, with a survey between.
     streams[0].send(Ok(event("s1", ContainerEventType::ContainerStoppedEvent, Vec::new()))).await.unwrap();
+    assert_eq!(bench.source().await.message, "containerd v2.1.0");
+    assert_eq!(bench.source().await.message, "containerd v2.1.0, whose events are followed");
     assert_eq!(bench.next().await, Fact::PodGone { sandbox_id: "s1".into() });
     assert_eq!(fake.calls("get_container_events"), 2);
     assert!(fake.calls("list_containers") > surveys, "what the gap hid is surveyed");
