@@ -1,9 +1,9 @@
 //! Proves what is told around an exec and an exit: rights, place, ancestors, who came in from outside, what was used.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use observer_tests::events::{arguments, detail, is, is_of, process, watch};
@@ -197,31 +197,45 @@ async fn an_exit_tells_what_was_used_as_wait4_does() -> Result<()> {
     Ok(())
 }
 
-/// Forks a worker, which executes nothing, connects, and stays until the connection is accepted.
-const WORKER: &str = r"
-import os, socket
+/// Forks workers, which execute nothing and connect: one that stays until it is told to end, and one that does not.
+const WORKERS: &str = r"
+import os, socket, sys
 listener = socket.create_server(('127.0.0.1', 0))
-pid = os.fork()
-if pid == 0:
-    socket.create_connection(listener.getsockname()).recv(1)
-    os._exit(0)
-listener.accept()[0].close()
-os.wait()
-print(pid, os.getpid())
+def work(stays):
+    pid = os.fork()
+    if pid == 0:
+        connection = socket.create_connection(listener.getsockname())
+        if stays:
+            connection.recv(1)
+        os._exit(0)
+    return pid, listener.accept()[0]
+workers = [work(True), work(False)]
+print(os.getpid(), *[pid for pid, _ in workers])
+sys.stdout.flush()
+sys.stdin.read()
+[connection.close() for _, connection in workers]
 ";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_executed_nothing_is_known_by_its_program() -> Result<()> {
     let daemon = Daemon::bare().arg("--cri-endpoint").arg("none").start().await?;
     let lines = watch(&daemon, ["-t", "tcp_connect"]).await?;
-    let python = Path::new("/usr/bin/python3");
-    let said = run(Command::new(python).args(["-c", WORKER]))?;
-    let (worker, parent) = said.trim().split_once(' ').context("no pids")?;
-    let is_it = |line: &Value| is(line, "tcp_connect") && process(line).0.to_string() == worker;
-    let connect = lines.wait_for("the worker's connection", PATIENCE, is_it).await?;
-    let told = &connect["event"]["process"];
-    ensure!(told["binary"] == fs::canonicalize(python)?.to_string_lossy().as_ref(), "{connect}");
-    ensure!(told["parent_pid"] == parent.parse::<u64>()?, "{connect}");
+    // Without links: /proc shows the file itself.
+    let python = fs::canonicalize("/usr/bin/python3")?;
+    let mut command = Command::new(&python);
+    let mut workers = command.args(["-c", WORKERS]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut said = String::new();
+    BufReader::new(workers.stdout.take().context("no output")?).read_line(&mut said)?;
+    let pids = said.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+    for worker in &pids[1..] {
+        let is_it = |line: &Value| is(line, "tcp_connect") && process(line).0 == *worker;
+        let connect = lines.wait_for(&format!("the connection of {worker}"), PATIENCE, is_it).await?;
+        let told = &connect["event"]["process"];
+        ensure!(told["binary"] == python.to_string_lossy().as_ref(), "{connect}");
+        ensure!(told["parent_pid"] == pids[0], "{connect}");
+    }
+    drop(workers.stdin.take());
+    ensure!(workers.wait()?.success());
     Ok(())
 }
 

@@ -103,6 +103,9 @@ impl Processes {
     /// A process ended. `None` where that was told already: two last threads may both say so.
     pub(super) fn exit(&mut self, task: &Task, parent_pid: u32, time: BootTime) -> Option<Arc<Process>> {
         let mut process = self.of(task);
+        // One that executed nothing runs what its parent does; a parent that only took it over has another name.
+        let parent = self.entries.get(&parent_pid).map(|parent| &parent.process);
+        let inherited = parent.filter(|parent| parent.comm == task.comm).map(|parent| parent.binary.clone());
         let entry = self.entries.get_mut(&task.key.pid);
         if let Some(entry) = entry
             && same(entry.process.key, task.key)
@@ -112,8 +115,13 @@ impl Processes {
             }
             entry.exited = true;
             if entry.process.parent_pid == 0 {
-                entry.process = Arc::new(Process { parent_pid, ..(*entry.process).clone() });
-                process = Arc::clone(&entry.process);
+                let mut known = Process::clone(&entry.process);
+                known.parent_pid = parent_pid;
+                if let Some(binary) = inherited.filter(|_| known.binary.is_empty()) {
+                    known.binary = binary;
+                }
+                process = Arc::new(known);
+                entry.process = Arc::clone(&process);
             }
             self.ended.push_back((time, task.key));
         }

@@ -112,6 +112,22 @@ fn the_first_processs_end_is_marked() {
 }
 
 #[test]
+fn a_worker_that_is_gone_already_ran_what_its_parent_runs() {
+    let mut bench = started();
+    let of = |bench: &mut Bench, pid, parent_pid, comm: &str| {
+        let task = Task { comm: comm.to_owned(), ..task(pid, 50) };
+        let ending = Ending::Code(0);
+        let exit =
+            Body::Exit { task, parent_pid, ending, oom_killed: false, cpu_time_ns: None, peak_pages: 0 };
+        bench.record(GROUP, exit);
+        bench.events.last().unwrap().process.as_ref().unwrap().binary.clone()
+    };
+    assert_eq!(of(&mut bench, 60, 7, "sh"), "/bin/sh");
+    assert_eq!(of(&mut bench, 61, 7, "other"), "", "that one only took it over");
+    assert_eq!(of(&mut bench, 62, 99, "sh"), "", "nobody knows the parent");
+}
+
+#[test]
 fn a_chain_that_goes_on_is_marked() {
     let mut bench = started();
     let above: Vec<(u32, u64)> = (20..28).map(|pid| (pid, GROUP)).collect();
