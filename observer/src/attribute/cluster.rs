@@ -161,7 +161,7 @@ impl Cluster {
     pub(super) fn pod(&self, address: IpAddr, time: BootTime) -> Option<Peer> {
         let holder = self.tenures.holder((Role::Pod, address.to_canonical(), 0), time)?;
         let workload = holder.workload();
-        Some(Peer { kind: PeerKind::FarPod, workload, place: Some(Arc::clone(&holder.place)) })
+        Some(Peer { workload, place: Some(Arc::clone(&holder.place)), ..Peer::of(PeerKind::FarPod) })
     }
 
     /// The service that had an address and port.

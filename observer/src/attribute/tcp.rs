@@ -31,6 +31,7 @@ impl Attributor {
             Body::Established { socket, task, start, rtt_ns } => {
                 self.pending.remove(&socket.cookie);
                 let mut tcp = self.tcp(&socket, at);
+                self.name(&mut tcp, Moment { time: start, ..at }, false);
                 self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Open, out);
                 let detail = if tcp.outgoing {
                     let handshake_latency_ns = at.time.since_ns(start);
@@ -46,6 +47,7 @@ impl Attributor {
                 // By now another pod may have the address of the one that it was connected to.
                 let made = Moment { time: start.unwrap_or(at.time), ..at };
                 let mut tcp = self.tcp(&socket, made);
+                self.name(&mut tcp, made, true);
                 self.translate(&mut tcp, &socket, task.as_ref(), made, Phase::Ended, out);
                 let detail = if established {
                     let errno = if errno == EPIPE { ECONNRESET } else { errno };
@@ -61,6 +63,7 @@ impl Attributor {
             Body::Retransmit { socket, task, phase, cause, timeouts, backoff, segments, start } => {
                 let state = socket.state.unwrap_or(TcpState(0));
                 let mut tcp = self.tcp(&socket, at);
+                self.name(&mut tcp, Moment { time: start.unwrap_or(at.time), ..at }, false);
                 self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Underway, out);
                 let waited_ns = start.map_or(0, |start| at.time.since_ns(start));
                 if phase == RetransmitPhase::Syn && waited_ns >= PENDING_NS && self.is_pending(socket.cookie)
@@ -85,6 +88,7 @@ impl Attributor {
                 let cause = (direction == ResetDirection::Sent)
                     .then(|| reset::cause(reason.as_deref(), socket.state.is_some(), situation));
                 let mut tcp = self.tcp(&socket, at);
+                self.name(&mut tcp, at, false);
                 if at.cgroup_id != 0 {
                     self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Underway, out);
                 }
@@ -103,6 +107,7 @@ impl Attributor {
             | Body::Exit { .. }
             | Body::Oom { .. }
             | Body::Signal { .. }
+            | Body::Answer(_)
             | Body::Listening { .. }
             | Body::CgroupMade { .. }
             | Body::CgroupRemoved => {}
@@ -146,6 +151,7 @@ impl Attributor {
         let at = Moment { time: since, now, cgroup_id };
         let (workload, process) = self.holder(cgroup_id, task.as_ref(), out);
         let mut tcp = self.tcp(&socket, at);
+        self.name(&mut tcp, at, false);
         self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Open, out);
         Connection {
             tcp,

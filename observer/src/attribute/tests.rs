@@ -4,6 +4,7 @@ mod cluster;
 mod endings;
 mod identities;
 mod lives;
+mod names;
 mod peers;
 mod properties;
 mod translations;
@@ -47,6 +48,7 @@ impl Bench {
             host_netns: HOST_NETNS,
             host_namespaces: Namespaces { mnt: 1, pid: 2, net: HOST_NETNS },
             translations: false,
+            dns: true,
         };
         let attributor = Attributor::new(settings, &HashMap::from([(3, "TCP_STATE".to_owned())]));
         Self {

@@ -99,7 +99,8 @@ fn of_workload(whole: &v1::Summary, summary: &WorkloadSummary) -> v1::Summary {
 
 fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Diagnosis) -> v1::Summary {
     let Edge { workload: _, kind, peer: _, address: ip, interface, port, outgoing } = edge;
-    let EdgeSummary { workload: owner, peer: Peer { kind: _, workload: peer, place: at }, tcp } = summary;
+    let EdgeSummary { workload: owner, peer: Peer { kind: _, workload: peer, place: at, dns_name: _ }, tcp } =
+        summary;
     let (service, node_name) = place(at.as_deref());
     let edge = v1::Edge {
         kind: peer_kind(*kind).into(),
