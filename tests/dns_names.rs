@@ -111,6 +111,7 @@ async fn pods_show_the_names_that_they_looked_up() -> Result<()> {
     let testbed = Testbed::shared().await?;
     let daemon = Daemon::on(testbed).arg("--dns").start().await?;
     let lines = watch(&daemon, ["-n", "names"]).await?;
+    let summaries = daemon.follow(["summary", "-f", "--window", "1s", "-n", "names"])?;
     let records = [
         format!("--host-record=www.shop.example,{}", v4(11)),
         format!("--host-record=six.shop.example,{}", v6(11)),
@@ -163,6 +164,21 @@ async fn pods_show_the_names_that_they_looked_up() -> Result<()> {
     {
         let text = String::from_utf8(client::run(daemon.socket(), command.iter().copied()).await?.stdout)?;
         ensure!(text.contains(&format!("www.shop.example:{PORT} ({known})")), "{text}");
+    }
+    // An edge goes by the name of the last connection.
+    let edge_of = |pod: &Pod, address: IpAddr, name: &str| {
+        let (pod, address, name) = (pod.name().to_owned(), address.to_string(), name.to_owned());
+        move |line: &Value| {
+            let (edge, own) = (&line["summary"]["edge"], &line["summary"]["workload"]);
+            own["pod"] == pod && edge["address"] == address && edge["dns_name"] == name
+        }
+    };
+    for (pod, address, name) in [
+        (&asking, known, "www.shop.example"),
+        (&asking, v6(11), "six.shop.example"),
+        (&other, known, "other.example"),
+    ] {
+        summaries.wait_for(&format!("the edge to {name}"), PATIENCE, edge_of(pod, address, name)).await?;
     }
     let status = status(&daemon).await?;
     let source = named(&status, "identity_sources", "dns").context("no source")?;

@@ -79,9 +79,13 @@ pub(crate) fn edge_with_port(edge: &Edge) -> String {
     format!("{name}:{}{kind}", edge.port)
 }
 
-fn edge_parts(edge: &Edge) -> (String, &'static str) {
-    let Edge { workload, address, service, node_name, .. } = edge;
-    peer(edge.kind(), workload.as_ref(), address, Cluster { service, node_name })
+fn edge_parts(edge: &Edge) -> (String, String) {
+    let Edge { workload, address, service, node_name, dns_name, .. } = edge;
+    if workload.is_none() && service.is_empty() && !dns_name.is_empty() {
+        return (escape(dns_name).into_owned(), format!(" ({})", escape(address)));
+    }
+    let (name, kind) = peer(edge.kind(), workload.as_ref(), address, Cluster { service, node_name });
+    (name, kind.to_owned())
 }
 
 /// What the cluster says of a peer.
@@ -175,6 +179,9 @@ mod tests {
         end.set_kind(PeerKind::Outside);
         assert_eq!(endpoint(Some(&end)), "example.com:443 (2001:db8::1)");
         assert_eq!(super::address(Some(&end)), "[2001:db8::1]:443");
+        let (kind, address, dns_name) = (end.kind, end.address.clone(), end.dns_name.clone());
+        let outside = Edge { kind, address, dns_name, port: 443, ..Edge::default() };
+        assert_eq!(edge_with_port(&outside), "example.com:443 (2001:db8::1)");
         end.dns_name = "a\x1b[2J.example".to_owned();
         assert_eq!(endpoint(Some(&end)), "a\\x1b[2J.example:443 (2001:db8::1)");
         end.service = "data/db".to_owned();

@@ -99,7 +99,7 @@ fn of_workload(whole: &v1::Summary, summary: &WorkloadSummary) -> v1::Summary {
 
 fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Diagnosis) -> v1::Summary {
     let Edge { workload: _, kind, peer: _, address: ip, interface, port, outgoing } = edge;
-    let EdgeSummary { workload: owner, peer: Peer { kind: _, workload: peer, place: at, dns_name: _ }, tcp } =
+    let EdgeSummary { workload: owner, peer: Peer { kind: _, workload: peer, place: at, dns_name }, tcp } =
         summary;
     let (service, node_name) = place(at.as_deref());
     let edge = v1::Edge {
@@ -110,6 +110,7 @@ fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Di
         workload: peer.as_deref().map(workload),
         service,
         node_name,
+        dns_name: dns_name.as_deref().unwrap_or_default().to_owned(),
     };
     v1::Summary {
         workload: Some(workload(owner)),
