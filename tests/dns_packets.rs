@@ -8,6 +8,7 @@ use observer_tests::events::{detail, is, nothing_lost, watch};
 use observer_tests::guardian::random;
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, Lines, Netns, NetnsPair, client, workload};
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// Where the outside listens.
@@ -159,4 +160,49 @@ async fn what_comes_from_a_name_server_comes_as_it_was_sent() -> Result<()> {
     // Others on this machine may ask as well.
     ensure!(seen >= sent + 4 && not_understood > 0 && not_understood <= seen - 4, "{message}, {sent} sent");
     nothing_lost(&lines)
+}
+
+/// Who floods the daemon with answers makes it lose answers, which it tells, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_push_out_no_connections() -> Result<()> {
+    const CONNECTIONS: usize = 200;
+    const FLOOD: u64 = 2_000;
+    let pair = NetnsPair::new()?;
+    let (left, right) = (pair.left(), pair.right());
+    let ring = ["--network-ring-bytes", "1MiB"];
+    let daemon = Daemon::bare().args(["--cri-endpoint", "none", "--dns"]).args(ring).start().await?;
+    let lines = watch(&daemon, []).await?;
+    let port = PORT + 1;
+    let serving = workload::in_netns(&right.netns, ["serve", "--port", &port.to_string()])?;
+    serving.wait_for("it to listen", PATIENCE, |line| line.get("listening").is_some()).await?;
+    let datagrams =
+        Datagrams::between(&left.netns, &right.netns, SocketAddr::new(IpAddr::from(right.ip), 53))?;
+    let flood = answer(WELL, "flood.example", &[Ipv4Addr::new(203, 0, 113, 250); 64]);
+    daemon.signal(Signal::STOP)?;
+    for _ in 0..FLOOD {
+        datagrams.answer(&flood)?;
+    }
+    let to = format!("{}:{port}", right.ip);
+    let mut asking =
+        workload::in_netns(&left.netns, ["connect", "--to", &to, "--count", &CONNECTIONS.to_string()])?;
+    let asked = asking.wait().await;
+    daemon.signal(Signal::CONT)?;
+    ensure!(asked?.success(), "{}", asking.stderr());
+    let of_port = |line: &Value| detail(line)["tcp"]["destination"]["port"] == port;
+    for event_type in ["tcp_connect", "tcp_accept"] {
+        lines
+            .wait_count(event_type, PATIENCE, CONNECTIONS, |line| is(line, event_type) && of_port(line))
+            .await?;
+    }
+    lines
+        .wait_count("tcp_close", PATIENCE, 2 * CONNECTIONS, |line| is(line, "tcp_close") && of_port(line))
+        .await?;
+    let is_told = |line: &Value| line["lost"]["kind"] == "dns_answer";
+    lines.wait_for("the loss", PATIENCE, is_told).await?;
+    let lost = lines.matching(|line| line.get("lost").is_some());
+    ensure!(lost.iter().all(is_told), "{lost:#?}");
+    let count: u64 = lost.iter().filter_map(|line| line["lost"]["count"].as_u64()).sum();
+    // Half of the ring has room for some 500 of them.
+    ensure!((FLOOD / 2..FLOOD).contains(&count), "{count} lost");
+    Ok(())
 }

@@ -2,8 +2,10 @@
 
 use core::ptr::read_unaligned;
 
-use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_skb_cgroup_id, bpf_skb_load_bytes};
+use aya_ebpf::bindings::{__sk_buff, BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE};
+use aya_ebpf::helpers::generated::{
+    bpf_ringbuf_output, bpf_ringbuf_query, bpf_skb_cgroup_id, bpf_skb_load_bytes,
+};
 use aya_ebpf::macros::{cgroup_skb, map};
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::SkBuffContext;
@@ -81,7 +83,8 @@ unsafe fn message(skb: *mut __sk_buff) -> usize {
     }
 }
 
-/// Hands the message over, or the first part of a long one.
+/// Hands the message over, or the first part of a long one. It leaves half of the ring to connections, which nobody
+/// shall be able to push out with datagrams.
 ///
 /// # Safety
 /// `skb` is the program's context.
@@ -90,6 +93,12 @@ unsafe fn keep(skb: *mut __sk_buff, message: usize) {
     // SAFETY: the scratch is this CPU's own, and as long as is read into it; helpers check the rest.
     unsafe {
         let whole = u64::from((*skb).len).wrapping_sub(message as u64);
+        let ring = (&raw const NETWORK).cast_mut().cast();
+        let filled = bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA));
+        if filled > bpf_ringbuf_query(ring, u64::from(BPF_RB_RING_SIZE)) / 2 {
+            count_lost(Kind::DnsAnswer);
+            return;
+        }
         let Some(scratch) = DNS_SCRATCH.get_ptr_mut(0) else { return };
         let len = if whole > ANSWER_MAX as u64 { ANSWER_MAX as u64 } else { whole };
         if len < ANSWER_MIN as u64 {
@@ -104,7 +113,7 @@ unsafe fn keep(skb: *mut __sk_buff, message: usize) {
         (*record).len = len as u32;
         (*record).whole = whole as u32;
         let size = size_of::<Answer>() as u64 + len;
-        if bpf_ringbuf_output((&raw const NETWORK).cast_mut().cast(), record.cast(), size, wake()) < 0 {
+        if bpf_ringbuf_output(ring, record.cast(), size, wake()) < 0 {
             count_lost(Kind::DnsAnswer);
         }
     }
