@@ -64,6 +64,7 @@ fn remedy(refused: &[&Refused]) -> String {
     let remedy = match refused.first().map(|refused| refused.cause) {
         Some(Cause::Configuration) => "take it out of disabled_hooks in the configuration",
         Some(Cause::Privileges) => "see `privileges`",
+        Some(Cause::Cgroups) => "mount cgroup2, as systemd does",
         Some(Cause::Kernel) | None => {
             "a kernel of 5.15 or later with BTF; if it is one, please report this message"
         }

@@ -8,7 +8,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use observer_ebpf::event::Kind;
 
-use super::attach::{DNS, attach, attach_dns, attach_second, explain};
+use super::attach::{attach, attach_dns, attach_second, explain};
 use super::features::{COUNTED_AGAIN, Features, HOOKS};
 use super::ring::{Alarm, LostCounts, Ring};
 use super::sockets::Sockets;
@@ -44,6 +44,8 @@ pub(crate) enum Cause {
     Configuration,
     /// This process may not load anything.
     Privileges,
+    /// There is no cgroup hierarchy that it could be attached to.
+    Cgroups,
     /// The kernel cannot carry it.
     Kernel,
 }
@@ -137,9 +139,7 @@ impl Loaded {
         let sockets = Sockets::link(&mut ebpf, &btf, |program, error| {
             refused.push(Refused { program, reason: explain(error, features), cause: Cause::Kernel });
         })?;
-        if let Some(Err(reason)) = dns.map(|root| attach_dns(&mut ebpf, root, features)) {
-            refused.push(Refused { program: DNS, reason, cause: Cause::Kernel });
-        }
+        refused.extend(dns.and_then(|root| attach_dns(&mut ebpf, root, features).err()));
         let attached = Attached {
             alarm,
             lost,
@@ -232,6 +232,21 @@ pub(super) mod tests {
     pub(in crate::probe) fn cgroups() -> std::path::PathBuf {
         let mounts = procfs::process::Process::myself().unwrap().mountinfo().unwrap();
         mounts.into_iter().find(|mount| mount.fs_type == "cgroup2").unwrap().mount_point
+    }
+
+    /// Needs root: what is no hierarchy costs the names alone, and says what would help.
+    #[test]
+    fn names_need_a_hierarchy() {
+        let features = Features::examine("test").unwrap();
+        let sizes = RingSizes { process: 4096, network: 4096 };
+        let loaded = Loaded::load(&features, sizes, &[], Some(Path::new("/"))).unwrap();
+        let missing: Vec<_> = super::super::capabilities(&loaded.refused, true)
+            .into_iter()
+            .filter_map(|capability| Some((capability.name, capability.missing?)))
+            .collect();
+        let [("dns_names", missing)] = missing.as_slice() else { panic!("{missing:?}") };
+        assert_eq!(missing.reason, "dns_answers: / is no cgroup hierarchy of version 2");
+        assert_eq!(missing.remedy, "mount cgroup2, as systemd does");
     }
 
     /// Needs root: the verifier of the running kernel is the judge.
