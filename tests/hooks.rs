@@ -61,18 +61,45 @@ fn list(what: &str) -> Result<Vec<Value>> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_program_is_attached_to_what_packets_do() -> Result<()> {
-    let daemon = Daemon::bare().start().await?;
+/// The daemon's programs, by the kernel's ids: by the maps that they use, since a program stays attached when nobody
+/// holds it.
+fn programs(daemon: &Daemon) -> Result<BTreeMap<Option<u64>, Value>> {
     let maps = maps(daemon.pid())?;
     ensure!(!maps.is_empty(), "no maps");
-    // By the maps that they use, since a program stays attached when nobody holds it.
     let uses = |program: &Value| {
         let ids = program["map_ids"].as_array();
         ids.is_some_and(|ids| ids.iter().filter_map(Value::as_u64).any(|id| maps.contains(&id)))
     };
-    let programs: BTreeMap<_, _> =
-        list("prog")?.into_iter().filter(uses).map(|program| (program["id"].as_u64(), program)).collect();
+    Ok(list("prog")?.into_iter().filter(uses).map(|program| (program["id"].as_u64(), program)).collect())
+}
+
+/// Asked for names, it has one program that sees packets, on their way in and beside whatever others there are, and
+/// that goes with the daemon, however that ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_for_names_one_program_sees_packets() -> Result<()> {
+    let mut daemon = Daemon::bare().arg("--dns").start().await?;
+    let programs = programs(&daemon)?;
+    let seeing: Vec<&Value> = programs.values().filter(|program| program["type"] != "tracing").collect();
+    let [program] = seeing.as_slice() else { anyhow::bail!("{seeing:#?}") };
+    ensure!(program["type"] == "cgroup_skb" && program["name"] == "dns_answers", "{program}");
+    let links = || -> Result<Vec<Value>> {
+        Ok(list("link")?.into_iter().filter(|link| link["prog_id"] == program["id"]).collect())
+    };
+    let attached = links()?;
+    let [link] = attached.as_slice() else { anyhow::bail!("{attached:#?}") };
+    ensure!(link["type"] == "cgroup" && link["attach_type"] == "cgroup_inet_ingress", "{link}");
+    daemon.kill().await?;
+    observer_tests::eventually(observer_tests::wait::PATIENCE, "the link to go", async || {
+        let left = links()?;
+        Ok(if left.is_empty() { Ok(()) } else { Err(left) })
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_program_is_attached_to_what_packets_do() -> Result<()> {
+    let daemon = Daemon::bare().start().await?;
+    let programs = programs(&daemon)?;
     // No socket operations, traffic control, XDP, socket filters, or programs on a cgroup's sockets and packets.
     ensure!(programs.values().all(|program| program["type"] == "tracing"), "{programs:#?}");
 

@@ -7,6 +7,8 @@
 mod faults;
 #[path = "kernels/guest.rs"]
 mod guest;
+#[path = "kernels/names.rs"]
+mod names;
 
 use anyhow::{Context, Result, ensure};
 use guest::{Guest, address, detail, number, port_of};
@@ -49,6 +51,7 @@ fn observes(series: &str) -> Result<()> {
     live_connections_show_their_counters(&mut guest)?;
     refusals_and_resets_show(&mut guest)?;
     processes_show_with_their_ends(&mut guest)?;
+    names::names_show(&mut guest)?;
     delay_shows(&mut guest)?;
     faults::loss_is_what_the_kernel_counts(&mut guest)?;
     faults::reordering_is_no_loss(&mut guest)?;

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "its results are its output")]
 
 mod machine;
+mod names;
 mod sockets;
 
 use std::path::PathBuf;
@@ -25,16 +26,19 @@ struct Arguments {
 enum Load {
     /// Many live sockets, to be read once a second
     Sockets(sockets::Args),
+    /// Name servers' answers, and packets that are none
+    Names(names::Args),
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let Arguments { results, load } = Arguments::parse();
     let (name, report) = match load {
-        Load::Sockets(args) => ("sockets", sockets::run(&args).await?),
+        Load::Sockets(args) => ("sockets", serde_json::to_string_pretty(&sockets::run(&args).await?)?),
+        Load::Names(args) => ("names", serde_json::to_string_pretty(&names::run(&args).await?)?),
     };
     let path = results.join(format!("{name}.json"));
-    let text = serde_json::to_string_pretty(&report)? + "\n";
+    let text = report + "\n";
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
     Ok(())

@@ -1,4 +1,5 @@
-//! The programs in the kernel: typed tracepoints (`tp_btf`) and iterators, one file a subject.
+//! The programs in the kernel: typed tracepoints (`tp_btf`), iterators and, if asked for, one that sees packets; one
+//! file a subject.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![cfg_attr(
@@ -21,6 +22,8 @@
 mod adopt;
 #[cfg(target_arch = "bpf")]
 mod cgroup;
+#[cfg(target_arch = "bpf")]
+mod dns;
 #[cfg(target_arch = "bpf")]
 mod emit;
 #[cfg(target_arch = "bpf")]

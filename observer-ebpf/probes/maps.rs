@@ -13,7 +13,7 @@ use observer_ebpf::tcp::Track;
 #[map]
 pub(crate) static PROCESS: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// Records of TCP. The daemon sets the size.
+/// Records of TCP and of names. The daemon sets the size.
 #[map]
 pub(crate) static NETWORK: RingBuf = RingBuf::with_byte_size(4096, 0);
 

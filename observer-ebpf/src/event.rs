@@ -34,11 +34,13 @@ pub enum Kind {
     Listening = 12,
     /// [`crate::process::Signal`], in the ring `PROCESS`.
     Signal = 13,
+    /// [`crate::dns::Answer`], in the ring `NETWORK`: it stands before the connections that follow from it.
+    DnsAnswer = 14,
 }
 
 impl Kind {
     /// How many kinds there are: the size of the map `LOST`.
-    pub const COUNT: u32 = 14;
+    pub const COUNT: u32 = 15;
 
     /// All kinds, by their numbers.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -56,6 +58,7 @@ impl Kind {
         Self::Untracked,
         Self::Listening,
         Self::Signal,
+        Self::DnsAnswer,
     ];
 
     /// The kind of that number.
@@ -82,6 +85,7 @@ impl Kind {
             Self::Untracked => "untracked_socket",
             Self::Listening => "tcp_listen",
             Self::Signal => "signal",
+            Self::DnsAnswer => "dns_answer",
         }
     }
 }

@@ -2,6 +2,7 @@
 #![no_std]
 
 pub mod cgroup;
+pub mod dns;
 pub mod event;
 pub mod fields;
 pub mod live;

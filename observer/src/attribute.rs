@@ -4,6 +4,7 @@ mod addresses;
 mod cgroup_path;
 mod cluster;
 mod containers;
+mod dns;
 mod emit;
 mod endings;
 mod held;
@@ -28,9 +29,11 @@ use std::sync::Arc;
 use addresses::Addresses;
 pub(crate) use cgroup_path::is_users;
 use cluster::Cluster;
+pub(crate) use dns::NameFigures;
+use dns::Names;
 use held::Held;
+use identities::Identities;
 pub(crate) use identities::KnownWorkload;
-use identities::{Identities, Made};
 use namespaces::NamespaceOwners;
 use own_pods::OwnPods;
 use processes::Processes;
@@ -64,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) host_namespaces: Namespaces,
     /// Somebody answers where packets go that are not for whom they were sent to.
     pub(crate) translations: bool,
+    /// Name servers' answers are read.
+    pub(crate) dns: bool,
 }
 
 /// What comes out of this stage.
@@ -104,6 +109,7 @@ pub(crate) struct Attributor {
     stops: Stops,
     restarts: Restarts,
     translations: Translations,
+    names: Names,
     /// Network namespaces and ports that were listened on when the daemon started.
     listening: HashSet<(u32, u16)>,
     /// The cookies of attempts to connect that nothing has answered, and that were told of.
@@ -125,6 +131,7 @@ impl Attributor {
             stops: Stops::default(),
             restarts: Restarts::new(settings.crash_loop, settings.max_workloads),
             translations: Translations::new(settings.translations),
+            names: Names::default(),
             listening: HashSet::new(),
             pending: HashSet::new(),
             sequence: 0,
@@ -178,6 +185,7 @@ impl Attributor {
                 self.signalled(receiver, (signal, ignored), &sender, sender_cgroup, at);
             }
             Body::Listening { socket, task } => self.listening(&socket, task.as_ref(), at, out),
+            Body::Answer(answer) => self.answered(answer.as_deref(), at),
             Body::Exec(executed) => self.exec(*executed, at, out),
             Body::Exit { .. } | Body::Oom { .. } => self.end(body, at, out),
             Body::Established { .. } | Body::Ended { .. } | Body::Retransmit { .. } | Body::Reset { .. } => {
@@ -200,6 +208,7 @@ impl Attributor {
         self.processes.expire(now.boot);
         self.addresses.expire(now.boot);
         self.translations.expire(now.boot);
+        self.names.expire(now.boot);
     }
 
     /// Everything that waits is let go; for the end of the daemon.
@@ -238,14 +247,6 @@ impl Attributor {
         let created = pod.created.map_or(now.boot, |created| cluster::boot_time(created, now));
         for &address in &pod.addresses {
             self.addresses.lease(address, &pod.sandbox_id, &workload, created);
-        }
-    }
-
-    fn ask(made: Made, out: &mut Output) {
-        match made {
-            Made::Container { container_id, in_pod: true } => out.lookups.push(container_id),
-            Made::Container { container_id, in_pod: false } => out.lookups_alone.push(container_id),
-            Made::Other => {}
         }
     }
 }

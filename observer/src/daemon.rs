@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, CriEndpoints, KubernetesApi, Listen};
 use crate::inventory::kubernetes::{self, ApiAccess};
-use crate::inventory::{self, CriEndpoint, host};
+use crate::inventory::{self, CriEndpoint, cgroups, host};
 use crate::probe::{self, Features, FeaturesError, Loaded, ProbeError, RingSizes};
 use crate::serve::{Listeners, ServeError, Service};
 
@@ -68,7 +68,8 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     }
     let features = Features::examine(&host::kernel_release())?;
     let sizes = RingSizes { process: config.process_ring_bytes, network: config.network_ring_bytes };
-    let loaded = Loaded::load(&features, sizes, &config.disabled_hooks)?;
+    let dns = config.dns.then(cgroups::root);
+    let loaded = Loaded::load(&features, sizes, &config.disabled_hooks, dns.as_deref())?;
     memory::release();
     for refused in &loaded.refused {
         log::warn!("{} is not attached: {}", refused.program, refused.reason);

@@ -1,5 +1,6 @@
 //! Ring bytes become records of our own types. Pure: what cannot be understood is an error to count.
 
+mod dns;
 mod process;
 mod tcp;
 mod tick;
@@ -12,6 +13,7 @@ use crate::event::{
     Sample, TcpState,
 };
 
+pub(crate) use dns::Answer;
 pub(crate) use process::{Executed, LimitHit};
 pub(crate) use tcp::{known, sample};
 pub(crate) use tick::Tick;
@@ -78,6 +80,8 @@ pub(crate) enum Body {
     },
     /// A cgroup was removed.
     CgroupRemoved,
+    /// A name server answered; `None` where that is not understood.
+    Answer(Option<Box<Answer>>),
     /// A socket began to listen.
     Listening {
         /// The socket.
@@ -155,7 +159,11 @@ impl Body {
             | Self::Ended { task, .. }
             | Self::Retransmit { task, .. }
             | Self::Reset { task, .. } => task.as_ref(),
-            Self::Exec(_) | Self::Exit { .. } | Self::CgroupMade { .. } | Self::CgroupRemoved => None,
+            Self::Exec(_)
+            | Self::Exit { .. }
+            | Self::CgroupMade { .. }
+            | Self::CgroupRemoved
+            | Self::Answer(_) => None,
         }
     }
 }
@@ -256,6 +264,7 @@ pub(crate) fn decode(bytes: &[u8], tick: Tick) -> Result<Record, DecodeError> {
         Kind::Reset => tcp::reset(bytes),
         Kind::Listening => tcp::listening(bytes),
         Kind::Signal => process::signal(bytes),
+        Kind::DnsAnswer => dns::answer(bytes),
         Kind::Untracked => Err(DecodeError::UnknownKind(header.kind)),
     }?;
     Ok(Record { time: BootTime(header.time_ns), cgroup_id: header.cgroup_id, body })

@@ -34,7 +34,7 @@ pub(crate) struct ProbeStats {
 /// A source of identities and whether it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdentitySource {
-    /// `cri`, `cgroup`, `procfs`, `kubernetes`, `docker`, `podman`, `engines`, `conntrack`.
+    /// `cri`, `cgroup`, `procfs`, `kubernetes`, `docker`, `podman`, `engines`, `conntrack`, `dns`.
     pub(crate) name: &'static str,
     /// Where it is.
     pub(crate) endpoint: String,

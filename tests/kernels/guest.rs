@@ -47,7 +47,7 @@ impl Guest {
     /// Starts the daemon and the client; what happens from then on is among the events.
     pub(crate) fn start(&mut self) -> Result<()> {
         self.vm.output(
-            "observer daemon --cri-endpoint none --window 1s >/tmp/daemon 2>&1 & echo $! >/tmp/daemon.pid",
+            "observer daemon --cri-endpoint none --window 1s --dns >/tmp/daemon 2>&1 & echo $! >/tmp/daemon.pid",
         )?;
         let listens = "[ -S /run/observer/observer.sock ]";
         self.vm.wait_until("the daemon to listen", PATIENCE, listens, "cat /tmp/daemon")?;
@@ -184,7 +184,7 @@ impl Guest {
     /// Ends the daemon as the system would: it and its client end well, and nothing of it stays in the kernel.
     pub(crate) fn stops_and_leaves_nothing(&mut self) -> Result<()> {
         let programs = self.in_kernel("prog")?;
-        ensure!(programs >= 12, "only {programs} programs in the kernel");
+        ensure!(programs >= 13, "only {programs} programs in the kernel");
         self.vm.output("kill -TERM $(cat /tmp/daemon.pid)")?;
         let ended = "! [ -d /proc/$(cat /tmp/daemon.pid) ] && ! pidof observer";
         self.vm.wait_until("daemon and client to end", PATIENCE, ended, "cat /tmp/daemon; ps")?;

@@ -82,6 +82,14 @@ impl<'a> PodBuilder<'a> {
         self
     }
 
+    /// Has its containers ask this name server.
+    #[must_use]
+    pub fn name_server(mut self, address: IpAddr) -> Self {
+        self.config.dns_config =
+            Some(DnsConfig { servers: vec![address.to_string()], ..DnsConfig::default() });
+        self
+    }
+
     /// Starts the sandbox.
     pub async fn run(mut self) -> Result<Pod> {
         let options = NamespaceOption {

@@ -1,7 +1,7 @@
 //! The client's side: measures its own connects, talks, and ends the connection in the way that was asked for.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -39,12 +39,18 @@ struct Totals {
     connect_ns: Mutex<Vec<u64>>,
 }
 
+/// An address with a port; a name is asked of the C library, once.
+fn resolve(to: &str) -> Result<SocketAddr, String> {
+    let mut found = to.to_socket_addrs().map_err(|error| format!("--to {to}: {error}"))?;
+    found.next().ok_or_else(|| format!("--to {to}: no address"))
+}
+
 /// Makes the connections, prints one line each (or the totals), and fails (1) if any of them failed; else it exits with
 /// `--code`.
 pub(crate) fn connect(args: &Args) -> Result<u8, String> {
     let bytes: usize = args.or("--bytes", 0)?;
     let plan = Plan {
-        to: args.required("--to")?,
+        to: resolve(&args.required::<String>("--to")?)?,
         send: args.or("--send", bytes)?,
         receive: args.or("--receive", bytes)?,
         requests: args.or("--requests", 1)?,

@@ -12,6 +12,8 @@ use crate::workspace;
 pub(crate) enum Load {
     /// 20,000 and 100,000 live sockets, read once a second
     Sockets,
+    /// Name servers' answers, and packets that are none, with names being read
+    Names,
 }
 
 impl Load {

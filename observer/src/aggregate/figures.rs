@@ -1,6 +1,7 @@
 //! The figures of the open window: one slot for each workload and edge, reused from window to window.
 
 mod finish;
+mod names;
 mod place;
 mod standing;
 

@@ -20,6 +20,7 @@ impl Aggregator {
     ) {
         let place = self.figures.place(workload, tcp);
         self.figures.opened(place);
+        self.figures.named(place, tcp);
         if let Some(latency) = latency_ns {
             self.figures.tcp(place, |tcp| tcp.handshake_latency.record(latency));
         }
@@ -102,6 +103,7 @@ impl Aggregator {
         let TcpConnectFailure { tcp, errno: _, sent: _, duration_ns: _, syn_retransmits } = failure;
         let left = u64::from(*syn_retransmits).saturating_sub(self.handshakes.take(tcp));
         let place = self.figures.place(workload, tcp);
+        self.figures.named(place, tcp);
         self.figures.tcp(place, |tcp| {
             tcp.failed += 1;
             *tcp.failures.entry(failure.error()).or_default() += 1;

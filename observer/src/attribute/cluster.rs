@@ -170,7 +170,7 @@ impl Cluster {
     fn far_pod(&self, key: Key, time: BootTime) -> Option<Peer> {
         let holder = self.tenures.holder(key, time)?;
         let workload = holder.workload();
-        Some(Peer { kind: PeerKind::FarPod, workload, place: Some(Arc::clone(&holder.place)) })
+        Some(Peer { workload, place: Some(Arc::clone(&holder.place)), ..Peer::of(PeerKind::FarPod) })
     }
 
     /// The service to which a port of every node led.

@@ -2,11 +2,21 @@
 
 use std::sync::Arc;
 
+use super::identities::Made;
 use super::{Attributor, Moment, Output};
 use crate::decode::Task;
 use crate::event::{BootTime, Detail, Event, Process, Workload, WorkloadId};
 
 impl Attributor {
+    /// Has a container looked up that became known.
+    pub(super) fn ask(made: Made, out: &mut Output) {
+        match made {
+            Made::Container { container_id, in_pod: true } => out.lookups.push(container_id),
+            Made::Container { container_id, in_pod: false } => out.lookups_alone.push(container_id),
+            Made::Other => {}
+        }
+    }
+
     pub(super) fn emit_task(&mut self, task: Option<&Task>, at: Moment, detail: Detail, out: &mut Output) {
         let process = task.map(|task| self.processes.of(task));
         self.emit(process, at, detail, out);

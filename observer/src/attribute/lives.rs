@@ -131,6 +131,7 @@ impl Attributor {
             | Body::CgroupMade { .. }
             | Body::CgroupRemoved
             | Body::Signal { .. }
+            | Body::Answer(_)
             | Body::Listening { .. }
             | Body::Established { .. }
             | Body::Ended { .. }

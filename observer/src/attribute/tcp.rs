@@ -31,6 +31,7 @@ impl Attributor {
             Body::Established { socket, task, start, rtt_ns } => {
                 self.pending.remove(&socket.cookie);
                 let mut tcp = self.tcp(&socket, at);
+                self.name(&mut tcp, Moment { time: start, ..at }, false);
                 self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Open, out);
                 let detail = if tcp.outgoing {
                     let handshake_latency_ns = at.time.since_ns(start);
@@ -47,6 +48,7 @@ impl Attributor {
                 let made = Moment { time: start.unwrap_or(at.time), ..at };
                 let mut tcp = self.tcp(&socket, made);
                 let phase = if established { Phase::Ended } else { Phase::Failed };
+                self.name(&mut tcp, made, true);
                 self.translate(&mut tcp, &socket, task.as_ref(), made, phase, out);
                 let detail = if established {
                     let errno = if errno == EPIPE { ECONNRESET } else { errno };
@@ -62,6 +64,7 @@ impl Attributor {
             Body::Retransmit { socket, task, phase, cause, timeouts, backoff, segments, start } => {
                 let state = socket.state.unwrap_or(TcpState(0));
                 let mut tcp = self.tcp(&socket, at);
+                self.name(&mut tcp, Moment { time: start.unwrap_or(at.time), ..at }, false);
                 self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Underway, out);
                 let waited_ns = start.map_or(0, |start| at.time.since_ns(start));
                 if phase == RetransmitPhase::Syn && waited_ns >= PENDING_NS && self.is_pending(socket.cookie)
@@ -86,6 +89,7 @@ impl Attributor {
                 let cause = (direction == ResetDirection::Sent)
                     .then(|| reset::cause(reason.as_deref(), socket.state.is_some(), situation));
                 let mut tcp = self.tcp(&socket, at);
+                self.name(&mut tcp, at, false);
                 if at.cgroup_id != 0 {
                     self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Underway, out);
                 }
@@ -104,6 +108,7 @@ impl Attributor {
             | Body::Exit { .. }
             | Body::Oom { .. }
             | Body::Signal { .. }
+            | Body::Answer(_)
             | Body::Listening { .. }
             | Body::CgroupMade { .. }
             | Body::CgroupRemoved => {}
@@ -141,6 +146,7 @@ impl Attributor {
         let at = Moment { time: since, now, cgroup_id };
         let (workload, process) = self.holder(cgroup_id, task.as_ref());
         let mut tcp = self.tcp(&socket, at);
+        self.name(&mut tcp, at, false);
         self.translate(&mut tcp, &socket, task.as_ref(), at, Phase::Open, out);
         Connection {
             tcp,

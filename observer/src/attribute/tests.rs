@@ -4,6 +4,7 @@ mod cluster;
 mod endings;
 mod identities;
 mod lives;
+mod names;
 mod peers;
 mod properties;
 mod translations;
@@ -46,6 +47,7 @@ impl Bench {
             page_size: 4096,
             host_namespaces: Namespaces { mnt: 1, pid: 2, net: HOST_NETNS },
             translations: false,
+            dns: true,
         };
         let attributor = Attributor::new(settings, &HashMap::from([(3, "TCP_STATE".to_owned())]));
         Self {

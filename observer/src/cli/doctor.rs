@@ -8,7 +8,7 @@ use observer_proto::v1;
 
 use super::options::Output;
 use crate::client::{Look, Paint, escape, escape_json, write_capability};
-use crate::inventory::cgroups::Cgroups;
+use crate::inventory::cgroups::{self, Cgroups};
 use crate::inventory::kubernetes::ApiAccess;
 use crate::inventory::{CriEndpoint, host};
 use crate::probe;
@@ -42,7 +42,7 @@ impl Diagnosis {
 /// Tries out what this machine can do; leaves nothing behind.
 pub(super) fn diagnose() -> Diagnosis {
     let release = host::kernel_release();
-    let mut capabilities = probe::examine(&release);
+    let mut capabilities = probe::examine(&release, &cgroups::root());
     let (cgroups, cgroup_capability) = cgroups();
     capabilities.push(cgroup_capability);
     let sockets: Vec<String> = CriEndpoint::usual()

@@ -44,7 +44,10 @@ pub(crate) fn maker(workload: &Workload) -> Option<String> {
 /// One end of a connection with its port.
 pub(crate) fn endpoint(endpoint: Option<&Endpoint>) -> String {
     let Some(endpoint) = endpoint else { return "(unknown)".to_owned() };
-    let Endpoint { workload, address, service, node_name, .. } = endpoint;
+    let Endpoint { workload, address, service, node_name, dns_name, .. } = endpoint;
+    if workload.is_none() && service.is_empty() && !dns_name.is_empty() {
+        return format!("{}:{} ({})", escape(dns_name), endpoint.port, escape(address));
+    }
     let cluster = Cluster { service, node_name };
     let (name, kind) = peer(endpoint.kind(), workload.as_ref(), address, cluster);
     format!("{name}:{}{kind}", endpoint.port)
@@ -81,9 +84,13 @@ pub(crate) fn answering(edge: &Edge) -> String {
     edge.backend.as_ref().map_or_else(String::new, |backend| format!(" -> {}", endpoint(Some(backend))))
 }
 
-fn edge_parts(edge: &Edge) -> (String, &'static str) {
-    let Edge { workload, address, service, node_name, .. } = edge;
-    peer(edge.kind(), workload.as_ref(), address, Cluster { service, node_name })
+fn edge_parts(edge: &Edge) -> (String, String) {
+    let Edge { workload, address, service, node_name, dns_name, .. } = edge;
+    if workload.is_none() && service.is_empty() && !dns_name.is_empty() {
+        return (escape(dns_name).into_owned(), format!(" ({})", escape(address)));
+    }
+    let (name, kind) = peer(edge.kind(), workload.as_ref(), address, Cluster { service, node_name });
+    (name, kind.to_owned())
 }
 
 /// What the cluster says of a peer.
@@ -167,6 +174,23 @@ mod tests {
         assert_eq!(endpoint(Some(&end)), "shop/redis-0:443", "a pod is a pod wherever it runs");
         let host = Edge { kind: PeerKind::Host.into(), address: "10.0.0.1".to_owned(), ..Edge::default() };
         assert_eq!(edge(&host), "host");
+    }
+
+    #[test]
+    fn outside_addresses_have_the_names_that_were_looked_up() {
+        let address = "2001:db8::1".to_owned();
+        let mut end =
+            Endpoint { address, port: 443, dns_name: "example.com".to_owned(), ..Endpoint::default() };
+        end.set_kind(PeerKind::Outside);
+        assert_eq!(endpoint(Some(&end)), "example.com:443 (2001:db8::1)");
+        assert_eq!(super::address(Some(&end)), "[2001:db8::1]:443");
+        let (kind, address, dns_name) = (end.kind, end.address.clone(), end.dns_name.clone());
+        let outside = Edge { kind, address, dns_name, port: 443, ..Edge::default() };
+        assert_eq!(edge_with_port(&outside), "example.com:443 (2001:db8::1)");
+        end.dns_name = "a\x1b[2J.example".to_owned();
+        assert_eq!(endpoint(Some(&end)), "a\\x1b[2J.example:443 (2001:db8::1)");
+        end.service = "data/db".to_owned();
+        assert_eq!(endpoint(Some(&end)), "data/db:443 (endpoint)", "the cluster's own name says more");
     }
 
     #[test]

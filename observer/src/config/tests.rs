@@ -35,6 +35,7 @@ fn defaults_are_those_that_the_help_names() {
     assert!(matches!(config.cri_endpoints, CriEndpoints::Usual(places) if places.len() >= 3));
     assert_eq!(config.kubernetes, KubernetesApi::Auto);
     assert_eq!(config.max_cluster_objects, 50_000);
+    assert!(!config.dns && load(&["--dns"], &[], Some("")).unwrap().dns);
     assert_eq!(config.window, Duration::from_secs(10));
     assert_eq!((config.process_ring_bytes, config.network_ring_bytes), (2 << 20, 4 << 20));
     assert_eq!((config.history_events, config.subscriber_queue), (8_192, 8_192));
@@ -115,6 +116,7 @@ fn wrong_values_are_refused_from_every_source() {
         ("insecure_loopback", "perhaps"),
         ("container_folder", "relative"),
         ("no_conntrack", "perhaps"),
+        ("dns", "perhaps"),
         ("kubernetes", "on"),
         ("kubernetes", "relative/config"),
         ("max_cluster_objects", "0"),

@@ -92,7 +92,7 @@ impl<'a> Core<'a> {
     pub(super) fn new(parts: Parts<'a>) -> Result<Self, DaemonError> {
         let Parts { config, features, loaded, inventory, started, attach_duration_ns } = parts;
         let now = host::now();
-        let capabilities = probe::capabilities(&loaded.refused);
+        let capabilities = probe::capabilities(&loaded.refused, config.dns);
         let (process_ring, network_ring, mut probes) = loaded.into_parts()?;
         let adoption = Adoption::start(probes.sockets.adopter());
         let mut sources = Vec::new();
@@ -110,6 +110,7 @@ impl<'a> Core<'a> {
             page_size: rustix::param::page_size() as u64,
             host_namespaces: processes::host_namespaces(),
             translations: config.conntrack,
+            dns: config.dns,
         };
         let aggregation = aggregate::Settings {
             window_ns: BASE_WINDOW_NS,

@@ -59,6 +59,8 @@ fn size(body: &Body) -> usize {
                 + exec.arguments.iter().map(|argument| argument.len() + 1).sum::<usize>()
         }
         Body::CgroupMade { path } => path.len(),
+        // A byte of a name is spelled with four characters at most.
+        Body::Answer(Some(answer)) => answer.name.len() / 4 + answer.addresses.len() * 4,
         _ => 0,
     }
 }

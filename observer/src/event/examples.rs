@@ -53,6 +53,7 @@ pub(crate) fn tcp(id: u64, outgoing: bool, remote: &str, peer: Option<&Arc<Workl
             kind: if peer.is_some() { PeerKind::Pod } else { PeerKind::Outside },
             workload: peer.cloned(),
             place: None,
+            dns_name: None,
         },
         netns: 1,
         backend: None,

@@ -121,12 +121,14 @@ pub(crate) struct Peer {
     pub(crate) workload: Option<Arc<Workload>>,
     /// What the cluster says of it beside that.
     pub(crate) place: Option<Arc<Place>>,
+    /// The name that its workload had looked up for an outside address before the connection was made.
+    pub(crate) dns_name: Option<Arc<str>>,
 }
 
 impl Peer {
     /// One that nothing more is known of.
     pub(crate) const fn of(kind: PeerKind) -> Self {
-        Self { kind, workload: None, place: None }
+        Self { kind, workload: None, place: None, dns_name: None }
     }
 
     /// What tells it from others that have, or had, the same address.

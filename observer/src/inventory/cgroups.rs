@@ -46,6 +46,11 @@ pub(crate) enum CgroupsError {
     },
 }
 
+/// The root of the hierarchy; where none is mounted, the place where it usually is.
+pub(crate) fn root() -> PathBuf {
+    Cgroups::find().map_or_else(|_| PathBuf::from("/sys/fs/cgroup"), |cgroups| cgroups.root)
+}
+
 /// The hierarchy, held open.
 #[derive(Debug)]
 pub(crate) struct Cgroups {

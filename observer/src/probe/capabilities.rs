@@ -1,5 +1,8 @@
 //! What can be seen here and what not, with the consequence and the remedy: for `doctor` and the status.
 
+use std::path::Path;
+
+use super::attach::DNS;
 use super::features::{Features, HOOKS};
 use super::load::{Cause, Loaded, Refused, RingSizes};
 use super::sockets::{ITERATORS, SAMPLE};
@@ -17,17 +20,22 @@ const CONSEQUENCES: &[(&str, &str)] = &[
     ("tcp_reset", "resets are not seen"),
     ("tcp_samples", "live connections show no counters before they end"),
     ("tcp_adoption", "connections and listeners that are older than the daemon are not followed"),
+    (DNS_NAMES, "outside addresses show without the names that were looked up for them"),
 ];
+
+/// The capability that is there only if it is asked for.
+pub(crate) const DNS_NAMES: &str = "dns_names";
 
 /// The privileges that loading needs, by their numbers in include/uapi/linux/capability.h.
 const PRIVILEGES: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
 /// `CAP_SYS_ADMIN` stands for both.
 const SYS_ADMIN: u32 = 21;
 
-/// What the programs serve, from what the kernel refused.
-pub(crate) fn capabilities(refused: &[Refused]) -> Vec<Capability> {
+/// What the programs serve, from what the kernel refused; names of outside addresses only if asked for (`dns`).
+pub(crate) fn capabilities(refused: &[Refused], dns: bool) -> Vec<Capability> {
     CONSEQUENCES
         .iter()
+        .filter(|(name, _)| dns || *name != DNS_NAMES)
         .map(|&(name, consequence)| {
             let programs: Vec<&Refused> =
                 refused.iter().filter(|refused| capability_of(refused.program) == name).collect();
@@ -47,6 +55,7 @@ fn capability_of(program: &str) -> &'static str {
     let hooked = HOOKS.iter().find(|(hook, _)| *hook == program).map(|&(_, capability)| capability);
     hooked.unwrap_or(match program {
         SAMPLE => "tcp_samples",
+        DNS => DNS_NAMES,
         _ => "tcp_adoption",
     })
 }
@@ -55,6 +64,7 @@ fn remedy(refused: &[&Refused]) -> String {
     let remedy = match refused.first().map(|refused| refused.cause) {
         Some(Cause::Configuration) => "take it out of disabled_hooks in the configuration",
         Some(Cause::Privileges) => "see `privileges`",
+        Some(Cause::Cgroups) => "mount cgroup2, as systemd does",
         Some(Cause::Kernel) | None => {
             "a kernel of 5.15 or later with BTF; if it is one, please report this message"
         }
@@ -73,8 +83,8 @@ pub(crate) fn missing_privileges() -> Vec<&'static str> {
 }
 
 /// Tries everything out on this machine and leaves nothing behind. The capabilities `btf` and
-/// `privileges` are those without which nothing works.
-pub(crate) fn examine(release: &str) -> Vec<Capability> {
+/// `privileges` are those without which nothing works; `cgroups` is the root of the hierarchy.
+pub(crate) fn examine(release: &str, cgroups: &Path) -> Vec<Capability> {
     let missing = missing_privileges();
     let privileges = (!missing.is_empty()).then(|| Missing {
         reason: format!("this process lacks {}", missing.join(" and ")),
@@ -90,7 +100,7 @@ pub(crate) fn examine(release: &str) -> Vec<Capability> {
     let refused = match (&features, missing.is_empty()) {
         (Ok(features), true) => {
             let sizes = RingSizes { process: 4096, network: 4096 };
-            match Loaded::load(features, sizes, &[]) {
+            match Loaded::load(features, sizes, &[], Some(cgroups)) {
                 Ok(loaded) => loaded.refused,
                 Err(error) => all_refused(&super::error_chain(&error), Cause::Kernel),
             }
@@ -102,7 +112,7 @@ pub(crate) fn examine(release: &str) -> Vec<Capability> {
         Capability { name: "privileges", missing: privileges },
         Capability { name: "btf", missing: btf },
     ];
-    all.extend(capabilities(&refused));
+    all.extend(capabilities(&refused, true));
     all
 }
 
@@ -111,12 +121,14 @@ fn all_refused(reason: &str, cause: Cause) -> Vec<Refused> {
         .iter()
         .map(|&(program, _)| program)
         .chain(ITERATORS.map(|(program, _)| program))
+        .chain([DNS])
         .map(|program| Refused { program, reason: reason.to_owned(), cause })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::load::tests::cgroups;
     use super::*;
 
     #[test]
@@ -130,8 +142,10 @@ mod tests {
     fn a_refused_program_takes_its_capability_alone() {
         let reason = "this kernel has no hook tcp_send_reset".to_owned();
         let refused = [Refused { program: "tcp_send_reset", reason, cause: Cause::Kernel }];
-        let missing: Vec<_> =
-            capabilities(&refused).into_iter().filter(|capability| capability.missing.is_some()).collect();
+        let missing: Vec<_> = capabilities(&refused, true)
+            .into_iter()
+            .filter(|capability| capability.missing.is_some())
+            .collect();
         assert_eq!(missing.len(), 1);
         assert_eq!(missing[0].name, "tcp_reset");
     }
@@ -139,8 +153,10 @@ mod tests {
     /// Needs root: this machine is the judge.
     #[test]
     fn this_machine_lacks_nothing() {
-        let missing: Vec<_> =
-            examine("test").into_iter().filter(|capability| capability.missing.is_some()).collect();
+        let missing: Vec<_> = examine("test", &cgroups())
+            .into_iter()
+            .filter(|capability| capability.missing.is_some())
+            .collect();
         assert_eq!(missing, Vec::new());
     }
 }

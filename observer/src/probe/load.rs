@@ -1,13 +1,14 @@
 //! Loads the probes, tells them what the kernel looks like, and attaches what this kernel can carry.
 
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use observer_ebpf::event::Kind;
 
-use super::attach::{attach, attach_second, explain};
+use super::attach::{attach, attach_dns, attach_second, explain};
 use super::features::{COUNTED_AGAIN, Features, HOOKS};
 use super::ring::{Alarm, LostCounts, Ring};
 use super::sockets::Sockets;
@@ -43,6 +44,8 @@ pub(crate) enum Cause {
     Configuration,
     /// This process may not load anything.
     Privileges,
+    /// There is no cgroup hierarchy that it could be attached to.
+    Cgroups,
     /// The kernel cannot carry it.
     Kernel,
 }
@@ -88,11 +91,13 @@ pub(crate) struct ProgramReport {
 
 impl Loaded {
     /// Loads and attaches. A program that the kernel refuses is left out and reported; what all need
-    /// (maps, rings) is an error. `leave_out` names hooks that shall not be used.
+    /// (maps, rings) is an error. `leave_out` names hooks that shall not be used; `dns` is the root of the cgroup
+    /// hierarchy, if name servers' answers shall be read.
     pub(crate) fn load(
         features: &Features,
         sizes: RingSizes,
         leave_out: &[String],
+        dns: Option<&Path>,
     ) -> Result<Self, ProbeError> {
         // The loader reads the kernel's types as well (22 MiB) and is not told to do without sooner.
         let mut loader = EbpfLoader::new();
@@ -134,6 +139,7 @@ impl Loaded {
         let sockets = Sockets::link(&mut ebpf, &btf, |program, error| {
             refused.push(Refused { program, reason: explain(error, features), cause: Cause::Kernel });
         })?;
+        refused.extend(dns.and_then(|root| attach_dns(&mut ebpf, root, features).err()));
         let attached = Attached {
             alarm,
             lost,
@@ -219,14 +225,36 @@ fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, Pr
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Where the hierarchy is mounted.
+    pub(in crate::probe) fn cgroups() -> std::path::PathBuf {
+        let mounts = procfs::process::Process::myself().unwrap().mountinfo().unwrap();
+        mounts.into_iter().find(|mount| mount.fs_type == "cgroup2").unwrap().mount_point
+    }
+
+    /// Needs root: what is no hierarchy costs the names alone, and says what would help.
+    #[test]
+    fn names_need_a_hierarchy() {
+        let features = Features::examine("test").unwrap();
+        let sizes = RingSizes { process: 4096, network: 4096 };
+        let loaded = Loaded::load(&features, sizes, &[], Some(Path::new("/"))).unwrap();
+        let missing: Vec<_> = super::super::capabilities(&loaded.refused, true)
+            .into_iter()
+            .filter_map(|capability| Some((capability.name, capability.missing?)))
+            .collect();
+        let [("dns_names", missing)] = missing.as_slice() else { panic!("{missing:?}") };
+        assert_eq!(missing.reason, "dns_answers: / is no cgroup hierarchy of version 2");
+        assert_eq!(missing.remedy, "mount cgroup2, as systemd does");
+    }
 
     /// Needs root: the verifier of the running kernel is the judge.
     #[test]
     fn the_running_kernel_takes_all_probes() {
         let features = Features::examine("test").unwrap();
-        let loaded = Loaded::load(&features, RingSizes { process: 4096, network: 4096 }, &[]).unwrap();
+        let sizes = RingSizes { process: 4096, network: 4096 };
+        let loaded = Loaded::load(&features, sizes, &[], Some(&cgroups())).unwrap();
         assert_eq!(loaded.refused, Vec::new());
     }
 }

@@ -148,8 +148,8 @@ fn connection_id(id: ConnectionId) -> String {
 
 /// The two ends of a connection: the source is the one that asked.
 fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
-    let Tcp { id, local, remote, outgoing, peer: Peer { kind, workload: peer, place: at }, netns, backend } =
-        tcp;
+    let Tcp { id, local, remote, outgoing, peer, netns, backend } = tcp;
+    let Peer { kind, workload: peer, place: at, dns_name } = peer;
     let (service, node_name) = place(at.as_deref());
     let this = v1::Endpoint {
         address: address(local.ip(), interface(*local)),
@@ -165,6 +165,7 @@ fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
         kind: peer_kind(*kind).into(),
         service,
         node_name,
+        dns_name: dns_name.as_deref().unwrap_or_default().to_owned(),
     };
     let (source, destination) = if *outgoing { (this, other) } else { (other, this) };
     v1::Tcp {
@@ -178,7 +179,7 @@ fn tcp(owner: Option<&Workload>, tcp: &Tcp) -> v1::Tcp {
 }
 
 fn answers(backend: &Backend) -> v1::Endpoint {
-    let Backend { address: to, peer: Peer { kind, workload: peer, place: at } } = backend;
+    let Backend { address: to, peer: Peer { kind, workload: peer, place: at, dns_name } } = backend;
     let (service, node_name) = place(at.as_deref());
     v1::Endpoint {
         address: address(to.ip(), interface(*to)),
@@ -187,6 +188,7 @@ fn answers(backend: &Backend) -> v1::Endpoint {
         kind: peer_kind(*kind).into(),
         service,
         node_name,
+        dns_name: dns_name.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

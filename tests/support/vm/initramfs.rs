@@ -17,7 +17,7 @@ use crate::image::{busybox, shared_objects};
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_console", "veth", "sch_netem"];
 
 /// The system's own programs that go into the guest.
-const TOOLS: [&str; 3] = ["ip", "tc", "bpftool"];
+const TOOLS: [&str; 4] = ["ip", "tc", "bpftool", "dnsmasq"];
 
 /// Where distributions put programs for root.
 const TOOL_DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];

@@ -156,6 +156,7 @@ const TEST_TOOLS: &[Tool] = &[
         reason: "what runs inside the testbed's containers",
         proof: Proof::StaticProgram("busybox"),
     },
+    Tool { package: "dnsmasq-base", reason: "answers for names", proof: Proof::Program("dnsmasq") },
     Tool { package: "nftables", reason: "drops packets on purpose", proof: Proof::Program("nft") },
     Tool { package: "iproute2", reason: "ground truth: ss, nstat", proof: Proof::Program("ss") },
     Tool { package: "tcpdump", reason: "ground truth: captures", proof: Proof::Program("tcpdump") },

@@ -49,7 +49,7 @@ fn a_port_of_this_node_leads_to_a_pod_or_a_service() {
     bench.fact(Fact::Cluster(ClusterFact::Has(Resource::Services, vec![service])));
     let peer = |bench: &Bench, remote: &str, asked: bool| {
         let (local, time) = ("192.0.2.1".parse().unwrap(), BootTime(bench.time + 1));
-        let Peer { kind, workload, place } =
+        let Peer { kind, workload, place, dns_name: _ } =
             bench.attributor.addresses.peer(local, remote.parse().unwrap(), asked, time);
         let service = place.map(|place| place.service.clone());
         (kind, workload.map(|workload| workload.pod.clone()).or(service))

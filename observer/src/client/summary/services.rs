@@ -57,7 +57,7 @@ fn whole(summary: &Summary) -> String {
         (label::owner(workload), ids)
     };
     let edge = summary.edge.clone().unwrap_or_default();
-    let Edge { kind, address, port, outgoing, workload, service, node_name, backend: _ } = &edge;
+    let Edge { kind, address, port, outgoing, workload, service, node_name, backend: _, dns_name: _ } = &edge;
     let peer = (kind, address, port, outgoing, who(workload), service, node_name);
     format!("{:?} {peer:?}", who(&summary.workload))
 }

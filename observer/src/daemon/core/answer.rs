@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use observer_ebpf::event::Kind;
+
 use super::Core;
-use crate::attribute::Standing;
+use crate::attribute::{NameFigures, Standing};
 use crate::event::{ConnectionOrder, EventType, Now};
 use crate::inventory::host;
 use crate::probe::{self, ProgramReport};
 use crate::serve::{ConnectionList, Filters, ListenerList, Request, WorkloadEntry, WorkloadList};
-use crate::status::{ProbeStats, RingStats, Status, Table};
+use crate::status::{IdentitySource, ProbeStats, RingStats, Status, Table};
 
 /// A list of connections shows counters that are at most so old.
 const FRESH_NS: u64 = 500_000_000;
@@ -90,7 +92,8 @@ impl Core<'_> {
         let usage = host::usage().ok();
         let mut identity_sources = self.sources.clone();
         identity_sources.extend(self.asked_sources.values().flatten().cloned());
-        let is_network = |kind: &str| kind.starts_with("tcp_");
+        identity_sources.extend(self.dns_source());
+        let is_network = |kind: &str| kind.starts_with("tcp_") || kind == Kind::DnsAnswer.name();
         let ring = |ring: &crate::probe::Ring, lost: u64| RingStats {
             name: ring.name,
             size_bytes: u64::from(ring.size),
@@ -119,6 +122,20 @@ impl Core<'_> {
             cpu_time_ns: usage.map_or(0, |usage| usage.cpu_time_ns),
             rings,
         }
+    }
+
+    /// Name servers' answers, if they are read.
+    fn dns_source(&self) -> Option<IdentitySource> {
+        let refused = self.capabilities.iter().find(|one| one.name == probe::DNS_NAMES)?.missing.as_ref();
+        let (NameFigures { answers, not_understood }, known) = self.attributor.names();
+        let message = match refused {
+            Some(missing) => missing.reason.clone(),
+            None => {
+                format!("{answers} answers seen, {not_understood} not understood, {known} addresses named")
+            }
+        };
+        let endpoint = "from UDP port 53".to_owned();
+        Some(IdentitySource { name: "dns", endpoint, healthy: refused.is_none(), message })
     }
 
     fn tables(&self) -> Vec<Table> {

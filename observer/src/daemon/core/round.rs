@@ -56,7 +56,9 @@ impl Core<'_> {
         }
         round.add(LossSource::Netns, "network_namespaces", None, self.adoption.take_unsearched());
         for loss in round.finish() {
-            if !matches!(loss.source, LossSource::Table | LossSource::Netns) {
+            // An answer that is lost is a name that is not shown: no figure lacks anything.
+            let figures = loss.kind != Kind::DnsAnswer.name();
+            if figures && !matches!(loss.source, LossSource::Table | LossSource::Netns) {
                 self.aggregator.lost(loss.count);
             }
             self.subscribers.publish_loss(&loss);

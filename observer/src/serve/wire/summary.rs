@@ -101,7 +101,7 @@ fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Di
     let Edge { workload: _, kind, peer: _, address: ip, interface, port, outgoing, backend } = edge;
     let EdgeSummary {
         workload: owner,
-        peer: Peer { kind: _, workload: peer, place: at },
+        peer: Peer { kind: _, workload: peer, place: at, dns_name },
         backend: answering,
         tcp,
     } = summary;
@@ -119,6 +119,7 @@ fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Di
         service,
         node_name,
         backend,
+        dns_name: dns_name.as_deref().unwrap_or_default().to_owned(),
     };
     v1::Summary {
         workload: Some(workload(owner)),
