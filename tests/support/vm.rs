@@ -3,7 +3,7 @@
 mod initramfs;
 mod kernel;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -56,6 +56,21 @@ pub struct Done {
     /// What it printed on both of its outputs, line by line.
     pub lines: Vec<String>,
 }
+
+/// What a kernel says that hangs: of processors that are busy with one thing, and of tasks that wait.
+const COMPLAINTS: [&str; 4] = ["lockup", "stall", "blocked for more than", "BUG"];
+
+/// The guest went silent, and its kernel, which watches itself, has not complained: the emulator stands still.
+#[derive(Debug)]
+pub struct Standstill(String);
+
+impl fmt::Display for Standstill {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Standstill {}
 
 impl Vm {
     /// Boots one of the kernels that set-up fetches, such as `6.1`, and waits until it takes scripts.
@@ -174,7 +189,12 @@ impl Vm {
         let why = match self.lines.recv_timeout(bound) {
             Ok(line) => return Ok(line),
             Err(RecvTimeoutError::Timeout) => {
-                format!("the guest said nothing for {bound:?}, at most {LIFE:?} old,")
+                let why = format!("the guest said nothing for {bound:?}, at most {LIFE:?} old,");
+                let account = self.account();
+                if !COMPLAINTS.iter().any(|complaint| account.contains(complaint)) {
+                    return Err(Standstill(format!("{why} during: {what}\n{account}")).into());
+                }
+                why
             }
             Err(RecvTimeoutError::Disconnected) => "the guest ended".to_owned(),
         };
