@@ -104,8 +104,9 @@ impl Processes {
     pub(super) fn exit(&mut self, task: &Task, parent_pid: u32, time: BootTime) -> Option<Arc<Process>> {
         let mut process = self.of(task);
         // One that executed nothing runs what its parent does; a parent that only took it over has another name.
-        let parent = self.entries.get(&parent_pid).map(|parent| &parent.process);
-        let inherited = parent.filter(|parent| parent.comm == task.comm).map(|parent| parent.binary.clone());
+        let parent = self.entries.get(&parent_pid).filter(|_| process.binary.is_empty());
+        let parent = parent.map(|parent| &parent.process).filter(|parent| parent.comm == task.comm);
+        let inherited = parent.map(|parent| parent.binary.clone());
         let entry = self.entries.get_mut(&task.key.pid);
         if let Some(entry) = entry
             && same(entry.process.key, task.key)
@@ -117,7 +118,7 @@ impl Processes {
             if entry.process.parent_pid == 0 {
                 let mut known = Process::clone(&entry.process);
                 known.parent_pid = parent_pid;
-                if let Some(binary) = inherited.filter(|_| known.binary.is_empty()) {
+                if let Some(binary) = inherited {
                     known.binary = binary;
                 }
                 process = Arc::new(known);
