@@ -239,10 +239,13 @@ fn is_lossy(tcp: &TcpSummary) -> bool {
     lost(tcp) >= FEW && is_one_in(lost(tcp), tcp.sent_segments, LOSSY) && !is_reordered(tcp)
 }
 
-/// Segments overtook each other, and at least half of what was sent again had arrived already. The other side
-/// tells of one such segment with each acknowledgement at most, so of many at once not all are told.
+/// Segments overtook each other, and at least half of what was sent again had arrived already; a third where they did so
+/// more often than any was sent again. The other side tells of one such segment with each acknowledgement at most, so
+/// of many at once not all are told.
 fn is_reordered(tcp: &TcpSummary) -> bool {
-    tcp.reorderings > 0 && tcp.spurious_retransmits * 2 >= of_connections(tcp)
+    let again = of_connections(tcp);
+    let part = if tcp.reorderings > again { 3 } else { 2 };
+    tcp.reorderings > 0 && tcp.spurious_retransmits * part >= again
 }
 
 /// Segments that were sent again for a reason.
