@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::{Event, EventType, LossSource};
 use observer_tests::daemon::DaemonBuilder;
+use observer_tests::firings::Firings;
 use observer_tests::wait::PATIENCE;
 use observer_tests::watch::tcp;
 use observer_tests::{Daemon, Lines, NetnsPair, Watch, eventually, workload};
@@ -163,7 +164,9 @@ async fn a_flood_of_connections_adds_up() -> Result<()> {
     let netns = pair.left().netns.inode()?;
     let mut before = [0; TCP.len()];
     adds_up(&TCP, async |roomy| {
+        let firings = Firings::start(&roomy.daemon)?;
         check_flood(flood(&pair)?).await?;
+        let hidden = firings.unseen()? as usize;
         roomy.daemon.signal(Signal::CONT)?;
         let ours = |event: &Event| tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == netns);
         for (kind, before) in TCP.into_iter().zip(&mut before) {
@@ -171,7 +174,9 @@ async fn a_flood_of_connections_adds_up() -> Result<()> {
             roomy.of(kind)?.settle(ours).await?;
             let all = roomy.of(kind)?.count(ours);
             let seen = all - std::mem::replace(before, all);
-            ensure!(seen == expected, "{}: {seen} seen, {expected} made", kind.as_str_name());
+            let account = format!("{}: {seen} seen, {expected} made", kind.as_str_name());
+            // What the kernel hides from programs it hides from both daemons.
+            ensure!(seen <= expected && seen + hidden >= expected, "{account}, {hidden} hidden");
         }
         Ok(())
     })
