@@ -9,10 +9,13 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::{cgroup_skb, map};
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::SkBuffContext;
+use observer_ebpf::budget::class;
 use observer_ebpf::dns::{ANSWER_MAX, ANSWER_MIN, Answer};
 use observer_ebpf::event::Kind;
 
-use crate::emit::{count_lost, header, wake};
+use crate::budget::take;
+use crate::emit::{count_lost, header, now_ns, wake};
+use crate::fold;
 use crate::maps::NETWORK;
 
 /// `ETH_P_IP` and `ETH_P_IPV6`, as `skb->protocol` has them.
@@ -92,6 +95,11 @@ unsafe fn message(skb: *mut __sk_buff) -> usize {
 unsafe fn keep(skb: *mut __sk_buff, message: usize) {
     // SAFETY: the scratch is this CPU's own, and as long as is read into it; helpers check the rest.
     unsafe {
+        let cgroup = bpf_skb_cgroup_id(skb);
+        if !take(cgroup, class::NAMES, 1, now_ns()) {
+            fold::count(cgroup, Kind::DnsAnswer, 0);
+            return;
+        }
         let whole = u64::from((*skb).len).wrapping_sub(message as u64);
         let ring = (&raw const NETWORK).cast_mut().cast();
         let filled = bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA));
@@ -109,7 +117,7 @@ unsafe fn keep(skb: *mut __sk_buff, message: usize) {
             return;
         }
         let record = &raw mut (*scratch).answer;
-        (*record).header = header(Kind::DnsAnswer, bpf_skb_cgroup_id(skb));
+        (*record).header = header(Kind::DnsAnswer, cgroup);
         (*record).len = len as u32;
         (*record).whole = whole as u32;
         let size = size_of::<Answer>() as u64 + len;

@@ -19,6 +19,7 @@ use crate::kernel::{
 };
 use crate::maps::PROCESS;
 use crate::names;
+use crate::process;
 
 /// The bits of the number of ancestors.
 const ANCESTORS_MASK: usize = 2 * ANCESTORS_MAX - 1;
@@ -45,6 +46,10 @@ static EXEC_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 pub(crate) fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     let task: *const Kernel = ctx.arg(0);
     let program: *const Kernel = ctx.arg(2);
+    // SAFETY: `task` is typed by the hook and current.
+    if !unsafe { process::tell_exec(task) } {
+        return 0;
+    }
     let Some(scratch) = EXEC_SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: the scratch is this CPU's own; `task` and `program` are typed by the hook.
     unsafe {

@@ -14,6 +14,7 @@ use crate::kernel::{
     TASK_REAL_PARENT, TASK_SIGNAL, TASK_TGID, TASK_THREAD_NEXT,
 };
 use crate::maps::PROCESS;
+use crate::process;
 
 /// `SIGNAL_GROUP_EXIT` (include/linux/sched/signal.h): the whole group exits with one code.
 const SIGNAL_GROUP_EXIT: u32 = 4;
@@ -47,6 +48,9 @@ pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
             TASK_EXIT_CODE.read(TASK_GROUP_LEADER.read(task))
         };
         let oom_victim = u32::from(SIGNAL_OOM_MM.is_present() && !SIGNAL_OOM_MM.read(signal).is_null());
+        if !process::tell_exit(task, status, oom_victim != 0) {
+            return 0;
+        }
         // The last thread has taken down the memory's highest mark and given the memory back (kernel/exit.c, do_exit).
         let peak_pages = SIGNAL_PEAK_PAGES.read(signal);
         let cpu_ns = cpu_time(task, signal);

@@ -21,6 +21,8 @@
 #[cfg(target_arch = "bpf")]
 mod adopt;
 #[cfg(target_arch = "bpf")]
+mod budget;
+#[cfg(target_arch = "bpf")]
 mod cgroup;
 #[cfg(target_arch = "bpf")]
 mod dns;
@@ -33,6 +35,8 @@ mod exit;
 #[cfg(target_arch = "bpf")]
 mod flow;
 #[cfg(target_arch = "bpf")]
+mod fold;
+#[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]
 mod maps;
@@ -40,6 +44,8 @@ mod maps;
 mod names;
 #[cfg(target_arch = "bpf")]
 mod oom;
+#[cfg(target_arch = "bpf")]
+mod process;
 #[cfg(target_arch = "bpf")]
 mod reset;
 #[cfg(target_arch = "bpf")]

@@ -3,11 +3,14 @@
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
+use observer_ebpf::budget::class;
 use observer_ebpf::event::Kind;
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::tcp::{Reset, Socket, direction, role};
 
-use crate::emit::{emit, header};
+use crate::budget::take;
+use crate::emit::{emit, header, now_ns};
+use crate::fold;
 use crate::kernel::{
     NET_INUM, NETDEV_INDEX, NETDEV_NET, RESET_HAS_REASON, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER,
     SKB_TRANSPORT_HEADER, SOCK_FLAGS, SOCK_LINGER_TIME, SOCK_STATE, TCP_COPIED_SEQ, TCP_PROBES_OUT,
@@ -15,7 +18,7 @@ use crate::kernel::{
 };
 use crate::maps::NETWORK;
 use crate::socket::{
-    INET, INET6, NO_SOCKET, NO_TASK, SOCK_DONE, cgroup_id, fill_ends, fill_owned, state, track,
+    INET, INET6, NO_SOCKET, NO_TASK, SOCK_DONE, cgroup_id, fill_ends, fill_owned, fill_tracked, state, track,
 };
 
 /// `SOCK_LINGER` in `sk_flags` (include/net/sock.h, `enum sock_flags`).
@@ -40,6 +43,13 @@ pub(crate) fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
         if asks {
             return 0;
         }
+        let cgroup = cgroup_id(sk);
+        if !take(cgroup, class::SEGMENTS, 1, now_ns()) {
+            let mut socket = NO_SOCKET;
+            fill_tracked(&raw mut socket, sk);
+            fold::reset(&socket, direction::RECEIVED, cgroup);
+            return 0;
+        }
         emit::<Reset>(&NETWORK, Kind::Reset, |record| {
             fill_from_socket(record, sk);
             (*record).direction = direction::RECEIVED;
@@ -61,6 +71,19 @@ pub(crate) fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
 pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
     let sk: *const Kernel = ctx.arg(0);
     let skb: *const Kernel = ctx.arg(1);
+    // SAFETY: `sk` is typed, and tested, and read as a full socket only where its state says that it is one.
+    unsafe {
+        let cgroup = if is_full(sk) { cgroup_id(sk) } else { 0 };
+        if !take(cgroup, class::SEGMENTS, 1, now_ns()) {
+            let mut socket = NO_SOCKET;
+            if is_full(sk) {
+                fill_tracked(&raw mut socket, sk);
+            }
+            fill_from_segment(&raw mut socket, skb);
+            fold::reset(&socket, direction::SENT, cgroup);
+            return 0;
+        }
+    }
     emit::<Reset>(&NETWORK, Kind::Reset, |record| {
         // SAFETY: the record is ours; `sk` is typed, and tested, and read as a full socket only where
         // its state says that it is one.
@@ -82,6 +105,12 @@ pub(crate) fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
         }
     });
     0
+}
+
+/// It is no request and no time-wait socket.
+#[inline(always)]
+fn is_full(sk: *const Kernel) -> bool {
+    !sk.is_null() && !matches!(u32::from(SOCK_STATE.probe(sk, 0)), state::TIME_WAIT | state::NEW_SYN_RECV)
 }
 
 /// The socket, its owner and its cgroup.

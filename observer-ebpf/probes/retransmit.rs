@@ -3,20 +3,26 @@
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
+use observer_ebpf::budget::{class, phase};
 use observer_ebpf::event::Kind;
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::tcp::{Retransmit, cause, role};
 
-use crate::emit::{emit, header};
+use crate::budget::take;
+use crate::emit::{emit, header, now_ns};
+use crate::fold;
 use crate::kernel::{
     Field, REQUEST_RETRANS, SKB_CB, SKB_LEN, TCP_BACKOFF, TCP_CA_STATE, TCP_CB_END_SEQ, TCP_CB_FLAGS,
     TCP_CB_FLAGS_WIDE, TCP_CB_SEGMENTS, TCP_PENDING_TIMER, TCP_RETRANSMITS, TCP_SND_NXT, TCP_TOTAL_RETRANS,
 };
 use crate::maps::{MADE_UP, NETWORK, SENT_AGAIN};
-use crate::socket::{cgroup_id, fill_ends, fill_owned, storage, track};
+use crate::socket::{NO_SOCKET, cgroup_id, fill_ends, fill_owned, fill_socket, fill_tracked, storage, track};
 
 /// SYN and ACK in the TCP header's 13th byte.
 const SYN_ACK: u32 = 0x12;
+/// SYN and FIN in it.
+const SYN: u32 = 0x02;
+const FIN: u32 = 0x01;
 
 /// `ICSK_TIME_LOSS_PROBE` (include/net/inet_connection_sock.h): the timer that is running out.
 const LOSS_PROBE_TIMER: u8 = 5;
@@ -43,17 +49,33 @@ unsafe fn fill_cause(record: *mut Retransmit, sk: *const Kernel, skb: *const Ker
         }
         (*record).timeouts = u32::from(TCP_RETRANSMITS.read(tcp));
         (*record).backoff = u32::from(TCP_BACKOFF.read(tcp));
+        (*record).cause = why(sk, skb);
+    }
+}
+
+/// Why a segment is sent again: a [`cause`].
+///
+/// # Safety
+/// `sk` is typed and a full socket; `skb` is typed.
+#[inline(always)]
+unsafe fn why(sk: *const Kernel, skb: *const Kernel) -> u32 {
+    // SAFETY: as promised to this function; the helper's result is tested.
+    unsafe {
+        let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
+        if tcp.is_null() {
+            return cause::UNKNOWN;
+        }
         // The probe's timer may still be set when an acknowledgement tells of a loss, and may run out during the repair
         // if the host was too busy to begin it. Only a probe sends the last segment: for an acknowledgement to tell that
         // one is lost, a later one has to have arrived.
         let probes = TCP_PENDING_TIMER.read(tcp) == LOSS_PROBE_TIMER;
         let is_last = control(skb, &TCP_CB_END_SEQ) == TCP_SND_NXT.read(tcp);
-        (*record).cause = match TCP_CA_STATE.read(tcp) & 0x1f {
+        match TCP_CA_STATE.read(tcp) & 0x1f {
             LOSS => cause::TIMEOUT,
             RECOVERY if !(probes && is_last) => cause::FAST,
             _ if probes => cause::TAIL_LOSS_PROBE,
             _ => cause::UNKNOWN,
-        };
+        }
     }
 }
 
@@ -135,10 +157,18 @@ unsafe fn is_news(sk: *const Kernel, otherwise: bool) -> bool {
 fn tell(ctx: &BtfTracePointContext) {
     let sk: *const Kernel = ctx.arg(0);
     let skb: *const Kernel = ctx.arg(1);
+    // SAFETY: `sk` (a full socket) and `skb` are typed by the hook.
+    let cgroup = unsafe { cgroup_id(sk) };
+    if !take(cgroup, class::SEGMENTS, 1, now_ns()) {
+        // SAFETY: as above.
+        return unsafe { fold_data(sk, skb, cgroup) };
+    }
+    // SAFETY: as above.
+    unsafe { count_handshake(sk, skb) };
     emit::<Retransmit>(&NETWORK, Kind::Retransmit, |record| {
         // SAFETY: the record is ours; `sk` (a full socket) and `skb` are typed by the hook.
         unsafe {
-            (*record).header = header(Kind::Retransmit, cgroup_id(sk));
+            (*record).header = header(Kind::Retransmit, cgroup);
             fill_owned(&raw mut (*record).socket, &raw mut (*record).task, sk);
             (*record).segments = u32::from(control(skb, &TCP_CB_SEGMENTS));
             (*record).payload_len = SKB_LEN.read(skb);
@@ -148,12 +178,62 @@ fn tell(ctx: &BtfTracePointContext) {
     });
 }
 
+/// A client's SYN that is told is counted with that.
+///
+/// # Safety
+/// `sk` is typed and a full socket; `skb` is typed.
+#[inline(always)]
+unsafe fn count_handshake(sk: *const Kernel, skb: *const Kernel) {
+    // SAFETY: as promised to this function; the storage is this socket's, and tested.
+    unsafe {
+        if flags(skb) & SYN_ACK == SYN {
+            let kept = track(sk, false);
+            if !kept.is_null() {
+                (*kept).handshake_retrans += u32::from(control(skb, &TCP_CB_SEGMENTS));
+            }
+        }
+    }
+}
+
+/// Adds segments up that were sent again.
+///
+/// # Safety
+/// `sk` is typed and a full socket; `skb` is typed.
+#[inline(always)]
+unsafe fn fold_data(sk: *const Kernel, skb: *const Kernel, cgroup: u64) {
+    let mut socket = NO_SOCKET;
+    // SAFETY: as promised to this function; the storage is this socket's, and tested.
+    unsafe {
+        fill_tracked(&raw mut socket, sk);
+        let flags = flags(skb);
+        let phase = match flags & SYN_ACK {
+            SYN_ACK => phase::SYN_ACK,
+            SYN => phase::SYN,
+            _ if flags & FIN != 0 && SKB_LEN.read(skb) == 0 => phase::FIN,
+            _ => phase::DATA,
+        };
+        let segments = u64::from(control(skb, &TCP_CB_SEGMENTS));
+        fold::retransmitted(&socket, segments, phase, why(sk, skb), cgroup);
+    }
+}
+
 /// `void tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`, 5.11 to 7.2.
 /// `sk` is the listener; the ends are the request's.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 pub(crate) fn tcp_retransmit_synack(ctx: BtfTracePointContext) -> i32 {
     let sk: *const Kernel = ctx.arg(0);
     let request: *const Kernel = ctx.arg(1);
+    // SAFETY: `sk` (a full socket) and `request` are typed by the hook.
+    unsafe {
+        let cgroup = cgroup_id(sk);
+        if !take(cgroup, class::SEGMENTS, 1, now_ns()) {
+            let mut socket = NO_SOCKET;
+            fill_socket(&raw mut socket, sk, role::SERVER);
+            fill_ends(&raw mut socket, request);
+            fold::retransmitted(&socket, 1, phase::SYN_ACK, cause::TIMEOUT, cgroup);
+            return 0;
+        }
+    }
     emit::<Retransmit>(&NETWORK, Kind::Retransmit, |record| {
         // SAFETY: the record is ours; `sk` (a full socket) and `request` are typed by the hook.
         unsafe {

@@ -35,7 +35,7 @@ pub(crate) struct IterContext {
     meta: *const IterMeta,
     map: *const c_void,
     sk: *const Kernel,
-    value: *const Track,
+    value: *mut Track,
 }
 
 /// The socket is a connection that was established, or listens.
@@ -100,6 +100,8 @@ pub(crate) extern "C" fn list_sockets(ctx: *const IterContext) -> i32 {
             return 0;
         }
         let Some(mut entry) = READINGS.reserve::<Known>(0) else { return AGAIN };
+        // One whose opening was only counted is known from now on: its end is told.
+        (*kept).folded = 0;
         let known = entry.as_mut_ptr();
         (*known).cgroup_id = cgroup_id(sk);
         (*known).track = *kept;

@@ -2,11 +2,14 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
+use observer_ebpf::budget::class;
 use observer_ebpf::event::Kind;
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::process::Signal;
 
-use crate::emit::{current, emit, fill_current, header, process_start, task_cgroup};
+use crate::budget::take;
+use crate::emit::{current, emit, fill_current, header, now_ns, process_start, task_cgroup};
+use crate::fold;
 use crate::kernel::TASK_TGID;
 use crate::maps::PROCESS;
 
@@ -25,11 +28,17 @@ pub(crate) fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     }
     let result = ctx.arg::<u64>(4) as u32;
     let target: *const Kernel = ctx.arg(2);
+    // SAFETY: `target` is typed by the hook.
+    let cgroup = unsafe { task_cgroup(target) };
+    if !take(cgroup, class::SIGNALS, 1, now_ns()) {
+        fold::count(cgroup, Kind::Signal, 0);
+        return 0;
+    }
     emit::<Signal>(&PROCESS, Kind::Signal, |sent| {
         // SAFETY: the record is ours; `target` is typed by the hook, and the current task by its helper.
         unsafe {
             let sender = current();
-            (*sent).header = header(Kind::Signal, task_cgroup(target));
+            (*sent).header = header(Kind::Signal, cgroup);
             fill_current(&raw mut (*sent).sender, sender);
             (*sent).sender_cgroup_id = task_cgroup(sender);
             (*sent).start_ns = process_start(target);

@@ -147,6 +147,19 @@ pub(crate) unsafe fn fill_owned(into: *mut Socket, task: *mut Task, sk: *const K
     }
 }
 
+/// Writes a full socket down with what its storage says it is.
+///
+/// # Safety
+/// `into` is valid for writes; `sk` is typed as a `sock` and a full socket.
+#[inline(always)]
+pub(crate) unsafe fn fill_tracked(into: *mut Socket, sk: *const Kernel) {
+    // SAFETY: as promised to this function; the storage is this socket's, and tested.
+    unsafe {
+        let kept = track(sk, false);
+        fill_socket(into, sk, if kept.is_null() { 0 } else { (*kept).role });
+    }
+}
+
 /// No process is known.
 pub(crate) const NO_TASK: Task = Task { start_ns: 0, tgid: 0, uid: 0, comm: [0; 16] };
 

@@ -4,11 +4,14 @@ use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::warn;
-use observer_ebpf::event::Kind;
+use observer_ebpf::budget::class;
+use observer_ebpf::event::{Header, Kind};
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::tcp::{Closed, Listening, Opened, Track, role};
 
+use crate::budget::take;
 use crate::emit::{count_lost, current, emit, fill_current, header, now_ns};
+use crate::fold;
 use crate::kernel::{SOCK_ERR, TCP_SRTT_US};
 use crate::maps::NETWORK;
 use crate::socket::{NO_TASK, cgroup_id, fill_counters, fill_socket, state, track};
@@ -109,6 +112,8 @@ unsafe fn begin(ctx: &BtfTracePointContext, sk: *const Kernel, new: u32, role: u
         (*kept).established_ns = 0;
         (*kept).half_closed_ns = 0;
         (*kept).adopted = 0;
+        (*kept).folded = 0;
+        (*kept).handshake_retrans = 0;
         (*kept).role = role;
         fill_current(&raw mut (*kept).task, current());
         if role == role::LISTENER {
@@ -140,6 +145,8 @@ unsafe fn begin_child(ctx: &BtfTracePointContext, sk: *const Kernel) {
         (*kept).start_ns = now_ns();
         (*kept).established_ns = 0;
         (*kept).adopted = 0;
+        (*kept).folded = 0;
+        (*kept).handshake_retrans = 0;
         (*kept).role = role::SERVER;
     }
 }
@@ -160,6 +167,15 @@ unsafe fn established(sk: *const Kernel) {
         let cgroup = cgroup_id(sk);
         let head = header(kind, cgroup);
         (*kept).established_ns = head.time_ns;
+        // Its end is paid for as well: who was told of the one is told of the other.
+        if !take(cgroup, class::CONNECTIONS, 2, head.time_ns) {
+            if (*kept).role == role::SERVER {
+                (*kept).handshake_retrans = fold::total_retrans(sk);
+            }
+            (*kept).folded = 1;
+            fold::opened(sk, kept, cgroup);
+            return;
+        }
         emit::<Opened>(&NETWORK, kind, |opened| {
             (*opened).header = head;
             fill_socket(&raw mut (*opened).socket, sk, (*kept).role);
@@ -206,8 +222,33 @@ unsafe fn closed(sk: *const Kernel, old: u32) {
             // A listener's child that was never established: its listener counts it.
             return;
         };
+        let head = header(kind, cgroup_id(sk));
+        if (*kept).folded != 0 {
+            fold::closed(sk, kept, head.cgroup_id);
+        } else if kind as u32 == Kind::ConnectFailure as u32
+            && !take(head.cgroup_id, class::CONNECTIONS, 1, head.time_ns)
+        {
+            fold::failed(sk, kept, head.cgroup_id);
+        } else {
+            emit_closed(sk, kept, head, kind, old);
+        }
+        // A socket may be used for another connect(): what it was is over.
+        (*kept).established_ns = 0;
+        (*kept).role = 0;
+        (*kept).folded = 0;
+    }
+}
+
+/// Tells the end of a connection or of an attempt.
+///
+/// # Safety
+/// `sk` is typed and a full socket; `kept` is its storage.
+#[inline(always)]
+unsafe fn emit_closed(sk: *const Kernel, kept: *const Track, head: Header, kind: Kind, old: u32) {
+    // SAFETY: as promised to this function; the record is ours.
+    unsafe {
         emit::<Closed>(&NETWORK, kind, |closed| {
-            (*closed).header = header(kind, cgroup_id(sk));
+            (*closed).header = head;
             fill_socket(&raw mut (*closed).socket, sk, (*kept).role);
             (*closed).socket.state = old as u8;
             (*closed).task = (*kept).task;
@@ -216,8 +257,5 @@ unsafe fn closed(sk: *const Kernel, old: u32) {
             (*closed).error = SOCK_ERR.read(sk);
             (*closed).adopted = (*kept).adopted;
         });
-        // A socket may be used for another connect(): what it was is over.
-        (*kept).established_ns = 0;
-        (*kept).role = 0;
     }
 }

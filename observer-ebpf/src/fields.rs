@@ -16,6 +16,9 @@ macro_rules! kernel_fields {
             TASK_REAL_PARENT: "task_struct", "real_parent", *const Kernel, required;
             TASK_GROUP_LEADER: "task_struct", "group_leader", *const Kernel, required;
             TASK_START_BOOTTIME: "task_struct", "start_boottime", u64, required;
+            TASK_FLAGS: "task_struct", "flags", u32, required;
+            TASK_EXECS: "task_struct", "self_exec_id", u64, required;
+            TASK_PARENT_EXECS: "task_struct", "parent_exec_id", u64, required;
             TASK_MM: "task_struct", "mm", *const Kernel, required;
             TASK_EXIT_CODE: "task_struct", "exit_code", u32, required;
             TASK_SIGNAL: "task_struct", "signal", *const Kernel, required;

@@ -1,6 +1,7 @@
 //! The contract between the probes and the daemon: records, map values, kernel fields and settings.
 #![no_std]
 
+pub mod budget;
 pub mod cgroup;
 pub mod dns;
 pub mod event;

@@ -91,5 +91,5 @@ pub struct Sample {
 
 const _: () = assert!(size_of::<Flow>() == 72);
 const _: () = assert!(size_of::<Ticks>() == 16);
-const _: () = assert!(size_of::<Known>() == 136);
+const _: () = assert!(size_of::<Known>() == 144);
 const _: () = assert!(size_of::<Sample>() == 176);

@@ -10,6 +10,8 @@ pub mod name {
     pub const MEMORY_CONTROLLER: &str = "MEMORY_CONTROLLER";
     /// 1 where `tcp_send_reset` gives a reason (its third argument).
     pub const RESET_HAS_REASON: &str = "RESET_HAS_REASON";
+    /// Records of one cgroup and [`class`](crate::budget::class) that are told in a period; 0 for no limit.
+    pub const EVENT_BUDGET: &str = "EVENT_BUDGET";
 }
 
 /// The offset of a field that the running kernel does not have.

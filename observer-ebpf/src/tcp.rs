@@ -39,6 +39,10 @@ pub struct Track {
     pub adopted: u32,
     /// What a listener had dropped (`sk_drops`) when it was adopted.
     pub drops: u32,
+    /// 1 where its opening was folded ([`crate::budget`]), and its end is to be.
+    pub folded: u32,
+    /// Segments of the handshake that were sent again, as far as they are counted already.
+    pub handshake_retrans: u32,
 }
 
 /// Which socket, and its two ends.
@@ -231,7 +235,7 @@ pub struct Reset {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Track>() == 72);
+const _: () = assert!(size_of::<Track>() == 80);
 const _: () = assert!(size_of::<Socket>() == 56);
 const _: () = assert!(size_of::<Counters>() == 80);
 const _: () = assert!(size_of::<Opened>() == 128);

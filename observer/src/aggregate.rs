@@ -15,6 +15,7 @@
 mod connections;
 mod ends;
 mod figures;
+mod folds;
 mod handshakes;
 mod histogram;
 mod listeners;

@@ -7,6 +7,7 @@ mod containers;
 mod dns;
 mod emit;
 mod endings;
+mod folds;
 mod held;
 mod identities;
 mod listed;

@@ -8,6 +8,7 @@ mod detail;
 mod error;
 mod escape;
 mod explain;
+mod folded;
 mod json;
 mod label;
 mod look;

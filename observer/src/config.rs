@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) process_ring_bytes: u32,
     /// The size of the ring buffer for connections.
     pub(crate) network_ring_bytes: u32,
+    /// How many events of a kind a cgroup may have told one by one in a second; 0 for any number.
+    pub(crate) event_budget: u32,
     /// How many events are kept in memory.
     pub(crate) history_events: usize,
     /// How many workloads are known at a time.
@@ -77,7 +79,7 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 22] = [
+pub(crate) const KEYS: [&str; 23] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
@@ -89,6 +91,7 @@ pub(crate) const KEYS: [&str; 22] = [
     "window",
     "process_ring_bytes",
     "network_ring_bytes",
+    "event_budget",
     "history_events",
     "max_workloads",
     "max_cluster_objects",
@@ -138,6 +141,7 @@ impl Config {
             window: Duration::from_secs(number("window")?),
             process_ring_bytes: number("process_ring_bytes")? as u32,
             network_ring_bytes: number("network_ring_bytes")? as u32,
+            event_budget: number("event_budget")? as u32,
             history_events: number("history_events")? as usize,
             max_workloads: number("max_workloads")? as usize,
             max_cluster_objects: number("max_cluster_objects")? as usize,

@@ -69,7 +69,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     let features = Features::examine(&host::kernel_release())?;
     let sizes = RingSizes { process: config.process_ring_bytes, network: config.network_ring_bytes };
     let dns = config.dns.then(cgroups::root);
-    let loaded = Loaded::load(&features, sizes, &config.disabled_hooks, dns.as_deref())?;
+    let loaded = Loaded::load(&features, sizes, config.event_budget, &config.disabled_hooks, dns.as_deref())?;
     memory::release();
     for refused in &loaded.refused {
         log::warn!("{} is not attached: {}", refused.program, refused.reason);

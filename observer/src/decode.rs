@@ -1,6 +1,7 @@
 //! Ring bytes become records of our own types. Pure: what cannot be understood is an error to count.
 
 mod dns;
+mod fold;
 mod process;
 mod tcp;
 mod tick;
@@ -14,6 +15,7 @@ use crate::event::{
 };
 
 pub(crate) use dns::Answer;
+pub(crate) use fold::{Sum, SumOf, count_sum, sockets_sum};
 pub(crate) use process::{Executed, LimitHit};
 pub(crate) use tcp::{known, sample};
 pub(crate) use tick::Tick;

@@ -4,6 +4,7 @@ mod capability;
 mod container;
 #[cfg(test)]
 pub(crate) mod examples;
+mod fold;
 mod identity;
 mod live;
 mod loss;
@@ -20,6 +21,7 @@ pub(crate) use container::{
     ContainerCrashLoop, ContainerEnd, ContainerReady, ContainerStart, ContainerStop, EndKind, Origin,
     RuntimeEnd, SIGKILL, SignalSent,
 };
+pub(crate) use fold::{FoldNotice, Folded, FoldedFigures};
 pub(crate) use identity::{Owner, Peer, PeerKind, Place, Workload, WorkloadId, WorkloadKind};
 pub(crate) use live::{Connection, ConnectionOrder, Flow, Listener, PeerEnd, Queue, QueueSample, Sample};
 pub(crate) use loss::{Loss, LossSource};

@@ -4,6 +4,7 @@ mod attach;
 mod btf;
 mod capabilities;
 mod features;
+mod folds;
 mod load;
 mod ring;
 mod sockets;
@@ -12,6 +13,7 @@ mod system;
 pub(crate) use attach::hook_of;
 pub(crate) use capabilities::{DNS_NAMES, capabilities, examine, missing_privileges};
 pub(crate) use features::{Features, FeaturesError, HOOKS};
+pub(crate) use folds::Sum;
 pub(crate) use load::{Attached, Loaded, ProgramReport, RingSizes};
 pub(crate) use ring::Ring;
 pub(crate) use sockets::{Adopter, Ticks};
@@ -37,6 +39,9 @@ pub(crate) enum ProbeError {
     /// The loss counters could not be read.
     #[error("cannot read the counts of lost records")]
     ReadLosses(#[source] aya::maps::MapError),
+    /// What the probes added up could not be read.
+    #[error("cannot read what the probes added up")]
+    ReadFolds(#[source] aya::maps::MapError),
     /// The probes could not be asked to wake the daemon.
     #[error("cannot ask the probes for a wake-up")]
     SetAlarm(#[source] aya::maps::MapError),

@@ -79,4 +79,6 @@ pub(crate) struct Status {
     pub(crate) resident_bytes: u64,
     pub(crate) cpu_time_ns: u64,
     pub(crate) rings: Vec<RingStats>,
+    /// What was only counted, by the records' kinds.
+    pub(crate) folded: Vec<(&'static str, u64)>,
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{
-    Event, EventType, Filter, LossSource, Lost, Tcp, WatchEventsRequest, event::Detail,
+    Event, EventType, Filter, Folded, LossSource, Lost, Tcp, WatchEventsRequest, event::Detail,
 };
 use tokio::task::JoinHandle;
 
@@ -31,6 +31,7 @@ pub struct Arrival {
 struct Seen {
     events: Vec<Arrival>,
     lost: Vec<Lost>,
+    folded: Vec<Folded>,
     connected: bool,
     ended: Option<String>,
 }
@@ -107,6 +108,11 @@ impl Watch {
         lock(&self.seen).lost.clone()
     }
 
+    /// All notices of what was only counted so far.
+    pub fn folded(&self) -> Vec<Folded> {
+        lock(&self.seen).folded.clone()
+    }
+
     /// How much was lost so far in one place, of one kind or (empty) of all.
     pub fn lost_count(&self, source: LossSource, kind: &str) -> u64 {
         let seen = lock(&self.seen);
@@ -151,6 +157,7 @@ impl Seen {
         match payload {
             Some(Payload::Event(event)) => self.events.push(Arrival { at, event }),
             Some(Payload::Lost(lost)) => self.lost.push(lost),
+            Some(Payload::Folded(folded)) => self.folded.push(folded),
             Some(Payload::NodeStatus(_)) => self.connected = true,
             None => {}
         }

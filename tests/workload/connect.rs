@@ -82,6 +82,19 @@ pub(crate) fn connect(args: &Args) -> Result<u8, String> {
     if totals.errors.load(Ordering::Relaxed) > 0 { Ok(1) } else { args.or("--code", 0) }
 }
 
+/// Tries so many ports of a host one after the other, on none of which anybody listens; fails (1) if any does.
+pub(crate) fn scan(args: &Args) -> Result<u8, String> {
+    let to: std::net::IpAddr = args.required("--to")?;
+    let (first, count): (u16, u16) = (args.required("--first")?, args.required("--count")?);
+    let refused = (0..count).filter(|number| {
+        let opened = TcpStream::connect(SocketAddr::new(to, first + number));
+        opened.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    });
+    let refused = refused.count();
+    say(&format!("{{\"refused\":{refused}}}"));
+    Ok(u8::from(refused != usize::from(count)))
+}
+
 fn one(plan: &Plan, report: &Report, totals: &Totals) {
     let start = Instant::now();
     let opened = open(plan, start);

@@ -26,6 +26,7 @@ const USAGE: &str = "workload SUBCOMMAND
           [--bytes B | --send B --receive B] [--requests R] [--hold SECONDS]
           [--timeout-ms M | --nonblocking-cancel-ms M] [--linger0] [--unread] [--send-buffer B] [--summary]
           [--code C] [--out FILE]
+  scan --to HOST --first PORT --count N
   crowd --port P --connections N [--rate PER_SECOND]      then on standard input: send BYTES | close COUNT
   exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
   exec-storm --count N [--rate PER_SECOND]
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         "serve" => serve::serve(&args),
         "listen-only" => serve::listen_only(&args),
         "connect" => connect::connect(&args),
+        "scan" => connect::scan(&args),
         "crowd" => crowd::crowd(&args),
         "exit" => process::exit(&args),
         "kill-self" => process::kill_self(&args),

@@ -36,6 +36,8 @@ struct WorkloadSlot {
     gone: bool,
     tcp: TcpSummary,
     processes: ProcessSummary,
+    /// Its edges that are in the table.
+    edges: u32,
 }
 
 #[derive(Debug)]
@@ -117,8 +119,13 @@ impl Figures {
     /// A connection was established.
     pub(super) fn opened(&mut self, place: Place) {
         self.tcp(place, |tcp| tcp.opened += 1);
+        self.opened_in_all(place, 1);
+    }
+
+    /// So many connections more were established since the daemon started.
+    pub(super) fn opened_in_all(&mut self, place: Place, count: u64) {
         if let Some(slot) = place.workload.and_then(|at| self.workloads.get_mut(at)) {
-            slot.totals.opened += 1;
+            slot.totals.opened += count;
         }
     }
 
@@ -194,6 +201,7 @@ impl Figures {
             gone: false,
             tcp: TcpSummary::default(),
             processes: ProcessSummary::default(),
+            edges: 0,
         };
         let at = self.workloads.insert(workload.id, slot);
         if at.is_none() {

@@ -93,7 +93,8 @@ impl EdgeSummary {
 }
 
 impl TcpSummary {
-    fn merge(&mut self, later: &Self) {
+    /// Adds a later window's figures, or what was only counted in the same one.
+    pub(super) fn merge(&mut self, later: &Self) {
         let Self {
             opened,
             failed,
@@ -123,6 +124,7 @@ impl TcpSummary {
             send_buffer_limited_ns,
             longest,
             stalled,
+            folded,
         } = later;
         self.opened += opened;
         self.failed += failed;
@@ -156,13 +158,17 @@ impl TcpSummary {
         self.send_buffer_limited_ns += send_buffer_limited_ns;
         self.longest.merge(longest);
         self.stalled = *stalled;
+        self.folded += folded;
     }
 }
 
 impl ProcessSummary {
-    fn merge(&mut self, later: &Self) {
-        let Self { execs, exits, oom_kills, container_starts, container_stops } = later;
+    /// The same of processes.
+    pub(super) fn merge(&mut self, later: &Self) {
+        let Self { execs, exits, other_exits, oom_kills, container_starts, container_stops, folded } = later;
         self.execs += execs;
+        self.other_exits += other_exits;
+        self.folded += folded;
         for (ending, count) in exits {
             *self.exits.entry(*ending).or_default() += count;
         }

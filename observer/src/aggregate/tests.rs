@@ -1,6 +1,7 @@
 //! What the aggregator promises, with constructed events.
 
 mod backends;
+mod floods;
 mod live;
 
 use super::*;

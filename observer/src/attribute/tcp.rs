@@ -184,7 +184,7 @@ impl Attributor {
         }
     }
 
-    fn tcp(&self, socket: &Socket, at: Moment) -> Tcp {
+    pub(super) fn tcp(&self, socket: &Socket, at: Moment) -> Tcp {
         let outgoing = socket.outgoing.unwrap_or_else(|| !self.is_listeners(socket));
         let mut peer = self.addresses.peer(socket.local.ip(), socket.remote, outgoing, at.time);
         let stays = peer.kind == PeerKind::Loopback || socket.local.ip() == socket.remote.ip();

@@ -13,7 +13,7 @@ use super::color::Paint;
 use super::escape::escape;
 use super::look::Look;
 use super::time::Clock;
-use super::{detail, json, label, lost};
+use super::{detail, folded, json, label, lost};
 
 /// Writes the messages of an event stream.
 pub(crate) struct Lines {
@@ -42,6 +42,11 @@ impl Lines {
             Some(Payload::Lost(notice)) => {
                 let head = self.head(message.time.as_ref(), node);
                 let words = format!("lost: {}", lost::words(notice, &self.clock));
+                writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
+            }
+            Some(Payload::Folded(notice)) => {
+                let head = self.head(message.time.as_ref(), node);
+                let words = folded::words(notice, &self.clock);
                 writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
             }
             Some(Payload::NodeStatus(status)) => self.node_status(out, status, message),

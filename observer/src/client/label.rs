@@ -127,6 +127,7 @@ fn peer(
         (None, PeerKind::Service) if !service.is_empty() => (escape(service).into_owned(), " (service)"),
         (None, _) if !service.is_empty() => (escape(service).into_owned(), " (endpoint)"),
         (None, PeerKind::Node) if !node_name.is_empty() => (escape(node_name).into_owned(), " (node)"),
+        (None, PeerKind::Many) => ("(many)".to_owned(), ""),
         (None, PeerKind::Host) => ("host".to_owned(), ""),
         (None, _) if address.is_empty() => ("(unknown)".to_owned(), ""),
         (None, _) => (bracketed(address), ""),

@@ -9,7 +9,7 @@ use super::escape::escape;
 use super::look::Look;
 use super::table::{Table, figures, text};
 use super::units::{bytes, duration, plural};
-use super::{json, lost};
+use super::{folded, json, lost};
 
 /// Writes the state.
 pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
@@ -18,6 +18,10 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
     }
     write_head(out, look, status)?;
     write_losses(out, look, status)?;
+    if !status.folded_events.is_empty() {
+        heading(out, look, "Only counted since the start, beyond a container's budget")?;
+        writeln!(out, "  {}", folded::counts(&status.folded_events))?;
+    }
     heading(out, look, "Capabilities")?;
     for capability in &status.capabilities {
         write_capability(out, look, capability)?;

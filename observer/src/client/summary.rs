@@ -152,8 +152,10 @@ fn write_head(out: &mut dyn io::Write, look: &Look, finished: &Finished) -> io::
         duration(end.window_ns),
         escape(&window.node_name)
     );
-    let (paint, complete) = if end.lost_events == 0 {
+    let (paint, complete) = if end.lost_events == 0 && end.folded_events == 0 {
         (Paint::Dim, "complete".to_owned())
+    } else if end.lost_events == 0 {
+        (Paint::Dim, format!("complete, {} of it only counted", plural(end.folded_events, "event")))
     } else {
         (Paint::Warning, format!("{} lost, the figures are too low", plural(end.lost_events, "event")))
     };

@@ -51,6 +51,10 @@ pub(crate) struct Flags {
     /// The ring buffer for connections, a power of two [default: 4MiB]
     #[arg(long, value_name = "SIZE")]
     network_ring_bytes: Option<String>,
+    /// Tell at most so many events a second of one container (cgroup) one by one, of each kind: connections; retransmits
+    /// and resets; execs and exits. The rest is counted exactly and told as sums; 0: no limit [default: 40000]
+    #[arg(long, value_name = "N")]
+    event_budget: Option<String>,
     /// Keep so many events in memory for --last [default: 8192]
     #[arg(long, value_name = "N")]
     history_events: Option<String>,
@@ -104,6 +108,7 @@ impl Flags {
             ("window", one(&self.window)),
             ("process_ring_bytes", one(&self.process_ring_bytes)),
             ("network_ring_bytes", one(&self.network_ring_bytes)),
+            ("event_budget", one(&self.event_budget)),
             ("history_events", one(&self.history_events)),
             ("max_workloads", one(&self.max_workloads)),
             ("max_cluster_objects", one(&self.max_cluster_objects)),

@@ -2,6 +2,7 @@
 
 mod answer;
 mod deliver;
+mod folds;
 mod lookups;
 mod round;
 mod sockets;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use tokio::io::unix::AsyncFd;
 
+use self::folds::Folds;
 use self::sockets::Sampling;
 use super::DaemonError;
 use super::adopt::Adoption;
@@ -81,6 +83,7 @@ pub(super) struct Core<'a> {
     /// The same of connections whose backend might have been asked for.
     refused_translations: u64,
     sampling: Sampling,
+    folds: Folds,
     tick: Tick,
     adoption: Adoption,
     process_batch: Vec<Record>,
@@ -144,6 +147,7 @@ impl<'a> Core<'a> {
             refused_lookups: 0,
             refused_translations: 0,
             sampling: Sampling::default(),
+            folds: Folds::default(),
             tick: Tick::default(),
             adoption,
             process_batch: Vec::with_capacity(BATCH),
@@ -247,6 +251,7 @@ impl<'a> Core<'a> {
         let now = self.now();
         self.attributor.flush(&mut self.out);
         self.deliver(now);
+        self.count_folds(now, true);
         self.count_losses(now);
         self.subscribers.stop();
     }

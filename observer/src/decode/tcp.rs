@@ -60,17 +60,21 @@ pub(super) fn retransmit(bytes: &[u8]) -> Result<Body, DecodeError> {
         socket: socket(&retransmit.socket)?,
         task: known_task(&retransmit.task),
         phase,
-        cause: match retransmit.cause {
-            cause::TIMEOUT => RetransmitCause::Timeout,
-            cause::FAST => RetransmitCause::Fast,
-            cause::TAIL_LOSS_PROBE => RetransmitCause::TailLossProbe,
-            _ => RetransmitCause::Unknown,
-        },
+        cause: retransmit_cause(retransmit.cause),
         timeouts: retransmit.timeouts,
         backoff: retransmit.backoff,
         segments: retransmit.segments,
         start: moment(retransmit.start_ns),
     })
+}
+
+pub(super) const fn retransmit_cause(number: u32) -> RetransmitCause {
+    match number {
+        cause::TIMEOUT => RetransmitCause::Timeout,
+        cause::FAST => RetransmitCause::Fast,
+        cause::TAIL_LOSS_PROBE => RetransmitCause::TailLossProbe,
+        _ => RetransmitCause::Unknown,
+    }
 }
 
 pub(super) fn reset(bytes: &[u8]) -> Result<Body, DecodeError> {
@@ -189,7 +193,7 @@ fn known_task(raw: &observer_ebpf::process::Task) -> Option<Task> {
     (raw.tgid != 0).then(|| task(raw))
 }
 
-fn socket(raw: &tcp::Socket) -> Result<Socket, DecodeError> {
+pub(super) fn socket(raw: &tcp::Socket) -> Result<Socket, DecodeError> {
     let end = |bytes: [u8; 16], port: u16| match raw.family {
         INET => Ok((Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]), port).into()),
         INET6 => Ok(end_v6(Ipv6Addr::from(bytes), port, raw.interface)),

@@ -60,7 +60,12 @@ fn port(edge: &Edge) -> u16 {
 fn peer_pod(summary: &EdgeSummary) -> Option<&str> {
     let peer = summary.answerer();
     match peer.kind {
-        PeerKind::FarPod | PeerKind::Service | PeerKind::Node | PeerKind::Outside | PeerKind::Unknown => None,
+        PeerKind::FarPod
+        | PeerKind::Service
+        | PeerKind::Node
+        | PeerKind::Outside
+        | PeerKind::Unknown
+        | PeerKind::Many => None,
         // Loopback within the machine's own namespace belongs to nobody in particular.
         PeerKind::Pod | PeerKind::Host | PeerKind::Loopback => Some(peer.workload.as_deref().map_or("", pod)),
     }

@@ -100,6 +100,8 @@ pub(crate) enum PeerKind {
     Outside,
     /// Who has a link-local address on which link is not known.
     Unknown,
+    /// Several others, counted together.
+    Many,
 }
 
 impl PeerKind {
@@ -107,7 +109,13 @@ impl PeerKind {
     pub(crate) const fn may_be_translated(self) -> bool {
         match self {
             Self::Service | Self::Outside => true,
-            Self::Pod | Self::FarPod | Self::Node | Self::Host | Self::Loopback | Self::Unknown => false,
+            Self::Pod
+            | Self::FarPod
+            | Self::Node
+            | Self::Host
+            | Self::Loopback
+            | Self::Unknown
+            | Self::Many => false,
         }
     }
 }

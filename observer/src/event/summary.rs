@@ -96,6 +96,8 @@ pub(crate) struct TcpSummary {
     pub(crate) longest: Standstill,
     /// What stands still at the window's end: not a sum, as `live`.
     pub(crate) stalled: Stalled,
+    /// Events of these figures that were only counted: beyond the workload's budget.
+    pub(crate) folded: u64,
 }
 
 /// The processes of one window.
@@ -103,9 +105,13 @@ pub(crate) struct TcpSummary {
 pub(crate) struct ProcessSummary {
     pub(crate) execs: u64,
     pub(crate) exits: BTreeMap<Ending, u64>,
+    /// Exits of which it is not known how.
+    pub(crate) other_exits: u64,
     pub(crate) oom_kills: u64,
     pub(crate) container_starts: u64,
     pub(crate) container_stops: u64,
+    /// Events of these figures that were only counted: beyond the workload's budget.
+    pub(crate) folded: u64,
 }
 
 /// One workload in one window.

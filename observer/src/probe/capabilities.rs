@@ -100,7 +100,7 @@ pub(crate) fn examine(release: &str, cgroups: &Path) -> Vec<Capability> {
     let refused = match (&features, missing.is_empty()) {
         (Ok(features), true) => {
             let sizes = RingSizes { process: 4096, network: 4096 };
-            match Loaded::load(features, sizes, &[], Some(cgroups)) {
+            match Loaded::load(features, sizes, 0, &[], Some(cgroups)) {
                 Ok(loaded) => loaded.refused,
                 Err(error) => all_refused(&super::error_chain(&error), Cause::Kernel),
             }

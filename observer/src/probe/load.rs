@@ -6,10 +6,13 @@ use std::path::Path;
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
+use observer_ebpf::budget::PERIOD_SHIFT;
 use observer_ebpf::event::Kind;
+use observer_ebpf::settings::name;
 
 use super::attach::{attach, attach_dns, attach_second, explain};
 use super::features::{COUNTED_AGAIN, Features, HOOKS};
+use super::folds::Folds;
 use super::ring::{Alarm, LostCounts, Ring};
 use super::sockets::Sockets;
 use super::{ProbeError, system};
@@ -64,6 +67,8 @@ pub(crate) struct Attached {
     lost: LostCounts,
     /// The live sockets.
     pub(crate) sockets: Sockets,
+    /// What was added up instead of being told.
+    pub(crate) folds: Folds,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// How often each program was left out.
     missed: [Missed; HOOKS.len()],
@@ -91,11 +96,13 @@ pub(crate) struct ProgramReport {
 
 impl Loaded {
     /// Loads and attaches. A program that the kernel refuses is left out and reported; what all need
-    /// (maps, rings) is an error. `leave_out` names hooks that shall not be used; `dns` is the root of the cgroup
+    /// (maps, rings) is an error. `event_budget` is what a cgroup may have told of a kind in a second, 0 for any number;
+    /// `leave_out` names hooks that shall not be used; `dns` is the root of the cgroup
     /// hierarchy, if name servers' answers shall be read.
     pub(crate) fn load(
         features: &Features,
         sizes: RingSizes,
+        event_budget: u32,
         leave_out: &[String],
         dns: Option<&Path>,
     ) -> Result<Self, ProbeError> {
@@ -106,6 +113,8 @@ impl Loaded {
         for (global, value) in &features.globals {
             loader.override_global(global, value, true);
         }
+        let budget = of_period(event_budget);
+        loader.override_global(name::EVENT_BUDGET, &budget, true);
         loader.map_max_entries("PROCESS", sizes.process);
         loader.map_max_entries("NETWORK", sizes.network);
         let mut ebpf = loader.load(OBJECT).map_err(ProbeError::Load)?;
@@ -126,6 +135,8 @@ impl Loaded {
         let made_up = ebpf.take_map("MADE_UP").ok_or(ProbeError::NoMap("MADE_UP"))?;
         let made_up = PerCpuArray::try_from(made_up).map_err(ProbeError::Map)?;
 
+        let folds = Folds::take(&mut ebpf)?;
+
         let mut refused = Vec::new();
         for &(hook, _) in HOOKS {
             if leave_out.iter().any(|name| name == hook) {
@@ -144,6 +155,7 @@ impl Loaded {
             alarm,
             lost,
             sockets,
+            folds,
             logger,
             missed: [Missed::default(); HOOKS.len()],
             made_up,
@@ -219,6 +231,12 @@ impl Attached {
     }
 }
 
+/// What of a number a second belongs to a period.
+fn of_period(a_second: u32) -> u32 {
+    let of_period = (u64::from(a_second) << PERIOD_SHIFT) / 1_000_000_000;
+    u32::try_from(of_period).unwrap_or(u32::MAX)
+}
+
 fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, ProbeError> {
     let map = ebpf.take_map(name).ok_or(ProbeError::NoMap(name))?;
     RingBuf::try_from(map).map_err(ProbeError::Map)
@@ -239,7 +257,7 @@ pub(super) mod tests {
     fn names_need_a_hierarchy() {
         let features = Features::examine("test").unwrap();
         let sizes = RingSizes { process: 4096, network: 4096 };
-        let loaded = Loaded::load(&features, sizes, &[], Some(Path::new("/"))).unwrap();
+        let loaded = Loaded::load(&features, sizes, 0, &[], Some(Path::new("/"))).unwrap();
         let missing: Vec<_> = super::super::capabilities(&loaded.refused, true)
             .into_iter()
             .filter_map(|capability| Some((capability.name, capability.missing?)))
@@ -254,7 +272,7 @@ pub(super) mod tests {
     fn the_running_kernel_takes_all_probes() {
         let features = Features::examine("test").unwrap();
         let sizes = RingSizes { process: 4096, network: 4096 };
-        let loaded = Loaded::load(&features, sizes, &[], Some(&cgroups())).unwrap();
+        let loaded = Loaded::load(&features, sizes, 0, &[], Some(&cgroups())).unwrap();
         assert_eq!(loaded.refused, Vec::new());
     }
 }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 pub(crate) use self::compile::{InvalidFilter, Purpose};
 use self::pattern::{ContainerPattern, PodPattern, ServicePattern};
 use crate::event::{
-    Backend, BootTime, Connection, Edge, EdgeSummary, Event, EventType, Listener, Peer, Place,
+    Backend, BootTime, Connection, Edge, EdgeSummary, Event, EventType, FoldNotice, Listener, Peer, Place,
     ProcessSummary, Tcp, TcpSummary, Workload, WorkloadSummary,
 };
 
@@ -168,6 +168,24 @@ impl Filters {
             ports: [None; 3],
             addresses: [None; 3],
         })
+    }
+
+    /// What of a workload was only counted may have been wanted: by its owner and its types. Nothing more is known of it.
+    pub(super) fn folded(&self, notice: &FoldNotice) -> bool {
+        let owner = notice.workload.as_deref();
+        let is_of = |event_type: &EventType| notice.counts.iter().any(|(kind, _)| *kind == event_type.name());
+        let types: u16 = EventType::ALL.iter().filter(|of| is_of(of)).map(|of| bit(*of)).sum();
+        let may_match = |filter: &Filter| {
+            !filter.elsewhere
+                && (filter.types == 0 || filter.types & types != 0)
+                && any(&filter.namespaces, &[owner.map(|owner| owner.namespace.as_str())], |one, of| {
+                    one == of
+                })
+                && any(&filter.pods, &[owner], |pattern, of| pattern.matches(of))
+                && any(&filter.containers, &[owner], |pattern, of| pattern.matches(of))
+                && any(&filter.workloads, &[owner], |name, of| is_called(name, of))
+        };
+        self.allow.is_empty() || self.allow.iter().any(may_match)
     }
 
     const fn is_empty(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::event::{BootTime, Event, Loss, LossSource, Now, Window};
+use crate::event::{BootTime, Event, FoldNotice, Loss, LossSource, Now, Window};
 
 /// What travels to a stream.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) enum Item {
     Windows(Vec<Arc<Window>>, Now),
     Window(Arc<Window>, Now),
     Lost(Box<(Loss, Now)>),
+    Folded(Arc<FoldNotice>, Now),
 }
 
 /// The event loop's end of a queue. Never blocks: what finds no room is counted, and told as soon as

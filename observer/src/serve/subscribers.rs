@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::history;
 use super::queue::{Gone, Item, Sink};
 use super::{EventsRequest, Filters, SummariesRequest};
-use crate::event::{Event, Loss, Now, WallTime, Window, Workload};
+use crate::event::{Event, FoldNotice, Loss, Now, WallTime, Window, Workload};
 
 /// The bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,14 @@ impl Subscribers {
     pub(crate) fn publish_loss(&mut self, loss: &Loss) {
         let now = self.now;
         self.each(|sink| sink.lost(loss, now));
+    }
+
+    /// Tells those of what was only counted who might miss it.
+    pub(crate) fn publish_folded(&mut self, notice: &Arc<FoldNotice>) {
+        let now = self.now;
+        self.events.retain_mut(|(filters, sink)| {
+            !filters.folded(notice) || sink.send(Item::Folded(Arc::clone(notice), now), now).is_ok()
+        });
     }
 
     /// Keeps a finished base window and hands it to those who follow summaries. Being called once a

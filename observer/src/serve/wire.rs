@@ -21,8 +21,8 @@ pub(super) use self::live::{connection, listener};
 pub(super) use self::status::{status, workload_status};
 pub(super) use self::summary::{explained, order, summaries, window_end};
 use crate::event::{
-    Backend, BootTime, ConnectionId, Counters, Loss, LossSource, Now, Owner, Peer, PeerKind, Place, Process,
-    ProcessKey, Tcp, WallTime, Workload, WorkloadKind, interface,
+    Backend, BootTime, ConnectionId, Counters, FoldNotice, Loss, LossSource, Now, Owner, Peer, PeerKind,
+    Place, Process, ProcessKey, Tcp, WallTime, Workload, WorkloadKind, interface,
 };
 
 /// A time of the wall clock.
@@ -54,6 +54,19 @@ pub(super) fn lost(loss: &Loss, now: Now) -> v1::Lost {
         count: *count,
         since: Some(boot_timestamp(*since, now)),
         until: Some(boot_timestamp(*until, now)),
+    }
+}
+
+/// What of a workload was only counted.
+pub(super) fn folded(notice: &FoldNotice, now: Now) -> v1::Folded {
+    let FoldNotice { workload: owner, counts, budget, since, until } = notice;
+    let count = |(kind, count): &(&str, u64)| v1::EventCount { r#type: (*kind).to_owned(), count: *count };
+    v1::Folded {
+        workload: owner.as_deref().map(workload),
+        since: Some(boot_timestamp(*since, now)),
+        until: Some(boot_timestamp(*until, now)),
+        budget: *budget,
+        events: counts.iter().map(count).collect(),
     }
 }
 
@@ -126,6 +139,7 @@ fn peer_kind(kind: PeerKind) -> v1::PeerKind {
         PeerKind::Host => v1::PeerKind::Host,
         PeerKind::Loopback => v1::PeerKind::Loopback,
         PeerKind::Outside => v1::PeerKind::Outside,
+        PeerKind::Many => v1::PeerKind::Many,
         PeerKind::Unknown => v1::PeerKind::Unspecified,
     }
 }

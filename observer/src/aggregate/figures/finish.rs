@@ -32,7 +32,11 @@ impl Figures {
             let (workload, peer) = (Arc::clone(&owner.workload), slot.peer.clone());
             edges.insert(key.clone(), EdgeSummary { workload, peer, backend: slot.backend.clone(), tcp });
             if slot.live == 0 {
+                let owner = slot.workload;
                 self.edges.remove(at);
+                if let Some(owner) = self.workloads.get_mut(owner) {
+                    owner.edges = owner.edges.saturating_sub(1);
+                }
             }
         }
         let mut workloads = HashMap::with_capacity(self.touched_workloads.len());

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use super::{EdgeSlot, Figures};
 use crate::event::{
-    Backend, Edge, EdgeBackend, Peer, Stalled, Tcp, TcpSummary, Workload, WorkloadId, interface,
+    Backend, Edge, EdgeBackend, Peer, PeerKind, Stalled, Tcp, TcpSummary, Workload, WorkloadId, interface,
 };
+
+/// So many edges any workload may have.
+const LEAST_SHARE: usize = 1024;
 
 /// Where the figures of a connection go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +25,19 @@ impl Figures {
         let Some(owner) = self.workload(workload) else { return Place::default() };
         let edge = edge(workload.id, tcp);
         let mut found = self.edges.find(&edge);
-        if found.is_none() && edge.backend.is_some() && self.is_crowded() {
+        if found.is_none() && self.has_share(owner) {
+            let many = Edge {
+                kind: PeerKind::Many,
+                peer: None,
+                address: None,
+                interface: 0,
+                port: 0,
+                backend: None,
+                ..edge
+            };
+            let peer = Peer::of(PeerKind::Many);
+            found = self.edges.find(&many).or_else(|| self.insert(many, owner, &peer, None));
+        } else if found.is_none() && edge.backend.is_some() && self.is_crowded() {
             // One Service may have a thousand backends. What it does as a whole is worth more than each of them.
             self.no_room.backends += 1;
             let whole = Edge { backend: None, ..edge };
@@ -45,6 +60,13 @@ impl Figures {
         Place { workload: Some(owner), edge: found }
     }
 
+    /// A workload has as many edges as one may have: what else it does is on its edge to many, so that one that tries all
+    /// addresses and ports there are leaves the table to the others.
+    fn has_share(&self, owner: u32) -> bool {
+        let share = (self.edges.capacity() / 4).max(LEAST_SHARE);
+        self.workloads.get(owner).is_some_and(|slot| slot.edges as usize >= share)
+    }
+
     /// A quarter of the table is kept for edges that name no backend.
     fn is_crowded(&self) -> bool {
         self.edges.len() >= self.edges.capacity() - self.edges.capacity() / 4
@@ -60,7 +82,11 @@ impl Figures {
             touched: false,
             tcp: TcpSummary::default(),
         };
-        self.edges.insert(edge, slot)
+        let at = self.edges.insert(edge, slot)?;
+        if let Some(owner) = self.workloads.get_mut(owner) {
+            owner.edges += 1;
+        }
+        Some(at)
     }
 }
 
@@ -77,7 +103,7 @@ fn edge(workload: WorkloadId, tcp: &Tcp) -> Edge {
         workload,
         kind: tcp.peer.kind,
         peer: tcp.peer.id(),
-        address: if is_workload { None } else { Some(tcp.remote.ip()) },
+        address: if is_workload || tcp.peer.kind == PeerKind::Many { None } else { Some(tcp.remote.ip()) },
         interface: if is_workload { 0 } else { interface(tcp.remote) },
         port: if tcp.outgoing { tcp.remote.port() } else { tcp.local.port() },
         outgoing: tcp.outgoing,

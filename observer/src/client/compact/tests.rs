@@ -191,6 +191,25 @@ fn what_was_lost_is_said_loudly() {
 }
 
 #[test]
+fn what_was_only_counted() {
+    let count = |kind: &str, count| EventCount { r#type: kind.to_owned(), count };
+    let folded = Folded {
+        workload: Some(testing::pod("shop", "cart-7d9f", "app")),
+        since: Some(Timestamp { seconds: AT.seconds - 1, ..AT }),
+        until: Some(AT),
+        budget: 40_000,
+        events: vec![count("tcp_connect", 52_113), count("tcp_close", 52_098)],
+    };
+    let message =
+        WatchEventsResponse { payload: Some(Payload::Folded(folded)), ..response(testing::connect()) };
+    assert_eq!(
+        line_of(&testing::look(), &message),
+        "08:12:03.114 [node1]: counted only: shop/cart-7d9f/app 52113 tcp_connect, 52098 tcp_close \
+         between 08:12:02.114 and 08:12:03.114, beyond its 40000 a second\n"
+    );
+}
+
+#[test]
 fn the_stream_itself() {
     let mut status = NodeStatus { message: "SIGTERM".to_owned(), ..NodeStatus::default() };
     let message = |status: &NodeStatus| WatchEventsResponse {

@@ -90,7 +90,7 @@ fn finished(summaries: Vec<Summary>, losses: Vec<Lost>) -> Finished {
         assert!(window.add(message(payload)).is_none());
     }
     let window_start = Some(Timestamp { seconds: 1_769_847_120, nanos: 0 });
-    let end = WindowEnd { window_start, window_ns: 10_000_000_000, summaries: 0, lost_events };
+    let end = WindowEnd { window_start, window_ns: 10_000_000_000, lost_events, ..WindowEnd::default() };
     window.add(message(Payload::WindowEnd(end))).unwrap()
 }
 

@@ -121,6 +121,7 @@ impl Core<'_> {
             resident_bytes: usage.map_or(0, |usage| usage.resident_bytes),
             cpu_time_ns: usage.map_or(0, |usage| usage.cpu_time_ns),
             rings,
+            folded: self.folds.totals.iter().map(|(kind, count)| (*kind, *count)).collect(),
         }
     }
 
@@ -147,6 +148,7 @@ impl Core<'_> {
             entries: self.subscribers.events_stored() as u64,
             capacity: self.config.history_events as u64,
         });
+        tables.extend(self.probes.folds.tables());
         tables
     }
 }

@@ -19,6 +19,7 @@ impl Core<'_> {
         let now = self.now();
         self.attributor.expire(now, &mut self.out);
         self.deliver(now);
+        self.count_folds(now, false);
         self.count_losses(now);
         let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
         let pause = pause.max(self.sampling.pass_ns * SHARE);

@@ -57,6 +57,7 @@ impl EventStream {
             }
             Item::Event(event) => Ok(Some(self.event(&event))),
             Item::Lost(lost) => Ok(Some(Payload::Lost(wire::lost(&lost.0, lost.1)))),
+            Item::Folded(notice, now) => Ok(Some(Payload::Folded(wire::folded(&notice, now)))),
             Item::Windows(..) | Item::Window(..) => Ok(None),
         }
     }

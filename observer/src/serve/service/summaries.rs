@@ -67,7 +67,7 @@ impl SummaryStream {
             Item::Windows(windows, now) => windows.iter().for_each(|window| self.merge(window, now)),
             Item::Window(window, now) => self.merge(&window, now),
             Item::Lost(lost) => self.note(lost.0, lost.1),
-            Item::Events(_) | Item::Event(_) => {}
+            Item::Events(_) | Item::Event(_) | Item::Folded(..) => {}
         }
         Ok(())
     }

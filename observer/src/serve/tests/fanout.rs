@@ -37,6 +37,7 @@ fn told(source: &mut Source) -> String {
         Item::Windows(windows, _) => {
             format!("{:?}", windows.iter().map(|window| window.start.0).collect::<Vec<_>>())
         }
+        Item::Folded(notice, _) => format!("folded {:?}", notice.counts),
         Item::Lost(lost) => {
             let Loss { source, count, since, until, .. } = lost.0;
             format!("-{count} {source:?} {}..{}", since.0, until.0)

@@ -26,6 +26,7 @@ pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1:
         resident_bytes,
         cpu_time_ns,
         rings,
+        folded,
     } = status;
     v1::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -46,6 +47,10 @@ pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1:
         resident_bytes,
         cpu_time_ns,
         rings: rings.into_iter().map(ring).collect(),
+        folded_events: folded
+            .into_iter()
+            .map(|(kind, count)| v1::EventCount { r#type: kind.to_owned(), count })
+            .collect(),
     }
 }
 

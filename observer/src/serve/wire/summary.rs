@@ -79,7 +79,13 @@ pub(in crate::serve) fn window_end(window: &Window, summaries: usize, now: Now) 
         window_ns: window.length_ns,
         summaries: summaries as u64,
         lost_events: window.lost_events,
+        folded_events: folded(window),
     }
+}
+
+/// Events of a window that were only counted.
+fn folded(window: &Window) -> u64 {
+    window.workloads.values().map(|summary| summary.tcp.folded + summary.processes.folded).sum()
 }
 
 /// The stable order of workloads: by namespace, pod, container, name, and then by age.
@@ -160,6 +166,7 @@ fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
         send_buffer_limited_ns,
         longest,
         stalled: still,
+        folded,
     } = summary;
     let failures = failures
         .iter()
@@ -202,6 +209,7 @@ fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
         send_buffer_limited_ns: *send_buffer_limited_ns,
         longest: Some(standstill(longest)),
         stalled: Some(stalled(still)),
+        folded_events: *folded,
     }
 }
 
@@ -241,7 +249,8 @@ fn distribution(histogram: &Histogram) -> Option<v1::Distribution> {
 }
 
 fn process_summary(summary: &ProcessSummary) -> v1::ProcessSummary {
-    let ProcessSummary { execs, exits, oom_kills, container_starts, container_stops } = summary;
+    let ProcessSummary { execs, exits, other_exits, oom_kills, container_starts, container_stops, folded } =
+        summary;
     let exits = exits.iter().map(|(how, count)| {
         let (code, signal, signal_name) = ending(*how);
         v1::ExitCount { code, signal, signal_name, count: *count }
@@ -254,11 +263,15 @@ fn process_summary(summary: &ProcessSummary) -> v1::ProcessSummary {
             None => told.push(exit),
         }
     }
+    if *other_exits > 0 {
+        told.push(v1::ExitCount { count: *other_exits, ..v1::ExitCount::default() });
+    }
     v1::ProcessSummary {
         execs: *execs,
         exits: told,
         oom_kills: *oom_kills,
         container_starts: *container_starts,
         container_stops: *container_stops,
+        folded_events: *folded,
     }
 }
