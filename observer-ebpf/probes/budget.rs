@@ -2,18 +2,15 @@
 
 use core::arch::asm;
 
-use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::LruHashMap;
+use aya_ebpf::maps::Array;
 use observer_ebpf::budget::{BUDGETS_MAX, Budget, EDGES_MAX, PERIOD_SHIFT, class};
 
 use crate::kernel::EVENT_BUDGET;
 
-/// What each cgroup has used of late. One that gives way has its budget anew.
+/// What each cgroup has used of late.
 #[map]
-static BUDGETS: LruHashMap<u64, Budget> = LruHashMap::with_max_entries(BUDGETS_MAX, 0);
-
-const NOTHING: Budget = Budget { period: 0, used: [0; class::COUNT], edges: 0 };
+static BUDGETS: Array<Budget> = Array::with_max_entries(BUDGETS_MAX, 0);
 
 /// Adds to a counter that other CPUs and interrupts add to as well.
 ///
@@ -61,23 +58,21 @@ pub(crate) fn take_edge(cgroup_id: u64, now_ns: u64) -> bool {
     }
 }
 
-/// A cgroup's budget in this period; none where the map has no room.
+/// A cgroup's budget in this period; none where another one has its place. One line of memory, and no call: an exec comes
+/// when nothing of this is in the processor's cache.
 #[inline(always)]
 fn of(cgroup_id: u64, now_ns: u64) -> Option<*mut Budget> {
-    let budget = if let Some(found) = BUDGETS.get_ptr_mut(cgroup_id) {
-        found
-    } else {
-        // Another CPU may have been first: what is there counts.
-        let _ = BUDGETS.insert(cgroup_id, NOTHING, u64::from(BPF_NOEXIST));
-        BUDGETS.get_ptr_mut(cgroup_id)?
-    };
-    let period = now_ns >> PERIOD_SHIFT;
-    // SAFETY: the map's value.
+    let budget = BUDGETS.get_ptr_mut(cgroup_id as u32 & (BUDGETS_MAX - 1))?;
+    let period = (now_ns >> PERIOD_SHIFT) as u32;
+    // SAFETY: the map's value. Two CPUs that begin a period at the same moment may forget what one of them took.
     unsafe {
         if (*budget).period != period {
-            (*budget).period = period;
+            (*budget).cgroup_id = cgroup_id;
             (*budget).used = [0; class::COUNT];
             (*budget).edges = 0;
+            (*budget).period = period;
+        } else if (*budget).cgroup_id != cgroup_id {
+            return None;
         }
     }
     Some(budget)

@@ -46,8 +46,10 @@ static EXEC_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 pub(crate) fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     let task: *const Kernel = ctx.arg(0);
     let program: *const Kernel = ctx.arg(2);
-    // SAFETY: `task` is typed by the hook and current.
-    if !unsafe { process::tell_exec(task) } {
+    // SAFETY: the helper takes nothing; `task` is typed by the hook and current.
+    let head = header(Kind::Exec, unsafe { bpf_get_current_cgroup_id() });
+    // SAFETY: as above.
+    if !unsafe { process::tell_exec(task, &head) } {
         return 0;
     }
     let Some(scratch) = EXEC_SCRATCH.get_ptr_mut(0) else { return 0 };
@@ -55,7 +57,7 @@ pub(crate) fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     unsafe {
         let exec = &raw mut (*scratch).exec;
         let data = (&raw mut (*scratch).data).cast::<u8>();
-        (*exec).header = header(Kind::Exec, bpf_get_current_cgroup_id());
+        (*exec).header = head;
         fill_current(&raw mut (*exec).task, task);
         (*exec).flags = 0;
         fill_rights(exec, task);

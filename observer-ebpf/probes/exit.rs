@@ -48,7 +48,8 @@ pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
             TASK_EXIT_CODE.read(TASK_GROUP_LEADER.read(task))
         };
         let oom_victim = u32::from(SIGNAL_OOM_MM.is_present() && !SIGNAL_OOM_MM.read(signal).is_null());
-        if !process::tell_exit(task, status, oom_victim != 0) {
+        let head = header(Kind::Exit, bpf_get_current_cgroup_id());
+        if !process::tell_exit(task, &head, status, oom_victim != 0) {
             return 0;
         }
         // The last thread has taken down the memory's highest mark and given the memory back (kernel/exit.c, do_exit).
@@ -56,7 +57,7 @@ pub(crate) fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         let cpu_ns = cpu_time(task, signal);
         let parent_tgid = TASK_TGID.read(TASK_REAL_PARENT.read(task));
         emit::<Exit>(&PROCESS, Kind::Exit, |exit| {
-            (*exit).header = header(Kind::Exit, bpf_get_current_cgroup_id());
+            (*exit).header = head;
             fill_current(&raw mut (*exit).task, task);
             (*exit).cpu_ns = cpu_ns;
             (*exit).peak_pages = peak_pages;

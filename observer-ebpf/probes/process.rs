@@ -4,11 +4,11 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::LruHashMap;
 use observer_ebpf::budget::{EXECS_MAX, class};
-use observer_ebpf::event::Kind;
+use observer_ebpf::event::{Header, Kind};
 use observer_ebpf::fields::Kernel;
 
 use crate::budget::take;
-use crate::emit::{now_ns, task_cgroup};
+use crate::emit::task_cgroup;
 use crate::fold;
 use crate::kernel::{
     TASK_EXECS, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PARENT_EXECS, TASK_REAL_PARENT, TASK_TGID,
@@ -27,11 +27,11 @@ static FOLDED_EXECS: LruHashMap<u32, u8> = LruHashMap::with_max_entries(EXECS_MA
 /// # Safety
 /// `task` is typed and the current one.
 #[inline(always)]
-pub(crate) unsafe fn tell_exec(task: *const Kernel) -> bool {
+pub(crate) unsafe fn tell_exec(task: *const Kernel, head: &Header) -> bool {
+    let cgroup_id = head.cgroup_id;
     // SAFETY: as promised to this function; each hop stays typed.
     unsafe {
-        let cgroup_id = task_cgroup(task);
-        if take(cgroup_id, class::PROCESSES, 2, now_ns()) || comes_from_outside(task, cgroup_id) {
+        if take(cgroup_id, class::PROCESSES, 2, head.time_ns) || comes_from_outside(task, cgroup_id) {
             return true;
         }
         // Of a process that executes a second program the first may have been told, and then its exit is, too. Each exec
@@ -51,15 +51,16 @@ pub(crate) unsafe fn tell_exec(task: *const Kernel) -> bool {
 /// # Safety
 /// `task` is typed and the current one.
 #[inline(always)]
-pub(crate) unsafe fn tell_exit(task: *const Kernel, status: u32, oom_victim: bool) -> bool {
+pub(crate) unsafe fn tell_exit(task: *const Kernel, head: &Header, status: u32, oom_victim: bool) -> bool {
     // SAFETY: as promised to this function; each hop stays typed.
     unsafe {
-        let cgroup_id = task_cgroup(task);
+        let cgroup_id = head.cgroup_id;
         let tgid = TASK_TGID.read(task);
         let told = if TASK_FLAGS.read(TASK_GROUP_LEADER.read(task)) & FORKED != 0 {
-            take(cgroup_id, class::PROCESSES, 1, now_ns())
+            take(cgroup_id, class::PROCESSES, 1, head.time_ns)
         } else {
-            FOLDED_EXECS.remove(tgid).is_err()
+            // To remove what is not there takes a lock.
+            FOLDED_EXECS.get_ptr(tgid).is_none() || FOLDED_EXECS.remove(tgid).is_err()
         };
         if told || oom_victim || comes_from_outside(task, cgroup_id) {
             return true;

@@ -8,7 +8,7 @@ use observer_ebpf::fields::Kernel;
 use observer_ebpf::process::Signal;
 
 use crate::budget::take;
-use crate::emit::{current, emit, fill_current, header, now_ns, process_start, task_cgroup};
+use crate::emit::{current, emit, fill_current, header, process_start, task_cgroup};
 use crate::fold;
 use crate::kernel::TASK_TGID;
 use crate::maps::PROCESS;
@@ -30,7 +30,8 @@ pub(crate) fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     let target: *const Kernel = ctx.arg(2);
     // SAFETY: `target` is typed by the hook.
     let cgroup = unsafe { task_cgroup(target) };
-    if !take(cgroup, class::SIGNALS, 1, now_ns()) {
+    let head = header(Kind::Signal, cgroup);
+    if !take(cgroup, class::SIGNALS, 1, head.time_ns) {
         fold::count(cgroup, Kind::Signal, 0);
         return 0;
     }
@@ -38,7 +39,7 @@ pub(crate) fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: the record is ours; `target` is typed by the hook, and the current task by its helper.
         unsafe {
             let sender = current();
-            (*sent).header = header(Kind::Signal, cgroup);
+            (*sent).header = head;
             fill_current(&raw mut (*sent).sender, sender);
             (*sent).sender_cgroup_id = task_cgroup(sender);
             (*sent).start_ns = process_start(target);

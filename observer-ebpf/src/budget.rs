@@ -9,8 +9,9 @@ pub const PERIOD_SHIFT: u32 = 30;
 /// Different sockets' edges that one cgroup may have folded apart from each other in a period; the rest of them together.
 pub const EDGES_MAX: u32 = 64;
 
-/// Cgroups whose budgets are kept; the one that was used the longest ago gives way, and has its budget anew.
-pub const BUDGETS_MAX: u32 = 4096;
+/// Cgroups whose budgets are kept at a time; a power of two. Each has the place that the last bits of its id say, which
+/// the kernel counts up: one that finds its place taken in a period is not limited in it.
+pub const BUDGETS_MAX: u32 = 8192;
 /// Entries of the map of sockets that are folded, of two generations.
 pub const SOCKETS_MAX: u32 = 2048;
 /// Entries of the map of other things that are folded, of two generations.
@@ -34,16 +35,20 @@ pub mod class {
     pub const COUNT: usize = 5;
 }
 
-/// What a cgroup has used; the value of the map `BUDGETS`, whose key is the cgroup's id.
+/// What a cgroup has used; an element of the map `BUDGETS`.
 #[derive(Clone, Copy, Debug, Default, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Budget {
-    /// The number of the period: the boot clock's nanoseconds, shifted.
-    pub period: u64,
+    /// The cgroup.
+    pub cgroup_id: u64,
+    /// The number of the period: the boot clock's nanoseconds, shifted. Wraps.
+    pub period: u32,
     /// Records of each [`class`] in it.
     pub used: [u32; class::COUNT],
     /// Edges that were folded apart in it.
     pub edges: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Which sockets are added up together; the key of the map `FOLDED_SOCKETS`.
@@ -176,7 +181,7 @@ pub struct CountKey {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Budget>() == 32);
+const _: () = assert!(size_of::<Budget>() == 40);
 const _: () = assert!(size_of::<SocketsKey>() == 64);
 const _: () = assert!(size_of::<Sockets>() == 288);
 const _: () = assert!(size_of::<CountKey>() == 24);
