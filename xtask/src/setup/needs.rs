@@ -65,7 +65,7 @@ pub(crate) enum Need {
     /// The virtual environment of the independent Python client.
     PythonClient,
     /// A kernel for virtual machines.
-    Kernel(&'static Kernel),
+    Kernel(&'static Kernel<'static>),
     /// A containerd of 2.0 or later, beside the system's.
     Containerd,
 }
