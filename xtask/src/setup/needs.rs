@@ -171,6 +171,11 @@ const TEST_TOOLS: &[Tool] = &[
         reason: "boots other kernels",
         proof: Proof::Program("qemu-system-x86_64"),
     },
+    Tool {
+        package: "systemd",
+        reason: "judges the unit's sandbox",
+        proof: Proof::Program("systemd-analyze"),
+    },
     Tool { package: "python3", reason: "runs the independent gRPC client", proof: Proof::Program("python3") },
     Tool {
         package: "python3-venv",
