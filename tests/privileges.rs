@@ -125,6 +125,30 @@ async fn root_keeps_no_more_than_is_documented() -> Result<()> {
     Ok(())
 }
 
+/// Gives the folder of the daemon's socket, which is among its arguments, to somebody, and becomes what follows.
+const AS_SOMEBODY: &str = "for word in \"$@\"; do case $word in unix://*) socket=${word#unix://}; chown 65534 ${socket%/*};; esac; done
+    exec \"$@\"";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_without_privileges_will_do_with_them_as_ambient_ones() -> Result<()> {
+    let rows = documented()?;
+    let all = names(&rows, |_| true);
+    let words = all.iter().map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase()));
+    let words = words.collect::<Vec<_>>().concat();
+    let sets = ["bounding-set", "inh-caps", "ambient-caps"].map(|set| format!("--{set}=-all{words}"));
+    let user = [format!("--reuid={SOMEBODY}"), format!("--regid={SOMEBODY}"), "--clear-groups".to_owned()];
+    let shell = ["sh", "-c", AS_SOMEBODY, "sh", "setpriv"].map(str::to_owned);
+    let launcher = shell.into_iter().chain(user).chain(sets);
+    let mut daemon =
+        Daemon::bare().args(["--dns", "--cri-endpoint", "none"]).through(launcher).start().await?;
+    let answer = status(&daemon).await?;
+    ensure!(missing(&answer)?.is_empty(), "{answer:#}");
+    has_only(&daemon, &names(&rows, |row| row.kept), &all)?;
+    // It removes its socket, as the folder is its user's.
+    ensure!(daemon.stop().await?.success() && !daemon.socket().exists(), "{}", daemon.stderr());
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_one_that_is_left_out_is_missed_as_documented() -> Result<()> {
     let rows = documented()?;

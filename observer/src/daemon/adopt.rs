@@ -70,7 +70,9 @@ fn adopt(adopter: &Adopter, enter: bool) -> u64 {
         unsearched += u64::from(!searched);
     }
     if unsearched > 0 {
-        log::warn!("{unsearched} network namespaces could not be searched for older connections");
+        log::warn!(
+            "older connections that no process holds are not followed in network namespaces: {unsearched}"
+        );
     }
     unsearched
 }
