@@ -38,7 +38,7 @@ async fn start(count: usize, port: &str, more: &[&str]) -> Result<(Daemon, Lines
         format!("#!/bin/sh\nexec nsenter --mount=/proc/{pid}/ns/mnt -- {} \"$@\"\n", observer.display());
     fs::write(&enter, script)?;
     fs::set_permissions(&enter, fs::Permissions::from_mode(0o700))?;
-    let daemon = Daemon::bare().binary(enter).start().await?;
+    let daemon = Daemon::bare().binary(enter).arg("--enter-namespaces").start().await?;
     Ok((daemon, holder))
 }
 

@@ -73,6 +73,8 @@ fn summed(follow: &Lines, service: IpAddr) -> BTreeMap<String, [u64; 2]> {
             *sum += tcp[figure].as_u64().unwrap_or(0);
         }
     }
+    // One whose backend is learnt late is on an edge without one until it moves, which leaves nothing there.
+    sums.retain(|_, sum| *sum != [0, 0]);
     sums
 }
 
@@ -207,7 +209,7 @@ async fn the_nodes_own_rules() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pods_own_rules() -> Result<()> {
     let testbed = Testbed::shared().await?;
-    let daemon = Daemon::on(testbed).start().await?;
+    let daemon = Daemon::on(testbed).arg("--enter-namespaces").start().await?;
     let lines = watch(&daemon, ["-n", "svc"]).await?;
     let behind = testbed.pod("svc", "behind").run().await?;
     behind.container("serve", ["workload", "serve", "--port", "7100"]).start_until("listening").await?;

@@ -64,7 +64,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Connections(args) => block_on(connections::run(*args, &mut out)),
         Command::Workloads(args) => block_on(workloads::run(*args, &mut out)),
         Command::Status(args) => block_on(status::run(args, &mut out)),
-        Command::Doctor(args) => doctor::run(&args, &doctor::diagnose(), &mut out),
+        Command::Doctor(args) => doctor::diagnose().and_then(|found| doctor::run(&args, &found, &mut out)),
         Command::Follow(args) => block_on(follow::run(*args, &mut out)),
     };
     // What was written before an error belongs before its message.

@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) container_folders: Option<Vec<PathBuf>>,
     /// The kernel is asked where connections go whose address is translated.
     pub(crate) conntrack: bool,
+    /// It enters the network namespaces of others, for what cannot be seen from outside.
+    pub(crate) enter_namespaces: bool,
     /// Name servers' answers are read, for the names of outside addresses.
     pub(crate) dns: bool,
     /// Where it asks the Kubernetes API.
@@ -79,12 +81,13 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 23] = [
+pub(crate) const KEYS: [&str; 24] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
     "container_folder",
     "no_conntrack",
+    "enter_namespaces",
     "dns",
     "kubernetes",
     "node_name",
@@ -135,6 +138,7 @@ impl Config {
             cri_endpoints: address::cri_endpoints(settings.get("cri_endpoint"))?,
             container_folders: address::container_folders(settings.get("container_folder"))?,
             conntrack: !setting::flag(settings, "no_conntrack")?,
+            enter_namespaces: setting::flag(settings, "enter_namespaces")?,
             dns: setting::flag(settings, "dns")?,
             kubernetes: kubernetes::api(settings.get("kubernetes"))?,
             node_name: node_name(settings.get("node_name"))?,

@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Config, CriEndpoints, KubernetesApi, Listen};
 use crate::inventory::kubernetes::{self, ApiAccess};
 use crate::inventory::{self, CriEndpoint, cgroups, host};
-use crate::probe::{self, Features, FeaturesError, Loaded, ProbeError, RingSizes};
+use crate::privileges::{Privileges, PrivilegesError, Wants};
+use crate::probe::{Features, FeaturesError, Loaded, ProbeError, RingSizes};
 use crate::serve::{Listeners, ServeError, Service};
 
 use self::core::{Core, Parts};
@@ -38,6 +39,9 @@ pub(crate) enum DaemonError {
         /// Their names.
         missing: String,
     },
+    /// Privileges could not be given up.
+    #[error(transparent)]
+    Drop(#[from] PrivilegesError),
     /// The kernel cannot be examined.
     #[error(transparent)]
     Features(#[from] FeaturesError),
@@ -62,14 +66,18 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     start_logging(config);
     // First the socket: a second daemon must not touch the kernel at all.
     let listeners = listen(&config.listen)?;
-    let missing = probe::missing_privileges();
+    let mut privileges = Privileges::begin(wants(config))?;
+    let missing = privileges.missing_for_loading();
     if !missing.is_empty() {
         return Err(DaemonError::Privileges { missing: missing.join(" and ") });
     }
     let features = Features::examine(&host::kernel_release())?;
     let sizes = RingSizes { process: config.process_ring_bytes, network: config.network_ring_bytes };
     let dns = config.dns.then(cgroups::root);
-    let loaded = Loaded::load(&features, sizes, config.event_budget, &config.disabled_hooks, dns.as_deref())?;
+    let mut loaded =
+        Loaded::load(&features, sizes, config.event_budget, &config.disabled_hooks, dns.as_deref())?;
+    // Before any other thread is made.
+    privileges.loaded(|| loaded.try_reading())?;
     memory::release();
     for refused in &loaded.refused {
         log::warn!("{} is not attached: {}", refused.program, refused.reason);
@@ -88,8 +96,15 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         let (facts_sender, facts) = mpsc::channel(FACTS_QUEUED);
         let handle = inventory::start(inventory, facts_sender);
         let stop = stop_signal()?;
-        let parts =
-            Parts { config, features: &features, loaded, inventory: handle, started, attach_duration_ns };
+        let parts = Parts {
+            config,
+            features: &features,
+            loaded,
+            privileges: privileges.capabilities(),
+            inventory: handle,
+            started,
+            attach_duration_ns,
+        };
         let mut core = Core::new(parts)?;
         core.seed();
         memory::release();
@@ -110,6 +125,11 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// What needs privileges.
+fn wants(config: &Config) -> Wants {
+    Wants { conntrack: config.conntrack, dns: config.dns, enter_namespaces: config.enter_namespaces }
 }
 
 fn start_logging(config: &Config) {
@@ -164,6 +184,7 @@ fn inventory_settings(config: &Config) -> Result<inventory::Settings, DaemonErro
         cri_endpoints_given: given,
         container_folders,
         conntrack: config.conntrack,
+        enter_namespaces: config.enter_namespaces,
         kubernetes,
     })
 }

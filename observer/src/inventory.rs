@@ -144,6 +144,8 @@ pub(crate) struct Settings {
     pub(crate) container_folders: Folders,
     /// The kernel's connection tracking is asked where connections go.
     pub(crate) conntrack: bool,
+    /// Other network namespaces than this process's are entered.
+    pub(crate) enter_namespaces: bool,
     /// The Kubernetes API, where it is to be asked.
     pub(crate) kubernetes: Option<kubernetes::Settings>,
 }
@@ -192,7 +194,7 @@ pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
         kubernetes::spawn(kubernetes, &facts, &mut tasks);
     }
     let folders = settings.container_folders.clone();
-    let translations = settings.conntrack.then(|| conntrack::start(facts.clone()));
+    let translations = settings.conntrack.then(|| conntrack::start(facts.clone(), settings.enter_namespaces));
     engines::spawn(folders, engine_requests, lookups.clone(), facts.clone(), &mut tasks);
     cri::spawn(settings, cri::Requests { lookups: requests, ends }, &facts, &mut tasks);
     tasks.spawn(watch_addresses(facts));

@@ -7,6 +7,7 @@ mod daemon;
 
 mod event;
 mod loss;
+mod privileges;
 mod status;
 
 mod probe;

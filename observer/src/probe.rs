@@ -11,7 +11,7 @@ mod sockets;
 mod system;
 
 pub(crate) use attach::hook_of;
-pub(crate) use capabilities::{DNS_NAMES, capabilities, examine, missing_privileges};
+pub(crate) use capabilities::{DNS_NAMES, capabilities, examine, reset_reason};
 pub(crate) use features::{Features, FeaturesError, HOOKS};
 pub(crate) use folds::Sum;
 pub(crate) use load::{Attached, Loaded, ProgramReport, RingSizes};

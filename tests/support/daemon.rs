@@ -24,6 +24,7 @@ pub struct DaemonBuilder {
     binary: Option<PathBuf>,
     cri_endpoint: Option<String>,
     netns: Option<Netns>,
+    launcher: Vec<OsString>,
     args: Vec<OsString>,
     env: Vec<(String, String)>,
 }
@@ -41,6 +42,19 @@ impl DaemonBuilder {
     pub fn netns(mut self, netns: &Netns) -> Self {
         self.netns = Some(netns.clone());
         self
+    }
+
+    /// Starts it by a program that becomes the daemon, and its arguments: the daemon's command line follows them.
+    #[must_use]
+    pub fn through<S: Into<OsString>>(mut self, launcher: impl IntoIterator<Item = S>) -> Self {
+        self.launcher.extend(launcher.into_iter().map(Into::into));
+        self
+    }
+
+    /// Gives it these capabilities alone, by the kernel's names, such as `CAP_BPF`.
+    #[must_use]
+    pub fn capabilities<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.through(only(names))
     }
 
     /// Adds a command line argument.
@@ -71,8 +85,10 @@ impl DaemonBuilder {
         let socket = dir.join("observer.sock");
         let binary = self.binary.map_or_else(observer, Ok)?;
         // nsenter becomes the daemon, so the pid is the daemon's.
-        let mut command = self.netns.map_or_else(|| Command::new(&binary), |netns| netns.command(&binary));
-        command.arg("daemon").arg("--listen").arg(format!("unix://{}", socket.display()));
+        let words = [self.launcher, vec![binary.into_os_string()]].concat();
+        let (program, rest) = words.split_first().context("no program")?;
+        let mut command = self.netns.map_or_else(|| Command::new(program), |netns| netns.command(program));
+        command.args(rest).arg("daemon").arg("--listen").arg(format!("unix://{}", socket.display()));
         if let Some(endpoint) = &self.cri_endpoint {
             command.arg("--cri-endpoint").arg(endpoint);
         }
@@ -96,6 +112,16 @@ impl DaemonBuilder {
         daemon.wait_serving().await?;
         Ok(daemon)
     }
+}
+
+/// What runs a program as root with these capabilities alone: it has no more than its bounding set then.
+pub fn only<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut bounds = "--bounding-set=-all".to_owned();
+    for name in names {
+        bounds.push_str(",+");
+        bounds.push_str(&name.trim_start_matches("CAP_").to_lowercase());
+    }
+    ["setpriv", &bounds, "--inh-caps=-all", "--"].map(str::to_owned).to_vec()
 }
 
 /// A daemon of the test's own. Dropping it kills it and prints what it said last,

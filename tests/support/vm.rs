@@ -60,7 +60,12 @@ pub struct Done {
 /// What a kernel says that hangs: of processors that are busy with one thing, and of tasks that wait.
 const COMPLAINTS: [&str; 4] = ["lockup", "stall", "blocked for more than", "BUG"];
 
-/// The guest went silent, and its kernel, which watches itself, has not complained: the emulator stands still.
+/// What a kernel says that stumbled over its own code while that was being changed: on one processor of the emulator's
+/// what another one writes arrives late at times, and the trap that is there meanwhile is nobody's any more.
+const STALE_CODE: &str = "Oops: int3";
+
+/// The emulator failed: the guest went silent, and its kernel, which watches itself, has not complained; or the guest ran
+/// code that was no longer there.
 #[derive(Debug)]
 pub struct Standstill(String);
 
@@ -196,7 +201,13 @@ impl Vm {
                 }
                 why
             }
-            Err(RecvTimeoutError::Disconnected) => "the guest ended".to_owned(),
+            Err(RecvTimeoutError::Disconnected) => {
+                let account = self.account();
+                if account.contains(STALE_CODE) {
+                    return Err(Standstill(format!("the guest ended during: {what}\n{account}")).into());
+                }
+                "the guest ended".to_owned()
+            }
         };
         Err(anyhow!("{why} during: {what}\n{}", self.account()))
     }

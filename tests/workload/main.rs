@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its results and its usage are its output")]
 
 mod args;
+mod confined;
 mod connect;
 mod crowd;
 mod namespaces;
@@ -31,7 +32,8 @@ const USAGE: &str = "workload SUBCOMMAND
   exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
   exec-storm --count N [--rate PER_SECOND]
   threads [--code CODE] [--after-ms M]
-  namespaces --count N --port P --dir DIR [--listen]";
+  namespaces --count N --port P --dir DIR [--listen]
+  confined FILE PROGRAM ARGUMENTS";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -39,7 +41,10 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let result = Args::parse(words).and_then(|args| match subcommand.as_str() {
+    if subcommand == "confined" {
+        return ended(confined::confined(words));
+    }
+    ended(Args::parse(words).and_then(|args| match subcommand.as_str() {
         "serve" => serve::serve(&args),
         "listen-only" => serve::listen_only(&args),
         "connect" => connect::connect(&args),
@@ -55,7 +60,10 @@ fn main() -> ExitCode {
         "threads" => process::threads(&args),
         "namespaces" => namespaces::namespaces(&args),
         other => Err(format!("unknown subcommand {other}")),
-    });
+    }))
+}
+
+fn ended(result: Result<u8, String>) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

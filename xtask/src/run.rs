@@ -28,8 +28,8 @@ pub(crate) fn run(daemon_arguments: &[String]) -> Result<ExitCode> {
     if privilege == Privilege::None {
         bail!(
             "the daemon needs root, and there is no sudo here: it loads programs into the kernel (CAP_BPF, CAP_PERFMON), \
-             enters the containers' network namespaces (CAP_SYS_ADMIN) and reads other users' processes \
-             (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)\nRun `cargo xtask run` as root"
+             asks its connection tracking (CAP_NET_ADMIN) and reads other users' processes and files (CAP_SYS_PTRACE, \
+             CAP_DAC_READ_SEARCH)\nRun `cargo xtask run` as root"
         );
     }
     setup::run(Scope::Build)?;

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) use machine::Privilege;
 pub(crate) use needs::Scope;
 
+use crate::kernels::Kernel;
 use machine::Packages;
 use plan::{Action, Fetch, Plan};
 
@@ -55,11 +56,16 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     Ok(())
 }
 
+/// Fetches a kernel, whether it is here or not.
+pub(crate) fn fetch_kernel(kernel: &Kernel<'_>) -> Result<()> {
+    kernel::fetch(kernel).with_context(|| kernel::by_hand(kernel))
+}
+
 /// Runs one action with its output on the terminal.
 fn execute(action: &Action) -> Result<()> {
     println!("setup: + {action}");
     match action.fetch {
-        Some(Fetch::Kernel(kernel)) => kernel::fetch(kernel).with_context(|| kernel::by_hand(kernel)),
+        Some(Fetch::Kernel(kernel)) => fetch_kernel(kernel),
         Some(Fetch::Containerd) => containerd::fetch().with_context(containerd::by_hand),
         None => crate::command::check(&mut action.command()),
     }

@@ -11,6 +11,7 @@ use crate::client::{Look, Paint, escape, escape_json, write_capability};
 use crate::inventory::cgroups::{self, Cgroups};
 use crate::inventory::kubernetes::ApiAccess;
 use crate::inventory::{CriEndpoint, host};
+use crate::privileges::{Privileges, Wants};
 use crate::probe;
 use crate::status::{Capability, Missing};
 
@@ -40,9 +41,14 @@ impl Diagnosis {
 }
 
 /// Tries out what this machine can do; leaves nothing behind.
-pub(super) fn diagnose() -> Diagnosis {
+///
+/// With the daemon's privileges: all others are given up first.
+pub(super) fn diagnose() -> anyhow::Result<Diagnosis> {
     let release = host::kernel_release();
-    let mut capabilities = probe::examine(&release, &cgroups::root());
+    let privileges = Privileges::begin(Wants { conntrack: true, dns: true, enter_namespaces: false })?;
+    let missing = privileges.missing_for_loading();
+    let mut capabilities = probe::examine(&release, &cgroups::root(), &missing);
+    capabilities.extend(privileges.capabilities());
     let (cgroups, cgroup_capability) = cgroups();
     capabilities.push(cgroup_capability);
     let sockets: Vec<String> = CriEndpoint::usual()
@@ -55,10 +61,9 @@ pub(super) fn diagnose() -> Diagnosis {
     } else {
         sockets.join(", ")
     };
-    let missing = probe::missing_privileges();
     let privileges =
         if missing.is_empty() { "sufficient".to_owned() } else { format!("lacks {}", missing.join(", ")) };
-    Diagnosis {
+    Ok(Diagnosis {
         facts: vec![
             ("node", host::node_name()),
             ("kernel", release),
@@ -69,7 +74,7 @@ pub(super) fn diagnose() -> Diagnosis {
         ],
         capabilities,
         essential: vec!["privileges", "btf"],
-    }
+    })
 }
 
 /// Where a daemon with these surroundings would ask the Kubernetes API.

@@ -8,6 +8,7 @@ use super::setting::{Origin, Setting};
 /// of the environment (`OBSERVER_PROCESS_RING_BYTES`); a flag wins over the variable, and that over
 /// the file.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub(crate) struct Flags {
     /// Read this file [default: /etc/observer/observer.toml where it is there]
     #[arg(long, value_name = "FILE")]
@@ -30,6 +31,11 @@ pub(crate) struct Flags {
     /// Do not ask the kernel's connection tracking where connections go whose address is a Service's
     #[arg(long)]
     no_conntrack: bool,
+    /// Enter the network namespaces of pods, for what cannot be seen from outside: where connections go that a pod
+    /// itself translates (service meshes), and older connections that no process holds. Needs CAP_SYS_ADMIN, which the
+    /// daemon gives up otherwise
+    #[arg(long)]
+    enter_namespaces: bool,
     /// Show the names that workloads look up for outside addresses. Costs some 30 ns for each packet that comes
     /// to a socket of this machine: a program looks whether it is from UDP port 53. Does not see DNS over TCP, TLS or
     /// HTTPS, nor what was looked up before the daemon began
@@ -102,6 +108,7 @@ impl Flags {
             ("cri_endpoint", self.cri_endpoint.clone()),
             ("container_folder", self.container_folder.clone()),
             ("no_conntrack", self.no_conntrack.then(|| "true".to_owned()).into_iter().collect()),
+            ("enter_namespaces", self.enter_namespaces.then(|| "true".to_owned()).into_iter().collect()),
             ("dns", self.dns.then(|| "true".to_owned()).into_iter().collect()),
             ("kubernetes", one(&self.kubernetes)),
             ("node_name", one(&self.node_name)),

@@ -19,11 +19,11 @@ pub(super) struct Adoption {
 }
 
 impl Adoption {
-    /// Starts to take them over.
-    pub(super) fn start(adopter: Adopter) -> Self {
+    /// Starts to take them over; other network namespaces are entered for that only if it may `enter` them.
+    pub(super) fn start(adopter: Adopter, enter: bool) -> Self {
         let thread = thread::Builder::new()
             .name("adopt".to_owned())
-            .spawn(move || adopt(&adopter))
+            .spawn(move || adopt(&adopter, enter))
             .inspect_err(|error| log::warn!("older connections are not followed: {error}"))
             .ok();
         Self { thread, unsearched: 0 }
@@ -49,21 +49,30 @@ impl Adoption {
 }
 
 /// Those that a process holds need no visit; the others (not yet accepted, or closed and not yet at
-/// their end) are found in their namespace only. Gives how many namespaces were not searched.
-fn adopt(adopter: &Adopter) -> u64 {
+/// their end) are found in their namespace only. Gives how many namespaces with such ones were not searched, as far as
+/// that can be seen from outside.
+fn adopt(adopter: &Adopter, enter: bool) -> u64 {
     if let Err(error) = adopter.of_processes() {
         log::warn!("the processes of older connections are not known: {error}");
     }
     let started = Instant::now();
-    let mut unsearched = 0;
-    for netns in netns::all() {
+    let search = || if netns::is_empty() { Ok(()) } else { adopter.of_this_netns() };
+    // Its own needs no entering, and must not be left before.
+    let mut unsearched = u64::from(search().is_err());
+    for netns in netns::all().filter(|netns| !netns.is_own()) {
         let in_time = started.elapsed() <= PATIENCE;
-        let search = || if netns::is_empty() { Ok(()) } else { adopter.of_this_netns() };
-        let searched = in_time && netns.enter().and_then(|()| search()).is_ok();
+        let searched = in_time
+            && if enter {
+                netns.enter().and_then(|()| search()).is_ok()
+            } else {
+                netns.has_unheld().is_ok_and(|unheld| !unheld)
+            };
         unsearched += u64::from(!searched);
     }
     if unsearched > 0 {
-        log::warn!("{unsearched} network namespaces could not be searched for older connections");
+        log::warn!(
+            "older connections that no process holds are not followed in network namespaces: {unsearched}"
+        );
     }
     unsearched
 }

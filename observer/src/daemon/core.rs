@@ -49,6 +49,8 @@ pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
     pub(super) features: &'a Features,
     pub(super) loaded: Loaded,
+    /// What privileges serve, beside loading.
+    pub(super) privileges: Vec<Capability>,
     pub(super) inventory: inventory::Handle,
     pub(super) started: Now,
     pub(super) attach_duration_ns: u64,
@@ -93,11 +95,13 @@ pub(super) struct Core<'a> {
 impl<'a> Core<'a> {
     /// Puts the parts together. Needs to be called within the runtime.
     pub(super) fn new(parts: Parts<'a>) -> Result<Self, DaemonError> {
-        let Parts { config, features, loaded, inventory, started, attach_duration_ns } = parts;
+        let Parts { config, features, loaded, privileges, inventory, started, attach_duration_ns } = parts;
         let now = host::now();
-        let capabilities = probe::capabilities(&loaded.refused, config.dns);
+        let mut capabilities = probe::capabilities(&loaded.refused, config.dns);
+        capabilities.push(probe::reset_reason(features));
+        capabilities.extend(privileges);
         let (process_ring, network_ring, mut probes) = loaded.into_parts()?;
-        let adoption = Adoption::start(probes.sockets.adopter());
+        let adoption = Adoption::start(probes.sockets.adopter(), config.enter_namespaces);
         let mut sources = Vec::new();
         let cgroups = find_cgroups(&mut sources);
         let attribution = attribute::Settings {

@@ -59,13 +59,14 @@ pub(crate) enum Translated {
 /// Where questions are put.
 pub(super) type Queries = SyncSender<TranslationQuery>;
 
-/// Starts the thread, which ends when nobody can ask any more.
-pub(super) fn start(facts: Sender<Fact>) -> Queries {
+/// Starts the thread, which ends when nobody can ask any more. It asks in other network namespaces only if it may
+/// `enter` them.
+pub(super) fn start(facts: Sender<Fact>, enter: bool) -> Queries {
     let (queries, waiting) = sync_channel(MAX_WAITING);
     let asker = Asker {
         own_netns: netns::own().unwrap_or(0),
         table: None,
-        elsewhere: Elsewhere::default(),
+        elsewhere: enter.then(Elsewhere::default),
         refused: Refused::default(),
         failure: None,
     };
@@ -81,8 +82,8 @@ struct Asker {
     own_netns: u32,
     /// The table of this network namespace, once it was opened.
     table: Option<Table>,
-    /// Those of others.
-    elsewhere: Elsewhere,
+    /// Those of others, where these may be entered.
+    elsewhere: Option<Elsewhere>,
     /// What the table has forgotten already.
     refused: Refused,
     /// Why the table cannot be asked.
@@ -123,7 +124,7 @@ impl Asker {
             Translated::To(_) | Translated::Unknown => here,
             Translated::No if query.netns == self.own_netns => here,
             Translated::No => match self.ask_there(query) {
-                Ok(there) => there,
+                Ok(there) => there.unwrap_or(here),
                 Err(error) => {
                     log::debug!("the namespace of {}: {error}", query.local);
                     Translated::Unknown
@@ -159,14 +160,21 @@ impl Asker {
         }
     }
 
-    fn ask_there(&mut self, query: &TranslationQuery) -> io::Result<Translated> {
-        let table = self.elsewhere.open(query.netns, query.pid)?;
-        Ok(answer(table.destination(query.local, query.remote)?, query))
+    /// `None` where others are left alone.
+    fn ask_there(&mut self, query: &TranslationQuery) -> io::Result<Option<Translated>> {
+        let Some(elsewhere) = &mut self.elsewhere else { return Ok(None) };
+        let table = elsewhere.open(query.netns, query.pid)?;
+        Ok(Some(answer(table.destination(query.local, query.remote)?, query)))
     }
 
     fn health(&self) -> IdentitySource {
         let (healthy, message) = match &self.failure {
-            None => (true, "tells who answers for a Service's address".to_owned()),
+            None if self.elsewhere.is_some() => (true, "tells who answers for a Service's address".to_owned()),
+            None => (
+                true,
+                "tells who answers for a Service's address; not what pods translate themselves (--enter-namespaces)"
+                    .to_owned(),
+            ),
             Some(error) => (false, format!("{error}; connections to Services show without their backends")),
         };
         IdentitySource { name: SOURCE, endpoint: "netlink".to_owned(), healthy, message }

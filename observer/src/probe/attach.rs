@@ -9,6 +9,7 @@ use aya::{Btf, Ebpf};
 use super::features::{Features, SECOND};
 use super::load::{Cause, Refused};
 use super::sockets::ITERATORS;
+use crate::privileges;
 
 /// Loads and attaches one tracepoint program, or says why not.
 pub(super) fn attach(
@@ -35,6 +36,9 @@ pub(super) const DNS: &str = "dns_answers";
 /// it sees what comes to sockets of all cgroups, and goes with its link.
 pub(super) fn attach_dns(ebpf: &mut Ebpf, root: &Path, features: &Features) -> Result<(), Refused> {
     let refused = |cause| move |reason| Refused { program: DNS, reason, cause };
+    if !privileges::may_attach_to_cgroups() {
+        return Err(refused(Cause::NetAdmin)("this process lacks CAP_NET_ADMIN".to_owned()));
+    }
     let root = hierarchy(root).map_err(refused(Cause::Cgroups))?;
     link_dns(ebpf, &root, features).map_err(refused(Cause::Kernel))
 }

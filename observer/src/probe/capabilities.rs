@@ -26,11 +26,6 @@ const CONSEQUENCES: &[(&str, &str)] = &[
 /// The capability that is there only if it is asked for.
 pub(crate) const DNS_NAMES: &str = "dns_names";
 
-/// The privileges that loading needs, by their numbers in include/uapi/linux/capability.h.
-const PRIVILEGES: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
-/// `CAP_SYS_ADMIN` stands for both.
-const SYS_ADMIN: u32 = 21;
-
 /// What the programs serve, from what the kernel refused; names of outside addresses only if asked for (`dns`).
 pub(crate) fn capabilities(refused: &[Refused], dns: bool) -> Vec<Capability> {
     CONSEQUENCES
@@ -51,6 +46,16 @@ pub(crate) fn capabilities(refused: &[Refused], dns: bool) -> Vec<Capability> {
         .collect()
 }
 
+/// What the kernel tells of a reset beside that it happened.
+pub(crate) fn reset_reason(features: &Features) -> Capability {
+    let missing = features.reset_reasons.is_empty().then(|| Missing {
+        reason: "this kernel names no reasons for resets".to_owned(),
+        consequence: "resets show their cause alone, as it follows from the socket".to_owned(),
+        remedy: "a kernel of 6.10 or later".to_owned(),
+    });
+    Capability { name: "tcp_reset_reason", missing }
+}
+
 fn capability_of(program: &str) -> &'static str {
     let hooked = HOOKS.iter().find(|(hook, _)| *hook == program).map(|&(_, capability)| capability);
     hooked.unwrap_or(match program {
@@ -64,6 +69,7 @@ fn remedy(refused: &[&Refused]) -> String {
     let remedy = match refused.first().map(|refused| refused.cause) {
         Some(Cause::Configuration) => "take it out of disabled_hooks in the configuration",
         Some(Cause::Privileges) => "see `privileges`",
+        Some(Cause::NetAdmin) => "grant it CAP_NET_ADMIN",
         Some(Cause::Cgroups) => "mount cgroup2, as systemd does",
         Some(Cause::Kernel) | None => {
             "a kernel of 5.15 or later with BTF; if it is one, please report this message"
@@ -72,20 +78,10 @@ fn remedy(refused: &[&Refused]) -> String {
     remedy.to_owned()
 }
 
-/// The privileges that this process lacks for loading probes, by name.
-pub(crate) fn missing_privileges() -> Vec<&'static str> {
-    let effective = rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits());
-    let has = |number: u32| effective & (1 << number) != 0;
-    if has(SYS_ADMIN) {
-        return Vec::new();
-    }
-    PRIVILEGES.into_iter().filter(|&(number, _)| !has(number)).map(|(_, name)| name).collect()
-}
-
 /// Tries everything out on this machine and leaves nothing behind. The capabilities `btf` and
-/// `privileges` are those without which nothing works; `cgroups` is the root of the hierarchy.
-pub(crate) fn examine(release: &str, cgroups: &Path) -> Vec<Capability> {
-    let missing = missing_privileges();
+/// `privileges` are those without which nothing works; `cgroups` is the root of the hierarchy, `missing` names the
+/// privileges for loading that this process lacks.
+pub(crate) fn examine(release: &str, cgroups: &Path, missing: &[&str]) -> Vec<Capability> {
     let privileges = (!missing.is_empty()).then(|| Missing {
         reason: format!("this process lacks {}", missing.join(" and ")),
         consequence: "no probe can be loaded: nothing is seen".to_owned(),
@@ -113,6 +109,7 @@ pub(crate) fn examine(release: &str, cgroups: &Path) -> Vec<Capability> {
         Capability { name: "btf", missing: btf },
     ];
     all.extend(capabilities(&refused, true));
+    all.extend(features.as_ref().ok().map(reset_reason));
     all
 }
 
@@ -153,7 +150,7 @@ mod tests {
     /// Needs root: this machine is the judge.
     #[test]
     fn this_machine_lacks_nothing() {
-        let missing: Vec<_> = examine("test", &cgroups())
+        let missing: Vec<_> = examine("test", &cgroups(), &[])
             .into_iter()
             .filter(|capability| capability.missing.is_some())
             .collect();

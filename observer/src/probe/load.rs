@@ -47,6 +47,8 @@ pub(crate) enum Cause {
     Configuration,
     /// This process may not load anything.
     Privileges,
+    /// This process may not attach anything to cgroups.
+    NetAdmin,
     /// There is no cgroup hierarchy that it could be attached to.
     Cgroups,
     /// The kernel cannot carry it.
@@ -172,6 +174,22 @@ impl Loaded {
         let process = Ring::new(take_ring(ebpf, "PROCESS")?, "process", self.sizes.process);
         let network = Ring::new(take_ring(ebpf, "NETWORK")?, "network", self.sizes.network);
         Ok((process, network, self.attached))
+    }
+}
+
+impl Loaded {
+    /// Reads a map, a program's figures and the start of an iterator: all ways of reading that there are.
+    pub(crate) fn try_reading(&mut self) -> Result<(), ProbeError> {
+        let Attached { made_up, sockets, ebpf, .. } = &mut self.attached;
+        made_up.get(&0, 0).map_err(ProbeError::Map)?;
+        for (_, program) in ebpf.programs() {
+            // One that was refused has none.
+            if let Ok(fd) = program.fd() {
+                system::program_figures(fd.as_fd()).map_err(ProbeError::Sample)?;
+                break;
+            }
+        }
+        sockets.try_reading().map_err(ProbeError::Sample)
     }
 }
 

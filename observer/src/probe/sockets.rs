@@ -84,6 +84,11 @@ impl Sockets {
         Ok(Some(Ticks { jiffies, time_ns }))
     }
 
+    /// Begins a pass, of which nothing is read.
+    pub(super) fn try_reading(&self) -> io::Result<()> {
+        self.sample.as_ref().map_or(Ok(()), |link| system::open_iterator(link.as_fd()).map(drop))
+    }
+
     /// Runs one pass; `take` is given who each live socket is.
     pub(crate) fn list(&mut self, take: impl FnMut(&Known)) -> Result<(), ProbeError> {
         let Some(link) = &self.list else { return Ok(()) };

@@ -3,34 +3,32 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::archive::{PrivateApt, entries, field, put_in_place, workplace};
 use crate::kernels::Kernel;
-
-/// The package that depends on a suite's newest kernel; the small one, made for virtual machines.
-const META: &str = "linux-image-cloud-amd64";
 
 /// What the packages that make up a kernel are called; newer suites part image and modules.
 const PARTS: [&str; 3] = ["linux-image-", "linux-binary-", "linux-modules-"];
 
 /// What to do where this cannot be done.
-pub(super) fn by_hand(kernel: &Kernel) -> String {
+pub(super) fn by_hand(kernel: &Kernel<'_>) -> String {
     let (name, suite, folder) = (kernel.name, kernel.suite, kernel.folder());
+    let package = kernel.package;
     let folder = folder.display();
     format!(
-        "kernel {name}: {META} of Debian's {suite}, or another one with BTF, veth and netem; put its image at \
+        "kernel {name}: {package} of Debian's {suite}, or another one with BTF, veth and netem; put its image at \
          {folder}/vmlinuz, what is in its folder below /lib/modules at {folder}/modules, and its version into \
          {folder}/version"
     )
 }
 
 /// Downloads the suite's newest kernel and unpacks image and modules into its folder.
-pub(super) fn fetch(kernel: &Kernel) -> Result<()> {
+pub(super) fn fetch(kernel: &Kernel<'_>) -> Result<()> {
     let folder = kernel.folder();
     let work = workplace(&folder)?;
     let apt = PrivateApt::new(&work.join("apt"), kernel.suite)?;
-    let (version, packages) = parts(&apt)?;
+    let (version, packages) = parts(&apt, kernel.package)?;
     println!("setup: kernel {} is {version} of {}", kernel.name, kernel.suite);
     let (image, modules) = find(&apt.unpack(&packages, &work)?)?;
     let new = work.join("new");
@@ -40,20 +38,17 @@ pub(super) fn fetch(kernel: &Kernel) -> Result<()> {
 }
 
 /// The version of the suite's newest kernel, and the packages that it consists of.
-fn parts(apt: &PrivateApt) -> Result<(String, Vec<String>)> {
+fn parts(apt: &PrivateApt, first: &str) -> Result<(String, Vec<String>)> {
     let mut newest = None;
-    let mut waiting = vec![META.to_owned()];
+    let mut waiting = vec![first.to_owned()];
     let mut found: Vec<String> = Vec::new();
     while let Some(package) = waiting.pop() {
         let text = apt.show(&package)?;
         newest.get_or_insert(field(&text, "Version").context("a package without a version")?.to_owned());
         let more = parts_of(&text);
         waiting.extend(more.into_iter().filter(|name| !found.contains(name)));
-        if package != META {
-            found.push(package);
-        }
+        found.push(package);
     }
-    ensure!(!found.is_empty(), "{META} depends on no kernel");
     Ok((newest.unwrap_or_default(), found))
 }
 

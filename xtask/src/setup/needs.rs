@@ -65,7 +65,7 @@ pub(crate) enum Need {
     /// The virtual environment of the independent Python client.
     PythonClient,
     /// A kernel for virtual machines.
-    Kernel(&'static Kernel),
+    Kernel(&'static Kernel<'static>),
     /// A containerd of 2.0 or later, beside the system's.
     Containerd,
 }
@@ -170,6 +170,11 @@ const TEST_TOOLS: &[Tool] = &[
         package: "qemu-system-x86",
         reason: "boots other kernels",
         proof: Proof::Program("qemu-system-x86_64"),
+    },
+    Tool {
+        package: "systemd",
+        reason: "judges the unit's sandbox",
+        proof: Proof::Program("systemd-analyze"),
     },
     Tool { package: "python3", reason: "runs the independent gRPC client", proof: Proof::Program("python3") },
     Tool {

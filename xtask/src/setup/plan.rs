@@ -40,7 +40,7 @@ pub(crate) struct Facts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fetch {
     /// A kernel for virtual machines.
-    Kernel(&'static Kernel),
+    Kernel(&'static Kernel<'static>),
     /// A newer containerd.
     Containerd,
 }

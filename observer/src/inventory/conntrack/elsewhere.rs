@@ -30,7 +30,7 @@ impl Elsewhere {
         let mut known = of_process.into_iter().chain(self.paths.get(&inode).cloned());
         let file = known.find_map(|path| file(&path, inode));
         let file = file.or_else(|| self.search(inode)).ok_or(io::ErrorKind::NotFound)?;
-        let netns = Netns::of(file);
+        let netns = Netns::of(file, None);
         // The thread that enters it does nothing else.
         std::thread::scope(|scope| {
             let entered = scope.spawn(|| netns.enter().and_then(|()| Table::open()));

@@ -9,7 +9,7 @@ async fn a_connection_that_goes_where_it_says_is_not_translated() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (facts, mut told) = tokio::sync::mpsc::channel(4);
-    let queries = start(facts);
+    let queries = start(facts, true);
     let query = TranslationQuery {
         id: ConnectionId(5),
         netns: netns::own().unwrap(),

@@ -35,6 +35,7 @@ impl Bench {
             cri_endpoints_given: false,
             container_folders: Folders::Given(Vec::new()),
             conntrack: false,
+            enter_namespaces: false,
             kubernetes: None,
         };
         let handle = start(settings, sender);
