@@ -51,6 +51,20 @@ pub(crate) struct Table {
     pub(crate) capacity: u64,
 }
 
+/// A map of the probes in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KernelMap {
+    pub(crate) name: String,
+    /// The kernel's name for what it is.
+    pub(crate) kind: &'static str,
+    /// `None` where the kernel does not tell, or all are always there.
+    pub(crate) entries: Option<u64>,
+    /// Of a ring in bytes; 0 for what is kept beside sockets.
+    pub(crate) capacity: u64,
+    /// The memory that it takes.
+    pub(crate) bytes: u64,
+}
+
 /// A ring buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RingStats {
@@ -79,4 +93,7 @@ pub(crate) struct Status {
     pub(crate) resident_bytes: u64,
     pub(crate) cpu_time_ns: u64,
     pub(crate) rings: Vec<RingStats>,
+    /// The kernel's memory that maps and programs take.
+    pub(crate) kernel_bytes: u64,
+    pub(crate) kernel_maps: Vec<KernelMap>,
 }

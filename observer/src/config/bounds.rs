@@ -32,8 +32,8 @@ const fn bound(key: &'static str, unit: Unit, min: u64, max: u64, default: u64) 
 
 const BOUNDS: [Bound; 12] = [
     bound("window", Unit::Seconds, 1, 3_600, 10),
-    bound("process_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 2 << 20),
-    bound("network_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 4 << 20),
+    bound("process_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 4 << 20),
+    bound("network_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 16 << 20),
     bound("history_events", Unit::Count, 0, 1_000_000, 8_192),
     bound("max_workloads", Unit::Count, 1, 1_000_000, 10_000),
     bound("max_cluster_objects", Unit::Count, 1, 10_000_000, 50_000),

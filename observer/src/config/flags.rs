@@ -45,10 +45,10 @@ pub(crate) struct Flags {
     /// The summaries' window, 1s to 1h [default: 10s]
     #[arg(long, value_name = "DURATION")]
     window: Option<String>,
-    /// The ring buffer for processes, a power of two [default: 2MiB]
+    /// The ring buffer for processes, a power of two, in the kernel's memory [default: 4MiB]
     #[arg(long, value_name = "SIZE")]
     process_ring_bytes: Option<String>,
-    /// The ring buffer for connections, a power of two [default: 4MiB]
+    /// The ring buffer for connections, a power of two, in the kernel's memory [default: 16MiB]
     #[arg(long, value_name = "SIZE")]
     network_ring_bytes: Option<String>,
     /// Keep so many events in memory for --last [default: 8192]

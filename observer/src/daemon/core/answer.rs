@@ -104,6 +104,7 @@ impl Core<'_> {
             ring(self.process_ring.get_ref(), self.losses.of_ring(|kind| !is_network(kind))),
             ring(self.network_ring.get_ref(), self.losses.of_ring(is_network)),
         ];
+        let (kernel_maps, kernel_bytes) = self.probes.maps();
         Status {
             start_time: self.started.wall,
             uptime_ns: now.boot.since_ns(self.started.boot),
@@ -121,6 +122,8 @@ impl Core<'_> {
             resident_bytes: usage.map_or(0, |usage| usage.resident_bytes),
             cpu_time_ns: usage.map_or(0, |usage| usage.cpu_time_ns),
             rings,
+            kernel_bytes,
+            kernel_maps,
         }
     }
 
