@@ -147,12 +147,12 @@ async fn a_follower_waits_as_long_as_it_is_told() -> Result<()> {
     let mut at_once = follower(&daemon, &["summary", "-f", "-o", "json", "--reconnect", "0s"])?;
     greeted(&patient, 1).await?;
     greeted(&at_once, 1).await?;
+    let asked = Instant::now();
     daemon.stop().await?;
-    let stopped = Instant::now();
     let ended = at_once.wait().await?;
     ensure!(ended.code() == Some(0), "{ended}: {}", at_once.account());
     let ended = patient.wait().await?;
-    ensure!(ended.code() == Some(1) && stopped.elapsed().as_secs() >= 1, "{ended}: {}", patient.account());
+    ensure!(ended.code() == Some(1) && asked.elapsed().as_secs() >= 1, "{ended}: {}", patient.account());
     let said = patient.stderr();
     ensure!(said.contains("the daemon stopped; waiting 1 s"), "{said}");
     ensure!(said.contains("cannot reach the observer daemon"), "{said}");

@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) network_ring_bytes: u32,
     /// How many events are kept in memory.
     pub(crate) history_events: usize,
+    /// How much resident memory it takes, in bytes, whatever the load. The kernel's is not in it.
+    pub(crate) max_memory: u64,
     /// How many workloads are known at a time.
     pub(crate) max_workloads: usize,
     /// How many pods of other nodes, services, endpoint slices and nodes are known at a time.
@@ -77,7 +79,7 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 22] = [
+pub(crate) const KEYS: [&str; 23] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
@@ -90,6 +92,7 @@ pub(crate) const KEYS: [&str; 22] = [
     "process_ring_bytes",
     "network_ring_bytes",
     "history_events",
+    "max_memory",
     "max_workloads",
     "max_cluster_objects",
     "max_connections",
@@ -139,6 +142,7 @@ impl Config {
             process_ring_bytes: number("process_ring_bytes")? as u32,
             network_ring_bytes: number("network_ring_bytes")? as u32,
             history_events: number("history_events")? as usize,
+            max_memory: number("max_memory")?,
             max_workloads: number("max_workloads")? as usize,
             max_cluster_objects: number("max_cluster_objects")? as usize,
             max_connections: number("max_connections")? as usize,

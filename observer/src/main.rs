@@ -7,6 +7,7 @@ mod daemon;
 
 mod event;
 mod loss;
+mod room;
 mod status;
 
 mod probe;

@@ -93,6 +93,8 @@ pub(crate) struct Status {
     pub(crate) resident_bytes: u64,
     pub(crate) cpu_time_ns: u64,
     pub(crate) rings: Vec<RingStats>,
+    /// What its resident memory may be at most.
+    pub(crate) most_resident_bytes: u64,
     /// The kernel's memory that maps and programs take.
     pub(crate) kernel_bytes: u64,
     pub(crate) kernel_maps: Vec<KernelMap>,

@@ -3,6 +3,7 @@
 
 mod counted;
 mod memory;
+mod outcome;
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,6 @@ use anyhow::{Context, Result, ensure};
 use k8s_cri::v1::ContainerState;
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::{GetStatusRequest, LossSource, Status};
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -24,6 +24,7 @@ use crate::wait::{PATIENCE, eventually};
 
 use self::counted::Counted;
 pub use self::memory::{Memory, Sample};
+pub use self::outcome::{Figure, Outcome, Plan};
 
 const NAMESPACE: &str = "soak";
 /// Listening ports; a client of each has the local ports to itself.
@@ -38,81 +39,6 @@ const BRIEF_IN_A_POD: u64 = 20;
 /// How long a generator may take longer than it should on a busy machine.
 const LATE: Duration = Duration::from_mins(2);
 
-/// How much of what.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Plan {
-    /// How long, in seconds.
-    pub seconds: u64,
-    /// Connections a second.
-    pub connections: u64,
-    /// Execs a second.
-    pub execs: u64,
-    /// A container that comes and goes, so often.
-    pub container_every_ms: u64,
-}
-
-/// One figure, by all who know it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Figure {
-    /// What it is of.
-    pub what: String,
-    /// How many were made, by the generators' own word.
-    pub made: u64,
-    /// How many the daemon told of.
-    pub told: u64,
-    /// So many fewer may be told as the kernel hid changes of state from all programs.
-    pub hidden: u64,
-}
-
-impl Figure {
-    /// Whether what was told is what was made.
-    pub fn holds(&self) -> bool {
-        (self.made.saturating_sub(self.hidden)..=self.made).contains(&self.told)
-    }
-}
-
-/// What came out.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// What was asked for.
-    pub plan: Plan,
-    /// How long it took, in seconds.
-    pub seconds: f64,
-    /// The totals.
-    pub figures: Vec<Figure>,
-    /// What the daemon said that it lost, less what the kernel hid and what a subscriber's queue had no room for.
-    pub lost: u64,
-    /// What the subscriber of events lost, as it read too slowly. Its own sums are not compared then.
-    pub subscriber_lost: u64,
-    /// The daemon's memory.
-    pub memory: Memory,
-    /// Its processor time, in percent of one processor.
-    pub cpu_percent: f64,
-    /// Events that it told of.
-    pub events: u64,
-    /// Its memory and processor time over the time.
-    pub series: Vec<Sample>,
-}
-
-impl Outcome {
-    /// What is not as it should be, in words.
-    pub fn faults(&self) -> Vec<String> {
-        let mut faults: Vec<String> = self
-            .figures
-            .iter()
-            .filter(|figure| !figure.holds())
-            .map(|figure| format!("{figure:?}"))
-            .collect();
-        if self.lost > 0 {
-            faults.push(format!("{} lost", self.lost));
-        }
-        if !self.memory.is_flat() {
-            faults.push(format!("memory grows: {:?}", self.memory));
-        }
-        faults
-    }
-}
-
 /// The load.
 struct Load {
     client: Pod,
@@ -125,9 +51,15 @@ struct Load {
 }
 
 /// Runs it. `tell` is given a line now and then.
-pub async fn run(plan: Plan, mut tell: impl FnMut(&str)) -> Result<Outcome> {
+pub async fn run(plan: Plan, tell: impl FnMut(&str)) -> Result<Outcome> {
+    // Boxed, as the generated clients' futures are large.
+    Box::pin(run_all(plan, tell)).await
+}
+
+async fn run_all(plan: Plan, mut tell: impl FnMut(&str)) -> Result<Outcome> {
     let testbed = Testbed::shared().await?;
-    let daemon = Daemon::on(testbed).start().await?;
+    // The subscriber shares the processors with all generators, and may fall behind for seconds.
+    let daemon = Daemon::on(testbed).args(["--subscriber-queue", "65536"]).start().await?;
     let totals = Totals::start(&daemon).await?;
     let counted = Counted::start(&daemon, NAMESPACE).await?;
     let firings = Firings::start(&daemon)?;

@@ -57,8 +57,9 @@ fn write_head(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Resu
     )?;
     writeln!(
         out,
-        "  memory {}, and {} of the kernel's, processor {} ({share} of one)",
+        "  memory {} of at most {}, and {} of the kernel's, processor {} ({share} of one)",
         bytes(status.resident_bytes),
+        bytes(status.most_resident_bytes),
         bytes(status.kernel_bytes),
         duration(status.cpu_time_ns)
     )?;
@@ -188,6 +189,7 @@ mod tests {
             attach_duration_ns: 210_000_000,
             cpu_time_ns: 7_380_000_000,
             resident_bytes: 24 << 20,
+            most_resident_bytes: 128 << 20,
             kernel_bytes: 21 << 20,
             kernel_maps: vec![
                 KernelMap {
@@ -242,7 +244,7 @@ mod tests {
         let expected = "\
 observer 0.1.0 on node1, kernel 6.12.0
   up 2 h 3 min, attached in 210 ms
-  memory 24 MiB, and 21 MiB of the kernel's, processor 7.4 s (0.1% of one)
+  memory 24 MiB of at most 128 MiB, and 21 MiB of the kernel's, processor 7.4 s (0.1% of one)
   1 subscriber, 0 events in memory
 Lost since the start
   3 tcp_close records had no room in the ring

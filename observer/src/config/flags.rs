@@ -54,6 +54,10 @@ pub(crate) struct Flags {
     /// Keep so many events in memory for --last [default: 8192]
     #[arg(long, value_name = "N")]
     history_events: Option<String>,
+    /// Take at most so much memory, whatever the load: tables that would need more take nothing new in, and tell so.
+    /// The rings are the kernel's memory and beside it [default: 128MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<String>,
     /// Know at most so many workloads at a time [default: 10000]
     #[arg(long, value_name = "N")]
     max_workloads: Option<String>,
@@ -105,6 +109,7 @@ impl Flags {
             ("process_ring_bytes", one(&self.process_ring_bytes)),
             ("network_ring_bytes", one(&self.network_ring_bytes)),
             ("history_events", one(&self.history_events)),
+            ("max_memory", one(&self.max_memory)),
             ("max_workloads", one(&self.max_workloads)),
             ("max_cluster_objects", one(&self.max_cluster_objects)),
             ("max_connections", one(&self.max_connections)),

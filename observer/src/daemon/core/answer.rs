@@ -122,6 +122,7 @@ impl Core<'_> {
             resident_bytes: usage.map_or(0, |usage| usage.resident_bytes),
             cpu_time_ns: usage.map_or(0, |usage| usage.cpu_time_ns),
             rings,
+            most_resident_bytes: self.config.max_memory,
             kernel_bytes,
             kernel_maps,
         }
@@ -145,11 +146,7 @@ impl Core<'_> {
         let mut tables = self.attributor.tables();
         // The aggregator's table of workloads holds those that are active, a part of the former.
         tables.extend(self.aggregator.tables().into_iter().filter(|table| table.name != "workloads"));
-        tables.push(Table {
-            name: "events",
-            entries: self.subscribers.events_stored() as u64,
-            capacity: self.config.history_events as u64,
-        });
+        tables.extend(self.subscribers.tables());
         tables
     }
 }

@@ -26,6 +26,7 @@ pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1:
         resident_bytes,
         cpu_time_ns,
         rings,
+        most_resident_bytes,
         kernel_bytes,
         kernel_maps,
     } = status;
@@ -48,6 +49,7 @@ pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1:
         resident_bytes,
         cpu_time_ns,
         rings: rings.into_iter().map(ring).collect(),
+        most_resident_bytes,
         kernel_bytes,
         kernel_maps: kernel_maps.into_iter().map(kernel_map).collect(),
     }
