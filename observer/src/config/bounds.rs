@@ -37,7 +37,7 @@ const BOUNDS: [Bound; 13] = [
     bound("process_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 4 << 20),
     bound("network_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 16 << 20),
     bound("history_events", Unit::Count, 0, 1_000_000, 8_192),
-    bound("max_memory", Unit::Bytes, 32 << 20, 1 << 40, 128 << 20),
+    bound("max_memory", Unit::Bytes, 40 << 20, 1 << 40, 128 << 20),
     bound("max_workloads", Unit::Count, 1, 1_000_000, 10_000),
     bound("max_cluster_objects", Unit::Count, 1, 10_000_000, 50_000),
     bound("max_connections", Unit::Count, 1, 10_000_000, 200_000),

@@ -9,7 +9,7 @@ use crate::room::Room;
 /// and windows, batches.
 const KEPT_PART: u64 = 10;
 /// So much at least.
-const KEPT: u64 = 8 << 20;
+const KEPT: u64 = 16 << 20;
 /// Free memory is given back at most so often.
 const RELEASE_NS: u64 = 10_000_000_000;
 
