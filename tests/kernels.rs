@@ -3,6 +3,8 @@
 //! The truth is what the workload, the namespaces' counters, netem and the kernel's log say.
 #![allow(clippy::print_stdout, reason = "it tells what it measured")]
 
+#[path = "kernels/clock.rs"]
+mod clock;
 #[path = "kernels/faults.rs"]
 mod faults;
 #[path = "kernels/guest.rs"]
@@ -68,6 +70,7 @@ fn observes_once(series: &str) -> Result<()> {
     guest.start()?;
     guest.has_given_up_privileges()?;
     older::shows_and_ends(&mut guest)?;
+    clock::more_processors_are_possible(&mut guest, series == "6.1")?;
     connections_show_once_with_their_bytes(&mut guest)?;
     live_connections_show_their_counters(&mut guest)?;
     refusals_and_resets_show(&mut guest)?;
@@ -76,6 +79,7 @@ fn observes_once(series: &str) -> Result<()> {
     delay_shows(&mut guest)?;
     faults::loss_is_what_the_kernel_counts(&mut guest)?;
     faults::reordering_is_no_loss(&mut guest)?;
+    clock::steps_bend_nothing(&mut guest)?;
     guest.stops_and_leaves_nothing()
 }
 

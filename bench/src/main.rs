@@ -5,6 +5,7 @@
 
 mod machine;
 mod names;
+mod soak;
 mod sockets;
 
 use std::path::PathBuf;
@@ -28,18 +29,26 @@ enum Load {
     Sockets(sockets::Args),
     /// Name servers' answers, and packets that are none
     Names(names::Args),
+    /// A load for minutes, at whose end all totals are right and memory is what it was
+    Soak(soak::Args),
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let Arguments { results, load } = Arguments::parse();
+    let mut verdict = Ok(());
     let (name, report) = match load {
         Load::Sockets(args) => ("sockets", serde_json::to_string_pretty(&sockets::run(&args).await?)?),
+        Load::Soak(args) => {
+            let report = soak::run(&args).await?;
+            verdict = report.verdict();
+            ("soak", serde_json::to_string_pretty(&report)?)
+        }
         Load::Names(args) => ("names", serde_json::to_string_pretty(&names::run(&args).await?)?),
     };
     let path = results.join(format!("{name}.json"));
     let text = report + "\n";
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
-    Ok(())
+    verdict
 }

@@ -17,8 +17,8 @@ pub(crate) static PROCESS: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 pub(crate) static NETWORK: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// What a pass over the sockets reads; the daemon empties it whenever it is full. Each page shows twice in the daemon's
-/// resident memory, and what is smaller makes the kernel walk its lists more often: see `sample.rs`.
+/// What a pass over the sockets reads; the daemon empties it whenever it is full. What is smaller makes the kernel walk
+/// its lists more often: see `sample.rs`.
 #[map]
 pub(crate) static READINGS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 

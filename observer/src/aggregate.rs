@@ -40,6 +40,7 @@ use crate::event::{
     BootTime, Connection, ConnectionId, ConnectionOrder, Detail, Event, Loss, LossSource, ResetDirection,
     Sample, Window, Workload, WorkloadId,
 };
+use crate::room::Room;
 use crate::status::Table;
 
 /// After so many windows without a call the machine has slept: the time between is left out.
@@ -112,6 +113,12 @@ impl Aggregator {
         }
     }
 
+    /// Has the tables grow no further than memory allows.
+    pub(crate) fn share(&mut self, room: &Room) {
+        self.figures.share(room);
+        self.connections.share(room);
+    }
+
     /// Counts an event in the open window. One that no owner is known of belongs to no summary.
     pub(crate) fn record(&mut self, event: &Event) {
         let Some(workload) = &event.workload else { return };
@@ -164,9 +171,9 @@ impl Aggregator {
         unknown
     }
 
-    /// The table of live connections has room.
-    pub(crate) fn has_room(&self) -> bool {
-        self.connections.len() < self.settings.max_connections
+    /// How many more live connections the table has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.connections.left()
     }
 
     /// So many events are known to be lost, on the whole node.

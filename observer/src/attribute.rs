@@ -46,6 +46,7 @@ use translations::Translations;
 use crate::decode::{Body, Record};
 use crate::event::{Backend, BootTime, ConnectionId, Event, Namespaces, Now, Workload, WorkloadId};
 use crate::inventory::{ContainerFact, EndLookup, Fact, PodFact, TranslationQuery};
+use crate::room::Room;
 
 /// The bounds of this stage.
 #[derive(Clone, Debug)]
@@ -116,6 +117,7 @@ pub(crate) struct Attributor {
     /// The cookies of attempts to connect that nothing has answered, and that were told of.
     pending: HashSet<u64>,
     sequence: u64,
+    room: Room,
 }
 
 impl Attributor {
@@ -137,7 +139,14 @@ impl Attributor {
             pending: HashSet::new(),
             sequence: 0,
             settings,
+            room: Room::default(),
         }
+    }
+
+    /// Has it grow no further than memory allows.
+    pub(crate) fn share(&mut self, room: &Room) {
+        self.room = room.clone();
+        self.processes.share(room);
     }
 
     /// A fact of the inventory.

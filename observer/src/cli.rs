@@ -1,5 +1,6 @@
 //! The command line: one subcommand a file, their exit codes, and how errors are told.
 
+mod again;
 mod connections;
 mod daemon;
 pub(crate) mod doctor;

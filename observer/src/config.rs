@@ -58,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) event_budget: u32,
     /// How many events are kept in memory.
     pub(crate) history_events: usize,
+    /// How much resident memory it takes, in bytes, whatever the load. The kernel's is not in it.
+    pub(crate) max_memory: u64,
     /// How many workloads are known at a time.
     pub(crate) max_workloads: usize,
     /// How many pods of other nodes, services, endpoint slices and nodes are known at a time.
@@ -81,7 +83,7 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 24] = [
+pub(crate) const KEYS: [&str; 25] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
@@ -96,6 +98,7 @@ pub(crate) const KEYS: [&str; 24] = [
     "network_ring_bytes",
     "event_budget",
     "history_events",
+    "max_memory",
     "max_workloads",
     "max_cluster_objects",
     "max_connections",
@@ -147,6 +150,7 @@ impl Config {
             network_ring_bytes: number("network_ring_bytes")? as u32,
             event_budget: number("event_budget")? as u32,
             history_events: number("history_events")? as usize,
+            max_memory: number("max_memory")?,
             max_workloads: number("max_workloads")? as usize,
             max_cluster_objects: number("max_cluster_objects")? as usize,
             max_connections: number("max_connections")? as usize,

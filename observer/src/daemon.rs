@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, CriEndpoints, KubernetesApi, Listen};
+use crate::event::Now;
 use crate::inventory::kubernetes::{self, ApiAccess};
 use crate::inventory::{self, CriEndpoint, cgroups, host};
 use crate::privileges::{Privileges, PrivilegesError, Wants};
@@ -110,7 +111,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         memory::release();
 
         let (goodbye, farewell) = oneshot::channel::<()>();
-        let service = Service::new(serve_settings(config), requests_sender);
+        let service = Service::new(serve_settings(config, started), requests_sender);
         let server = tokio::spawn(listeners.serve(service, async {
             let _told_or_gone = farewell.await.is_ok();
         }));
@@ -189,8 +190,9 @@ fn inventory_settings(config: &Config) -> Result<inventory::Settings, DaemonErro
     })
 }
 
-fn serve_settings(config: &Config) -> crate::serve::Settings {
+fn serve_settings(config: &Config, started: Now) -> crate::serve::Settings {
     crate::serve::Settings {
+        start_time: started.wall,
         window: config.window,
         queue_capacity: config.subscriber_queue,
         ..crate::serve::Settings::new(config.node_name.clone())

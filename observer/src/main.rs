@@ -8,6 +8,7 @@ mod daemon;
 mod event;
 mod loss;
 mod privileges;
+mod room;
 mod status;
 
 mod probe;

@@ -6,6 +6,7 @@ mod capabilities;
 mod features;
 mod folds;
 mod load;
+mod maps;
 mod ring;
 mod sockets;
 mod system;
@@ -45,6 +46,9 @@ pub(crate) enum ProbeError {
     /// The probes could not be asked to wake the daemon.
     #[error("cannot ask the probes for a wake-up")]
     SetAlarm(#[source] aya::maps::MapError),
+    /// A ring could not be opened.
+    #[error("cannot read a ring of the probes")]
+    ReadRing(#[source] std::io::Error),
     /// The sockets could not be read.
     #[error("cannot read the sockets")]
     Sample(#[source] std::io::Error),

@@ -51,6 +51,20 @@ pub(crate) struct Table {
     pub(crate) capacity: u64,
 }
 
+/// A map of the probes in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KernelMap {
+    pub(crate) name: String,
+    /// The kernel's name for what it is.
+    pub(crate) kind: &'static str,
+    /// `None` where the kernel does not tell, or all are always there.
+    pub(crate) entries: Option<u64>,
+    /// Of a ring in bytes; 0 for what is kept beside sockets.
+    pub(crate) capacity: u64,
+    /// The memory that it takes.
+    pub(crate) bytes: u64,
+}
+
 /// A ring buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RingStats {
@@ -81,4 +95,9 @@ pub(crate) struct Status {
     pub(crate) rings: Vec<RingStats>,
     /// What was only counted, by the records' kinds.
     pub(crate) folded: Vec<(&'static str, u64)>,
+    /// What its resident memory may be at most.
+    pub(crate) most_resident_bytes: u64,
+    /// The kernel's memory that maps and programs take.
+    pub(crate) kernel_bytes: u64,
+    pub(crate) kernel_maps: Vec<KernelMap>,
 }

@@ -51,7 +51,8 @@ impl Guest {
         )?;
         let listens = "[ -S /run/observer/observer.sock ]";
         self.vm.wait_until("the daemon to listen", PATIENCE, listens, "cat /tmp/daemon")?;
-        self.vm.output("observer events -f -o json --timeout 30s >/tmp/events 2>/tmp/client &")?;
+        self.vm
+            .output("observer events -f -o json --timeout 30s --reconnect 0s >/tmp/events 2>/tmp/client &")?;
         let follows = "grep -q NODE_STATE_CONNECTED /tmp/events";
         self.vm.wait_until("the stream's start", PATIENCE, follows, "cat /tmp/daemon /tmp/client")
     }

@@ -82,9 +82,10 @@ pub async fn json<'a>(socket: &Path, args: impl IntoIterator<Item = &'a str>) ->
     text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))).collect()
 }
 
-/// Starts a client command with `-o json` whose lines are read while it runs, such as `["events", "-f"]`.
+/// Starts a client command with `-o json` whose lines are read while it runs, such as `["events", "-f"]`. It ends with
+/// its daemon.
 pub fn follow<'a>(socket: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Lines> {
     let mut command = command(socket, args)?;
-    command.args(["-o", "json"]);
+    command.args(["-o", "json", "--reconnect", "0s"]);
     Lines::spawn("observer", command)
 }

@@ -103,8 +103,9 @@ impl Vm {
         initramfs::write(&kernel, &archive)?;
         let (console, stderr) = (dir.join("console"), dir.join("stderr"));
         let mut command = Command::new("qemu-system-x86_64");
+        // Room for more processors than there are, as on many hosts.
         command
-            .args(["-accel", "tcg", "-cpu", "max", "-m", "1G", "-smp", "2"])
+            .args(["-accel", "tcg", "-cpu", "max", "-m", "1G", "-smp", "2,maxcpus=8"])
             .args(["-nodefaults", "-nographic", "-no-reboot"])
             .arg("-kernel")
             .arg(&kernel.image)

@@ -66,10 +66,18 @@ pub(crate) fn connect(args: &Args) -> Result<u8, String> {
     let parallel: u64 = args.or("--parallel", 1)?;
     let report = Report::new(args.text("--out"), args.has("--summary"))?;
     let totals = Totals::default();
+    let rate: f64 = args.or("--rate", f64::INFINITY)?;
+    let start = Instant::now();
     thread::scope(|scope| {
         for _ in 0..parallel.min(count) {
             scope.spawn(|| {
-                while totals.started.fetch_add(1, Ordering::Relaxed) < count {
+                loop {
+                    let number = totals.started.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        break;
+                    }
+                    let due = Duration::from_secs_f64(number as f64 / rate);
+                    thread::sleep(due.saturating_sub(start.elapsed()));
                     one(&plan, &report, &totals);
                     thread::sleep(plan.interval);
                 }

@@ -23,7 +23,7 @@ const USAGE: &str = "workload SUBCOMMAND
   serve --port P [--v4] [--echo | --sink | --stall | --reset | --request N --response M] [--log]
           [--accept-after-ms M]
   listen-only --port P --backlog B
-  connect --to HOST:PORT [--count N] [--parallel K] [--interval-ms M]
+  connect --to HOST:PORT [--count N] [--parallel K] [--interval-ms M] [--rate PER_SECOND]
           [--bytes B | --send B --receive B] [--requests R] [--hold SECONDS]
           [--timeout-ms M | --nonblocking-cancel-ms M] [--linger0] [--unread] [--send-buffer B] [--summary]
           [--code C] [--out FILE]

@@ -10,6 +10,7 @@ mod setup;
 
 mod bench;
 mod kernels;
+mod soak;
 
 mod run;
 mod signals;
@@ -81,6 +82,17 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Set up, build in release, and load the observer for minutes: every total has to be right, and memory flat
+    ///
+    /// Real pods connect, execute, come and go. The result goes to bench/results/soak.json.
+    Soak {
+        /// How long
+        #[arg(long, value_name = "N", default_value_t = 20.0)]
+        minutes: f64,
+        /// More arguments for the load, after `--`: see `-- --help`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Check what compiler and clippy do not: the size of files, their first line, the order of the stages
     Tidy,
 }
@@ -93,6 +105,7 @@ fn main() -> ExitCode {
         Task::Test { only, tests } => checks::run(only, &tests).map(|()| ExitCode::SUCCESS),
         Task::Kernels { choices } => kernels::run(&choices).map(|()| ExitCode::SUCCESS),
         Task::Bench { loads, arguments } => bench::run(&loads, &arguments).map(|()| ExitCode::SUCCESS),
+        Task::Soak { minutes, arguments } => soak::run(minutes, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

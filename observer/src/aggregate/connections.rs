@@ -3,15 +3,15 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt as _};
-
 use super::Aggregator;
 use super::figures::{Place, renew, renew_backend};
+use super::slots::Slots;
 use super::tcp::grown;
 use crate::event::{
     Backend, BootTime, Connection, ConnectionId, ConnectionOrder, Counters, Sample, Stalled, Standstill,
     Workload, waits_for_accept,
 };
+use crate::room::Room;
 
 /// A socket that no pass has shown for so long is gone, and the record of its end was lost. That is longer than any
 /// record is on its way; one pass may miss a socket, as the kernel's list changes under it.
@@ -59,8 +59,8 @@ struct Passes {
 /// Live connections by their sockets; bounded.
 #[derive(Debug)]
 pub(super) struct Connections {
-    entries: HashMap<ConnectionId, Entry>,
-    capacity: usize,
+    /// Not in a hash map: one that grows needs thrice its memory meanwhile.
+    entries: Slots<ConnectionId, Entry>,
     passes: Passes,
 }
 
@@ -85,7 +85,7 @@ impl Aggregator {
     /// Where a live connection goes has become known. What was counted of it stays on the edge without that; what it
     /// does from now on is counted on the edge of who answers.
     pub(crate) fn translated(&mut self, id: ConnectionId, backend: &Arc<Backend>) {
-        let Some(entry) = self.connections.entries.get_mut(&id) else { return };
+        let Some(entry) = self.connections.entries.of_mut(&id) else { return };
         entry.connection.tcp.backend = Some(Arc::clone(backend));
         let place = self.figures.place(&entry.connection.workload, &entry.connection.tcp);
         let before = std::mem::replace(&mut entry.place, place);
@@ -105,29 +105,30 @@ impl Aggregator {
 
 impl Connections {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), capacity, passes: Passes::default() }
+        Self { entries: Slots::new(capacity), passes: Passes::default() }
+    }
+
+    /// Has it grow no further than memory allows.
+    pub(super) fn share(&mut self, room: &Room) {
+        self.entries.share(room);
     }
 
     /// Adds a connection that is not there yet; `false` where there is no room.
     pub(super) fn insert(&mut self, connection: Connection, place: Place, found: bool) -> bool {
-        let room = self.entries.len() < self.capacity;
-        if room {
-            let (stalled, seen_ns) = (Stalled::default(), self.passes.time_ns);
-            self.entries.insert(connection.tcp.id, Entry { connection, place, found, stalled, seen_ns });
-        }
-        room
+        let (id, stalled, seen_ns) = (connection.tcp.id, Stalled::default(), self.passes.time_ns);
+        self.entries.insert(id, Entry { connection, place, found, stalled, seen_ns }).is_some()
     }
 
     pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Entry> {
-        self.entries.remove(&id)
+        self.entries.find(&id).and_then(|at| self.entries.remove(at))
     }
 
     pub(super) fn has(&self, id: ConnectionId) -> bool {
-        self.entries.contains_key(&id)
+        self.entries.find(&id).is_some()
     }
 
     pub(super) fn place(&self, id: ConnectionId) -> Option<Place> {
-        self.entries.get(&id).map(|entry| entry.place)
+        self.entries.of(&id).map(|entry| entry.place)
     }
 
     /// Takes a new reading. Counters never go back, so one that is behind (of segments that were counted
@@ -137,7 +138,7 @@ impl Connections {
         Sample { id, state, half_closed, counters, flow }: Sample,
         now: BootTime,
     ) -> Option<Read> {
-        let Entry { connection, place, stalled, seen_ns, .. } = self.entries.get_mut(&id)?;
+        let Entry { connection, place, stalled, seen_ns, .. } = self.entries.of_mut(&id)?;
         *seen_ns = self.passes.time_ns;
         let before = connection.counters;
         let waits = waits_for_accept(connection.tcp.outgoing, state, Some(&flow));
@@ -163,8 +164,7 @@ impl Connections {
             return Vec::new();
         }
         *swept_ns = now_ns;
-        let gone = self.entries.extract_if(|_, entry| now_ns - entry.seen_ns >= GONE_NS);
-        gone.map(|(_, entry)| entry).collect()
+        self.entries.extract(|entry| now_ns - entry.seen_ns >= GONE_NS)
     }
 
     /// Takes a newer description of a workload over, on either side.
@@ -195,6 +195,11 @@ impl Connections {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Connection> {
         self.entries.values().map(|entry| &entry.connection)
+    }
+
+    /// How many more there is room for.
+    pub(super) fn left(&self) -> usize {
+        self.entries.left()
     }
 
     pub(super) fn len(&self) -> usize {

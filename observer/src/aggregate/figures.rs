@@ -15,6 +15,7 @@ use super::slots::Slots;
 use crate::event::{
     Backend, Edge, ListenerSummary, Live, Peer, ProcessSummary, Stalled, TcpSummary, Workload, WorkloadId,
 };
+use crate::room::Room;
 
 /// What a workload did since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +95,12 @@ impl Figures {
             missing: 0,
             no_room: NoRoom::default(),
         }
+    }
+
+    /// Has the tables grow no further than memory allows.
+    pub(super) fn share(&mut self, room: &Room) {
+        self.workloads.share(room);
+        self.edges.share(room);
     }
 
     /// Changes the figures of a connection's workload and edge.

@@ -7,6 +7,9 @@ use super::{Attributor, Moment, Output};
 use crate::decode::Task;
 use crate::event::{BootTime, Detail, Event, Process, Workload, WorkloadId};
 
+/// What an event takes that waits.
+const EVENT_BYTES: usize = 700;
+
 impl Attributor {
     /// Has a container looked up that became known.
     pub(super) fn ask(made: Made, out: &mut Output) {
@@ -49,7 +52,7 @@ impl Attributor {
             return;
         }
         self.held.hold(id, event, at.now.boot, self.settings.hold_ns);
-        if self.held.len() > self.settings.max_held
+        if (self.held.len() > self.settings.max_held || !self.room.take(EVENT_BYTES))
             && let Some(oldest) = self.held.overdue(BootTime(u64::MAX))
         {
             self.release_overdue(oldest, BootTime(u64::MAX), out);

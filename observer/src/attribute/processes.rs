@@ -6,11 +6,15 @@ use std::sync::Arc;
 
 use crate::decode::Task;
 use crate::event::{BootTime, Process, ProcessKey};
+use crate::room::Room;
 
 /// How long a process is remembered after its end: its sockets are closed after it.
 const KEPT_NS: u64 = 60 * 1_000_000_000;
 /// A clock tick of /proc, in nanoseconds: `USER_HZ` is 100 everywhere.
 const TICK_NS: u64 = 10_000_000;
+
+/// What a process takes, with its path.
+const PROCESS_BYTES: usize = 300;
 
 struct Entry {
     process: Arc<Process>,
@@ -25,6 +29,9 @@ pub(super) struct Processes {
     ended: VecDeque<(BootTime, ProcessKey)>,
     capacity: usize,
     overflow: u64,
+    /// So many were known at a time.
+    most: usize,
+    room: Room,
 }
 
 /// The same process: /proc knows its start only to the tick.
@@ -36,7 +43,19 @@ pub(super) fn same(a: ProcessKey, b: ProcessKey) -> bool {
 
 impl Processes {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), ended: VecDeque::new(), capacity, overflow: 0 }
+        Self {
+            entries: HashMap::new(),
+            ended: VecDeque::new(),
+            capacity,
+            overflow: 0,
+            most: 0,
+            room: Room::default(),
+        }
+    }
+
+    /// Has it grow no further than memory allows.
+    pub(super) fn share(&mut self, room: &Room) {
+        self.room = room.clone();
     }
 
     /// A process that /proc showed. What the kernel told counts more.
@@ -125,6 +144,10 @@ impl Processes {
                 entry.process = Arc::clone(&process);
             }
             self.ended.push_back((time, task.key));
+            // Where pids are soon used again, there are more ends than processes.
+            if self.ended.len() > self.capacity {
+                self.forget_oldest();
+            }
         }
         Some(process)
     }
@@ -170,11 +193,15 @@ impl Processes {
     }
 
     fn insert(&mut self, process: Arc<Process>, cgroup_id: u64) {
-        while self.entries.len() >= self.capacity && !self.ended.is_empty() {
+        while (self.entries.len() >= self.capacity || !self.room.is_left()) && !self.ended.is_empty() {
             self.forget_oldest();
         }
-        if self.entries.len() < self.capacity || self.entries.contains_key(&process.key.pid) {
+        // What was forgotten has left its memory behind.
+        let grows = self.entries.len() >= self.most;
+        let fits = self.entries.len() < self.capacity && (!grows || self.room.take(PROCESS_BYTES));
+        if fits || self.entries.contains_key(&process.key.pid) {
             self.entries.insert(process.key.pid, Entry { process, cgroup_id, exited: false });
+            self.most = self.most.max(self.entries.len());
         } else {
             self.overflow += 1;
         }

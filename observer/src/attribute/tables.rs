@@ -1,6 +1,7 @@
 //! How full this stage's tables are, and what they had no room for.
 
 use super::Attributor;
+use super::tcp::{MAX_LISTENING, MAX_PENDING};
 use super::translations::Translations;
 use crate::status::Table;
 
@@ -14,12 +15,16 @@ impl Attributor {
         };
         let (objects, most_objects) = self.addresses.cluster.size();
         let [(answers, most_answers), (named, most_named)] = self.names.sizes();
+        let [untranslated, most_untranslated] = self.translations.untranslated();
         let mut tables = vec![
             table("workloads", self.identities.len(), self.settings.max_workloads),
             table("processes", self.processes.len(), self.settings.max_processes),
             table("held_events", self.held.len() + self.stops.len(), self.settings.max_held),
             table("restarts", self.restarts.len(), self.settings.max_workloads),
             table("translations", self.translations.len(), Translations::capacity()),
+            table("untranslated", untranslated, most_untranslated),
+            table("pending_attempts", self.pending.len(), MAX_PENDING),
+            table("listening_ports", self.listening.len(), MAX_LISTENING),
             table("pod_addresses", self.addresses.len(), self.settings.max_workloads),
             table("cluster_objects", objects, most_objects),
         ];

@@ -20,9 +20,9 @@ const ECONNRESET: u32 = 104;
 /// be some milliseconds early.
 const PENDING_NS: u64 = 950_000_000;
 /// Attempts that wait at once and were told of.
-const MAX_PENDING: usize = 16_384;
+pub(super) const MAX_PENDING: usize = 16_384;
 /// Ports that were listened on at the start, in all network namespaces.
-const MAX_LISTENING: usize = 65_536;
+pub(super) const MAX_LISTENING: usize = 65_536;
 
 impl Attributor {
     /// A record of a connection.

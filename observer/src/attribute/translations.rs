@@ -15,6 +15,8 @@ const UNTRANSLATED_NS: u64 = 30 * 1_000_000_000;
 const MAX_UNTRANSLATED: usize = 16_384;
 /// Connections that wait for an answer or have one.
 const MAX_CONNECTIONS: usize = 262_144;
+/// What one takes.
+const CONNECTION_BYTES: usize = 200;
 
 /// What is known of where connections go.
 pub(super) struct Translations {
@@ -101,6 +103,11 @@ impl Translations {
         MAX_CONNECTIONS
     }
 
+    /// Destinations that are left alone, and how many there may be.
+    pub(super) fn untranslated(&self) -> [usize; 2] {
+        [self.untranslated.len(), MAX_UNTRANSLATED]
+    }
+
     /// Connections that there was no room for since the last call.
     pub(super) fn take_overflow(&mut self) -> u64 {
         std::mem::take(&mut self.overflow)
@@ -165,7 +172,7 @@ impl Attributor {
         if !*asks || spared || connections.contains_key(&tcp.id) {
             return;
         }
-        if connections.len() >= MAX_CONNECTIONS {
+        if connections.len() >= MAX_CONNECTIONS || !self.room.take(CONNECTION_BYTES) {
             *overflow += 1;
             return;
         }

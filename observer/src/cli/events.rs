@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
-use observer_proto::v1::WatchEventsRequest;
+use observer_proto::v1::{WatchEventsRequest, WatchEventsResponse};
 
+use super::again::Reconnect;
 use super::options::{Connection, Output};
 use super::selection::Selection;
-use crate::client::{Lines, write_json};
+use crate::client::{Answers, Client, Error, Lines, write_json};
 
 /// How many events are shown when nothing else was asked for.
 const USUAL_LAST: u32 = 20;
@@ -26,21 +27,46 @@ pub(super) struct Args {
     output: Output,
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    reconnect: Reconnect,
 }
 
 /// Shows events.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { follow, last, selection, output, connection } = args;
+    let Args { follow, last, selection, output, connection, reconnect } = args;
     let last = last.unwrap_or(if follow { 0 } else { USUAL_LAST });
-    let request = WatchEventsRequest { allow: selection.allow, deny: selection.deny, follow, last };
+    let mut request = WatchEventsRequest { allow: selection.allow, deny: selection.deny, follow, last };
     if selection.print_filters {
         return Ok(write_json(out, "WatchEventsRequest", &request)?);
     }
     let client = connection.connect().await?;
-    let mut answers = client.watch_events(request).await?;
+    let mut answers = client.watch_events(request.clone()).await?;
     let mut lines = Lines::new(&output.look());
-    while let Some(message) = answers.next(&mut || out.flush()).await? {
-        lines.write(out, &message?)?;
+    // What happened since is in the memory of a daemon that has come back.
+    request.last = u32::MAX;
+    loop {
+        let ended = show(&mut answers, &mut lines, out).await?;
+        out.flush()?;
+        if !follow {
+            return Ok(ended?);
+        }
+        let open = async |client: Client| client.watch_events(request.clone()).await;
+        let Some(again) = reconnect.open(&connection, ended, open).await? else { return Ok(()) };
+        answers = again;
     }
-    Ok(())
+}
+
+/// Writes what comes, until the stream ends.
+async fn show(
+    answers: &mut Answers<WatchEventsResponse>,
+    lines: &mut Lines,
+    out: &mut dyn Write,
+) -> std::io::Result<Result<(), Error>> {
+    while let Some(message) = answers.next(&mut || out.flush()).await? {
+        match message {
+            Ok(message) => lines.write(out, &message)?,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(()))
 }

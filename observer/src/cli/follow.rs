@@ -3,11 +3,14 @@
 use std::io::Write;
 use std::time::Duration;
 
-use observer_proto::v1::{WatchEventsRequest, WatchSummariesRequest};
+use observer_proto::v1::{
+    WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse,
+};
 
+use super::again::Reconnect;
 use super::options::{self, Connection, Output};
 use super::selection::Selection;
-use crate::client::{Lines, Window, write_brief, write_json};
+use crate::client::{Answers, Client, Error, Lines, Window, write_brief, write_json};
 
 /// How many rows the table has.
 const ROWS: usize = 15;
@@ -24,13 +27,16 @@ pub(super) struct Args {
     output: Output,
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    reconnect: Reconnect,
 }
 
 /// Follows both streams until the events end or Ctrl-C.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { interval, selection, output, connection } = args;
+    let Args { interval, selection, output, connection, reconnect } = args;
     let summaries = selection.for_summaries();
-    let events = WatchEventsRequest { allow: selection.allow, deny: selection.deny, follow: true, last: 0 };
+    let mut events =
+        WatchEventsRequest { allow: selection.allow, deny: selection.deny, follow: true, last: 0 };
     let summaries = WatchSummariesRequest {
         allow: summaries.allow,
         deny: summaries.deny,
@@ -42,26 +48,55 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         return Ok(write_json(out, "WatchSummariesRequest", &summaries)?);
     }
     let client = connection.connect().await?;
-    let (mut events, mut summaries) =
-        tokio::try_join!(client.watch_events(events), client.watch_summaries(summaries))?;
-    let mut lines = Lines::new(&output.look());
-    let mut window = Window::default();
-    let mut summaries_end = false;
+    let mut streams =
+        tokio::try_join!(client.watch_events(events.clone()), client.watch_summaries(summaries.clone()))?;
+    let mut shown = Shown { lines: Lines::new(&output.look()), output, window: Window::default() };
+    // What happened since is in the memory of a daemon that has come back.
+    events.last = u32::MAX;
     loop {
-        // Flushed after each message: a follower looks on.
-        let mut nothing = || Ok(());
-        let mut idle = || Ok(());
-        tokio::select! {
-            message = events.next(&mut nothing) => match message? {
-                Some(message) => lines.write(out, &message?)?,
-                None => return Ok(()),
-            },
-            message = summaries.next(&mut idle), if !summaries_end => match message? {
-                Some(message) => write_summary(out, &output, &mut window, message?)?,
-                None => summaries_end = true,
-            },
-        }
+        let ended = shown.show(&mut streams, out).await?;
         out.flush()?;
+        let open = async |client: Client| {
+            tokio::try_join!(client.watch_events(events.clone()), client.watch_summaries(summaries.clone()))
+        };
+        let Some(again) = reconnect.open(&connection, ended, open).await? else { return Ok(()) };
+        streams = again;
+    }
+}
+
+/// What was shown so far.
+struct Shown {
+    output: Output,
+    lines: Lines,
+    window: Window,
+}
+
+impl Shown {
+    /// Writes what comes, until the events end.
+    async fn show(
+        &mut self,
+        (events, summaries): &mut (Answers<WatchEventsResponse>, Answers<WatchSummariesResponse>),
+        out: &mut dyn Write,
+    ) -> std::io::Result<Result<(), Error>> {
+        let mut summaries_end = false;
+        loop {
+            // Flushed after each message: a follower looks on.
+            let mut nothing = || Ok(());
+            let mut idle = || Ok(());
+            tokio::select! {
+                message = events.next(&mut nothing) => match message? {
+                    Some(Ok(message)) => self.lines.write(out, &message)?,
+                    Some(Err(error)) => return Ok(Err(error)),
+                    None => return Ok(Ok(())),
+                },
+                message = summaries.next(&mut idle), if !summaries_end => match message? {
+                    Some(Ok(message)) => write_summary(out, &self.output, &mut self.window, message)?,
+                    Some(Err(error)) => return Ok(Err(error)),
+                    None => summaries_end = true,
+                },
+            }
+            out.flush()?;
+        }
     }
 }
 
@@ -69,7 +104,7 @@ fn write_summary(
     out: &mut dyn Write,
     output: &Output,
     window: &mut Window,
-    message: observer_proto::v1::WatchSummariesResponse,
+    message: WatchSummariesResponse,
 ) -> std::io::Result<()> {
     // Asked anew each time: the terminal may have another size by now.
     let look = output.look();

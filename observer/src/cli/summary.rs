@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use observer_proto::v1::WatchSummariesRequest;
+use observer_proto::v1::watch_summaries_response::Payload;
+use observer_proto::v1::{WatchSummariesRequest, WatchSummariesResponse};
 
+use super::again::Reconnect;
 use super::options::{self, Connection, Output};
 use super::selection::Selection;
-use crate::client::{Sort, Window, write_json, write_tables};
+use crate::client::{Answers, Client, Error, Origin, Paint, Sort, Window, write_json, write_tables};
 
 /// Flags of `observer summary`.
 #[derive(Debug, clap::Args)]
@@ -27,34 +29,79 @@ pub(super) struct Args {
     output: Output,
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    reconnect: Reconnect,
 }
 
 /// Shows summaries.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { follow, window, sort, selection, output, connection } = args;
+    let Args { follow, window, sort, selection, output, connection, reconnect } = args;
     let window = window.map(options::proto_window);
     let request = WatchSummariesRequest { allow: selection.allow, deny: selection.deny, follow, window };
     if selection.print_filters {
         return Ok(write_json(out, "WatchSummariesRequest", &request)?);
     }
     let client = connection.connect().await?;
-    let mut answers = client.watch_summaries(request).await?;
-    let mut window = Window::default();
-    let mut windows = 0_u64;
-    while let Some(message) = answers.next(&mut || out.flush()).await? {
-        let message = message?;
-        if output.look().is_json() {
-            write_json(out, "WatchSummariesResponse", &message)?;
-        } else if let Some(mut finished) = window.add(message) {
-            if windows > 0 {
-                writeln!(out)?;
-            }
-            windows += 1;
-            write_tables(out, &output.look(), &mut finished, sort)?;
-        }
+    let mut answers = client.watch_summaries(request.clone()).await?;
+    let mut shown = Shown { output, sort, window: Window::default(), windows: 0, origin: Origin::default() };
+    loop {
+        let ended = shown.show(&mut answers, out).await?;
+        out.flush()?;
+        let open = async |client: Client| client.watch_summaries(request.clone()).await;
+        let again =
+            if follow { reconnect.open(&connection, ended, open).await? } else { ended.map(|()| None)? };
+        let Some(again) = again else { break };
+        answers = again;
     }
-    if windows == 0 && !output.look().is_json() {
+    if shown.windows == 0 && !shown.output.look().is_json() {
         writeln!(out, "no window has ended yet: ask again in a moment, or wait for the next with -f")?;
     }
     Ok(())
+}
+
+/// What was shown so far.
+struct Shown {
+    output: Output,
+    sort: Sort,
+    window: Window,
+    windows: u64,
+    origin: Origin,
+}
+
+impl Shown {
+    /// Writes what comes, until the stream ends.
+    async fn show(
+        &mut self,
+        answers: &mut Answers<WatchSummariesResponse>,
+        out: &mut dyn Write,
+    ) -> std::io::Result<Result<(), Error>> {
+        while let Some(message) = answers.next(&mut || out.flush()).await? {
+            let message = match message {
+                Ok(message) => message,
+                Err(error) => return Ok(Err(error)),
+            };
+            // Asked anew each time: the terminal may have another size by now.
+            let look = self.output.look();
+            let again = match &message.payload {
+                Some(Payload::NodeStatus(status)) => self.origin.greeted(status, &look.clock()),
+                _ => None,
+            };
+            if look.is_json() {
+                write_json(out, "WatchSummariesResponse", &message)?;
+                continue;
+            }
+            let finished = self.window.add(message);
+            if self.windows > 0 && (again.is_some() || finished.is_some()) {
+                writeln!(out)?;
+            }
+            if let Some(words) = again {
+                writeln!(out, "{}", look.painter.paint(Paint::Warning, words))?;
+            }
+            if let Some(mut finished) = finished {
+                self.windows += 1;
+                write_tables(out, &look, &mut finished, self.sort)?;
+            }
+        }
+        Ok(Ok(()))
+    }
 }

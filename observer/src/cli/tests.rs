@@ -20,7 +20,7 @@ fn the_commands_of_the_documentation_parse() {
         "observer workloads -o json --timeout 500ms",
         "observer status --time-format rfc3339",
         "observer doctor -o json",
-        "observer follow --interval 5s -A --server http://127.0.0.1:9000",
+        "observer follow --interval 5s -A --server http://127.0.0.1:9000 --reconnect 10s",
     ] {
         let parsed = Cli::try_parse_from(line.split_whitespace());
         assert!(parsed.is_ok(), "{line}: {:?}", parsed.err().map(|error| error.to_string()));
@@ -87,7 +87,7 @@ async fn commands_show_what_the_daemon_says() {
 
 #[tokio::test]
 async fn following_merges_both_streams() {
-    let shown = output("follow --time-format none").await.unwrap();
+    let shown = output("follow --time-format none --reconnect 0s").await.unwrap();
     let connect = shown.find("tcp_connect").unwrap();
     let table = shown.find("WORKLOAD, ITS EDGES").unwrap();
     let stop = shown.find("the daemon stops").unwrap();

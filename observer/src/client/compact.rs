@@ -12,6 +12,7 @@ use prost_types::Timestamp;
 use super::color::Paint;
 use super::escape::escape;
 use super::look::Look;
+use super::origin::Origin;
 use super::time::Clock;
 use super::{detail, folded, json, label, lost};
 
@@ -19,16 +20,23 @@ use super::{detail, folded, json, label, lost};
 pub(crate) struct Lines {
     look: Look,
     clock: Clock,
+    origin: Origin,
 }
 
 impl Lines {
     /// Lines of the given look.
     pub(crate) fn new(look: &Look) -> Self {
-        Self { look: look.clone(), clock: look.clock() }
+        Self { look: look.clone(), clock: look.clock(), origin: Origin::default() }
     }
 
     /// Writes one message, if it is worth a line.
     pub(crate) fn write(&mut self, out: &mut dyn io::Write, message: &WatchEventsResponse) -> io::Result<()> {
+        // What a stream that is opened again has shown already is no news.
+        let again = match &message.payload {
+            Some(Payload::NodeStatus(status)) => self.origin.greeted(status, &self.clock),
+            Some(Payload::Event(event)) if !self.origin.is_new(event) => return Ok(()),
+            Some(Payload::Event(_) | Payload::Lost(_) | Payload::Folded(_)) | None => None,
+        };
         if self.look.is_json() {
             return json::write_json(out, "WatchEventsResponse", message);
         }
@@ -49,7 +57,13 @@ impl Lines {
                 let words = folded::words(notice, &self.clock);
                 writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
             }
-            Some(Payload::NodeStatus(status)) => self.node_status(out, status, message),
+            Some(Payload::NodeStatus(status)) => match again {
+                Some(words) => {
+                    let head = self.head(message.time.as_ref(), node);
+                    writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
+                }
+                None => self.node_status(out, status, message),
+            },
             None => Ok(()),
         }
     }

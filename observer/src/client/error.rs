@@ -54,6 +54,18 @@ impl Error {
     pub(crate) fn is_usage(&self) -> bool {
         matches!(self, Self::Call { status, .. } if status.code() == Code::InvalidArgument)
     }
+
+    /// The daemon was there, and is gone.
+    pub(crate) fn is_hang_up(&self) -> bool {
+        let Self::Call { status, .. } = self else { return false };
+        std::error::Error::source(status).is_some()
+            || matches!(status.code(), Code::Unavailable | Code::Cancelled)
+    }
+
+    /// A daemon is there and says no: asking again would not help.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Call { .. }) && !self.is_hang_up()
+    }
 }
 
 fn reason(error: &io::Error) -> String {

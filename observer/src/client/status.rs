@@ -1,5 +1,7 @@
 //! The daemon's state in sections, what was lost before everything else.
 
+mod maps;
+
 use std::io;
 
 use observer_proto::v1::{Capability, Status};
@@ -35,6 +37,7 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
     }
     write_events(out, look, status)?;
     write_rings(out, look, status)?;
+    maps::write_maps(out, look, status)?;
     write_probes(out, look, status)
 }
 
@@ -58,8 +61,10 @@ fn write_head(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Resu
     )?;
     writeln!(
         out,
-        "  memory {}, processor {} ({share} of one)",
+        "  memory {} of at most {}, and {} of the kernel's, processor {} ({share} of one)",
         bytes(status.resident_bytes),
+        bytes(status.most_resident_bytes),
+        bytes(status.kernel_bytes),
         duration(status.cpu_time_ns)
     )?;
     let oldest = status
@@ -172,7 +177,7 @@ pub(crate) fn heading(out: &mut dyn io::Write, look: &Look, words: &str) -> io::
 
 #[cfg(test)]
 mod tests {
-    use observer_proto::v1::{EventCount, IdentitySource, LossSource, Lost, Probe, Ring};
+    use observer_proto::v1::{EventCount, IdentitySource, KernelMap, LossSource, Lost, Probe, Ring};
 
     use super::super::testing;
     use super::*;
@@ -188,6 +193,24 @@ mod tests {
             attach_duration_ns: 210_000_000,
             cpu_time_ns: 7_380_000_000,
             resident_bytes: 24 << 20,
+            most_resident_bytes: 128 << 20,
+            kernel_bytes: 21 << 20,
+            kernel_maps: vec![
+                KernelMap {
+                    name: "NETWORK".to_owned(),
+                    r#type: "ringbuf".to_owned(),
+                    capacity: 16 << 20,
+                    bytes: (16 << 20) + 12_288,
+                    ..KernelMap::default()
+                },
+                KernelMap {
+                    name: "BUDGETS".to_owned(),
+                    r#type: "hash".to_owned(),
+                    entries: Some(3),
+                    capacity: 1_024,
+                    bytes: 81_920,
+                },
+            ],
             subscribers: 1,
             losses: vec![lost.clone(), Lost { cpu: Some(1), count: 1, ..lost }],
             capabilities: vec![
@@ -225,7 +248,7 @@ mod tests {
         let expected = "\
 observer 0.1.0 on node1, kernel 6.12.0
   up 2 h 3 min, attached in 210 ms
-  memory 24 MiB, processor 7.4 s (0.1% of one)
+  memory 24 MiB of at most 128 MiB, and 21 MiB of the kernel's, processor 7.4 s (0.1% of one)
   1 subscriber, 0 events in memory
 Lost since the start
   3 tcp_close records had no room in the ring
@@ -242,6 +265,10 @@ Events since the start
 Rings and tables
   RING        SIZE  RECORDS  LOST
   network  8.0 MiB       12     3
+Maps in the kernel
+  MAP      TYPE     ENTRIES  CAPACITY  MEMORY
+  NETWORK  ringbuf        -  16777216  16 MiB
+  BUDGETS  hash           3      1024  80 KiB
 Probes
   PROBE  HOOK  RUNS    EACH
   p      h        2  500 ns

@@ -51,7 +51,8 @@ impl Window {
             Payload::Summary(summary) if summary.edge.is_some() => self.edges.push(summary),
             Payload::Summary(summary) => self.workloads.push(summary),
             Payload::Lost(lost) => self.losses.push(lost),
-            Payload::NodeStatus(_) => {}
+            // What an earlier stream began is never completed.
+            Payload::NodeStatus(_) => *self = Self::default(),
             Payload::WindowEnd(end) => return Some(Finished { window: std::mem::take(self), end }),
         }
         None

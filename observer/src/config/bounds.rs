@@ -11,6 +11,8 @@ enum Unit {
     Count,
     /// Bytes, a power of two.
     RingBytes,
+    /// Bytes.
+    Bytes,
     /// Whole seconds.
     Seconds,
     /// Milliseconds.
@@ -30,12 +32,13 @@ const fn bound(key: &'static str, unit: Unit, min: u64, max: u64, default: u64) 
     Bound { key, unit, min, max, default }
 }
 
-const BOUNDS: [Bound; 13] = [
+const BOUNDS: [Bound; 14] = [
     bound("window", Unit::Seconds, 1, 3_600, 10),
-    bound("process_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 2 << 20),
-    bound("network_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 4 << 20),
+    bound("process_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 4 << 20),
+    bound("network_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 16 << 20),
     bound("event_budget", Unit::Count, 0, 10_000_000, 40_000),
     bound("history_events", Unit::Count, 0, 1_000_000, 8_192),
+    bound("max_memory", Unit::Bytes, 40 << 20, 1 << 40, 128 << 20),
     bound("max_workloads", Unit::Count, 1, 1_000_000, 10_000),
     bound("max_cluster_objects", Unit::Count, 1, 10_000_000, 50_000),
     bound("max_connections", Unit::Count, 1, 10_000_000, 200_000),
@@ -60,6 +63,7 @@ impl Bound {
         let value = match self.unit {
             Unit::Count => parse_count(text)?,
             Unit::RingBytes => parse_bytes(text).filter(|bytes| bytes.is_power_of_two())?,
+            Unit::Bytes => parse_bytes(text)?,
             Unit::Seconds => {
                 let duration = parse_duration(text)?;
                 if duration.subsec_nanos() != 0 {
@@ -76,7 +80,7 @@ impl Bound {
     fn least(&self) -> u64 {
         match self.unit {
             Unit::RingBytes => self.min.max(rustix::param::page_size() as u64),
-            Unit::Count | Unit::Seconds | Unit::Milliseconds => self.min,
+            Unit::Count | Unit::Bytes | Unit::Seconds | Unit::Milliseconds => self.min,
         }
     }
 
@@ -90,6 +94,14 @@ impl Bound {
                 bytes_text(max),
                 bytes_text(self.default)
             ),
+            Unit::Bytes => {
+                format!(
+                    "a size from {} to {}, such as `{}`",
+                    bytes_text(min),
+                    bytes_text(max),
+                    bytes_text(self.default)
+                )
+            }
             Unit::Seconds => {
                 format!("whole seconds from {min}s to {}h, such as `{}s`", max / 3_600, self.default)
             }

@@ -51,10 +51,10 @@ pub(crate) struct Flags {
     /// The summaries' window, 1s to 1h [default: 10s]
     #[arg(long, value_name = "DURATION")]
     window: Option<String>,
-    /// The ring buffer for processes, a power of two [default: 2MiB]
+    /// The ring buffer for processes, a power of two, in the kernel's memory [default: 4MiB]
     #[arg(long, value_name = "SIZE")]
     process_ring_bytes: Option<String>,
-    /// The ring buffer for connections, a power of two [default: 4MiB]
+    /// The ring buffer for connections, a power of two, in the kernel's memory [default: 16MiB]
     #[arg(long, value_name = "SIZE")]
     network_ring_bytes: Option<String>,
     /// Tell at most so many events a second of one container (cgroup) one by one, of each kind: connections; retransmits
@@ -64,6 +64,10 @@ pub(crate) struct Flags {
     /// Keep so many events in memory for --last [default: 8192]
     #[arg(long, value_name = "N")]
     history_events: Option<String>,
+    /// Take at most so much memory, whatever the load: tables that would need more take nothing new in, and tell so.
+    /// The rings are the kernel's memory and beside it [default: 128MiB]
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<String>,
     /// Know at most so many workloads at a time [default: 10000]
     #[arg(long, value_name = "N")]
     max_workloads: Option<String>,
@@ -117,6 +121,7 @@ impl Flags {
             ("network_ring_bytes", one(&self.network_ring_bytes)),
             ("event_budget", one(&self.event_budget)),
             ("history_events", one(&self.history_events)),
+            ("max_memory", one(&self.max_memory)),
             ("max_workloads", one(&self.max_workloads)),
             ("max_cluster_objects", one(&self.max_cluster_objects)),
             ("max_connections", one(&self.max_connections)),

@@ -16,6 +16,7 @@ use self::sockets::Sampling;
 use super::DaemonError;
 use super::adopt::Adoption;
 use super::input::{Found, Input, Inputs};
+use super::memory::Memory;
 use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, CrashLoop, Output};
 use crate::config::Config;
@@ -24,6 +25,7 @@ use crate::event::{EventType, Now};
 use crate::inventory::{self, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
+use crate::room::Room;
 use crate::serve::{Limits, Subscribers};
 use crate::status::{Capability, IdentitySource};
 
@@ -88,6 +90,7 @@ pub(super) struct Core<'a> {
     folds: Folds,
     tick: Tick,
     adoption: Adoption,
+    memory: Memory,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
 }
@@ -128,6 +131,13 @@ impl<'a> Core<'a> {
             max_listeners: MAX_LISTENERS,
         };
         let limits = Limits { kept_events: config.history_events, ..Limits::default() };
+        let room = Room::default();
+        let mut attributor = Attributor::new(attribution, &features.reset_reasons);
+        let mut aggregator = Aggregator::new(aggregation, now.boot);
+        let mut subscribers = Subscribers::new(limits, now);
+        attributor.share(&room);
+        aggregator.share(&room);
+        subscribers.share(&room);
         Ok(Self {
             config,
             started,
@@ -141,10 +151,10 @@ impl<'a> Core<'a> {
             cgroups,
             sources,
             asked_sources: BTreeMap::new(),
-            attributor: Attributor::new(attribution, &features.reset_reasons),
+            attributor,
             out: Output::default(),
-            aggregator: Aggregator::new(aggregation, now.boot),
-            subscribers: Subscribers::new(limits, now),
+            aggregator,
+            subscribers,
             losses: Losses::new(now.boot),
             counts: [0; EventType::ALL.len()],
             undecodable: 0,
@@ -154,6 +164,7 @@ impl<'a> Core<'a> {
             folds: Folds::default(),
             tick: Tick::default(),
             adoption,
+            memory: Memory::new(config.max_memory, room),
             process_batch: Vec::with_capacity(BATCH),
             network_batch: Vec::with_capacity(BATCH),
         })

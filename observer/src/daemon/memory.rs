@@ -1,5 +1,51 @@
-//! Keeps the C library's allocator from holding on to memory that is not needed any more.
+//! The bound of the daemon's memory, and the C library's allocator, kept from holding on to what is not needed any more.
 #![allow(unsafe_code, reason = "the allocator's own settings are C functions")]
+
+use crate::event::BootTime;
+use crate::inventory::host;
+use crate::room::Room;
+
+/// One part in so many of the bound is kept free, for what grows between two readings without asking: lists for clients
+/// and windows, batches.
+const KEPT_PART: u64 = 10;
+/// So much at least.
+const KEPT: u64 = 16 << 20;
+/// Free memory is given back at most so often.
+const RELEASE_NS: u64 = 10_000_000_000;
+
+/// The bound, and what is left of it.
+pub(super) struct Memory {
+    most: u64,
+    room: Room,
+    /// It was reached the last time, which was told.
+    reached: bool,
+    released: BootTime,
+}
+
+impl Memory {
+    pub(super) fn new(most: u64, room: Room) -> Self {
+        Self { most, room, reached: false, released: BootTime(0) }
+    }
+
+    /// Reads how much memory is resident, and lets all who grow know what is left.
+    pub(super) fn measure(&mut self, now: BootTime) {
+        let Ok(usage) = host::usage() else { return };
+        let usable = self.most.saturating_sub(KEPT.max(self.most / KEPT_PART));
+        let mut left = usable.saturating_sub(usage.resident_bytes);
+        if left == 0 && now.since_ns(self.released) >= RELEASE_NS {
+            self.released = now;
+            release();
+            let resident = host::usage().map_or(usage.resident_bytes, |usage| usage.resident_bytes);
+            left = usable.saturating_sub(resident);
+        }
+        self.room.set(left);
+        if left == 0 && !self.reached {
+            let (most, resident) = (self.most >> 20, usage.resident_bytes >> 20);
+            log::warn!("{resident} MiB of at most {most} MiB are in use: tables take nothing new in");
+        }
+        self.reached = left == 0;
+    }
+}
 
 /// Arenas of the allocator: with one a thread, each would keep its own free memory.
 #[cfg(target_env = "gnu")]

@@ -2,12 +2,9 @@
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, MapError};
-use observer_ebpf::budget::{
-    BUDGETS_MAX, Budget, COUNTS_MAX, CountKey, EXECS_MAX, SOCKETS_MAX, Sockets, SocketsKey,
-};
+use observer_ebpf::budget::{CountKey, Sockets, SocketsKey};
 
 use super::ProbeError;
-use crate::status::Table;
 
 /// Gives aya the contract's types.
 #[derive(Clone, Copy)]
@@ -33,8 +30,6 @@ pub(crate) enum Sum {
 pub(crate) struct Folds {
     sockets: HashMap<MapData, Abi<SocketsKey>, Abi<Sockets>>,
     counts: HashMap<MapData, Abi<CountKey>, u64>,
-    budgets: Array<MapData, Abi<Budget>>,
-    execs: HashMap<MapData, u32, u8>,
     generation: Array<MapData, u32>,
     current: u32,
 }
@@ -45,8 +40,6 @@ impl Folds {
         Ok(Self {
             sockets: map("FOLDED_SOCKETS")?.try_into().map_err(ProbeError::Map)?,
             counts: map("FOLDED")?.try_into().map_err(ProbeError::Map)?,
-            budgets: map("BUDGETS")?.try_into().map_err(ProbeError::Map)?,
-            execs: map("FOLDED_EXECS")?.try_into().map_err(ProbeError::Map)?,
             generation: map("GENERATION")?.try_into().map_err(ProbeError::Map)?,
             current: 0,
         })
@@ -84,25 +77,6 @@ impl Folds {
         }
         Ok(())
     }
-
-    /// Cgroups that have used some of their budget in the period that has begun last.
-    fn budgets_in_use(&self) -> u64 {
-        let periods: Vec<u32> =
-            self.budgets.iter().filter_map(|budget| Some(budget.ok()?.0.period)).collect();
-        let newest = periods.iter().max().copied().unwrap_or(0);
-        periods.iter().filter(|period| newest > 0 && **period == newest).count() as u64
-    }
-
-    /// The maps and how full they are.
-    pub(crate) fn tables(&self) -> Vec<Table> {
-        let table = |name, entries, capacity| Table { name, entries, capacity: u64::from(capacity) };
-        vec![
-            table("event_budgets", self.budgets_in_use(), BUDGETS_MAX),
-            table("folded_edges", count(&self.sockets, SOCKETS_MAX), SOCKETS_MAX),
-            table("folded_counts", count(&self.counts, COUNTS_MAX), COUNTS_MAX),
-            table("folded_execs", count(&self.execs, EXECS_MAX), EXECS_MAX),
-        ]
-    }
 }
 
 /// Takes the entries out whose key is due.
@@ -130,9 +104,4 @@ fn take_away<K: aya::Pod, V: aya::Pod>(
         }
     }
     Ok(taken)
-}
-
-/// How many entries there are; where entries come and go meanwhile, no more than there can be.
-fn count<K: aya::Pod, V: aya::Pod>(map: &HashMap<MapData, K, V>, most: u32) -> u64 {
-    map.keys().take(most as usize).count() as u64
 }

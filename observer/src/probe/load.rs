@@ -1,9 +1,9 @@
 //! Loads the probes, tells them what the kernel looks like, and attaches what this kernel can carry.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 
-use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, Map, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use observer_ebpf::budget::PERIOD_SHIFT;
@@ -13,9 +13,11 @@ use observer_ebpf::settings::name;
 use super::attach::{attach, attach_dns, attach_second, explain};
 use super::features::{COUNTED_AGAIN, Features, HOOKS};
 use super::folds::Folds;
+use super::maps::{KernelMaps, memory};
 use super::ring::{Alarm, LostCounts, Ring};
 use super::sockets::Sockets;
 use super::{ProbeError, system};
+use crate::status::KernelMap;
 
 /// The compiled probes.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PROBES_OBJECT"));
@@ -71,6 +73,7 @@ pub(crate) struct Attached {
     pub(crate) sockets: Sockets,
     /// What was added up instead of being told.
     pub(crate) folds: Folds,
+    maps: KernelMaps,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// How often each program was left out.
     missed: [Missed; HOOKS.len()],
@@ -121,6 +124,7 @@ impl Loaded {
         loader.map_max_entries("NETWORK", sizes.network);
         let mut ebpf = loader.load(OBJECT).map_err(ProbeError::Load)?;
 
+        let maps = KernelMaps::of(&ebpf);
         let logger = match EbpfLogger::init(&mut ebpf) {
             Ok(logger) => Some(logger),
             Err(error) => {
@@ -158,6 +162,7 @@ impl Loaded {
             lost,
             sockets,
             folds,
+            maps,
             logger,
             missed: [Missed::default(); HOOKS.len()],
             made_up,
@@ -167,12 +172,11 @@ impl Loaded {
         Ok(Self { refused, sizes, attached })
     }
 
-    /// The processes' ring, the network's ring, and the rest, which must outlive them. Only now are the
-    /// rings mapped: before, the kernel's types take that memory.
+    /// The processes' ring, the network's ring, and the rest, which must outlive them.
     pub(crate) fn into_parts(mut self) -> Result<(Ring, Ring, Attached), ProbeError> {
         let ebpf = &mut self.attached.ebpf;
-        let process = Ring::new(take_ring(ebpf, "PROCESS")?, "process", self.sizes.process);
-        let network = Ring::new(take_ring(ebpf, "NETWORK")?, "network", self.sizes.network);
+        let process = Ring::open(&take_ring(ebpf, "PROCESS")?, "process", self.sizes.process)?;
+        let network = Ring::open(&take_ring(ebpf, "NETWORK")?, "network", self.sizes.network)?;
         Ok((process, network, self.attached))
     }
 }
@@ -234,6 +238,15 @@ impl Attached {
         }
     }
 
+    /// The maps, and the memory that they and the programs take.
+    pub(crate) fn maps(&self) -> (Vec<KernelMap>, u64) {
+        let maps = self.maps.read();
+        let programs = self.ebpf.programs().filter_map(|(_, program)| program.fd().ok());
+        let programs: u64 = programs.map(|fd| memory(fd.as_fd().as_raw_fd())).sum();
+        let bytes = maps.iter().map(|map| map.bytes).sum::<u64>() + programs;
+        (maps, bytes)
+    }
+
     /// Each loaded program's figures.
     pub(crate) fn programs(&self) -> Vec<ProgramReport> {
         let mut reports: Vec<ProgramReport> = self
@@ -255,9 +268,12 @@ fn of_period(a_second: u32) -> u32 {
     u32::try_from(of_period).unwrap_or(u32::MAX)
 }
 
-fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, ProbeError> {
-    let map = ebpf.take_map(name).ok_or(ProbeError::NoMap(name))?;
-    RingBuf::try_from(map).map_err(ProbeError::Map)
+/// A ring as a map; aya's own reader would map it whole, twice.
+pub(super) fn take_ring(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, ProbeError> {
+    match ebpf.take_map(name) {
+        Some(Map::RingBuf(map)) => Ok(map),
+        Some(_) | None => Err(ProbeError::NoMap(name)),
+    }
 }
 
 #[cfg(test)]

@@ -1,28 +1,35 @@
 //! The rings and their losses: how records leave the kernel.
 
-use std::os::fd::{AsRawFd, RawFd};
+mod reader;
 
-use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use std::os::fd::{AsFd as _, AsRawFd, RawFd};
+
+use aya::maps::{Array, MapData, PerCpuArray};
 use observer_ebpf::event::Kind;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub(super) use self::reader::Reader;
 use super::ProbeError;
 
 /// One ring buffer, read by one reader.
 pub(crate) struct Ring {
-    inner: RingBuf<MapData>,
+    reader: Reader,
     /// `process` or `network`.
     pub(crate) name: &'static str,
     /// Its size in bytes.
     pub(crate) size: u32,
     /// Records taken so far.
     pub(crate) records: u64,
+    /// It could not be read the last time, which was told.
+    fails: bool,
 }
 
 impl Ring {
-    pub(super) fn new(inner: RingBuf<MapData>, name: &'static str, size: u32) -> Self {
-        Self { inner, name, size, records: 0 }
+    /// Opens a ring of that size, which lives on without the map that it is opened by.
+    pub(super) fn open(map: &MapData, name: &'static str, size: u32) -> Result<Self, ProbeError> {
+        let reader = Reader::new(map.fd().as_fd(), size).map_err(ProbeError::ReadRing)?;
+        Ok(Self { reader, name, size, records: 0, fails: false })
     }
 
     /// Registers it with the runtime, to be woken when it has records.
@@ -32,15 +39,21 @@ impl Ring {
         unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }.map_err(std::io::Error::from)
     }
 
-    /// Takes at most `most` records, oldest first; gives how many there were.
-    pub(crate) fn drain(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> usize {
-        let mut taken = 0;
-        while taken < most
-            && let Some(record) = self.inner.next()
-        {
-            take(&record);
-            taken += 1;
-        }
+    /// Takes at most `most` records, oldest first; gives how many there were. Where it cannot be read for want of
+    /// memory, the records wait for the next time.
+    pub(crate) fn drain(&mut self, most: usize, take: impl FnMut(&[u8])) -> usize {
+        let taken = match self.reader.take(most, take) {
+            Ok(taken) => {
+                self.fails = false;
+                taken
+            }
+            Err((taken, error)) => {
+                if !std::mem::replace(&mut self.fails, true) {
+                    log::error!("the ring {} cannot be read now: {error}", self.name);
+                }
+                taken
+            }
+        };
         self.records += taken as u64;
         taken
     }
@@ -48,7 +61,7 @@ impl Ring {
 
 impl AsRawFd for Ring {
     fn as_raw_fd(&self) -> RawFd {
-        self.inner.as_raw_fd()
+        self.reader.as_raw_fd()
     }
 }
 

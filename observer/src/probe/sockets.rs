@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use aya::maps::{Array, Map, MapData, RingBuf};
+use aya::maps::{Array, Map, MapData};
 use aya::programs::Iter;
 use aya::{Btf, Ebpf};
 use observer_ebpf::live::{Known, Sample};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
+use super::load::take_ring;
+use super::ring::Reader;
 use super::{ProbeError, system};
 
 /// Reads the counters of every tracked socket.
@@ -45,7 +47,7 @@ pub(crate) struct Sockets {
     adopt: Option<OwnedFd>,
     adopt_files: Option<OwnedFd>,
     ticks: Array<MapData, [u64; 2]>,
-    readings: RingBuf<MapData>,
+    readings: Reader,
 }
 
 /// Takes sockets over; apart from the rest, since that takes a while.
@@ -67,8 +69,9 @@ impl Sockets {
         };
         let ticks = ebpf.take_map("TICKS").ok_or(ProbeError::NoMap("TICKS"))?;
         let ticks = Array::try_from(ticks).map_err(ProbeError::Map)?;
-        let readings = ebpf.take_map("READINGS").ok_or(ProbeError::NoMap("READINGS"))?;
-        let readings = RingBuf::try_from(readings).map_err(ProbeError::Map)?;
+        let readings = take_ring(ebpf, "READINGS")?;
+        let size = readings.info().map_err(ProbeError::Map)?.max_entries();
+        let readings = Reader::new(readings.fd().as_fd(), size).map_err(ProbeError::ReadRing)?;
         let [sample, list, adopt, adopt_files] = ITERATORS.map(|(name, target)| {
             let of = (target == "bpf_sk_storage_map").then(|| map.as_fd());
             link(ebpf, btf, name, target, of).inspect_err(|error| refuse(name, error)).ok()
@@ -138,19 +141,20 @@ fn link(
 /// Runs an iterator and takes what it puts into the ring, ring by ring.
 fn read<T: FromBytes + Immutable + KnownLayout>(
     link: BorrowedFd<'_>,
-    ring: &mut RingBuf<MapData>,
+    ring: &mut Reader,
     mut take: impl FnMut(&T),
 ) -> io::Result<()> {
     // A pass that failed may have left some.
-    while ring.next().is_some() {}
+    ring.take(usize::MAX, |_| ()).map_err(|(_, error)| error)?;
     let mut file = system::open_iterator(link)?;
     loop {
         let ended = goes_on(&mut file)?;
-        while let Some(bytes) = ring.next() {
-            if let Ok(record) = T::ref_from_bytes(&bytes) {
+        let each = |bytes: &[u8]| {
+            if let Ok(record) = T::ref_from_bytes(bytes) {
                 take(record);
             }
-        }
+        };
+        ring.take(usize::MAX, each).map_err(|(_, error)| error)?;
         if ended {
             return Ok(());
         }

@@ -61,6 +61,50 @@ pub(crate) fn open_iterator(link: BorrowedFd<'_>) -> io::Result<File> {
     bpf_fd(bpf_cmd::BPF_ITER_CREATE, &mut attr).map(File::from)
 }
 
+/// The keys that a hash map has now (`BPF_MAP_GET_NEXT_KEY`). One that is changed meanwhile may be counted wrongly by
+/// what is changed, and no more than `most` are counted.
+pub(crate) fn count_keys(map: BorrowedFd<'_>, key_size: usize, most: u64) -> io::Result<u64> {
+    let (mut key, mut next) = (vec![0_u8; key_size], vec![0_u8; key_size]);
+    for count in 0..most {
+        let mut attr = zeroed::<bpf_attr>();
+        attr.__bindgen_anon_2.map_fd = map.as_raw_fd() as u32;
+        attr.__bindgen_anon_2.key = if count == 0 { 0 } else { key.as_ptr() as u64 };
+        attr.__bindgen_anon_2.__bindgen_anon_1.next_key = next.as_mut_ptr() as u64;
+        match bpf(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut attr) {
+            Ok(_) => std::mem::swap(&mut key, &mut next),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(count),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(most)
+}
+
+/// Loads a program as it stands.
+#[cfg(test)]
+pub(super) fn load_program(
+    kind: aya_obj::generated::bpf_prog_type,
+    program: &[aya_obj::generated::bpf_insn],
+) -> io::Result<OwnedFd> {
+    let mut attr = zeroed::<bpf_attr>();
+    attr.__bindgen_anon_3.prog_type = kind as u32;
+    attr.__bindgen_anon_3.insn_cnt = program.len() as u32;
+    attr.__bindgen_anon_3.insns = program.as_ptr() as u64;
+    attr.__bindgen_anon_3.license = c"GPL".as_ptr() as u64;
+    bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr)
+}
+
+/// Runs a raw tracepoint's program with those arguments; gives what it returns.
+#[cfg(test)]
+pub(super) fn run_program(program: BorrowedFd<'_>, arguments: &[u64]) -> io::Result<u32> {
+    let mut attr = zeroed::<bpf_attr>();
+    attr.test.prog_fd = program.as_raw_fd() as u32;
+    attr.test.ctx_in = arguments.as_ptr() as u64;
+    attr.test.ctx_size_in = size_of_val(arguments) as u32;
+    bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr)?;
+    // SAFETY: the kernel has filled in this member.
+    Ok(unsafe { attr.test.retval })
+}
+
 /// C structures and unions of integers, for which zeros are valid.
 trait Plain {}
 impl Plain for bpf_attr {}

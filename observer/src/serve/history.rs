@@ -131,6 +131,11 @@ impl Windows {
         }
     }
 
+    /// Workloads and edges in all of them, and how many there may be.
+    pub(super) fn size(&self) -> [usize; 2] {
+        [self.entries, self.max_entries]
+    }
+
     /// Those of the newest `length_ns`, oldest first.
     pub(super) fn last(&self, length_ns: u64) -> Vec<Arc<Window>> {
         let Some(end) = self.newest.back().map(|window| window.end()) else { return Vec::new() };

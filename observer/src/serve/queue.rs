@@ -6,6 +6,10 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{BootTime, Event, FoldNotice, Loss, LossSource, Now, Window};
+use crate::room::Room;
+
+/// So many updates may wait for a client also where memory is short.
+const SPARED: usize = 1024;
 
 /// What travels to a stream.
 #[derive(Debug)]
@@ -37,6 +41,7 @@ pub(crate) struct Sink {
     untold: Vec<Loss>,
     /// What this queue's own losses are of.
     kind: &'static str,
+    room: Room,
 }
 
 /// The stream's end of a queue.
@@ -55,7 +60,8 @@ pub(super) struct Gone;
 pub(super) fn queue(capacity: usize, kind: &'static str) -> (Sink, Source) {
     let (sender, items) = mpsc::channel(capacity.max(4));
     let (goodbye, farewell) = oneshot::channel();
-    (Sink { items: sender, farewell: goodbye, untold: Vec::new(), kind }, Source { items, farewell })
+    let sink = Sink { items: sender, farewell: goodbye, untold: Vec::new(), kind, room: Room::default() };
+    (sink, Source { items, farewell })
 }
 
 impl Source {
@@ -67,10 +73,20 @@ impl Source {
 }
 
 impl Sink {
+    /// Has no more wait than memory allows.
+    pub(super) fn share(&mut self, room: &Room) {
+        self.room = room.clone();
+    }
+
+    /// Whether another update may wait. Where memory is short, only those who are nearly up to date have theirs.
+    fn may_wait(&self) -> bool {
+        self.room.is_left() || self.items.max_capacity() - self.items.capacity() < SPARED
+    }
+
     /// Sends one update; where there is no room, or earlier losses cannot be told first, it is lost.
     pub(super) fn send(&mut self, item: Item, now: Now) -> Result<(), Gone> {
         self.tell(now)?;
-        if self.untold.is_empty() {
+        if self.untold.is_empty() && self.may_wait() {
             match self.items.try_send(item) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Closed(_)) => return Err(Gone),
@@ -102,7 +118,7 @@ impl Sink {
 
     /// The daemon stops.
     pub(super) fn stop(self, now: Now) {
-        let Self { items, farewell, untold, kind: _ } = self;
+        let Self { items, farewell, untold, kind: _, room: _ } = self;
         // The farewell has to be there when the queue ends. A stream that is gone needs none.
         let _gone = farewell.send(untold.into_iter().map(|loss| (loss, now)).collect());
         drop(items);

@@ -20,7 +20,7 @@ use super::queue::queue;
 use super::{
     ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList, wire,
 };
-use crate::event::ConnectionOrder;
+use crate::event::{ConnectionOrder, WallTime};
 
 /// How long the event loop may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,12 +44,15 @@ pub(crate) struct Settings {
     pub(crate) window: Duration,
     /// Events on their way to one subscriber. What does not fit is lost to that subscriber.
     pub(crate) queue_capacity: usize,
+    /// When the daemon started: told at the beginning of each stream.
+    pub(crate) start_time: WallTime,
 }
 
 impl Settings {
     /// The defaults for a node.
     pub(crate) fn new(node_name: String) -> Self {
-        Self { node_name, window: Duration::from_secs(10), queue_capacity: 16_384 }
+        let start_time = WallTime::default();
+        Self { node_name, window: Duration::from_secs(10), queue_capacity: 16_384, start_time }
     }
 }
 
@@ -74,7 +77,7 @@ impl Observer for Service {
         let (sink, source) = queue(self.settings.queue_capacity, "events");
         let last = last as usize;
         self.send(Request::Events(EventsRequest { filters, last, follow, sink })).await?;
-        Ok(Response::new(EventStream::new(source, &self.settings.node_name)))
+        Ok(Response::new(EventStream::new(source, &self.settings)))
     }
 
     async fn watch_summaries(
@@ -86,7 +89,7 @@ impl Observer for Service {
         let length_ns = window_ns(window.as_ref(), self.settings.window)?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
-        Ok(Response::new(SummaryStream::new(source, &self.settings.node_name, filters, length_ns, follow)))
+        Ok(Response::new(SummaryStream::new(source, &self.settings, filters, length_ns, follow)))
     }
 
     async fn list_connections(
@@ -258,9 +261,22 @@ fn refused(subscribers: usize) -> Status {
     ))
 }
 
-/// The state that begins or ends a stream.
-fn node_status(state: v1::NodeState, message: &str) -> v1::NodeStatus {
-    v1::NodeStatus { state: state.into(), message: message.to_owned() }
+/// The state that begins a stream.
+fn connected(settings: &Settings, message: &str) -> v1::NodeStatus {
+    v1::NodeStatus {
+        state: v1::NodeState::Connected.into(),
+        message: message.to_owned(),
+        start_time: Some(wire::timestamp(settings.start_time)),
+    }
+}
+
+/// The state that ends a stream.
+fn stopping() -> v1::NodeStatus {
+    v1::NodeStatus {
+        state: v1::NodeState::Stopping.into(),
+        message: "the daemon is stopping".to_owned(),
+        start_time: None,
+    }
 }
 
 /// When a message is sent.

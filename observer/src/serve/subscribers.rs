@@ -6,6 +6,8 @@ use super::history;
 use super::queue::{Gone, Item, Sink};
 use super::{EventsRequest, Filters, SummariesRequest};
 use crate::event::{Event, FoldNotice, Loss, Now, WallTime, Window, Workload};
+use crate::room::Room;
+use crate::status::Table;
 
 /// The bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub(crate) struct Subscribers {
     last_windows: history::Windows,
     /// The newest reading of the clocks.
     now: Now,
+    room: Room,
 }
 
 impl Subscribers {
@@ -47,7 +50,13 @@ impl Subscribers {
             last_events: history::Events::new(limits.kept_events),
             last_windows: history::Windows::new(limits.kept_windows, limits.kept_entries),
             now,
+            room: Room::default(),
         }
+    }
+
+    /// Has no more wait for clients than memory allows.
+    pub(crate) fn share(&mut self, room: &Room) {
+        self.room = room.clone();
     }
 
     /// Opens a stream of events.
@@ -133,6 +142,19 @@ impl Subscribers {
         self.events.len() + self.summaries.len()
     }
 
+    /// How full the tables are.
+    pub(crate) fn tables(&self) -> [Table; 3] {
+        [
+            ("events", [self.last_events.len(), self.limits.kept_events]),
+            ("window_entries", self.last_windows.size()),
+            ("subscribers", [self.count(), self.limits.subscribers]),
+        ]
+        .map(|(name, sizes)| {
+            let [entries, capacity] = sizes.map(|size| size as u64);
+            Table { name, entries, capacity }
+        })
+    }
+
     /// How many events are in memory.
     pub(crate) fn events_stored(&self) -> usize {
         self.last_events.len()
@@ -145,6 +167,7 @@ impl Subscribers {
 
     /// Greets a stream, or refuses it where there are too many.
     fn connect(&mut self, mut sink: Sink) -> Option<Sink> {
+        sink.share(&self.room);
         let subscribers = self.count();
         let room = subscribers < self.limits.subscribers;
         let greeting = if room { Item::Connected } else { Item::Refused { subscribers } };

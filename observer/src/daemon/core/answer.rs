@@ -104,6 +104,7 @@ impl Core<'_> {
             ring(self.process_ring.get_ref(), self.losses.of_ring(|kind| !is_network(kind))),
             ring(self.network_ring.get_ref(), self.losses.of_ring(is_network)),
         ];
+        let (kernel_maps, kernel_bytes) = self.probes.maps();
         Status {
             start_time: self.started.wall,
             uptime_ns: now.boot.since_ns(self.started.boot),
@@ -122,6 +123,9 @@ impl Core<'_> {
             cpu_time_ns: usage.map_or(0, |usage| usage.cpu_time_ns),
             rings,
             folded: self.folds.totals.iter().map(|(kind, count)| (*kind, *count)).collect(),
+            most_resident_bytes: self.config.max_memory,
+            kernel_bytes,
+            kernel_maps,
         }
     }
 
@@ -143,12 +147,7 @@ impl Core<'_> {
         let mut tables = self.attributor.tables();
         // The aggregator's table of workloads holds those that are active, a part of the former.
         tables.extend(self.aggregator.tables().into_iter().filter(|table| table.name != "workloads"));
-        tables.push(Table {
-            name: "events",
-            entries: self.subscribers.events_stored() as u64,
-            capacity: self.config.history_events as u64,
-        });
-        tables.extend(self.probes.folds.tables());
+        tables.extend(self.subscribers.tables());
         tables
     }
 }

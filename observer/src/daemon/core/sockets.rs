@@ -33,6 +33,8 @@ impl Core<'_> {
         let Sampling { samples, queues, .. } = &mut self.sampling;
         let tick = self.tick;
         let (aggregator, mut unknown) = (&mut self.aggregator, HashMap::new());
+        // Those that there is no room for need not be known.
+        let most = if adopted { usize::MAX } else { aggregator.room() };
         samples.clear();
         queues.clear();
         aggregator.begin_pass(now.boot);
@@ -41,7 +43,7 @@ impl Core<'_> {
                 samples.push(sample);
                 // Held all at once they would be the daemon's largest piece of memory.
                 if samples.len() == BATCH {
-                    unknown.extend(aggregator.sample(now.boot, samples));
+                    keep(&mut unknown, aggregator.sample(now.boot, samples), most);
                     samples.clear();
                 }
             }
@@ -52,7 +54,7 @@ impl Core<'_> {
             // Half a pass would tell of sockets that are gone.
             Err(error) => return log::warn!("{error}"),
         };
-        unknown.extend(self.aggregator.sample(now.boot, &self.sampling.samples));
+        keep(&mut unknown, self.aggregator.sample(now.boot, &self.sampling.samples), most);
         self.sampling.samples.clear();
         // Without ticks there was no pass: this kernel has no such iterator.
         if let Some(ticks) = ticks {
@@ -62,7 +64,7 @@ impl Core<'_> {
         let listeners = self.aggregator.sample_listeners(&self.sampling.queues);
         let stays = unknown.keys().any(|id| self.sampling.unknown.contains_key(id));
         self.sampling.unknown = unknown;
-        if adopted || (stays && self.aggregator.has_room()) || !listeners.is_empty() {
+        if adopted || (stays && self.aggregator.room() > 0) || !listeners.is_empty() {
             self.make_known(&listeners, adopted, now);
         }
         self.explain_drops();
@@ -110,8 +112,13 @@ impl Core<'_> {
     fn make_known(&mut self, listeners: &[QueueSample], adopted: bool, now: Now) {
         let mut found = Vec::new();
         let mut undecodable = 0;
+        let unknown = &self.sampling.unknown;
         let listed = self.probes.sockets.list(|raw| match decode::known(raw) {
-            Ok(known) => found.push(known),
+            // All of them would be the daemon's largest piece of memory.
+            Ok(known) if known.listens || unknown.contains_key(&ConnectionId(known.socket.cookie)) => {
+                found.push(known);
+            }
+            Ok(_) => {}
             Err(_) => undecodable += 1,
         });
         if let Err(error) = listed {
@@ -130,7 +137,7 @@ impl Core<'_> {
                     self.sampling.overflows.begin(listener.netns, process.key.pid);
                 }
                 self.aggregator.know_listener(listener, sample);
-            } else if ((adopted && known.adopted) || self.aggregator.has_room())
+            } else if ((adopted && known.adopted) || self.aggregator.room() > 0)
                 && let Some(sample) = self.sampling.unknown.remove(&id)
             {
                 self.find_holder(&known, now);
@@ -140,4 +147,9 @@ impl Core<'_> {
         }
         self.deliver(now);
     }
+}
+
+/// Adds readings, as long as there are no more than `most`.
+fn keep(unknown: &mut HashMap<ConnectionId, Sample>, more: HashMap<ConnectionId, Sample>, most: usize) {
+    unknown.extend(more.into_iter().take(most.saturating_sub(unknown.len())));
 }

@@ -10,7 +10,7 @@ use observer_proto::v1::watch_events_response::Payload;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::{node_status, refused, sent_at};
+use super::{Settings, connected, refused, sent_at, stopping};
 use crate::event::{Event, Loss, Now};
 use crate::serve::queue::{Item, Source};
 use crate::serve::wire;
@@ -20,6 +20,7 @@ use crate::serve::wire;
 pub(crate) struct EventStream {
     source: Source,
     node_name: String,
+    greeting: v1::NodeStatus,
     /// Of the past, still to be sent.
     newest: VecDeque<Arc<Event>>,
     /// The last messages, once the queue has ended.
@@ -27,8 +28,14 @@ pub(crate) struct EventStream {
 }
 
 impl EventStream {
-    pub(super) fn new(source: Source, node_name: &str) -> Self {
-        Self { source, node_name: node_name.to_owned(), newest: VecDeque::new(), ending: None }
+    pub(super) fn new(source: Source, settings: &Settings) -> Self {
+        Self {
+            source,
+            node_name: settings.node_name.clone(),
+            greeting: connected(settings, "new events follow"),
+            newest: VecDeque::new(),
+            ending: None,
+        }
     }
 
     fn response(&self, payload: Payload) -> v1::WatchEventsResponse {
@@ -46,10 +53,7 @@ impl EventStream {
     /// What one item says; `None` for one that says nothing by itself.
     fn payload(&mut self, item: Item) -> Result<Option<Payload>, Status> {
         match item {
-            Item::Connected => {
-                let status = node_status(v1::NodeState::Connected, "new events follow");
-                Ok(Some(Payload::NodeStatus(status)))
-            }
+            Item::Connected => Ok(Some(Payload::NodeStatus(self.greeting.clone()))),
             Item::Refused { subscribers } => Err(refused(subscribers)),
             Item::Events(newest) => {
                 self.newest = newest.into();
@@ -64,10 +68,9 @@ impl EventStream {
 }
 
 /// How a stream ends where the daemon does.
-fn stopping(untold: &[(Loss, Now)]) -> VecDeque<Payload> {
+fn last_words(untold: &[(Loss, Now)]) -> VecDeque<Payload> {
     let lost = untold.iter().map(|(loss, now)| Payload::Lost(wire::lost(loss, *now)));
-    let status = node_status(v1::NodeState::Stopping, "the daemon is stopping");
-    lost.chain([Payload::NodeStatus(status)]).collect()
+    lost.chain([Payload::NodeStatus(stopping())]).collect()
 }
 
 impl Stream for EventStream {
@@ -86,7 +89,7 @@ impl Stream for EventStream {
             }
             let Some(item) = ready!(this.source.items.poll_recv(context)) else {
                 let untold = this.source.last_words();
-                this.ending = Some(untold.map_or_else(VecDeque::new, |untold| stopping(&untold)));
+                this.ending = Some(untold.map_or_else(VecDeque::new, |untold| last_words(&untold)));
                 continue;
             };
             match this.payload(item) {

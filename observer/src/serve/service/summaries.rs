@@ -11,7 +11,7 @@ use observer_proto::v1::watch_summaries_response::Payload;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::{node_status, refused, sent_at};
+use super::{Settings, connected, refused, sent_at, stopping};
 use crate::event::{Loss, Now, Window};
 use crate::serve::queue::{Item, Source, add, same_kind};
 use crate::serve::{Filters, wire};
@@ -21,6 +21,7 @@ use crate::serve::{Filters, wire};
 pub(crate) struct SummaryStream {
     source: Source,
     node_name: String,
+    greeting: v1::NodeStatus,
     filters: Filters,
     length_ns: u64,
     follow: bool,
@@ -38,14 +39,15 @@ pub(crate) struct SummaryStream {
 impl SummaryStream {
     pub(in crate::serve) fn new(
         source: Source,
-        node_name: &str,
+        settings: &Settings,
         filters: Filters,
         length_ns: u64,
         follow: bool,
     ) -> Self {
         Self {
             source,
-            node_name: node_name.to_owned(),
+            node_name: settings.node_name.clone(),
+            greeting: connected(settings, "summaries follow as windows end"),
             filters,
             length_ns,
             follow,
@@ -59,10 +61,7 @@ impl SummaryStream {
 
     fn take(&mut self, item: Item) -> Result<(), Status> {
         match item {
-            Item::Connected => {
-                let status = node_status(v1::NodeState::Connected, "summaries follow as windows end");
-                self.ready.push_back(Payload::NodeStatus(status));
-            }
+            Item::Connected => self.ready.push_back(Payload::NodeStatus(self.greeting.clone())),
             Item::Refused { subscribers } => return Err(refused(subscribers)),
             Item::Windows(windows, now) => windows.iter().for_each(|window| self.merge(window, now)),
             Item::Window(window, now) => self.merge(&window, now),
@@ -122,8 +121,7 @@ impl SummaryStream {
         }
         let now = self.now;
         self.ready.extend(take(&mut self.lost).iter().map(|loss| Payload::Lost(wire::lost(loss, now))));
-        let stopping = node_status(v1::NodeState::Stopping, "the daemon is stopping");
-        self.ready.push_back(Payload::NodeStatus(stopping));
+        self.ready.push_back(Payload::NodeStatus(stopping()));
     }
 }
 

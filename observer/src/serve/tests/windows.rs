@@ -8,7 +8,7 @@ use tokio_stream::StreamExt as _;
 use crate::event::{BootTime, Loss, LossSource, Now, Window};
 use crate::serve::queue::queue;
 use crate::serve::service::SummaryStream;
-use crate::serve::{Filters, Limits, Subscribers, SummariesRequest};
+use crate::serve::{Filters, Limits, Settings, Subscribers, SummariesRequest};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -28,7 +28,8 @@ async fn told(capacity: usize, feed: impl FnOnce(&mut Subscribers)) -> Vec<Strin
     subscribers.add_summaries(SummariesRequest { length_ns: 2 * SECOND, sink });
     feed(&mut subscribers);
     subscribers.stop();
-    let stream = SummaryStream::new(source, "node-1", Filters::default(), 2 * SECOND, true);
+    let stream =
+        SummaryStream::new(source, &Settings::new("node-1".into()), Filters::default(), 2 * SECOND, true);
     let messages: Vec<_> = stream.collect().await;
     let short = |payload| match payload {
         Payload::Summary(_) => "summary".to_owned(),

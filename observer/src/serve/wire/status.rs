@@ -5,7 +5,7 @@ use observer_proto::v1;
 use super::{boot_timestamp, container, lost, timestamp, workload};
 use crate::event::{EventType, Now};
 use crate::serve::WorkloadEntry;
-use crate::status::{Capability, IdentitySource, ProbeStats, RingStats, Status, Table};
+use crate::status::{Capability, IdentitySource, KernelMap, ProbeStats, RingStats, Status, Table};
 
 /// The daemon's state.
 pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
@@ -27,6 +27,9 @@ pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1:
         cpu_time_ns,
         rings,
         folded,
+        most_resident_bytes,
+        kernel_bytes,
+        kernel_maps,
     } = status;
     v1::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -51,6 +54,9 @@ pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1:
             .into_iter()
             .map(|(kind, count)| v1::EventCount { r#type: kind.to_owned(), count })
             .collect(),
+        most_resident_bytes,
+        kernel_bytes,
+        kernel_maps: kernel_maps.into_iter().map(kernel_map).collect(),
     }
 }
 
@@ -115,4 +121,8 @@ fn table(Table { name, entries, capacity }: Table) -> v1::Table {
 
 fn ring(RingStats { name, size_bytes, records, lost }: RingStats) -> v1::Ring {
     v1::Ring { name: name.to_owned(), size_bytes, records, lost }
+}
+
+fn kernel_map(KernelMap { name, kind, entries, capacity, bytes }: KernelMap) -> v1::KernelMap {
+    v1::KernelMap { name, r#type: kind.to_owned(), entries, capacity, bytes }
 }

@@ -1,0 +1,77 @@
+//! Which daemon a stream comes from: tells that it was started anew, and what of it was shown before.
+
+use observer_proto::v1::{Event, NodeState, NodeStatus};
+use prost_types::Timestamp;
+
+use super::time::Clock;
+
+/// What is known of the daemon behind a stream that is opened again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    /// When it started; `None` before the first message.
+    started: Option<Timestamp>,
+    /// The number of its newest event that was shown.
+    shown: u64,
+    /// Events up to this number were shown on a stream that broke.
+    before: u64,
+}
+
+impl Origin {
+    /// Takes in a state of the stream. Where the stream was opened again: what that means, in words.
+    pub(crate) fn greeted(&mut self, status: &NodeStatus, clock: &Clock) -> Option<String> {
+        if status.state() != NodeState::Connected {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.started, status.start_time)?;
+        self.before = self.shown;
+        let started = status.start_time.filter(|started| *started != before);
+        let Some(started) = started else { return Some("connected again to the same daemon".to_owned()) };
+        (self.shown, self.before) = (0, 0);
+        Some(format!(
+            "the daemon was started anew at {}: what happened while it was away is missing, numbers and totals begin anew",
+            clock.text(&started)
+        ))
+    }
+
+    /// Whether an event is still to be shown.
+    pub(crate) fn is_new(&mut self, event: &Event) -> bool {
+        self.shown = self.shown.max(event.sequence);
+        event.sequence > self.before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    fn greeting(seconds: i64) -> NodeStatus {
+        let start_time = Some(Timestamp { seconds, nanos: 0 });
+        NodeStatus { state: NodeState::Connected.into(), start_time, ..NodeStatus::default() }
+    }
+
+    fn event(sequence: u64) -> Event {
+        Event { sequence, ..Event::default() }
+    }
+
+    #[test]
+    fn the_same_daemon_shows_nothing_twice() {
+        let (mut origin, clock) = (Origin::default(), testing::look().clock());
+        assert_eq!(origin.greeted(&greeting(7), &clock), None);
+        assert!(origin.is_new(&event(4)) && origin.is_new(&event(9)));
+        let words = origin.greeted(&greeting(7), &clock).unwrap();
+        assert_eq!(words, "connected again to the same daemon");
+        assert!(!origin.is_new(&event(4)) && !origin.is_new(&event(9)) && origin.is_new(&event(10)));
+    }
+
+    #[test]
+    fn another_one_begins_anew() {
+        let (mut origin, clock) = (Origin::default(), testing::look().clock());
+        assert_eq!(origin.greeted(&greeting(7), &clock), None);
+        assert!(origin.is_new(&event(9)));
+        assert_eq!(origin.greeted(&NodeStatus::default(), &clock), None);
+        let words = origin.greeted(&greeting(8), &clock).unwrap();
+        assert!(words.starts_with("the daemon was started anew at "), "{words}");
+        assert!(origin.is_new(&event(1)) && origin.is_new(&event(9)));
+    }
+}
