@@ -13,6 +13,7 @@ mod process;
 mod report;
 mod serve;
 mod smallest;
+mod steady;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ const USAGE: &str = "workload SUBCOMMAND
           [--timeout-ms M | --nonblocking-cancel-ms M] [--linger0] [--unread] [--send-buffer B] [--summary]
           [--code C] [--out FILE]
   crowd --port P --connections N [--rate PER_SECOND]      then on standard input: send BYTES | close COUNT
+  steady connections|requests|bulk|refused|exec [--cpu N] [--port P [--to ADDRESS] [--listen-in FILE]]
+          [--one-thread]                                  then on standard input: run MILLISECONDS [PER_SECOND]
   exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
   exec-storm --count N [--rate PER_SECOND]
   threads [--code CODE] [--after-ms M]
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         "listen-only" => serve::listen_only(&args),
         "connect" => connect::connect(&args),
         "crowd" => crowd::crowd(&args),
+        "steady" => steady::steady(&args),
         "exit" => process::exit(&args),
         "kill-self" => process::kill_self(&args),
         "segfault" => process::segfault(),
