@@ -1,15 +1,13 @@
 //! Proves that the observer sees the processes, arguments and codes that execsnoop and exitsnoop see beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use observer_tests::events::{arguments, detail, is, nothing_lost, process, watch};
 use observer_tests::guardian::Guardian;
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Container, Daemon, Lines, Testbed, eventually};
+use observer_tests::{Container, Daemon, Lines, Snoop, Testbed, eventually};
 use serde_json::Value;
 
 /// How processes end, as a shell's script.
@@ -19,46 +17,6 @@ const ROUNDS: usize = 20;
 
 /// In the words of commands that are run in a container.
 const INSIDE: &str = "-inside-";
-
-/// One of the tools of libbpf-tools, writing to a file.
-struct Snoop {
-    child: Child,
-    file: PathBuf,
-}
-
-impl Snoop {
-    /// It needs the folder of tracepoints, which is mounted for it alone.
-    fn start(name: &str) -> Result<Self> {
-        let file = Guardian::shared()?.scratch("snoop")?.join(name);
-        let script = format!("mount -t tracefs tracefs /sys/kernel/tracing && exec stdbuf -oL {name}");
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &script]);
-        let log = File::create(&file)?;
-        command.stdout(log.try_clone()?).stderr(log);
-        let child = Guardian::shared()?.mark(&mut command).spawn().context("cannot run unshare")?;
-        Ok(Self { child, file })
-    }
-
-    /// The lines so far that have this word, split at blanks.
-    fn lines(&self, is_it: impl Fn(&[&str]) -> bool) -> Result<Vec<Vec<String>>> {
-        let text = fs::read_to_string(&self.file)?;
-        // The last line may still be on its way.
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let lines = whole.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        Ok(lines
-            .filter(|words| is_it(words))
-            .map(|words| words.into_iter().map(str::to_owned).collect())
-            .collect())
-    }
-}
-
-impl Drop for Snoop {
-    fn drop(&mut self) {
-        // It is our own child; where it has ended already, that is what was wanted.
-        let _ended = self.child.kill();
-        let _waited = self.child.wait();
-    }
-}
 
 /// What a tool says of an exec: the pid, the parent's, and the command.
 type Exec = (u64, u64, String);
@@ -109,7 +67,7 @@ async fn wait_for_start(execs: &Snoop, exits: &Snoop, word: &str) -> Result<()> 
             !execs.lines(|words| has(words, &word))?.is_empty(),
             !exits.lines(|words| words.get(1) == Some(&pid.as_str()))?.is_empty(),
         ];
-        Ok(if seen == [true; 2] { Ok(()) } else { Err((seen, fs::read_to_string(&execs.file)?)) })
+        Ok(if seen == [true; 2] { Ok(()) } else { Err((seen, execs.said()?)) })
     })
     .await
 }

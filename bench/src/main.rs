@@ -1,54 +1,115 @@
-//! What the observer costs under known loads: each load is a subcommand, prints a table and writes its results as JSON.
+//! What the observer costs under known loads: each load is a subcommand, prints what it finds and writes it as JSON;
+//! `report` makes a table and a picture of all that was written, with a verdict on each budget.
 //!
 //! `cargo xtask bench` builds all that it needs and runs it.
 #![allow(clippy::print_stdout, reason = "its results are its output")]
+#![allow(clippy::disallowed_methods, reason = "what it measures is time")]
 
 mod machine;
+mod spread;
+
+mod contender;
+mod listen;
+mod programs;
+mod setting;
+
+mod calls;
+mod rounds;
+
+mod code;
+mod idle;
 mod names;
 mod soak;
 mod sockets;
+mod subscribers;
+mod throughput;
+
+mod budgets;
+mod picture;
+mod report;
+mod tables;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 /// Measures the observer.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The folder that the results are written to
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", global = true, default_value = "bench/results")]
     results: PathBuf,
+    /// Measure for moments only: shows that it works, and roughly what comes out
+    #[arg(long, global = true)]
+    quick: bool,
     #[command(subcommand)]
     load: Load,
 }
 
 #[derive(Debug, Subcommand)]
 enum Load {
+    /// Connections that are opened, used and closed
+    Connections(throughput::Args),
+    /// Requests on long connections
+    Requests(throughput::Args),
+    /// As many bytes as go through a connection
+    Bulk(throughput::Args),
+    /// Processes that are made and end
+    Exec(throughput::Args),
+    /// Clients that follow all events, and as many events as reach them
+    Subscribers(subscribers::Args),
     /// Many live sockets, to be read once a second
     Sockets(sockets::Args),
     /// Name servers' answers, and packets that are none
     Names(names::Args),
     /// A load for minutes, at whose end all totals are right and memory is what it was
     Soak(soak::Args),
+    /// Nothing
+    Idle(idle::Args),
+    /// The stages' code: takes up what criterion and the count of allocations have written
+    Code(code::Args),
+    /// Makes the table and the picture of the results that there are
+    Report(report::Args),
+    /// Clients that count what they get, for the other subcommands
+    #[command(hide = true)]
+    Listen(listen::Args),
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { results, load } = Arguments::parse();
+    let Arguments { results, quick, load } = Arguments::parse();
     let mut verdict = Ok(());
-    let (name, report) = match load {
-        Load::Sockets(args) => ("sockets", serde_json::to_string_pretty(&sockets::run(&args).await?)?),
+    let (name, text) = match load {
+        Load::Connections(args) => {
+            ("connections", json(&throughput::run(throughput::CONNECTIONS, &args, quick).await?)?)
+        }
+        Load::Requests(args) => {
+            ("requests", json(&throughput::run(throughput::REQUESTS, &args, quick).await?)?)
+        }
+        Load::Bulk(args) => ("bulk", json(&throughput::run(throughput::BULK, &args, quick).await?)?),
+        Load::Exec(args) => ("exec", json(&throughput::run(throughput::EXEC, &args, quick).await?)?),
+        Load::Subscribers(args) => ("subscribers", json(&subscribers::run(&args, quick).await?)?),
+        Load::Sockets(args) => ("sockets", json(&sockets::run(&args, quick).await?)?),
+        Load::Names(args) => ("names", json(&names::run(&args, quick).await?)?),
+        Load::Idle(args) => ("idle", json(&idle::run(&args, quick).await?)?),
+        Load::Code(args) => ("code", json(&code::run(&args)?)?),
+        Load::Report(args) => return report::run(&args, &results),
+        Load::Listen(args) => return listen::run(&args).await,
         Load::Soak(args) => {
             let report = soak::run(&args).await?;
             verdict = report.verdict();
-            ("soak", serde_json::to_string_pretty(&report)?)
+            ("soak", json(&report)?)
         }
-        Load::Names(args) => ("names", serde_json::to_string_pretty(&names::run(&args).await?)?),
     };
+    std::fs::create_dir_all(&results).with_context(|| format!("cannot make {}", results.display()))?;
     let path = results.join(format!("{name}.json"));
-    let text = report + "\n";
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
     verdict
+}
+
+fn json(report: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(report)? + "\n")
 }

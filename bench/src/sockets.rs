@@ -11,6 +11,7 @@ use observer_tests::{Crowd, Daemon, Edges, NetnsPair, Pod, Testbed, passes};
 use serde::Serialize;
 
 use crate::machine::Machine;
+use crate::spread::mib;
 
 /// Connections of one process: both ends are its own, and it may open 20,000 files on many machines.
 const CROWD: u64 = 9000;
@@ -28,14 +29,33 @@ const FIRST_PORT: u16 = 7200;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Live sockets; may be repeated
-    #[arg(long, value_name = "N", default_values_t = [20_000, 100_000])]
+    #[arg(long, value_name = "N")]
     sockets: Vec<u64>,
     /// Passes over them
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    passes: usize,
+    #[arg(long, value_name = "N")]
+    passes: Option<usize>,
     /// Containers that run beside them
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N")]
+    containers: Option<usize>,
+}
+
+/// The same with nothing left open.
+struct Extent {
+    sockets: Vec<u64>,
+    passes: usize,
     containers: usize,
+}
+
+impl Extent {
+    fn of(args: &Args, quick: bool) -> Self {
+        let (sockets, passes, containers) =
+            if quick { (&[2000][..], 3, 5) } else { (&[20_000, 100_000][..], 30, 50) };
+        Self {
+            sockets: if args.sockets.is_empty() { sockets.to_vec() } else { args.sockets.clone() },
+            passes: args.passes.unwrap_or(passes),
+            containers: args.containers.unwrap_or(containers),
+        }
+    }
 }
 
 /// What came out.
@@ -70,14 +90,15 @@ struct Spread {
 }
 
 /// Measures one number of sockets after the other, each with a daemon of its own.
-pub(crate) async fn run(args: &Args) -> Result<Report> {
+pub(crate) async fn run(args: &Args, quick: bool) -> Result<Report> {
     let machine = Machine::this();
+    let extent = Extent::of(args, quick);
     let testbed = Testbed::shared().await?;
-    let pods = containers(testbed, args.containers).await?;
+    let pods = containers(testbed, extent.containers).await?;
     let mut rows = Vec::new();
     println!("sockets  pass: median (least to most) ms  idle ms  resident MiB (most, idle)  lost");
-    for &sockets in &args.sockets {
-        let row = measure(testbed, sockets, args).await.with_context(|| format!("{sockets} sockets"))?;
+    for &sockets in &extent.sockets {
+        let row = measure(testbed, sockets, &extent).await.with_context(|| format!("{sockets} sockets"))?;
         let Row {
             sockets, pass_ms, idle_ms, resident_mib, most_resident_mib, idle_resident_mib, lost, ..
         } = &row;
@@ -106,10 +127,10 @@ async fn containers(testbed: &Testbed, count: usize) -> Result<Vec<Pod>> {
     Ok(pods)
 }
 
-async fn measure(testbed: &Testbed, sockets: u64, args: &Args) -> Result<Row> {
+async fn measure(testbed: &Testbed, sockets: u64, extent: &Extent) -> Result<Row> {
     let pair = NetnsPair::new()?;
     let netns = &pair.left().netns;
-    let daemon = Daemon::on(testbed).start().await?;
+    let daemon = Daemon::on(testbed).args(["--log", "warn"]).start().await?;
     let edges = Edges::start(&daemon).await?;
     let idle = passes::median(&passes::measure(&daemon, &edges, IDLE_PASSES).await?);
     let (idle_resident, _) = daemon.memory()?;
@@ -133,7 +154,7 @@ async fn measure(testbed: &Testbed, sockets: u64, args: &Args) -> Result<Row> {
     let (here, told) = (established(netns)?, listed(&daemon, &ports).await?);
     ensure!([here, told] == [2 * connections; 2], "ss counts {here}, listed are {told}");
 
-    let used = passes::measure(&daemon, &edges, args.passes).await?;
+    let used = passes::measure(&daemon, &edges, extent.passes).await?;
     let (resident, most) = daemon.memory()?;
     for crowd in &mut crowds {
         let opened = crowd.connections();
@@ -149,7 +170,7 @@ async fn measure(testbed: &Testbed, sockets: u64, args: &Args) -> Result<Row> {
     ensure!(status.losses.is_empty(), "lost: {:?}", status.losses);
     Ok(Row {
         sockets: here,
-        containers: args.containers,
+        containers: extent.containers,
         passes: used.len(),
         pass_ms: spread(&used, idle),
         idle_ms: ms(idle),
@@ -171,9 +192,4 @@ fn spread(sorted: &[Duration], idle: Duration) -> Spread {
 /// Milliseconds with one decimal.
 fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-/// Mebibytes with one decimal.
-fn mib(bytes: u64) -> f64 {
-    (bytes as f64 / f64::from(1 << 20) * 10.0).round() / 10.0
 }

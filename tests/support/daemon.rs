@@ -248,6 +248,8 @@ impl Drop for Daemon {
         let said = self.stderr();
         let lines: Vec<&str> = said.lines().collect();
         let tail = lines[lines.len().saturating_sub(100)..].join("\n");
-        eprintln!("---- the daemon said in the end:\n{tail}\n----");
+        if !tail.is_empty() {
+            eprintln!("---- the daemon said in the end:\n{tail}\n----");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Flags that stand alone; every other one takes the word after it as its value.
-const SWITCHES: [&str; 10] = [
+const SWITCHES: [&str; 11] = [
     "--v4",
     "--echo",
     "--sink",
@@ -16,6 +16,7 @@ const SWITCHES: [&str; 10] = [
     "--unread",
     "--summary",
     "--listen",
+    "--one-thread",
 ];
 
 /// The words after the subcommand.

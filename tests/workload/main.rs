@@ -14,6 +14,7 @@ mod process;
 mod report;
 mod serve;
 mod smallest;
+mod steady;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ const USAGE: &str = "workload SUBCOMMAND
           [--code C] [--out FILE]
   scan --to HOST --first PORT --count N
   crowd --port P --connections N [--rate PER_SECOND]      then on standard input: send BYTES | close COUNT
+  steady connections|requests|bulk|refused|exec [--cpu N] [--port P [--to ADDRESS] [--listen-in FILE]]
+          [--one-thread]                                  then on standard input: run MILLISECONDS [PER_SECOND]
   exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
   exec-storm --count N [--rate PER_SECOND]
   threads [--code CODE] [--after-ms M]
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         "connect" => connect::connect(&args),
         "scan" => connect::scan(&args),
         "crowd" => crowd::crowd(&args),
+        "steady" => steady::steady(&args),
         "exit" => process::exit(&args),
         "kill-self" => process::kill_self(&args),
         "segfault" => process::segfault(),

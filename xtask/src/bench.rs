@@ -1,5 +1,9 @@
 //! `cargo xtask bench`: builds the observer and its loads, measures what it costs, and keeps the results in bench/results.
 
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Command;
+
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
@@ -10,10 +14,24 @@ use crate::workspace;
 /// What the observer has to bear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Load {
+    /// Connections that are opened, used and closed
+    Connections,
+    /// Requests on long connections
+    Requests,
+    /// As many bytes as go through a connection
+    Bulk,
+    /// Processes that are made and end
+    Exec,
+    /// 1, 10 and 100 clients, and as many events as reach them
+    Subscribers,
     /// 20,000 and 100,000 live sockets, read once a second
     Sockets,
     /// Name servers' answers, and packets that are none, with names being read
     Names,
+    /// Nothing
+    Idle,
+    /// The stages' code alone, with criterion, and how often it asks for memory
+    Code,
 }
 
 impl Load {
@@ -22,18 +40,59 @@ impl Load {
     }
 }
 
-/// Measures those loads, or all.
-pub(crate) fn run(loads: &[Load], arguments: &[String]) -> Result<()> {
+/// Measures those loads, or all, and makes the table and the picture of all results that there are then. What a quick
+/// look finds is kept apart, since its figures mean little.
+pub(crate) fn run(loads: &[Load], quick: bool, arguments: &[String]) -> Result<()> {
     setup::run(Scope::Tests)?;
     check(&mut cargo(&["build", "--locked", "--release", "--package", "observer"]))?;
-    // The loads are the tests' own programs, and the kernel does their work: they need no optimisation.
-    check(&mut cargo(&["build", "--locked", "--package", "observer-tests", "--package", "observer-bench"]))?;
-    let program = workspace::target_directory().join("debug/observer-bench");
-    let results = workspace::root().join("bench/results");
+    // In release, too: clients and loads share the processors with what they measure.
+    check(cargo(&["build", "--locked", "--release"]).args([
+        "--package",
+        "observer-tests",
+        "--package",
+        "observer-bench",
+    ]))?;
+    let results = if quick {
+        workspace::target_directory().join("bench-quick")
+    } else {
+        workspace::root().join("bench/results")
+    };
+    fs::create_dir_all(&results)?;
+    let bench = |words: &[&str]| {
+        let mut command = Command::new(workspace::target_directory().join("release/observer-bench"));
+        command.env("OBSERVER_BIN", workspace::observer_binary());
+        command.arg("--results").arg(&results).args(quick.then_some("--quick")).args(words);
+        command
+    };
     for load in if loads.is_empty() { Load::value_variants() } else { loads } {
-        let mut command = std::process::Command::new(&program);
-        command.env("OBSERVER_BIN", workspace::observer_binary()).arg("--results").arg(&results);
-        check(command.arg(load.name()).args(arguments)).context("nothing was measured")?;
+        let mut command = bench(&[&load.name()]);
+        if *load == Load::Code {
+            let allocations = code(quick)?;
+            let criterion = workspace::target_directory().join("criterion");
+            command.arg("--criterion").arg(criterion).arg("--allocations").arg(allocations);
+        }
+        check(command.args(arguments)).context("nothing was measured")?;
     }
-    Ok(())
+    let mut report = bench(&["report"]);
+    if !quick {
+        report.arg("--readme").arg(workspace::root().join("README.md"));
+    }
+    check(&mut report)
+}
+
+/// Runs the code's own benchmarks; gives the file with the counts of allocations.
+fn code(quick: bool) -> Result<PathBuf> {
+    let bench = |name: &str| {
+        let mut command = cargo(&["bench", "--locked", "--package", "observer-bench", "--bench"]);
+        command.arg(name);
+        command
+    };
+    let mut stages = bench("stages");
+    if quick {
+        stages.args(["--", "--warm-up-time", "0.2", "--measurement-time", "0.5", "--sample-size", "10"]);
+    }
+    check(&mut stages)?;
+    let file = workspace::target_directory().join("allocations.json");
+    check(bench("allocations").stdout(File::create(&file)?))?;
+    Ok(file)
 }

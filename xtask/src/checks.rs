@@ -57,7 +57,12 @@ impl Step {
                 check(cargo(&["clippy"]).args(everything).args(["--all-targets", "--", "-D", "warnings"]))
             }
             Self::ClippyBpf => check(&mut clippy_bpf()?),
-            Self::Unit => check(cargo(&["test"]).args(everything).args(["--exclude", "observer-tests"])),
+            Self::Unit => check(cargo(&["test"]).args(everything).args([
+                "--exclude",
+                "observer-tests",
+                "--exclude",
+                "observer-bench",
+            ])),
             Self::Build => check(&mut cargo(&["build", "--locked", "--release", "--package", "observer"])),
             Self::EndToEnd => check(&mut end_to_end(end_to_end_arguments)),
         }
@@ -118,7 +123,8 @@ fn clippy_bpf() -> Result<Command> {
 }
 
 fn end_to_end(arguments: &[String]) -> Command {
-    let mut command = cargo(&["test", "--locked", "--package", "observer-tests"]);
+    let mut command =
+        cargo(&["test", "--locked", "--package", "observer-tests", "--package", "observer-bench"]);
     command
         .env("OBSERVER_BIN", workspace::observer_binary())
         .env("OBSERVER_PYTHON", workspace::python_environment().join("bin/python"));

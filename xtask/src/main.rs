@@ -73,11 +73,14 @@ enum Task {
     },
     /// Set up, build in release, and measure what the observer costs; the results go to bench/results
     ///
-    /// Takes minutes, and means something only on a machine that does nothing else.
+    /// Takes 20 minutes, and means something only on a machine that does nothing else.
     Bench {
         /// Only these loads
         #[arg(value_name = "LOAD")]
         loads: Vec<bench::Load>,
+        /// Measure for moments only, and keep the results in target/bench-quick
+        #[arg(long)]
+        quick: bool,
         /// Arguments for the load, after `--`: see `-- --help`
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -104,7 +107,9 @@ fn main() -> ExitCode {
         Task::Run { daemon } => run::run(&daemon),
         Task::Test { only, tests } => checks::run(only, &tests).map(|()| ExitCode::SUCCESS),
         Task::Kernels { choices } => kernels::run(&choices).map(|()| ExitCode::SUCCESS),
-        Task::Bench { loads, arguments } => bench::run(&loads, &arguments).map(|()| ExitCode::SUCCESS),
+        Task::Bench { loads, quick, arguments } => {
+            bench::run(&loads, quick, &arguments).map(|()| ExitCode::SUCCESS)
+        }
         Task::Soak { minutes, arguments } => soak::run(minutes, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };
