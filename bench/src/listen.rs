@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use http::uri::PathAndQuery;
 use observer_proto::v1::{Lost, WatchEventsRequest};
 use observer_tests::channel;
+use observer_tests::losses::is_own;
 use prost::Message as _;
 use prost::encoding::{decode_key, decode_varint};
 use serde_json::json;
@@ -157,7 +158,8 @@ fn kind(buffer: &mut impl bytes::Buf) -> Result<Seen, prost::DecodeError> {
         LOST => {
             let length = decode_varint(buffer)? as usize;
             let bytes = buffer.copy_to_bytes(length.min(buffer.remaining()));
-            Ok(Seen::Lost(Lost::decode(bytes)?.count))
+            let lost = Lost::decode(bytes)?;
+            Ok(if is_own(&lost) { Seen::Lost(lost.count) } else { Seen::Other })
         }
         _ => Ok(Seen::Other),
     }

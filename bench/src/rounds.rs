@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
+use observer_tests::losses::own;
+
 use crate::contender::{Contender, Running};
 use crate::setting::{Done, Load, Setting};
 use crate::spread::{Spread, median, mib, round};
@@ -160,7 +162,7 @@ async fn status(running: &Running) -> Result<Option<(u64, Told)>> {
     let Running::Observer(observed) = running else { return Ok(None) };
     let status = observed.status().await?;
     let events = status.events.iter().map(|of| of.count).sum();
-    let lost = status.losses.iter().map(|lost| lost.count).sum();
+    let lost = own(&status).iter().map(|lost| lost.count).sum();
     let attach_ms = status.attach_duration_ns as f64 / 1e6;
     let (_, most_resident) = observed.daemon.memory()?;
     Ok(Some((events, Told { events, attach_ms, most_resident, lost })))

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
+use observer_tests::losses::own;
+
 use crate::contender::{Observed, cpu};
 use crate::machine::Machine;
 use crate::setting::{Load, Place, Setting};
@@ -148,7 +150,7 @@ async fn step(
     let after = observed.settle().await?;
     let used = cpu(observed.daemon.pid())?.saturating_sub(before).as_secs_f64();
     let status = observed.status().await?;
-    let lost: u64 = status.losses.iter().map(|lost| lost.count).sum();
+    let lost: u64 = own(&status).iter().map(|lost| lost.count).sum();
     let told = (after.least - seen.least) as f64;
     let happened = (done.count * EVENTS) as f64;
     // What is neither told nor said to be lost is lost all the same: but events of others are among them.

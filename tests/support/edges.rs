@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Result, ensure};
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::watch_summaries_response::Payload;
-use observer_proto::v1::{LossSource, Lost, Summary, WatchSummariesRequest};
+use observer_proto::v1::{Lost, Summary, WatchSummariesRequest};
 use tokio::task::JoinHandle;
 
 use crate::daemon::Daemon;
+use crate::losses::is_own;
 use crate::wait::{PATIENCE, eventually};
 
 /// The sums of one port's edges, of the side that asks or of the one that is asked.
@@ -106,7 +107,7 @@ impl Edges {
     /// All notices of losses, but of connections older than the daemon: any other test may have such ones.
     pub fn lost(&self) -> Vec<Lost> {
         let mut lost = lock(&self.seen).lost.clone();
-        lost.retain(|lost| lost.source() != LossSource::Netns);
+        lost.retain(is_own);
         lost
     }
 }

@@ -34,6 +34,7 @@ pub mod firings;
 pub mod footprint;
 pub mod kubernetes;
 pub mod lines;
+pub mod losses;
 pub mod names;
 pub mod owners;
 pub mod passes;

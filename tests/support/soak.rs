@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::container::Container;
 use crate::daemon::Daemon;
 use crate::firings::Firings;
+use crate::losses::own;
 use crate::pod::Pod;
 use crate::testbed::Testbed;
 use crate::totals::Totals;
@@ -84,7 +85,7 @@ async fn run_all(plan: Plan, mut tell: impl FnMut(&str)) -> Result<Outcome> {
     let (seconds, used) = (start.elapsed().as_secs_f64(), daemon.cpu()?.saturating_sub(cpu));
     let figures = Box::pin(load.end(plan, &totals, &counted, &firings)).await?;
     let status = status(&daemon).await?;
-    let lost = status.losses.iter().filter(|loss| loss.source() != LossSource::Probe);
+    let lost = own(&status).into_iter().filter(|loss| loss.source() != LossSource::Probe);
     Ok(Outcome {
         plan,
         seconds,

@@ -11,6 +11,7 @@ use observer_proto::v1::{Event, ResetDirection, Summary, TcpCounters, TcpSummary
 use tokio::task::JoinHandle;
 
 use crate::daemon::Daemon;
+use crate::losses::is_own;
 use crate::pod::Pod;
 
 /// Sums by the names that they have in a summary.
@@ -45,8 +46,8 @@ impl Totals {
                 match message.payload {
                     Some(Payload::Summary(summary)) => sums.add(summary),
                     Some(Payload::WindowEnd(end)) => sums.lost_events += end.lost_events,
-                    Some(Payload::Lost(lost)) => sums.lost_events += lost.count,
-                    Some(Payload::NodeStatus(_)) | None => {}
+                    Some(Payload::Lost(lost)) if is_own(&lost) => sums.lost_events += lost.count,
+                    Some(Payload::Lost(_) | Payload::NodeStatus(_)) | None => {}
                 }
             }
         });

@@ -13,6 +13,7 @@ use observer_proto::v1::{
 use tokio::task::JoinHandle;
 
 use crate::daemon::Daemon;
+use crate::losses::is_own;
 use crate::wait::{PATIENCE, eventually};
 
 /// Longer than anything that a daemon holds back: names (1 s), losses (each 250 ms), records (5 ms).
@@ -106,7 +107,7 @@ impl Watch {
     /// All notices of losses so far, but of connections older than the daemon: any other test may have such ones.
     pub fn lost(&self) -> Vec<Lost> {
         let mut lost = lock(&self.seen).lost.clone();
-        lost.retain(|lost| lost.source() != LossSource::Netns);
+        lost.retain(is_own);
         lost
     }
 
