@@ -70,7 +70,8 @@ fn adopt(adopter: &Adopter, enter: bool) -> u64 {
         unsearched += u64::from(!searched);
     }
     if unsearched > 0 {
-        log::warn!(
+        // Told as a loss as well; no more than that is wrong.
+        log::info!(
             "older connections that no process holds are not followed in network namespaces: {unsearched}"
         );
     }
