@@ -40,12 +40,12 @@ pub(crate) fn owner(path: &str) -> Owned<'_> {
     while let Some((component, end)) = components.next() {
         let (next, next_end) = components.peek().copied().unwrap_or(("", end));
         let (slice, name) = slice_and_name(component);
-        if let Some(uid) = pod(slice.unwrap_or(component)) {
-            pod_uid = Some(uid);
-        }
+        let of_pod = pod(slice.unwrap_or(component));
+        let is_pods_own = of_pod.is_some() && slice.is_none();
+        pod_uid = of_pod.or(pod_uid);
         let found = if let Some(machine) = machine(component).filter(|_| next == "payload") {
             Some((machine, next_end))
-        } else if is_podmans_pod(component, parent, next) {
+        } else if is_pods_own || is_podmans_pod(component, parent, next) {
             None
         } else {
             container_id(&name, parent, pod_uid.is_some()).map(|id| (id, end))
@@ -178,8 +178,11 @@ struct Unit<'a> {
 impl<'a> Unit<'a> {
     /// Goes one level down. What is below a unit is that unit's, whatever it is called, unless it is a user's manager.
     fn below(found: Option<Self>, component: &'a str, parent: &str, end: usize) -> Option<Self> {
-        // Talos has no systemd, and its services each have a folder in one of these two.
-        let of_talos = matches!(parent, "podruntime" | "system") && end == parent.len() + component.len() + 2;
+        // Talos has no systemd, and its services each have a folder in one of these two. What is called by a bare id
+        // is none: it is a container, or the pod of one.
+        let of_talos = matches!(parent, "podruntime" | "system")
+            && end == parent.len() + component.len() + 2
+            && !is_id(component);
         let is_unit = is_unit(component) || of_talos;
         match found {
             None if is_unit => Some(Self { manager: None, name: component, end }),

@@ -178,6 +178,9 @@ fn lxc_and_its_kin() {
         host(path);
     }
     assert_eq!(owner(&format!("/lxc.payload.web1/docker/{ID}")).path, "/lxc.payload.web1");
+    // A pod's level is no container, also where one could be.
+    in_pod(&format!("/lxc/pod{UID}/{ID}"), UID);
+    host(&format!("/lxc/pod{UID}"));
 }
 
 #[test]
@@ -217,6 +220,9 @@ fn units_of_the_system_and_of_users() {
     // Talos has no systemd.
     unit("/podruntime/kubelet", "kubelet");
     unit("/system/apid", "apid");
+    // A bare id is a container or a pod there as well.
+    alone(&format!("/system/{ID}"), ID);
+    host(&format!("/system/{ID}/libpod-conmon-{ID}"));
 }
 
 #[test]
