@@ -71,15 +71,19 @@ fn observes_once(series: &str) -> Result<()> {
     guest.has_given_up_privileges()?;
     older::shows_and_ends(&mut guest)?;
     clock::more_processors_are_possible(&mut guest, series == "6.1")?;
-    connections_show_once_with_their_bytes(&mut guest)?;
-    live_connections_show_their_counters(&mut guest)?;
-    refusals_and_resets_show(&mut guest)?;
-    processes_show_with_their_ends(&mut guest)?;
-    names::names_show(&mut guest)?;
-    delay_shows(&mut guest)?;
-    faults::loss_is_what_the_kernel_counts(&mut guest)?;
-    faults::reordering_is_no_loss(&mut guest)?;
-    clock::steps_bend_nothing(&mut guest)?;
+    for step in [
+        connections_show_once_with_their_bytes,
+        live_connections_show_their_counters,
+        refusals_and_resets_show,
+        processes_show_with_their_ends,
+        names::names_show,
+        delay_shows,
+        faults::loss_is_what_the_kernel_counts,
+        faults::reordering_is_no_loss,
+        clock::steps_bend_nothing,
+    ] {
+        guest.take(step)?;
+    }
     guest.stops_and_leaves_nothing()
 }
 
@@ -91,11 +95,11 @@ fn it_can_do_what_is_documented(series: &str, guest: &mut Guest) -> Result<()> {
 }
 
 fn connections_show_once_with_their_bytes(guest: &mut Guest) -> Result<()> {
-    const PORT: u64 = 8080;
-    guest.serve(PORT)?;
-    let made = guest.connect(PORT, "--count 20 --parallel 4 --send 12345 --receive 12345")?;
+    let port = guest.port(8080);
+    guest.serve(port)?;
+    let made = guest.connect(port, "--count 20 --parallel 4 --send 12345 --receive 12345")?;
     ensure!(made.len() == 20, "{made:?}");
-    let mut events = guest.all_closed(PORT, made.len())?;
+    let mut events = guest.all_closed(port, made.len())?;
     // An emulator that is held up makes TCP send again.
     events.retain(|event| event["type"] != "tcp_retransmit");
     for connection in &made {
@@ -126,13 +130,13 @@ fn local_port(connection: &Value) -> Result<u64> {
 }
 
 fn live_connections_show_their_counters(guest: &mut Guest) -> Result<()> {
-    const PORT: u64 = 8081;
-    guest.serve(PORT)?;
-    let to = address(PORT);
+    let port = guest.port(8081);
+    guest.serve(port)?;
+    let to = address(port);
     guest.vm.output(&format!(
         "ip netns exec client workload connect --to {to} --bytes 5000 --hold 600 >/tmp/held & echo $! >/tmp/held.pid"
     ))?;
-    let list = format!("observer connections --port {PORT} -o json");
+    let list = format!("observer connections --port {port} -o json");
     guest.eventually("both ends to be listed with all bytes", |guest| {
         let lines = guest.vm.output(&list)?;
         let whole = |line: &&String| {
@@ -143,23 +147,23 @@ fn live_connections_show_their_counters(guest: &mut Guest) -> Result<()> {
         Ok(if lines.iter().filter(whole).count() == 2 { Ok(()) } else { Err(lines) })
     })?;
     guest.vm.output("kill $(cat /tmp/held.pid)")?;
-    guest.all_closed(PORT, 1)?;
+    guest.all_closed(port, 1)?;
     Ok(())
 }
 
 fn refusals_and_resets_show(guest: &mut Guest) -> Result<()> {
-    const CLOSED: u64 = 8082;
-    const PORT: u64 = 8083;
-    let refused = guest.connect(CLOSED, "|| true")?;
+    let closed = guest.port(8082);
+    let port = guest.port(8083);
+    let refused = guest.connect(closed, "|| true")?;
     ensure!(refused.len() == 1 && refused[0]["error"] == "refused", "{refused:?}");
     let failure = guest.wait_for("the refusal", 1, |event| {
-        event["type"] == "tcp_connect_failure" && port_of(event) == CLOSED
+        event["type"] == "tcp_connect_failure" && port_of(event) == closed
     })?;
     ensure!(failure.len() == 1 && detail(&failure[0])["error"] == "refused", "{failure:?}");
-    guest.serve(PORT)?;
-    guest.connect(PORT, "--bytes 100 --linger0")?;
+    guest.serve(port)?;
+    guest.connect(port, "--bytes 100 --linger0")?;
     let resets =
-        guest.wait_for("both resets", 2, |event| event["type"] == "tcp_reset" && port_of(event) == PORT)?;
+        guest.wait_for("both resets", 2, |event| event["type"] == "tcp_reset" && port_of(event) == port)?;
     let mut ways: Vec<(&str, bool)> = resets
         .iter()
         .map(|reset| (&detail(reset)["direction"], &detail(reset)["tcp"]["outgoing"]))
@@ -226,19 +230,19 @@ fn processes_show_with_their_ends(guest: &mut Guest) -> Result<()> {
 }
 
 fn delay_shows(guest: &mut Guest) -> Result<()> {
-    const PORT: u64 = 8084;
     /// A machine that is emulated is held up now and then, which only ever adds to what is measured.
     const ROUNDS: usize = 6;
-    guest.serve(PORT)?;
+    let port = guest.port(8084);
+    guest.serve(port)?;
     // The first packets ask for the neighbours; so does the emulator's first run of any code take its time.
-    guest.connect(PORT, "--bytes 100")?;
+    guest.connect(port, "--bytes 100")?;
     let mut closed = 1;
     let mut least = [u64::MAX; 3];
-    guest.netem("add", "delay 10ms")?;
+    guest.netem("replace", "delay 10ms")?;
     for _round in 0..ROUNDS {
-        let made = guest.connect(PORT, "--count 10 --bytes 100")?;
+        let made = guest.connect(port, "--count 10 --bytes 100")?;
         closed += made.len();
-        let events = guest.all_closed(PORT, closed)?;
+        let events = guest.all_closed(port, closed)?;
         for (least, figures) in least.iter_mut().zip(delays(&made, &events)?) {
             *least = figures.into_iter().fold(*least, u64::min);
         }

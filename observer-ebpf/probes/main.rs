@@ -58,6 +58,8 @@ mod signal;
 mod socket;
 #[cfg(target_arch = "bpf")]
 mod tcp;
+#[cfg(target_arch = "bpf")]
+mod treated;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

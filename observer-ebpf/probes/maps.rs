@@ -5,7 +5,7 @@ use core::ptr::null;
 use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
-use observer_ebpf::event::Kind;
+use observer_ebpf::event::{Hook, Kind};
 use observer_ebpf::live::Ticks;
 use observer_ebpf::tcp::Track;
 
@@ -34,9 +34,18 @@ pub(crate) static TICKS: Array<Ticks> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(Kind::COUNT, 0);
 
-/// Retransmissions that the second program told, as the first one was left out.
+/// What the second program on a hook treated, as the first one was left out; by [`Hook`].
 #[map]
-pub(crate) static MADE_UP: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static MADE_UP: PerCpuArray<u64> = PerCpuArray::with_max_entries(Hook::COUNT, 0);
+
+/// Counts what a hook's second program makes up for.
+#[inline(always)]
+pub(crate) fn count_made_up(hook: Hook) {
+    if let Some(made_up) = MADE_UP.get_ptr_mut(hook as u32) {
+        // SAFETY: this CPU's own element, which that program alone writes, and which never interrupts itself.
+        unsafe { made_up.write_volatile(made_up.read_volatile() + 1) };
+    }
+}
 
 /// The definition of a map in the way that libbpf and the kernel read it from BTF.
 ///

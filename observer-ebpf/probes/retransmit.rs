@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use observer_ebpf::budget::{class, phase};
-use observer_ebpf::event::Kind;
+use observer_ebpf::event::{Hook, Kind};
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::tcp::{Retransmit, cause, role};
 
@@ -15,7 +15,7 @@ use crate::kernel::{
     Field, REQUEST_RETRANS, SKB_CB, SKB_LEN, TCP_BACKOFF, TCP_CA_STATE, TCP_CB_END_SEQ, TCP_CB_FLAGS,
     TCP_CB_FLAGS_WIDE, TCP_CB_SEGMENTS, TCP_PENDING_TIMER, TCP_RETRANSMITS, TCP_SND_NXT, TCP_TOTAL_RETRANS,
 };
-use crate::maps::{MADE_UP, NETWORK, SENT_AGAIN};
+use crate::maps::{NETWORK, SENT_AGAIN, count_made_up};
 use crate::socket::{NO_SOCKET, cgroup_id, fill_ends, fill_owned, fill_socket, fill_tracked, storage, track};
 
 /// SYN and ACK in the TCP header's 13th byte.
@@ -123,10 +123,7 @@ pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
 pub(crate) fn tcp_retransmit_skb_again(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the hook's first argument is a full socket.
     if unsafe { is_news(ctx.arg(0), false) } {
-        if let Some(made_up) = MADE_UP.get_ptr_mut(0) {
-            // SAFETY: this CPU's own element, which this program alone writes.
-            unsafe { *made_up += 1 };
-        }
+        count_made_up(Hook::Retransmit);
         tell(&ctx);
     }
     0

@@ -5,7 +5,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::warn;
 use observer_ebpf::budget::class;
-use observer_ebpf::event::{Header, Kind};
+use observer_ebpf::event::{Header, Hook, Kind};
 use observer_ebpf::fields::Kernel;
 use observer_ebpf::tcp::{Closed, Listening, Opened, Track, role};
 
@@ -13,8 +13,9 @@ use crate::budget::take;
 use crate::emit::{count_lost, current, emit, fill_current, header, now_ns};
 use crate::fold;
 use crate::kernel::{SOCK_ERR, TCP_SRTT_US};
-use crate::maps::NETWORK;
+use crate::maps::{NETWORK, count_made_up};
 use crate::socket::{NO_TASK, cgroup_id, fill_counters, fill_socket, state, track};
+use crate::treated::{is_noted, note};
 
 /// `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`,
 /// 5.11 to 7.2. Called before the new state is written.
@@ -23,7 +24,8 @@ use crate::socket::{NO_TASK, cgroup_id, fill_counters, fill_socket, state, track
 /// interrupt, where the current task is anybody's.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    state_changes(&ctx);
+    let _news = treat(&ctx);
+    note(&ctx);
     0
 }
 
@@ -31,29 +33,46 @@ pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 ///
 /// The kernel leaves a program out that is already running on the CPU (`prog->active`): an interrupt in
 /// the middle of it may run a backlog of packets, each with a change of state. A soft interrupt is not
-/// interrupted by another one, so whatever finds one of the two running finds the other one idle.
+/// interrupted by another one, so whatever finds one of the two running finds the other one idle. Where a process may be
+/// replaced by another one in the middle of a program, both may be left out: so this one counts what it makes up for.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state_again(ctx: BtfTracePointContext) -> i32 {
-    state_changes(&ctx);
+    if !is_noted(&ctx) && treat(&ctx) {
+        count_made_up(Hook::State);
+    }
     0
 }
 
+/// Does what the change asks for; false if the socket's storage says that it was done already.
 #[inline(always)]
-fn state_changes(ctx: &BtfTracePointContext) {
+fn treat(ctx: &BtfTracePointContext) -> bool {
     let sk: *const Kernel = ctx.arg(0);
     let old = ctx.arg::<u64>(1) as u32;
     let new = ctx.arg::<u64>(2) as u32;
-    // SAFETY: `sk` is typed by the hook and a full socket.
+    // SAFETY: `sk` is typed by the hook and a full socket; the storage is this socket's.
     unsafe {
-        match new {
-            state::SYN_SENT => begin(ctx, sk, new, role::CLIENT),
-            state::LISTEN => begin(ctx, sk, new, role::LISTENER),
-            state::SYN_RECV if old == state::LISTEN => begin_child(ctx, sk),
-            state::ESTABLISHED => established(sk),
-            state::CLOSE_WAIT => half_closed(sk),
-            state::CLOSE if old != state::LISTEN => closed(sk, old),
-            _ => {}
+        let kept = match new {
+            state::SYN_SENT | state::LISTEN => make_track(ctx, sk),
+            state::SYN_RECV if old == state::LISTEN => make_track(ctx, sk),
+            state::ESTABLISHED | state::CLOSE_WAIT => track(sk, false),
+            state::CLOSE if old != state::LISTEN => track(sk, false),
+            _ => return true,
+        };
+        if kept.is_null() {
+            return true;
         }
+        if !is_news(kept, new) {
+            return false;
+        }
+        match new {
+            state::SYN_SENT => begin(sk, kept, role::CLIENT),
+            state::LISTEN => begin(sk, kept, role::LISTENER),
+            state::SYN_RECV => begin_child(kept),
+            state::ESTABLISHED => established(sk, kept),
+            state::CLOSE_WAIT => (*kept).half_closed_ns = now_ns(),
+            _ => closed(sk, kept, old),
+        }
+        true
     }
 }
 
@@ -73,16 +92,16 @@ unsafe fn is_news(kept: *mut Track, new: u32) -> bool {
     true
 }
 
-/// The socket's storage, made if need be; a socket without is counted.
+/// The socket's storage, made if need be, else null; a socket without is counted.
 ///
 /// # Safety
 /// `sk` is typed and a full socket.
 #[inline(always)]
-unsafe fn make_track(ctx: &BtfTracePointContext, sk: *const Kernel) -> Option<*mut Track> {
+unsafe fn make_track(ctx: &BtfTracePointContext, sk: *const Kernel) -> *mut Track {
     // SAFETY: as promised to this function. SCTP and DCCP run through the same hook.
     let kept = unsafe {
         if bpf_skc_to_tcp_sock(sk.cast_mut().cast()).is_null() {
-            return None;
+            return core::ptr::null_mut();
         }
         track(sk, true)
     };
@@ -91,23 +110,18 @@ unsafe fn make_track(ctx: &BtfTracePointContext, sk: *const Kernel) -> Option<*m
         if count_lost(Kind::Untracked).is_multiple_of(1024) {
             warn!(ctx, "no kernel memory for a socket's storage: the connection is not tracked");
         }
-        return None;
     }
-    Some(kept)
+    kept
 }
 
 /// connect() or listen(), in the process that called it.
 ///
 /// # Safety
-/// `sk` is typed and a full socket.
+/// `sk` is typed and a full socket; `kept` is its storage.
 #[inline(always)]
-unsafe fn begin(ctx: &BtfTracePointContext, sk: *const Kernel, new: u32, role: u32) {
-    // SAFETY: as promised to this function; the storage is this socket's.
+unsafe fn begin(sk: *const Kernel, kept: *mut Track, role: u32) {
+    // SAFETY: as promised to this function.
     unsafe {
-        let Some(kept) = make_track(ctx, sk) else { return };
-        if !is_news(kept, new) {
-            return;
-        }
         (*kept).start_ns = now_ns();
         (*kept).established_ns = 0;
         (*kept).half_closed_ns = 0;
@@ -130,15 +144,11 @@ unsafe fn begin(ctx: &BtfTracePointContext, sk: *const Kernel, new: u32, role: u
 /// listener's, if that one is tracked.
 ///
 /// # Safety
-/// `sk` is typed and a full socket.
+/// `kept` is the socket's storage.
 #[inline(always)]
-unsafe fn begin_child(ctx: &BtfTracePointContext, sk: *const Kernel) {
-    // SAFETY: as promised to this function; the storage is this socket's.
+unsafe fn begin_child(kept: *mut Track) {
+    // SAFETY: as promised to this function.
     unsafe {
-        let Some(kept) = make_track(ctx, sk) else { return };
-        if !is_news(kept, state::SYN_RECV) {
-            return;
-        }
         if (*kept).role != role::LISTENER {
             (*kept).task = NO_TASK;
         }
@@ -152,15 +162,11 @@ unsafe fn begin_child(ctx: &BtfTracePointContext, sk: *const Kernel) {
 }
 
 /// # Safety
-/// `sk` is typed and a full socket.
+/// `sk` is typed and a full socket; `kept` is its storage.
 #[inline(always)]
-unsafe fn established(sk: *const Kernel) {
-    // SAFETY: as promised to this function; the storage is this socket's.
+unsafe fn established(sk: *const Kernel, kept: *mut Track) {
+    // SAFETY: as promised to this function.
     unsafe {
-        let kept = track(sk, false);
-        if kept.is_null() || !is_news(kept, state::ESTABLISHED) {
-            return;
-        }
         let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
         let srtt_us = if tcp.is_null() { 0 } else { TCP_SRTT_US.read(tcp) };
         let kind = if (*kept).role == role::CLIENT { Kind::Connect } else { Kind::Accept };
@@ -187,33 +193,14 @@ unsafe fn established(sk: *const Kernel) {
     }
 }
 
-/// The other side closed its half.
-///
-/// # Safety
-/// `sk` is typed and a full socket.
-#[inline(always)]
-unsafe fn half_closed(sk: *const Kernel) {
-    // SAFETY: as promised to this function; the storage is this socket's.
-    unsafe {
-        let kept = track(sk, false);
-        if !kept.is_null() && is_news(kept, state::CLOSE_WAIT) {
-            (*kept).half_closed_ns = now_ns();
-        }
-    }
-}
-
 /// The end, established before or not.
 ///
 /// # Safety
-/// `sk` is typed and a full socket.
+/// `sk` is typed and a full socket; `kept` is its storage.
 #[inline(always)]
-unsafe fn closed(sk: *const Kernel, old: u32) {
-    // SAFETY: as promised to this function; the storage is this socket's.
+unsafe fn closed(sk: *const Kernel, kept: *mut Track, old: u32) {
+    // SAFETY: as promised to this function.
     unsafe {
-        let kept = track(sk, false);
-        if kept.is_null() || !is_news(kept, state::CLOSE) {
-            return;
-        }
         let kind = if (*kept).established_ns != 0 {
             Kind::Close
         } else if (*kept).role == role::CLIENT {

@@ -38,6 +38,21 @@ pub enum Kind {
     DnsAnswer = 14,
 }
 
+/// Hooks with a second program for what the first one does not see; the numbers are places in the map `MADE_UP`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Hook {
+    /// `inet_sock_set_state`
+    State = 0,
+    /// `tcp_retransmit_skb`
+    Retransmit = 1,
+}
+
+impl Hook {
+    /// How many there are: the size of the map `MADE_UP`.
+    pub const COUNT: u32 = 2;
+}
+
 impl Kind {
     /// How many kinds there are: the size of the map `LOST`.
     pub const COUNT: u32 = 15;

@@ -33,20 +33,20 @@ pub(crate) fn more_processors_are_possible(guest: &mut Guest, expected: bool) ->
 /// The wall clock steps while a connection lives: latencies, durations and windows are as without, and each event's
 /// time is the wall clock's of its moment.
 pub(crate) fn steps_bend_nothing(guest: &mut Guest) -> Result<()> {
-    const PORT: u64 = 8090;
-    guest.serve(PORT)?;
+    let port = guest.port(8090);
+    guest.serve(port)?;
     let start = guest.uptime()?;
-    let (to, held) = (address(PORT), "/tmp/stepped");
+    let (to, held) = (address(port), "/tmp/stepped");
     guest.vm.output(&format!(
         "ip netns exec client workload connect --to {to} --bytes 10 --hold 600 >{held} & echo $! >{held}.pid"
     ))?;
-    let connects = |event: &Value| event["type"] == "tcp_connect" && port_of(event) == PORT;
+    let connects = |event: &Value| event["type"] == "tcp_connect" && port_of(event) == port;
     guest.wait_for("the held connection", 1, connects)?;
     let mut seen = 1;
     for step in STEPS {
         guest.vm.output(&format!("date -s @$(( $(date +%s) + {step} ))"))?;
         let before = guest.wall_clock()?;
-        let made = guest.connect(PORT, "--count 3 --bytes 10")?;
+        let made = guest.connect(port, "--count 3 --bytes 10")?;
         let events = guest.wait_for("the connections after a step", seen + made.len(), connects)?;
         let after = guest.wall_clock()?;
         for (event, made) in events[seen..].iter().zip(&made) {
@@ -73,7 +73,7 @@ pub(crate) fn steps_bend_nothing(guest: &mut Guest) -> Result<()> {
         ensure!(length == 1_000_000_000, "{length}");
     }
     guest.vm.output(&format!("kill $(cat {held}.pid)"))?;
-    let closes = |event: &Value| event["type"] == "tcp_close" && port_of(event) == PORT;
+    let closes = |event: &Value| event["type"] == "tcp_close" && port_of(event) == port;
     let closed = guest.wait_for("all to be closed", 2 * seen, closes)?;
     let longest = closed.iter().map(|event| number(&detail(event)["duration_ns"])).max().unwrap_or(0);
     let passed = guest.uptime()? - start;

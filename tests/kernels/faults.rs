@@ -138,14 +138,14 @@ impl Told {
 }
 
 pub(crate) fn loss_is_what_the_kernel_counts(guest: &mut Guest) -> Result<()> {
-    const PORT: u64 = 8085;
-    guest.serve(PORT)?;
+    let port = guest.port(8085);
+    guest.serve(port)?;
     let before = Counters::read(guest)?;
-    guest.netem("add", "loss 5%")?;
-    let made = guest.connect(PORT, "--count 20 --parallel 10 --bytes 100000 || true")?;
+    guest.netem("replace", "loss 5%")?;
+    let made = guest.connect(port, "--count 20 --parallel 10 --bytes 100000 || true")?;
     guest.netem("del", "")?;
     ensure!(made.len() == 20, "{made:?}");
-    let events = guest.all_closed(PORT, 0)?;
+    let events = guest.all_closed(port, 0)?;
     let after = Counters::read(guest)?;
     let missed = guest.missed("tcp_retransmit_skb")?;
     for side in 0..2 {
@@ -156,7 +156,7 @@ pub(crate) fn loss_is_what_the_kernel_counts(guest: &mut Guest) -> Result<()> {
         told.agrees_by_counter(&kernel)?;
         ensure!(kernel.get("RetransSegs")? > 0, "nothing was sent again");
     }
-    let verdicts = verdicts(guest, PORT)?;
+    let verdicts = verdicts(guest, port)?;
     ensure!(verdicts.iter().any(|verdict| verdict == "VERDICT_NETWORK_LOSS"), "{verdicts:?}");
     Ok(())
 }
@@ -172,8 +172,8 @@ fn verdicts(guest: &mut Guest, port: u64) -> Result<Vec<String>> {
 }
 
 pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
-    const PORT: u64 = 8086;
-    guest.serve(PORT)?;
+    let port = guest.port(8086);
+    guest.serve(port)?;
     guest.vm.output(
         "observer summary -f --window 1s -o json >/tmp/summaries 2>&1 & echo $! >/tmp/summaries.pid",
     )?;
@@ -181,13 +181,13 @@ pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
     guest.vm.wait_until("the summaries' start", PATIENCE, follows, "cat /tmp/summaries")?;
     let before = Counters::read(guest)?;
     // A quarter of the packets overtakes all that are under way.
-    guest.netem("add", "delay 10ms reorder 25% 50%")?;
-    let made = guest.connect(PORT, "--count 4 --parallel 4 --bytes 200000")?;
+    guest.netem("replace", "delay 10ms reorder 25% 50%")?;
+    let made = guest.connect(port, "--count 4 --parallel 4 --bytes 200000")?;
     let queues = "for side in client server; do tc -n $side -s qdisc show dev eth0; done";
     let queues = guest.vm.output(queues)?.concat();
     ensure!(queues.matches("dropped 0,").count() == 2, "netem dropped some: {queues}");
     guest.netem("del", "")?;
-    let events = guest.all_closed(PORT, made.len())?;
+    let events = guest.all_closed(port, made.len())?;
     let after = Counters::read(guest)?;
     let missed = guest.missed("tcp_retransmit_skb")?;
     let mut both = [(0, 0); 2];
@@ -209,7 +209,7 @@ pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
         let mut sums = [(0, 0); 2];
         for summary in summaries.map(|mut line| line["summary"].take()) {
             let edge = &summary["edge"];
-            if number(&edge["port"]) == PORT {
+            if number(&edge["port"]) == port {
                 let sum = &mut sums[usize::from(!edge["outgoing"].as_bool().unwrap_or(false))];
                 sum.0 += number(&summary["tcp"]["spurious_retransmits"]);
                 sum.1 += number(&summary["tcp"]["reorderings"]);
@@ -217,7 +217,7 @@ pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
         }
         Ok(if sums == both { Ok(()) } else { Err((sums, both)) })
     })?;
-    let verdicts = verdicts(guest, PORT)?;
+    let verdicts = verdicts(guest, port)?;
     let loss = verdicts.iter().any(|verdict| verdict == "VERDICT_NETWORK_LOSS");
     ensure!(verdicts.len() == 2 && !loss, "{verdicts:?}");
     guest.vm.output("kill $(cat /tmp/summaries.pid)").map(drop)

@@ -20,7 +20,14 @@ pub(crate) struct Guest {
     /// This kernel may replace a process by another one in the middle of a program, as its tracepoints do not hold
     /// off preemption: what then calls the program on that CPU is missed. The emulator makes that likely.
     preempts: bool,
+    /// How often the present step was begun before.
+    attempt: u64,
+    /// How many events there were when it was begun.
+    earlier: usize,
 }
+
+/// So often a step is taken at the most.
+const ATTEMPTS: u64 = 4;
 
 impl Guest {
     /// Boots that kernel; two namespaces are joined by a veth.
@@ -41,7 +48,31 @@ impl Guest {
         let ids = vm.output("stat -L -c %i /run/netns/client /run/netns/server")?;
         let [client, server] = &ids[..] else { anyhow::bail!("no namespaces: {ids:?}") };
         let netns = [client.parse()?, server.parse()?];
-        Ok(Self { vm, netns, preempts: !["6.1", "6.12"].contains(&series) })
+        let preempts = !["6.1", "6.12"].contains(&series);
+        Ok(Self { vm, netns, preempts, attempt: 0, earlier: 0 })
+    }
+
+    /// Takes a step of the test. Where the kernel missed calls meanwhile that it cannot help to miss, and said so, what
+    /// was told may lack something: then the step is taken once more.
+    pub(crate) fn take(&mut self, step: fn(&mut Self) -> Result<()>) -> Result<()> {
+        self.attempt = 0;
+        loop {
+            self.earlier = 0;
+            self.earlier = self.events()?.len();
+            let missed = self.missed("")?;
+            let Err(error) = step(self) else { return Ok(()) };
+            thread::sleep(QUIET);
+            self.attempt += 1;
+            if !self.preempts || self.attempt == ATTEMPTS || self.missed("")? == missed {
+                return Err(error);
+            }
+            println!("once more, as calls were missed: {error:#}");
+        }
+    }
+
+    /// A port for the present step, another one each time that it is taken.
+    pub(crate) fn port(&self, port: u64) -> u64 {
+        port + 100 * self.attempt
     }
 
     /// Starts the daemon and the client; what happens from then on is among the events.
@@ -71,7 +102,7 @@ impl Guest {
         Ok(())
     }
 
-    /// All events so far. A loss is an error, but for one that this kernel makes unavoidable; then it must be told.
+    /// All events of the present step so far. A loss is an error, but for one that this kernel makes unavoidable; then it must be told.
     pub(crate) fn events(&mut self) -> Result<Vec<Value>> {
         let lines = self.vm.output("cat /tmp/events")?;
         let mut events = Vec::new();
@@ -88,15 +119,17 @@ impl Guest {
                 events.push(event.take());
             }
         }
-        Ok(events)
+        Ok(events.split_off(self.earlier))
     }
 
-    /// How often a program was missed, as the stream tells.
+    /// How often a program was missed, as the stream tells; any one for "".
     pub(crate) fn missed(&mut self, program: &str) -> Result<u64> {
         let lines = self.vm.output("grep '\"lost\"' /tmp/events || true")?;
         let notices = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let of_program = notices.filter(|notice| notice["lost"]["kind"] == program);
-        Ok(of_program.map(|notice| number(&notice["lost"]["count"])).sum())
+        let of_program = notices.map(|notice| notice["lost"].clone()).filter(|lost| {
+            lost["source"] == "LOSS_SOURCE_PROBE" && (program.is_empty() || lost["kind"] == program)
+        });
+        Ok(of_program.map(|lost| number(&lost["count"])).sum())
     }
 
     /// Waits for so many events that `is_it`, and gives all that there are then.
@@ -171,7 +204,7 @@ impl Guest {
             .collect()
     }
 
-    /// Adds or deletes a fault of the link, in both directions.
+    /// Adds (`replace`) or deletes a fault of the link, in both directions.
     pub(crate) fn netem(&mut self, change: &str, fault: &str) -> Result<()> {
         self.vm.output(&format!(
             "for side in client server; do tc -n $side qdisc {change} dev eth0 root netem {fault}; done"

@@ -7,8 +7,8 @@ use crate::guest::{Guest, detail, port_of};
 
 /// A connection shows the name that was asked of the C library.
 pub(crate) fn names_show(guest: &mut Guest) -> Result<()> {
-    const PORT: u64 = 8087;
-    guest.serve(PORT)?;
+    let port = guest.port(8087);
+    guest.serve(port)?;
     guest.vm.output(
         "echo root:x:0:0::/:/bin/sh >/etc/passwd
          echo root:x:0: >/etc/group
@@ -19,10 +19,10 @@ pub(crate) fn names_show(guest: &mut Guest) -> Result<()> {
     )?;
     let listens = "ip netns exec server netstat -lnu | grep -q 10.0.0.2:53";
     guest.vm.wait_until("the name server to listen", PATIENCE, listens, "cat /tmp/names")?;
-    let to = format!("www.guest.example:{PORT}");
+    let to = format!("www.guest.example:{port}");
     guest.vm.output(&format!("ip netns exec client workload connect --to {to}"))?;
     let events = guest
-        .wait_for("the connection", 1, |event| event["type"] == "tcp_connect" && port_of(event) == PORT)?;
+        .wait_for("the connection", 1, |event| event["type"] == "tcp_connect" && port_of(event) == port)?;
     let destination = &detail(&events[0])["tcp"]["destination"];
     ensure!(destination["dns_name"] == "www.guest.example", "{events:#?}");
     guest.vm.output("kill $(cat /tmp/names.pid)")?;

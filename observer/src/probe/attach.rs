@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType};
 use aya::{Btf, Ebpf};
+use observer_ebpf::event::Hook;
 
 use super::features::{Features, SECOND};
 use super::load::{Cause, Refused};
@@ -67,21 +68,21 @@ fn link_dns(ebpf: &mut Ebpf, root: &File, features: &Features) -> Result<(), Str
     attached.map(|_| ()).map_err(|error| explain(&error, features))
 }
 
-/// Attaches the second programs of hooks where the first one is attached. Gives the hooks that have both; without,
-/// what the first one misses is a loss, and told as one.
+/// Attaches the second programs of hooks where the first one is attached. Gives the hooks that have both, and which
+/// count is theirs; without, what the first one misses is a loss, and told as one.
 pub(super) fn attach_second(
     ebpf: &mut Ebpf,
     features: &Features,
     btf: &Btf,
     refused: &[Refused],
-) -> Vec<&'static str> {
+) -> Vec<(&'static str, Hook)> {
     let mut both = Vec::new();
-    for &(hook, program) in SECOND {
+    for &(hook, program, count) in SECOND {
         if refused.iter().any(|refused| refused.program == hook) {
             continue;
         }
         match attach(ebpf, program, hook, features, btf) {
-            Ok(()) => both.push(hook),
+            Ok(()) => both.push((hook, count)),
             Err(reason) => log::warn!("{program} is not attached: {reason}"),
         }
     }
@@ -127,6 +128,6 @@ pub(crate) fn hook_of(program: &str) -> String {
     if let Some((_, target)) = ITERATORS.iter().find(|(name, _)| *name == program) {
         return format!("iter/{target}");
     }
-    let hook = SECOND.iter().find(|(_, second)| *second == program).map_or(program, |&(hook, _)| hook);
+    let hook = SECOND.iter().find(|(_, second, _)| *second == program).map_or(program, |&(hook, ..)| hook);
     format!("tp_btf/{hook}")
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use observer_ebpf::event::Hook;
 use observer_ebpf::fields::{FIELDS, Field};
 use observer_ebpf::settings::{ABSENT, name};
 
@@ -47,12 +48,12 @@ pub(crate) const HOOKS: &[(&str, &str)] = &[
 ];
 
 /// Second programs on hooks: the kernel leaves a program out that interrupts itself, and these see
-/// what the first ones did not. The hook, and the program.
-pub(crate) const SECOND: &[(&str, &str)] =
-    &[("inet_sock_set_state", "inet_sock_set_state_again"), COUNTED_AGAIN];
-
-/// The one of them that counts what it makes up for: all else that the first one misses is lost.
-pub(crate) const COUNTED_AGAIN: (&str, &str) = ("tcp_retransmit_skb", "tcp_retransmit_skb_again");
+/// what the first ones did not. Each counts what it makes up for: all else that the first one misses is lost. The hook,
+/// the program, and which of these counts is its own.
+pub(crate) const SECOND: &[(&str, &str, Hook)] = &[
+    ("inet_sock_set_state", "inet_sock_set_state_again", Hook::State),
+    ("tcp_retransmit_skb", "tcp_retransmit_skb_again", Hook::Retransmit),
+];
 
 /// What was found.
 pub(crate) struct Features {

@@ -7,11 +7,11 @@ use aya::maps::{Array, Map, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use observer_ebpf::budget::PERIOD_SHIFT;
-use observer_ebpf::event::Kind;
+use observer_ebpf::event::{Hook, Kind};
 use observer_ebpf::settings::name;
 
 use super::attach::{attach, attach_dns, attach_second, explain};
-use super::features::{COUNTED_AGAIN, Features, HOOKS};
+use super::features::{Features, HOOKS};
 use super::folds::Folds;
 use super::maps::{KernelMaps, memory};
 use super::ring::{Alarm, LostCounts, Ring};
@@ -80,7 +80,7 @@ pub(crate) struct Attached {
     /// What a second program made up for.
     made_up: PerCpuArray<MapData, u64>,
     /// The hooks whose second program makes up for what the first one misses.
-    doubled: Vec<&'static str>,
+    doubled: Vec<(&'static str, Hook)>,
     ebpf: Ebpf,
 }
 
@@ -212,16 +212,13 @@ impl Attached {
     /// on that CPU already: each time is an event that nobody saw, unless the hook has a second one that did.
     pub(crate) fn read_missed(&mut self, mut report: impl FnMut(&'static str, u64)) {
         for (&(hook, _), missed) in HOOKS.iter().zip(&mut self.missed) {
-            let doubled = self.doubled.contains(&hook);
-            if doubled && hook != COUNTED_AGAIN.0 {
-                continue;
-            }
+            let doubled = self.doubled.iter().find(|(doubled, _)| *doubled == hook);
             let Some(program) = self.ebpf.program(hook) else { continue };
             let figures = program.fd().ok().and_then(|fd| system::program_figures(fd.as_fd()).ok());
             let Some(mut read) = figures.map(|figures| figures.recursion_misses) else { continue };
             let mut sure = read;
-            if doubled {
-                let Ok(made_up) = self.made_up.get(&0, 0) else { continue };
+            if let Some(&(_, count)) = doubled {
+                let Ok(made_up) = self.made_up.get(&(count as u32), 0) else { continue };
                 read = read.saturating_sub(made_up.iter().sum());
                 // What was just missed may be made up for at this moment: the next reading knows.
                 sure = read.min(missed.read);
