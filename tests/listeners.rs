@@ -114,10 +114,10 @@ async fn overflows_are_what_the_kernel_counts_in_the_namespace() -> Result<()> {
     let testbed = Testbed::shared().await?;
     let daemon = Daemon::on(testbed).start().await?;
     let summed = Summed::start(&daemon, |tcp| tcp.listen_overflows).await?;
-    let server = testbed.pod("listeners", "overflow").run().await?;
+    let server = testbed.pod("overflows", "server").run().await?;
     let argv = ["workload", "listen-only", "--port", "83", "--backlog", "2"];
     server.container("listener", argv).start_until("listening").await?;
-    let callers = testbed.pod("listeners", "callers").run().await?;
+    let callers = testbed.pod("overflows", "callers").run().await?;
     let to = format!("{}:83", server.ip()?);
     let argv = ["workload", "connect", "--to", &to, "--count", "30", "--parallel", "10"];
     let argv = argv.into_iter().chain(["--timeout-ms", "1500"]);

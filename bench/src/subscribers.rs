@@ -4,6 +4,7 @@
 //! the least work of who makes them. The load comes from many containers, so that none of them makes more than a
 //! container may have told one by one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -70,6 +71,8 @@ struct Step {
     cpu_share: f64,
     cpu_s_per_100k_events: f64,
     lost: u64,
+    /// The losses that the daemon tells of, by source and kind.
+    losses: BTreeMap<String, u64>,
     most_resident_mib: f64,
 }
 
@@ -117,6 +120,7 @@ async fn search(
         );
         let made = step.happened_per_second >= 0.9 * rate as f64;
         if step.lost > 0 {
+            println!("{clients:>7}  lost: {:?}", step.losses);
             (row.limit, row.beyond) = (LOST, Some(step));
             break;
         }
@@ -150,7 +154,11 @@ async fn step(
     let after = observed.settle().await?;
     let used = cpu(observed.daemon.pid())?.saturating_sub(before).as_secs_f64();
     let status = observed.status().await?;
-    let lost: u64 = own(&status).iter().map(|lost| lost.count).sum();
+    let mut losses = BTreeMap::new();
+    for lost in own(&status) {
+        *losses.entry(format!("{} {}", lost.source().as_str_name(), lost.kind)).or_default() += lost.count;
+    }
+    let lost: u64 = losses.values().sum();
     let told = (after.least - seen.least) as f64;
     let happened = (done.count * EVENTS) as f64;
     // What is neither told nor said to be lost is lost all the same: but events of others are among them.
@@ -162,6 +170,7 @@ async fn step(
         cpu_share: round(used / length.as_secs_f64(), 2),
         cpu_s_per_100k_events: round(used * 1e5 / happened.max(1.0), 3),
         lost: (lost + after.lost).max(missing),
+        losses,
         most_resident_mib: mib(most),
     })
 }
