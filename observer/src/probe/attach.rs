@@ -1,9 +1,12 @@
 //! Attaching single programs, and saying why one could not be.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
-use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType};
+use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, ProgramError};
 use aya::{Btf, Ebpf};
 use observer_ebpf::event::Hook;
 
@@ -12,13 +15,56 @@ use super::load::{Cause, Refused};
 use super::sockets::ITERATORS;
 use crate::privileges;
 
-/// Loads and attaches one tracepoint program, or says why not.
+/// More threads than this load no faster: there are not that many large programs.
+const MOST_THREADS: usize = 4;
+
+/// What the kernel's verifier said of each program.
+pub(super) type Verdicts = HashMap<String, Result<(), ProgramError>>;
+
+/// Has the kernel take the programs that follow its types, but for those `left_out`. Several threads do that at a time, as
+/// it is most of the start: for each program the kernel looks through all of its types. They have the privileges of this
+/// thread, and end before it goes on.
+pub(super) fn load(ebpf: &mut Ebpf, features: &Features, btf: &Btf, left_out: &[String]) -> Verdicts {
+    let wanted = |hook: &str| features.hooks.contains_key(hook) && !left_out.iter().any(|name| name == hook);
+    let programs: Vec<_> = ebpf
+        .programs_mut()
+        .filter_map(|(name, program)| {
+            let iterates = ITERATORS.iter().find(|(iterator, _)| *iterator == name).map(|&(_, over)| over);
+            let target = iterates.unwrap_or_else(|| hooked(name)).to_owned();
+            (iterates.is_some() || wanted(&target)).then(|| (name.to_owned(), target, program))
+        })
+        .collect();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let programs = Mutex::new(programs);
+    let verdicts = Mutex::new(Verdicts::new());
+    let work = || {
+        loop {
+            let next = programs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some((name, target, program)) = next else { return };
+            let verdict = if let Program::Iter(program) = program {
+                program.load(&target, btf)
+            } else {
+                <&mut BtfTracePoint>::try_from(program).and_then(|program| program.load(&target, btf))
+            };
+            verdicts.lock().unwrap_or_else(PoisonError::into_inner).insert(name, verdict);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    verdicts.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Attaches one tracepoint program that was loaded, or says why not.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     name: &'static str,
     hook: &'static str,
     features: &Features,
-    btf: &Btf,
+    verdicts: &Verdicts,
 ) -> Result<(), String> {
     if !features.hooks.contains_key(hook) {
         return Err(format!("this kernel has no hook {hook}"));
@@ -26,7 +72,9 @@ pub(super) fn attach(
     let program = ebpf.program_mut(name).ok_or_else(|| format!("the probes have no program {name}"))?;
     let program: &mut BtfTracePoint =
         program.try_into().map_err(|error| format!("{name} is no tracepoint program: {error}"))?;
-    program.load(hook, btf).map_err(|error| explain(&error, features))?;
+    if let Some(Err(error)) = verdicts.get(name) {
+        return Err(explain(error, features));
+    }
     program.attach().map(|_| ()).map_err(|error| explain(&error, features))
 }
 
@@ -73,7 +121,7 @@ fn link_dns(ebpf: &mut Ebpf, root: &File, features: &Features) -> Result<(), Str
 pub(super) fn attach_second(
     ebpf: &mut Ebpf,
     features: &Features,
-    btf: &Btf,
+    verdicts: &Verdicts,
     refused: &[Refused],
 ) -> Vec<(&'static str, Hook)> {
     let mut both = Vec::new();
@@ -81,7 +129,7 @@ pub(super) fn attach_second(
         if refused.iter().any(|refused| refused.program == hook) {
             continue;
         }
-        match attach(ebpf, program, hook, features, btf) {
+        match attach(ebpf, program, hook, features, verdicts) {
             Ok(()) => both.push((hook, count)),
             Err(reason) => log::warn!("{program} is not attached: {reason}"),
         }
@@ -128,6 +176,10 @@ pub(crate) fn hook_of(program: &str) -> String {
     if let Some((_, target)) = ITERATORS.iter().find(|(name, _)| *name == program) {
         return format!("iter/{target}");
     }
-    let hook = SECOND.iter().find(|(_, second, _)| *second == program).map_or(program, |&(hook, ..)| hook);
-    format!("tp_btf/{hook}")
+    format!("tp_btf/{}", hooked(program))
+}
+
+/// The hook of a tracepoint program: that of its name, unless it is the second one on another.
+fn hooked(program: &str) -> &str {
+    SECOND.iter().find(|(_, second, _)| *second == program).map_or(program, |&(hook, ..)| hook)
 }

@@ -10,7 +10,7 @@ use observer_ebpf::budget::PERIOD_SHIFT;
 use observer_ebpf::event::{Hook, Kind};
 use observer_ebpf::settings::name;
 
-use super::attach::{attach, attach_dns, attach_second, explain};
+use super::attach::{self, attach, attach_dns, attach_second, explain};
 use super::features::{Features, HOOKS};
 use super::folds::Folds;
 use super::maps::{KernelMaps, memory};
@@ -143,17 +143,18 @@ impl Loaded {
 
         let folds = Folds::take(&mut ebpf)?;
 
+        let mut verdicts = attach::load(&mut ebpf, features, &btf, leave_out);
         let mut refused = Vec::new();
         for &(hook, _) in HOOKS {
             if leave_out.iter().any(|name| name == hook) {
                 let reason = "it is switched off by configuration".to_owned();
                 refused.push(Refused { program: hook, reason, cause: Cause::Configuration });
-            } else if let Err(reason) = attach(&mut ebpf, hook, hook, features, &btf) {
+            } else if let Err(reason) = attach(&mut ebpf, hook, hook, features, &verdicts) {
                 refused.push(Refused { program: hook, reason, cause: Cause::Kernel });
             }
         }
-        let doubled = attach_second(&mut ebpf, features, &btf, &refused);
-        let sockets = Sockets::link(&mut ebpf, &btf, |program, error| {
+        let doubled = attach_second(&mut ebpf, features, &verdicts, &refused);
+        let sockets = Sockets::link(&mut ebpf, &mut verdicts, |program, error| {
             refused.push(Refused { program, reason: explain(error, features), cause: Cause::Kernel });
         })?;
         refused.extend(dns.and_then(|root| attach_dns(&mut ebpf, root, features).err()));

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use aya::Ebpf;
 use aya::maps::{Array, Map, MapData};
 use aya::programs::Iter;
-use aya::{Btf, Ebpf};
 use observer_ebpf::live::{Known, Sample};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
+use super::attach::Verdicts;
 use super::load::take_ring;
 use super::ring::Reader;
 use super::{ProbeError, system};
@@ -57,10 +58,10 @@ pub(crate) struct Adopter {
 }
 
 impl Sockets {
-    /// Loads and links the iterators; `refuse` is told of each that the kernel does not take.
+    /// Links the iterators that were loaded; `refuse` is told of each that the kernel does not take.
     pub(super) fn link(
         ebpf: &mut Ebpf,
-        btf: &Btf,
+        verdicts: &mut Verdicts,
         mut refuse: impl FnMut(&'static str, &ProbeError),
     ) -> Result<Self, ProbeError> {
         let map = match ebpf.map("SOCKETS") {
@@ -74,7 +75,7 @@ impl Sockets {
         let readings = Reader::new(readings.fd().as_fd(), size).map_err(ProbeError::ReadRing)?;
         let [sample, list, adopt, adopt_files] = ITERATORS.map(|(name, target)| {
             let of = (target == "bpf_sk_storage_map").then(|| map.as_fd());
-            link(ebpf, btf, name, target, of).inspect_err(|error| refuse(name, error)).ok()
+            link(ebpf, verdicts, name, of).inspect_err(|error| refuse(name, error)).ok()
         });
         Ok(Self { sample, list, adopt, adopt_files, ticks, readings })
     }
@@ -126,14 +127,13 @@ fn run(link: Option<&OwnedFd>) -> io::Result<()> {
 
 fn link(
     ebpf: &mut Ebpf,
-    btf: &Btf,
+    verdicts: &mut Verdicts,
     name: &'static str,
-    target: &str,
     map: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd, ProbeError> {
     let program: &mut Iter =
         ebpf.program_mut(name).ok_or(ProbeError::NoMap(name))?.try_into().map_err(ProbeError::Program)?;
-    program.load(target, btf).map_err(ProbeError::Program)?;
+    verdicts.remove(name).unwrap_or(Ok(())).map_err(ProbeError::Program)?;
     let fd = program.fd().map_err(ProbeError::Program)?;
     system::link_iterator(fd.as_fd(), map).map_err(ProbeError::Sample)
 }
