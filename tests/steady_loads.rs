@@ -70,18 +70,21 @@ async fn connections_across_namespaces_are_as_many_as_are_told() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_attempt_is_two_events() -> Result<()> {
+async fn a_connection_that_is_aborted_is_six_events() -> Result<()> {
     let pair = NetnsPair::new()?;
     let daemon = daemon().await?;
     let netns = pair.left().netns.inode()?;
     let ours = |event: &Event| tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == netns);
     let watch = Watch::all(&daemon).await?;
-    let mut load = Steady::start(&pair.left().netns, None, ["refused", "--port", "7284"])?;
+    let mut load = Steady::start(&pair.left().netns, None, ["aborted", "--port", "7284"])?;
     let made = twice(&mut load, 300)? as usize;
-    watch.wait_count("its events", 2 * made, ours).await?;
+    watch.wait_count("its events", 6 * made, ours).await?;
     watch.settle(ours).await?;
-    let failures = watch.count(|event| ours(event) && event.r#type() == EventType::TcpConnectFailure);
-    ensure!((failures, watch.count(ours)) == (made, 2 * made), "{failures} failures of {made} attempts");
+    let of = |event_type| watch.count(|event| ours(event) && event.r#type() == event_type);
+    let told =
+        [EventType::TcpConnect, EventType::TcpAccept, EventType::TcpReset, EventType::TcpClose].map(of);
+    ensure!(told == [made, made, 2 * made, 2 * made], "{told:?} of {made} connections");
+    ensure!(watch.count(ours) == 6 * made, "{} of {made} connections", watch.count(ours));
     Ok(())
 }
 

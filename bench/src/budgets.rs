@@ -111,15 +111,17 @@ pub(crate) fn row<'a>(results: &'a Results, load: &str, place: &str, name: &str)
     results.get(load)?[place]["contenders"].as_array()?.iter().find(|row| row["name"] == name)
 }
 
-/// Nanoseconds of a call: of a hook of ours, or (empty) of all of a tool's programs.
-pub(crate) fn call_ns(results: &Results, load: &str, who: &str, hook: &str) -> Option<f64> {
+/// Nanoseconds of a call, with nobody else there or beside others: of a hook of ours, or (empty) of all of a tool's programs.
+pub(crate) fn call_ns(results: &Results, load: &str, who: &str, hook: &str, alone: bool) -> Option<f64> {
     let costs = results.get(load)?["calls"]["costs"].as_array()?;
-    let fits = |cost: &&Value| cost["who"] == who && cost["hook"].as_str().unwrap_or_default() == hook;
+    let fits = |cost: &&Value| {
+        cost["who"] == who && cost["alone"] == alone && cost["hook"].as_str().unwrap_or_default() == hook
+    };
     costs.iter().find(fits)?["ns"]["median"].as_f64()
 }
 
 fn calls(results: &Results) -> Vec<Verdict> {
-    let of = |load: &str, hook: &str| call_ns(results, load, "observer", hook);
+    let of = |load: &str, hook: &str| call_ns(results, load, "observer", hook, true);
     let ratio = |load: &str| results.get(load)?["calls"]["ratio"]["median"].as_f64();
     vec![
         Verdict::at_most(

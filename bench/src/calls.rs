@@ -1,4 +1,4 @@
-//! What each call of a program costs, as the kernel counts it: ours and those of others, side by side in one run.
+//! What each call of a program costs, as the kernel counts it: ours alone, and side by side with those of others.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,8 @@ pub(crate) struct Cost {
     /// The hook; empty for a tool.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) hook: String,
+    /// With nobody else there; else with all of them at once, which push each other out of the processor's caches.
+    pub(crate) alone: bool,
     /// How often it was called, in all rounds.
     pub(crate) calls: u64,
     /// Nanoseconds of a call, of all programs there together. The kernel's own counting is in it, for all alike.
@@ -44,53 +46,79 @@ pub(crate) struct Beside {
     pub(crate) others: &'static [&'static str],
 }
 
-/// Measures, in so many rounds with all of them at once.
+/// Measures: the observer in so many rounds alone, then all of them at once.
 pub(crate) async fn measure(setting: &Setting, load: &mut Load, beside: Beside, plan: Plan) -> Result<Calls> {
+    let alone = rounds(setting, load, &[Contender::Observer], plan).await?;
     let mut contenders = vec![Contender::Observer];
     contenders.extend(beside.tools.iter().chain(beside.others).map(|name| Contender::Tool(name)));
-    let mut costs: BTreeMap<(usize, String), (u64, Vec<f64>)> = BTreeMap::new();
-    let mut ratios = Vec::new();
+    let together = rounds(setting, load, &contenders, plan).await?;
+    let sum = |round: &Round, of: &dyn Fn(Contender, &str) -> bool| -> f64 {
+        let fits = round.iter().filter(|((index, hook), _)| of(contenders[*index], hook));
+        fits.map(|(_, (_, ns))| ns).sum()
+    };
+    let ours = |who, hook: &str| who == Contender::Observer && beside.hooks.contains(&hook);
+    let theirs = |who, _: &str| matches!(who, Contender::Tool(name) if beside.tools.contains(&name));
+    let ratios: Vec<f64> = together.iter().map(|round| sum(round, &ours) / sum(round, &theirs)).collect();
+    ensure!(ratios.iter().all(|ratio| ratio.is_finite()), "the programs of {:?} did not run", beside.tools);
+    let costs = costs(&contenders, &alone, true).into_iter().chain(costs(&contenders, &together, false));
+    Ok(Calls {
+        costs: costs.collect(),
+        ratio: Spread::of(&ratios, 3),
+        of_hooks: beside.hooks.to_vec(),
+        of_tools: beside.tools.to_vec(),
+    })
+}
+
+/// Calls and nanoseconds of a call, by contender and hook.
+type Round = BTreeMap<(usize, String), (u64, f64)>;
+
+async fn rounds(
+    setting: &Setting,
+    load: &mut Load,
+    contenders: &[Contender],
+    plan: Plan,
+) -> Result<Vec<Round>> {
     let mut running = Vec::new();
-    for contender in &contenders {
+    for contender in contenders {
         running.push(contender.start(setting).await?);
     }
     let _counting = count_runs()?;
     load.run(plan.warm_up, None)?;
+    let mut all = Vec::new();
     for _ in 0..plan.rounds {
         let mut before = Vec::new();
         for one in &running {
             before.push(one.programs().await?);
         }
         load.run(plan.length, None)?;
-        let [mut ours, mut theirs] = [0.0; 2];
+        let mut round = Round::new();
         for (index, (one, before)) in running.iter().zip(before).enumerate() {
             let before: BTreeMap<_, _> = before.into_iter().collect();
             for (hook, after) in one.programs().await? {
                 let earlier = before.get(&hook).cloned().unwrap_or_default();
-                let Some((calls, ns)) = per_call(&earlier, &after) else { continue };
-                match contenders[index] {
-                    Contender::Observer if beside.hooks.contains(&hook.as_str()) => ours += ns,
-                    Contender::Tool(name) if beside.tools.contains(&name) => theirs += ns,
-                    Contender::Observer | Contender::Tool(_) | Contender::Nothing => {}
+                if let Some(cost) = per_call(&earlier, &after) {
+                    round.insert((index, hook), cost);
                 }
-                let (sum, all) = costs.entry((index, hook)).or_default();
-                *sum += calls;
-                all.push(ns);
             }
         }
-        ensure!(theirs > 0.0, "the programs of {:?} did not run", beside.tools);
-        ratios.push(ours / theirs);
+        all.push(round);
     }
-    let cost = |((index, hook), (calls, ns)): ((usize, String), (u64, Vec<f64>))| Cost {
-        who: contenders[index].name(),
-        hook,
+    Ok(all)
+}
+
+fn costs(contenders: &[Contender], rounds: &[Round], alone: bool) -> Vec<Cost> {
+    let mut sums: BTreeMap<&(usize, String), (u64, Vec<f64>)> = BTreeMap::new();
+    for (of, (calls, ns)) in rounds.iter().flatten() {
+        let (sum, all) = sums.entry(of).or_default();
+        *sum += calls;
+        all.push(*ns);
+    }
+    let cost = |((index, hook), (calls, ns)): (&(usize, String), (u64, Vec<f64>))| Cost {
+        who: contenders[*index].name(),
+        hook: hook.clone(),
+        alone,
         calls,
         ns: Spread::of(&ns, 0),
     };
-    Ok(Calls {
-        costs: costs.into_iter().map(cost).collect(),
-        ratio: Spread::of(&ratios, 3),
-        of_hooks: beside.hooks.to_vec(),
-        of_tools: beside.tools.to_vec(),
-    })
+    sums.into_iter().map(cost).collect()
 }

@@ -94,8 +94,8 @@ impl Page {
         let bar = |name: &str, ns: Option<f64>, color| {
             ns.map(|ns| Bar { name: name.to_owned(), value: ns, half: None, label: nanoseconds(ns), color })
         };
-        let ours = |load: &str, hook: &str| call_ns(results, load, "observer", hook);
-        let theirs = |load: &str, tool: &str| call_ns(results, load, tool, "");
+        let ours = |load: &str, hook: &str| call_ns(results, load, "observer", hook, false);
+        let theirs = |load: &str, tool: &str| call_ns(results, load, tool, "", false);
         let groups = [
             (
                 "a change of TCP's state",

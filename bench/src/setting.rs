@@ -12,8 +12,6 @@ use observer_tests::{Daemon, NetnsPair, Pod, Steady, Testbed};
 const IN_A_POD: usize = 4;
 /// Ports that loads listen at, from this on.
 const FIRST_PORT: u16 = 7300;
-/// A port where nobody listens.
-const NOBODYS_PORT: u16 = 7299;
 
 /// From where to where connections go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +78,6 @@ impl Setting {
         let mut processes = Vec::new();
         for (number, port) in (0..count).zip(FIRST_PORT..) {
             let cgroup = self.cgroups.get(number % self.cgroups.len().max(1));
-            let port = if kind == "refused" { NOBODYS_PORT } else { port };
             let mut args: Vec<String> = kind.split(' ').map(str::to_owned).collect();
             args.extend(["--port".to_owned(), port.to_string()]);
             if place == Place::Namespaces {

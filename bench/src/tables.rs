@@ -87,7 +87,7 @@ fn throughput_table(results: &Results) -> String {
 const CALLS: &str = "
 ## Time of a call
 
-By the kernel's own count (`kernel.bpf_stats_enabled`), all at once in the same rounds. That count is part of each figure, and
+By the kernel's own count (`kernel.bpf_stats_enabled`), ours alone, and then all at once in the same rounds. That count is part of each figure, and
 alike for all. Where two programs are on a hook, or a tool has several, they are one call.
 
 ";
@@ -98,13 +98,15 @@ fn calls_table(results: &Results) -> String {
         let costs = results.get(load).and_then(|report| report["calls"]["costs"].as_array());
         for cost in costs.into_iter().flatten() {
             let (who, hook) = (cost["who"].as_str().unwrap_or(""), cost["hook"].as_str().unwrap_or(""));
-            if let Some(ns) = call_ns(results, load, who, hook) {
+            let alone = cost["alone"] == true;
+            if let Some(ns) = call_ns(results, load, who, hook, alone) {
                 let half = format!("{} to {}", cost["ns"]["p25"], cost["ns"]["p75"]);
                 let calls = cost["calls"].to_string();
                 rows.push(vec![
                     load.to_owned(),
                     who.to_owned(),
                     hook.to_owned(),
+                    if alone { "alone" } else { "all at once" }.to_owned(),
                     format!("{ns} ns"),
                     half,
                     calls,
@@ -112,7 +114,10 @@ fn calls_table(results: &Results) -> String {
             }
         }
     }
-    table(&["load", "whose", "hook", "a call", "half of the rounds", "calls"], rows.into_iter())
+    table(
+        &["load", "whose", "hook", "who is there", "a call", "half of the rounds", "calls"],
+        rows.into_iter(),
+    )
 }
 
 fn subscribers_section(results: &Results) -> String {

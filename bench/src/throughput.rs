@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::calls::{self, Beside, Calls};
+use crate::calls::{self, Beside, Calls, Cost};
 use crate::contender::Contender::{self, Observer, Tool};
 use crate::machine::Machine;
 use crate::rounds::{self, Measured, Plan};
@@ -138,7 +138,9 @@ pub(crate) async fn run(kind: Kind, args: &Args, quick: bool) -> Result<Report> 
         let mut load = setting.load(kind.name, Place::Loopback, kind.processes, &one)?;
         let counted = calls::measure(&setting, &mut load, beside, plan).await?;
         for cost in &counted.costs {
-            println!("  {:>10} {:<24} {:>7.0} ns, {} calls", cost.who, cost.hook, cost.ns.median, cost.calls);
+            let with = if cost.alone { "alone" } else { "all at once" };
+            let Cost { who, hook, ns, calls, .. } = cost;
+            println!("  {who:>10} {hook:<24} {with:<11} {:>7.0} ns, {calls} calls", ns.median);
         }
         println!("  {:?} to {:?}: {:.3}", counted.of_hooks, counted.of_tools, counted.ratio.median);
         calls = Some(counted);

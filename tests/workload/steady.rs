@@ -4,10 +4,10 @@
 //! answering end another, as client and server are. `--one-thread` has both ends of `connections` in one: nothing waits
 //! to be scheduled then, and what is left is the kernel's work on the connection alone.
 
+mod aborted;
 mod bulk;
 mod connections;
 mod exec;
-mod refused;
 mod requests;
 mod sockets;
 
@@ -56,7 +56,7 @@ pub(crate) fn steady(args: &Args) -> Result<u8, String> {
         "connections" => Box::new(connections::Connections::new(&ends()?, args.has("--one-thread"))?),
         "requests" => Box::new(requests::Requests::new(&ends()?)?),
         "bulk" => Box::new(bulk::Bulk::new(&ends()?)?),
-        "refused" => Box::new(refused::Refused::new(&ends()?)),
+        "aborted" => Box::new(aborted::Aborted::new(&ends()?)?),
         "exec" => Box::new(exec::Exec::new()?),
         _ => return Err(format!("no load is called {kind}")),
     };
