@@ -8,6 +8,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(FILES.map(|name| format!("observer/v1/{name}.proto")), ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("observer.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure().compile_fds(descriptors.clone())?;
+    // What a server sends again and again it encodes once.
+    let served = out.join("served");
+    std::fs::create_dir_all(&served)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .codec_path("crate::StreamCodec")
+        .extern_path(".observer.v1.Workload", "crate::Encoded")
+        .extern_path(".observer.v1.Process", "crate::Encoded")
+        .extern_path(".observer.v1.WatchEventsResponse", "crate::EventsResponse")
+        .out_dir(served)
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -24,8 +24,10 @@ mod tables;
 mod tcp;
 mod translations;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::{HashSet, HashSetExt as _};
 
 use addresses::Addresses;
 pub(crate) use cgroup_path::is_users;

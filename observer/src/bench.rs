@@ -8,7 +8,7 @@ mod raw;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use observer_proto::v1;
+use observer_proto::served as v1;
 
 use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, CrashLoop, Output};

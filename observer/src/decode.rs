@@ -2,11 +2,12 @@
 
 mod dns;
 mod fold;
+mod name;
 mod process;
 mod tcp;
 mod tick;
 
-use observer_ebpf::event::{Comm, Header, Kind};
+use observer_ebpf::event::{Header, Kind};
 use zerocopy::FromBytes;
 
 use crate::event::{
@@ -16,6 +17,7 @@ use crate::event::{
 
 pub(crate) use dns::Answer;
 pub(crate) use fold::{Sum, SumOf, count_sum, sockets_sum};
+use name::Name;
 pub(crate) use process::{Executed, LimitHit};
 pub(crate) use tcp::{known, sample};
 pub(crate) use tick::Tick;
@@ -188,7 +190,7 @@ pub(crate) struct Situation {
 pub(crate) struct Task {
     pub(crate) key: ProcessKey,
     pub(crate) uid: u32,
-    pub(crate) comm: String,
+    pub(crate) comm: Name,
 }
 
 /// A socket as the probes give it.
@@ -279,12 +281,7 @@ fn fixed<T: FromBytes>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
 
 fn task(task: &observer_ebpf::process::Task) -> Task {
     let key = ProcessKey { pid: task.tgid, start: BootTime(task.start_ns) };
-    Task { key, uid: task.uid, comm: text(&task.comm) }
-}
-
-fn text(comm: &Comm) -> String {
-    let length = comm.iter().position(|&b| b == 0).unwrap_or(comm.len());
-    String::from_utf8_lossy(&comm[..length]).into_owned()
+    Task { key, uid: task.uid, comm: task.comm.into() }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub(crate) use container::{
     RuntimeEnd, SIGKILL, SignalSent,
 };
 pub(crate) use fold::{FoldNotice, Folded, FoldedFigures};
-pub(crate) use identity::{Owner, Peer, PeerKind, Place, Workload, WorkloadId, WorkloadKind};
+pub(crate) use identity::{Memo, Owner, Peer, PeerKind, Place, Workload, WorkloadId, WorkloadKind};
 pub(crate) use live::{Connection, ConnectionOrder, Flow, Listener, PeerEnd, Queue, QueueSample, Sample};
 pub(crate) use loss::{Loss, LossSource};
 pub(crate) use process::{

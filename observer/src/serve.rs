@@ -2,10 +2,12 @@
 //!
 //! The event loop owns the state; the services own nothing. A call becomes a `Request`, sent over a
 //! bounded queue; the loop answers it or hands it to its `Subscribers`. Filters are evaluated in the
-//! loop, before anything is built for the wire; conversion happens in each stream's own task.
+//! loop, before anything is built for the wire; conversion happens in the streams' own tasks, of an event in the
+//! first one that sends it.
 
 pub(crate) mod filter;
 mod history;
+mod published;
 mod queue;
 mod server;
 mod service;

@@ -1,8 +1,9 @@
 //! Whose an address was at a moment.
 
-use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 
 use super::cluster::Cluster;
 use crate::event::{BootTime, Peer, PeerKind, Workload};

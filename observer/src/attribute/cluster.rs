@@ -7,11 +7,12 @@ mod tenures;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 
 use foldhash::{HashMap, HashMapExt as _};
+
+use foldhash::{HashSet, HashSetExt as _};
 
 use self::holder::{FarPod, Holder, Key, Role, keys};
 use self::tenures::{Claim, Tenures};

@@ -1,8 +1,10 @@
 //! Names that workloads looked up, for the outside addresses that they connect to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::{Attributor, Moment};
 use crate::decode::Answer;

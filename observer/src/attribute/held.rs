@@ -2,7 +2,9 @@
 //!
 //! Those of one workload wait in a line: what happened later is not told before what happened first.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+
+use foldhash::HashMap;
 
 use crate::event::{BootTime, Event, WorkloadId};
 

@@ -4,8 +4,10 @@ mod lives;
 mod names;
 mod told;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use self::told::Told;
 use super::cgroup_path::{Owned, Owner, is_users, owner};
@@ -78,7 +80,7 @@ pub(super) struct Identities {
 impl Identities {
     pub(super) fn new(capacity: usize) -> Self {
         let host = KnownWorkload {
-            workload: Arc::new(empty(HOST, WorkloadKind::Host, 1)),
+            workload: Arc::new(Workload::unknown(HOST, WorkloadKind::Host, 1)),
             cgroup_path: "/".to_owned(),
             first_seen: BootTime(0),
             removed: None,
@@ -88,9 +90,9 @@ impl Identities {
         };
         Self {
             cgroups: HashMap::new(),
-            owners: HashMap::from([(Owner::Host, HOST)]),
+            owners: HashMap::from_iter([(Owner::Host, HOST)]),
             containers: HashMap::new(),
-            workloads: HashMap::from([(HOST, host)]),
+            workloads: HashMap::from_iter([(HOST, host)]),
             pods: HashMap::new(),
             told: HashMap::new(),
             removed: VecDeque::new(),
@@ -187,13 +189,14 @@ impl Identities {
 
     fn entry(&self, id: WorkloadId, owner: &Owner, path: &str, cgroup: u64, time: BootTime) -> KnownWorkload {
         let (workload, life) = match owner {
-            Owner::Host => (empty(id, WorkloadKind::Host, cgroup), None),
+            Owner::Host => (Workload::unknown(id, WorkloadKind::Host, cgroup), None),
             Owner::Unit(name) => {
-                (Workload { unit: name.clone(), ..empty(id, WorkloadKind::Unit, cgroup) }, None)
+                (Workload { unit: name.clone(), ..Workload::unknown(id, WorkloadKind::Unit, cgroup) }, None)
             }
             Owner::Container { id: container_id, pod_uid } => {
                 let kind = if pod_uid.is_some() { WorkloadKind::Pod } else { WorkloadKind::Container };
-                let mut workload = Workload { container_id: container_id.clone(), ..empty(id, kind, cgroup) };
+                let mut workload =
+                    Workload { container_id: container_id.clone(), ..Workload::unknown(id, kind, cgroup) };
                 if let Some(uid) = pod_uid {
                     workload.pod_uid.clone_from(uid);
                     if let Some(pod) = self.pods.get(uid) {
@@ -275,25 +278,5 @@ impl Identities {
                 self.pods.remove(uid);
             }
         }
-    }
-}
-
-/// A workload that nothing is known of yet.
-pub(super) fn empty(id: WorkloadId, kind: WorkloadKind, cgroup_id: u64) -> Workload {
-    Workload {
-        id,
-        kind,
-        namespace: String::new(),
-        pod: String::new(),
-        pod_uid: String::new(),
-        container: String::new(),
-        container_id: String::new(),
-        unit: String::new(),
-        labels: std::collections::BTreeMap::new(),
-        image: String::new(),
-        restart_count: None,
-        cgroup_id,
-        sandbox: false,
-        owner: None,
     }
 }

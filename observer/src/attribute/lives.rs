@@ -80,7 +80,7 @@ impl Attributor {
         let mut chain = Vec::with_capacity(above.len());
         for (Task { key, uid: _, comm }, cgroup) in above {
             let binary = self.processes.known(key).map(|known| known.binary.clone()).unwrap_or_default();
-            chain.push(Ancestor { key, comm, binary });
+            chain.push(Ancestor { key, comm: comm.text().into_owned(), binary });
             if self.identities.owner_of(cgroup) != owner {
                 return (chain, false);
             }

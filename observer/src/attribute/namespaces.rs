@@ -1,6 +1,6 @@
 //! Whose a namespace is: that of a container's first process, unless it is the machine's own.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 use crate::event::{Namespaces, WorkloadId};
 

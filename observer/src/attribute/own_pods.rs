@@ -1,6 +1,6 @@
 //! What the Kubernetes API tells: of this node's pods, their owners, labels and containers; of all else, addresses.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::cluster::boot_time;
 use super::{Attributor, Output};

@@ -1,11 +1,13 @@
 //! The processes that are known: by exec, by /proc at the start, or by the first thing that they did.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _};
+
 use crate::decode::Task;
-use crate::event::{BootTime, Process, ProcessKey};
+use crate::event::{BootTime, Memo, Process, ProcessKey};
 use crate::room::Room;
 
 /// How long a process is remembered after its end: its sockets are closed after it.
@@ -85,8 +87,9 @@ impl Processes {
             parent_pid,
             uid: Some(task.uid),
             gid: Some(gid),
-            comm: task.comm.clone(),
+            comm: task.comm.text().into_owned(),
             binary,
+            told: Memo::default(),
         });
         self.insert(Arc::clone(&process), cgroup_id);
         process
@@ -108,8 +111,9 @@ impl Processes {
             parent_pid: 0,
             uid: Some(task.uid),
             gid: None,
-            comm: task.comm.clone(),
+            comm: task.comm.text().into_owned(),
             binary: OsString::new(),
+            told: Memo::default(),
         });
         let newer =
             self.entries.get(&task.key.pid).is_none_or(|known| known.process.key.start < task.key.start);
@@ -124,7 +128,7 @@ impl Processes {
         let mut process = self.of(task);
         // One that executed nothing runs what its parent does; a parent that only took it over has another name.
         let parent = self.entries.get(&parent_pid).filter(|_| process.binary.is_empty());
-        let parent = parent.map(|parent| &parent.process).filter(|parent| parent.comm == task.comm);
+        let parent = parent.map(|parent| &parent.process).filter(|parent| parent.comm == task.comm.text());
         let inherited = parent.map(|parent| parent.binary.clone());
         let entry = self.entries.get_mut(&task.key.pid);
         if let Some(entry) = entry

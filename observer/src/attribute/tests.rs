@@ -102,7 +102,7 @@ impl Bench {
 }
 
 fn task(pid: u32, start: u64) -> Task {
-    Task { key: ProcessKey { pid, start: BootTime(start) }, uid: 0, comm: "sh".to_owned() }
+    Task { key: ProcessKey { pid, start: BootTime(start) }, uid: 0, comm: "sh".into() }
 }
 
 fn no_end() -> Fact {

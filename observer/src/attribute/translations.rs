@@ -1,8 +1,9 @@
 //! Where connections really go: which of them to ask for, what was answered, and who waits for it.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::{Attributor, Moment, Output};
 use crate::decode::{Socket, Task};

@@ -134,7 +134,7 @@ impl<'a> Core<'a> {
         let room = Room::default();
         let mut attributor = Attributor::new(attribution, &features.reset_reasons);
         let mut aggregator = Aggregator::new(aggregation, now.boot);
-        let mut subscribers = Subscribers::new(limits, now);
+        let mut subscribers = Subscribers::new(&config.node_name, limits, now);
         attributor.share(&room);
         aggregator.share(&room);
         subscribers.share(&room);

@@ -3,7 +3,7 @@
 use observer_ebpf::cgroup::{Cgroup, PATH_MAX as CGROUP_PATH_MAX};
 use observer_ebpf::process::{ANCESTORS_MAX, Ancestor, Exec, Exit, Oom, PATH_MAX, Signal, exec_flag};
 
-use super::{Body, DecodeError, Task, fixed, task, text};
+use super::{Body, DecodeError, Task, fixed, task};
 use crate::event::{BootTime, Ending, Namespaces, ProcessKey};
 
 /// A program that was executed.
@@ -57,7 +57,7 @@ pub(super) fn exec(bytes: &[u8]) -> Result<Body, DecodeError> {
         let bytes = parts.take(size_of::<Ancestor>())?;
         let (ancestor, _): (Ancestor, _) = fixed(bytes)?;
         let key = ProcessKey { pid: ancestor.tgid, start: BootTime(ancestor.start_ns) };
-        ancestors.push((Task { key, uid: 0, comm: text(&ancestor.comm) }, ancestor.cgroup_id));
+        ancestors.push((Task { key, uid: 0, comm: ancestor.comm.into() }, ancestor.cgroup_id));
     }
     let path = parts.take(exec.path_len as usize)?;
     let script = parts.take(exec.script_len as usize)?;

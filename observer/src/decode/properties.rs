@@ -54,8 +54,8 @@ fn size(body: &Body) -> usize {
             exec.binary.len()
                 + exec.script.len()
                 + exec.directory.len()
-                + exec.task.comm.len()
-                + exec.ancestors.iter().map(|(task, _)| task.comm.len()).sum::<usize>()
+                + exec.task.comm.text().len()
+                + exec.ancestors.iter().map(|(task, _)| task.comm.text().len()).sum::<usize>()
                 + exec.arguments.iter().map(|argument| argument.len() + 1).sum::<usize>()
         }
         Body::CgroupMade { path } => path.len(),

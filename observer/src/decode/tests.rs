@@ -82,7 +82,7 @@ fn an_exec_keeps_any_bytes_and_empty_arguments() {
     assert_eq!(binary, b"/bin/\xffx");
     assert_eq!(arguments, [&b"x"[..], b"", b"-c"]);
     assert!(!arguments_truncated);
-    assert_eq!((task.key.pid, task.comm.as_str()), (4, "redis-server"));
+    assert_eq!((task.key.pid, &*task.comm.text()), (4, "redis-server"));
     assert_eq!((record.time, record.cgroup_id), (BootTime(77), 5));
 }
 
@@ -99,7 +99,7 @@ fn an_exec_tells_who_runs_it_where_and_from_whom_it_descends() {
     assert_eq!(exec.namespaces, Namespaces { mnt: 21, pid: 22, net: 23 });
     assert_eq!((exec.script.as_slice(), exec.directory.as_slice()), (&b"/a.sh"[..], &b"/srv/app"[..]));
     let key = ProcessKey { pid: 3, start: BootTime(8) };
-    assert_eq!(exec.ancestors, [(Task { key, uid: 0, comm: "init".to_owned() }, 6)]);
+    assert_eq!(exec.ancestors, [(Task { key, uid: 0, comm: "init".into() }, 6)]);
 }
 
 #[test]

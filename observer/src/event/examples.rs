@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{
-    BootTime, ConnectionId, Counters, Detail, Ending, Event, Peer, PeerKind, ProcessExit, Tcp, TcpAccept,
-    TcpClose, TcpConnect, WallTime, Workload, WorkloadId, WorkloadKind,
+    BootTime, ConnectionId, Counters, Detail, Ending, Event, Memo, Peer, PeerKind, ProcessExit, Tcp,
+    TcpAccept, TcpClose, TcpConnect, WallTime, Workload, WorkloadId, WorkloadKind,
 };
 
 /// The offset of the wall clock in these examples.
@@ -29,6 +29,7 @@ pub(crate) fn pod(id: u64, namespace: &str, name: &str) -> Arc<Workload> {
         cgroup_id: id,
         sandbox: false,
         owner: None,
+        told: Memo::default(),
     })
 }
 

@@ -1,7 +1,10 @@
 //! Who: workloads (containers, units, the host) and the peers of their connections.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
 
 /// Names one workload during this run of the daemon; never used again for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +54,40 @@ pub(crate) struct Workload {
     pub(crate) sandbox: bool,
     /// What made the pod in the end; `None` without one, or where nobody told.
     pub(crate) owner: Option<Arc<Owner>>,
+    /// How it is told, once somebody has put that into bytes.
+    pub(crate) told: Memo,
+}
+
+/// What is worked out once of a value that does not change, by whoever needs it first. It is no part of that value: all are
+/// equal, and a clone, which may be changed, has an empty one.
+#[derive(Default)]
+pub(crate) struct Memo(OnceLock<Bytes>);
+
+impl Memo {
+    /// What it holds, which `make` makes where it holds nothing yet.
+    pub(crate) fn get_or_make(&self, make: impl FnOnce() -> Bytes) -> Bytes {
+        self.0.get_or_init(make).clone()
+    }
+}
+
+impl Clone for Memo {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Memo {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Memo {}
+
+impl fmt::Debug for Memo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.get().is_some() { "(made)" } else { "(empty)" })
+    }
 }
 
 /// What made a pod: a Deployment, a `CronJob` and the like.
@@ -63,6 +100,27 @@ pub(crate) struct Owner {
 }
 
 impl Workload {
+    /// One that nothing is known of yet.
+    pub(crate) const fn unknown(id: WorkloadId, kind: WorkloadKind, cgroup_id: u64) -> Self {
+        Self {
+            id,
+            kind,
+            namespace: String::new(),
+            pod: String::new(),
+            pod_uid: String::new(),
+            container: String::new(),
+            container_id: String::new(),
+            unit: String::new(),
+            labels: BTreeMap::new(),
+            image: String::new(),
+            restart_count: None,
+            cgroup_id,
+            sandbox: false,
+            owner: None,
+            told: Memo(OnceLock::new()),
+        }
+    }
+
     /// The name in one word: the pod's, the container's or its short id, the unit's, or `host`.
     pub(crate) fn name(&self) -> &str {
         match self.kind {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use super::{BootTime, Workload};
+use super::{BootTime, Memo, Workload};
 
 /// Names a process for good: its pid and the time that it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,8 @@ pub(crate) struct Process {
     pub(crate) comm: String,
     /// The path of the file that runs, for a script its interpreter; empty where it is not known.
     pub(crate) binary: OsString,
+    /// How it is told, once somebody has put that into bytes.
+    pub(crate) told: Memo,
 }
 
 /// The namespaces of a process, by inode; 0 where one is not known.

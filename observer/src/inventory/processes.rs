@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use procfs::ProcError;
 use procfs::process::{Process, Stat, StatFlags};
 
-use crate::event::{BootTime, Namespaces, ProcessKey};
+use crate::event::{BootTime, Memo, Namespaces, ProcessKey};
 
 /// Processes beyond this many are left out, and that is said.
 const MAX_PROCESSES: usize = 65_536;
@@ -54,7 +54,15 @@ impl ProcessFact {
     pub(crate) fn into_process(self) -> crate::event::Process {
         let Self { pid, start, parent_pid, uid, gid, comm, binary, cgroup: _ } = self;
         let binary = binary.unwrap_or_default().into_os_string();
-        crate::event::Process { key: ProcessKey { pid, start }, parent_pid, uid, gid, comm, binary }
+        crate::event::Process {
+            key: ProcessKey { pid, start },
+            parent_pid,
+            uid,
+            gid,
+            comm,
+            binary,
+            told: Memo::default(),
+        }
     }
 
     /// It is the process that the kernel names so: procfs tells the start in ticks alone.

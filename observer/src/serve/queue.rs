@@ -1,15 +1,21 @@
 //! The bounded queue between the event loop and one stream.
+//!
+//! The event loop hands over what happened in a round at once, and wakes the stream once for it: with a wake-up for
+//! each event, these would cost more than the events.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
-
+use super::published::Published;
 use crate::event::{BootTime, Event, FoldNotice, Loss, LossSource, Now, Window};
 use crate::room::Room;
 
 /// So many updates may wait for a client also where memory is short.
 const SPARED: usize = 1024;
+/// So many a stream takes out of its queue at a time; there are more of them in memory than the queue holds by this.
+const TAKEN: usize = 512;
 
 /// What travels to a stream.
 #[derive(Debug)]
@@ -22,7 +28,7 @@ pub(super) enum Item {
     },
     /// The newest of what is in memory.
     Events(Vec<Arc<Event>>),
-    Event(Arc<Event>),
+    Event(Arc<Published>),
     /// The newest of what is in memory.
     Windows(Vec<Arc<Window>>, Now),
     Window(Arc<Window>, Now),
@@ -30,13 +36,52 @@ pub(super) enum Item {
     Folded(Arc<FoldNotice>, Now),
 }
 
+/// What both ends share.
+#[derive(Debug, Default)]
+struct Shared(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// Who waits for items.
+    waiting: Option<Waker>,
+    /// Nothing more comes.
+    ended: bool,
+    /// Where the daemon stops: losses that are still to be told.
+    farewell: Option<Vec<(Loss, Now)>>,
+    /// Nobody reads any more.
+    gone: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is locked; if something did, what is in there is whole all the same.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is shared, and wakes the stream for it.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let waiting = state.waiting.take();
+        drop(state);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+        result
+    }
+}
+
 /// The event loop's end of a queue. Never blocks: what finds no room is counted, and told as soon as
 /// there is room again, before anything later.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    items: mpsc::Sender<Item>,
-    /// What the daemon's end says when everything else was said: losses that are still to be told.
-    farewell: oneshot::Sender<Vec<(Loss, Now)>>,
+    shared: Arc<Shared>,
+    capacity: usize,
+    /// To be handed over with the round.
+    pending: Vec<Item>,
+    /// How many waited after the last handing over; now they may be fewer.
+    waiting: usize,
     /// Losses that are to be told, one for each kind and place.
     untold: Vec<Loss>,
     /// What this queue's own losses are of.
@@ -47,9 +92,9 @@ pub(crate) struct Sink {
 /// The stream's end of a queue.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) items: mpsc::Receiver<Item>,
-    /// Answers only where the daemon stops.
-    pub(super) farewell: oneshot::Receiver<Vec<(Loss, Now)>>,
+    shared: Arc<Shared>,
+    /// Taken out, still to be sent.
+    taken: VecDeque<Item>,
 }
 
 /// The stream is gone.
@@ -58,17 +103,54 @@ pub(super) struct Gone;
 
 /// Makes a queue of so many items.
 pub(super) fn queue(capacity: usize, kind: &'static str) -> (Sink, Source) {
-    let (sender, items) = mpsc::channel(capacity.max(4));
-    let (goodbye, farewell) = oneshot::channel();
-    let sink = Sink { items: sender, farewell: goodbye, untold: Vec::new(), kind, room: Room::default() };
-    (sink, Source { items, farewell })
+    let shared = Arc::new(Shared::default());
+    let source = Source { shared: Arc::clone(&shared), taken: VecDeque::new() };
+    let sink = Sink {
+        shared,
+        capacity: capacity.max(4),
+        pending: Vec::new(),
+        waiting: 0,
+        untold: Vec::new(),
+        kind,
+        room: Room::default(),
+    };
+    (sink, source)
 }
 
 impl Source {
+    /// The next item; `None` once the queue has ended and is empty.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Item>> {
+        if self.taken.is_empty() {
+            let mut state = self.shared.lock();
+            let count = state.items.len().min(TAKEN);
+            self.taken.extend(state.items.drain(..count));
+            if self.taken.is_empty() && !state.ended {
+                state.waiting = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(self.taken.pop_front())
+    }
+
+    /// The same, to be awaited.
+    pub(super) async fn next(&mut self) -> Option<Item> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
     /// Once the queue has ended: what is still to be told where the daemon stops; `None` where the
     /// stream simply is at its end.
     pub(super) fn last_words(&mut self) -> Option<Vec<(Loss, Now)>> {
-        self.farewell.try_recv().ok()
+        self.shared.lock().farewell.take()
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.gone = true;
+        let left = mem::take(&mut state.items);
+        drop(state);
+        drop(left);
     }
 }
 
@@ -78,50 +160,75 @@ impl Sink {
         self.room = room.clone();
     }
 
-    /// Whether another update may wait. Where memory is short, only those who are nearly up to date have theirs.
-    fn may_wait(&self) -> bool {
-        self.room.is_left() || self.items.max_capacity() - self.items.capacity() < SPARED
+    /// Takes one update for the round; where there is no room, or earlier losses cannot be told first, it is lost.
+    pub(super) fn add(&mut self, item: Item, now: Now) {
+        self.tell(now);
+        if self.untold.is_empty() && self.has_room() && self.may_wait() {
+            self.pending.push(item);
+        } else {
+            self.lose(now.boot);
+        }
     }
 
-    /// Sends one update; where there is no room, or earlier losses cannot be told first, it is lost.
+    /// Takes one update and hands it over.
     pub(super) fn send(&mut self, item: Item, now: Now) -> Result<(), Gone> {
-        self.tell(now)?;
-        if self.untold.is_empty() && self.may_wait() {
-            match self.items.try_send(item) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Closed(_)) => return Err(Gone),
-                Err(TrySendError::Full(_)) => {}
-            }
-        }
-        self.lose(now.boot);
-        Ok(())
+        self.add(item, now);
+        self.flush()
     }
 
     /// Tells of what was lost elsewhere, now or as soon as there is room.
     pub(super) fn lost(&mut self, loss: &Loss, now: Now) -> Result<(), Gone> {
         self.note(loss.clone());
-        self.tell(now)
+        self.tell(now);
+        self.flush()
     }
 
-    /// Tells what is to be told, as far as there is room.
-    pub(super) fn tell(&mut self, now: Now) -> Result<(), Gone> {
-        while let Some(loss) = self.untold.first() {
-            match self.items.try_reserve() {
-                Ok(room) => room.send(Item::Lost(Box::new((loss.clone(), now)))),
-                Err(TrySendError::Closed(())) => return Err(Gone),
-                Err(TrySendError::Full(())) => return Ok(()),
-            }
-            self.untold.remove(0);
+    /// Takes what was lost for the round, as far as there is room.
+    pub(super) fn tell(&mut self, now: Now) {
+        while !self.untold.is_empty() && self.has_room() {
+            let loss = self.untold.remove(0);
+            self.pending.push(Item::Lost(Box::new((loss, now))));
         }
-        if self.items.is_closed() { Err(Gone) } else { Ok(()) }
+    }
+
+    /// Hands the round over.
+    pub(super) fn flush(&mut self) -> Result<(), Gone> {
+        let gone = if self.pending.is_empty() {
+            self.shared.lock().gone
+        } else {
+            let pending = &mut self.pending;
+            let (gone, waiting) = self.shared.change(|state| {
+                if !state.gone {
+                    state.items.extend(pending.drain(..));
+                }
+                (state.gone, state.items.len())
+            });
+            self.waiting = waiting;
+            gone
+        };
+        if gone { Err(Gone) } else { Ok(()) }
     }
 
     /// The daemon stops.
-    pub(super) fn stop(self, now: Now) {
-        let Self { items, farewell, untold, kind: _, room: _ } = self;
-        // The farewell has to be there when the queue ends. A stream that is gone needs none.
-        let _gone = farewell.send(untold.into_iter().map(|loss| (loss, now)).collect());
-        drop(items);
+    pub(super) fn stop(mut self, now: Now) {
+        let untold = mem::take(&mut self.untold).into_iter().map(|loss| (loss, now)).collect();
+        // A stream that is gone needs no farewell.
+        let _gone = self.flush();
+        self.shared.lock().farewell = Some(untold);
+    }
+
+    /// Whether one more finds room.
+    fn has_room(&mut self) -> bool {
+        if self.waiting + self.pending.len() >= self.capacity {
+            // Some may have been taken out since.
+            self.waiting = self.shared.lock().items.len();
+        }
+        self.waiting + self.pending.len() < self.capacity
+    }
+
+    /// Whether another update may wait. Where memory is short, only those who are nearly up to date have theirs.
+    fn may_wait(&self) -> bool {
+        self.room.is_left() || self.waiting + self.pending.len() < SPARED
     }
 
     fn lose(&mut self, at: BootTime) {
@@ -136,6 +243,12 @@ impl Sink {
             Some(known) => add(known, &loss),
             None => self.untold.push(loss),
         }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.shared.change(|state| state.ended = true);
     }
 }
 

@@ -10,8 +10,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use observer_proto::v1;
-use observer_proto::v1::observer_server::ObserverServer;
+use observer_proto::served::observer_server::ObserverServer;
+use observer_proto::v1::FILE_DESCRIPTOR_SET;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
@@ -136,7 +136,7 @@ impl Listeners {
 fn router(service: Service) -> Result<Router, ServeError> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let observer = ObserverServer::new(service)

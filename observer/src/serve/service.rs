@@ -7,8 +7,8 @@ mod summaries;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use observer_proto::v1;
-use observer_proto::v1::observer_server::Observer;
+use observer_proto::served as v1;
+use observer_proto::served::observer_server::Observer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tonic::{Request as Call, Response, Status};

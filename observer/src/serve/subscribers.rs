@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::history;
+use super::published::Published;
 use super::queue::{Gone, Item, Sink};
 use super::{EventsRequest, Filters, SummariesRequest};
 use crate::event::{Event, FoldNotice, Loss, Now, WallTime, Window, Workload};
@@ -31,6 +32,7 @@ impl Default for Limits {
 /// The streams that are open, and what new ones get first.
 #[derive(Debug)]
 pub(crate) struct Subscribers {
+    node_name: Arc<str>,
     limits: Limits,
     events: Vec<(Filters, Sink)>,
     summaries: Vec<Sink>,
@@ -42,8 +44,9 @@ pub(crate) struct Subscribers {
 }
 
 impl Subscribers {
-    pub(crate) fn new(limits: Limits, now: Now) -> Self {
+    pub(crate) fn new(node_name: &str, limits: Limits, now: Now) -> Self {
         Self {
+            node_name: node_name.into(),
             limits,
             events: Vec::new(),
             summaries: Vec::new(),
@@ -82,14 +85,24 @@ impl Subscribers {
         }
     }
 
-    /// Keeps an event and hands it to those whose filters let it pass.
-    pub(crate) fn publish(&mut self, event: &Arc<Event>) {
-        let now = Now { boot: event.boot_time, wall: event.time };
-        self.now = now;
-        self.last_events.push(event);
-        self.events.retain_mut(|(filters, sink)| {
-            !filters.event(event) || sink.send(Item::Event(Arc::clone(event)), now).is_ok()
-        });
+    /// Keeps the events of a round and hands them to those whose filters let them pass.
+    pub(crate) fn publish(&mut self, events: &[Arc<Event>]) {
+        for event in events {
+            let now = Now { boot: event.boot_time, wall: event.time };
+            self.now = now;
+            self.last_events.push(event);
+            // One for all who want it.
+            let mut published = None;
+            for (filters, sink) in &mut self.events {
+                if filters.event(event) {
+                    let published = published.get_or_insert_with(|| Published::new(event, &self.node_name));
+                    sink.add(Item::Event(Arc::clone(published)), now);
+                }
+            }
+        }
+        if !events.is_empty() {
+            self.events.retain_mut(|(_, sink)| sink.flush().is_ok());
+        }
     }
 
     /// More became known of an event that was published: those who ask for it later get it so.
@@ -122,7 +135,10 @@ impl Subscribers {
     pub(crate) fn publish_window(&mut self, window: &Arc<Window>, now: Now) {
         self.now = now;
         self.last_windows.push(window);
-        self.events.retain_mut(|(_, sink)| sink.tell(now).is_ok());
+        self.events.retain_mut(|(_, sink)| {
+            sink.tell(now);
+            sink.flush().is_ok()
+        });
         self.summaries.retain_mut(|sink| sink.send(Item::Window(Arc::clone(window), now), now).is_ok());
     }
 

@@ -4,13 +4,20 @@ mod calls;
 mod fanout;
 mod windows;
 
+use std::task::{Context, Poll, Waker};
+
 use observer_proto::v1;
 
 use super::queue::{Item, Source};
 
 /// Everything that is in a queue now.
 fn drain(source: &mut Source) -> Vec<Item> {
-    std::iter::from_fn(|| source.items.try_recv().ok()).collect()
+    let mut context = Context::from_waker(Waker::noop());
+    let next = || match source.poll_next(&mut context) {
+        Poll::Ready(item) => item,
+        Poll::Pending => None,
+    };
+    std::iter::from_fn(next).collect()
 }
 
 /// A filter for one port.

@@ -11,9 +11,10 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use observer_proto::v1;
+use observer_proto::v1::{Process as WholeProcess, Workload as WholeWorkload};
+use observer_proto::{Encoded, served as v1};
 use prost_types::Timestamp;
 
 pub(super) use self::event::event;
@@ -70,8 +71,12 @@ pub(super) fn folded(notice: &FoldNotice, now: Now) -> v1::Folded {
     }
 }
 
-/// A workload.
-pub(super) fn workload(workload: &Workload) -> v1::Workload {
+/// A workload, encoded: it is told with each of its events, and does not change.
+pub(super) fn workload(workload: &Workload) -> Encoded {
+    Encoded::from(workload.told.get_or_make(|| Encoded::of(&whole_workload(workload)).into()))
+}
+
+fn whole_workload(workload: &Workload) -> WholeWorkload {
     let name = workload.name().to_owned();
     let Workload {
         id: _,
@@ -88,6 +93,7 @@ pub(super) fn workload(workload: &Workload) -> v1::Workload {
         cgroup_id,
         sandbox,
         owner,
+        told: _,
     } = workload;
     let (owner_kind, owner_name) = match owner.as_deref() {
         Some(Owner { kind, name }) => (kind.clone(), name.clone()),
@@ -99,7 +105,7 @@ pub(super) fn workload(workload: &Workload) -> v1::Workload {
         WorkloadKind::Unit => v1::WorkloadKind::Unit,
         WorkloadKind::Host => v1::WorkloadKind::Host,
     };
-    v1::Workload {
+    WholeWorkload {
         kind: kind.into(),
         name,
         namespace: namespace.clone(),
@@ -117,10 +123,14 @@ pub(super) fn workload(workload: &Workload) -> v1::Workload {
     }
 }
 
-/// A process. Its start names it, so `now` should be a reading that does not waver.
-fn process(process: &Process, now: Now) -> v1::Process {
-    let Process { key: ProcessKey { pid, start }, parent_pid, uid, gid, comm, binary } = process;
-    v1::Process {
+/// A process, encoded. Its start names it, so it is told as it was told first, whatever the wall clock does.
+fn process(process: &Process, now: Now) -> Encoded {
+    Encoded::from(process.told.get_or_make(|| Encoded::of(&whole_process(process, now)).into()))
+}
+
+fn whole_process(process: &Process, now: Now) -> WholeProcess {
+    let Process { key: ProcessKey { pid, start }, parent_pid, uid, gid, comm, binary, told: _ } = process;
+    WholeProcess {
         pid: *pid,
         start_time: Some(boot_timestamp(*start, now)),
         parent_pid: *parent_pid,
@@ -152,7 +162,25 @@ fn place(place: Option<&Place>) -> (String, String) {
 
 /// An address in its usual text form, with the index of its interface where there is one.
 fn address(ip: IpAddr, interface: u32) -> String {
-    if interface == 0 { ip.to_string() } else { format!("{ip}%{interface}") }
+    match ip {
+        IpAddr::V4(ip) if interface == 0 => octets(ip),
+        IpAddr::V6(ip) if interface == 0 => ip.to_string(),
+        IpAddr::V4(_) | IpAddr::V6(_) => format!("{ip}%{interface}"),
+    }
+}
+
+/// As `Display` has it: that takes a tenth of what an event takes to be told.
+fn octets(ip: Ipv4Addr) -> String {
+    let mut text = String::with_capacity(15);
+    for (index, octet) in ip.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push('.');
+        }
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let first = digits.iter().position(|&digit| digit > 0).unwrap_or(2);
+        text.extend(digits[first..].iter().map(|digit| char::from(b'0' + digit)));
+    }
+    text
 }
 
 /// A socket's name; empty where there was none.

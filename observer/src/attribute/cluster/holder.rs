@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use super::super::identities::empty;
 use crate::event::{Owner, Place, Workload, WorkloadId, WorkloadKind};
 use crate::inventory::cluster::Body;
 
@@ -51,7 +50,7 @@ impl Holder {
                 pod: pod.name.to_string(),
                 pod_uid: self.uid.to_string(),
                 owner: pod.owner.clone(),
-                ..empty(self.id, WorkloadKind::Pod, 0)
+                ..Workload::unknown(self.id, WorkloadKind::Pod, 0)
             })
         });
         Some(Arc::clone(workload))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Identities, empty};
+use super::Identities;
 use crate::event::{Owner, Workload, WorkloadId, WorkloadKind};
 use crate::inventory::PodFact;
 use crate::inventory::cluster::ClusterPod;
@@ -107,7 +107,7 @@ impl Identities {
             pod_uid: uid.to_owned(),
             labels,
             owner,
-            ..empty(id, WorkloadKind::Pod, 0)
+            ..Workload::unknown(id, WorkloadKind::Pod, 0)
         });
         if self.pods.len() < self.capacity || self.pods.contains_key(uid) {
             self.pods.insert(uid.to_owned(), Arc::clone(&pod));

@@ -115,7 +115,7 @@ fn the_first_processs_end_is_marked() {
 fn a_worker_that_is_gone_already_ran_what_its_parent_runs() {
     let mut bench = started();
     let of = |bench: &mut Bench, pid, parent_pid, comm: &str| {
-        let task = Task { comm: comm.to_owned(), ..task(pid, 50) };
+        let task = Task { comm: comm.into(), ..task(pid, 50) };
         let ending = Ending::Code(0);
         let exit =
             Body::Exit { task, parent_pid, ending, oom_killed: false, cpu_time_ns: None, peak_pages: 0 };

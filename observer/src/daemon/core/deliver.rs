@@ -29,11 +29,12 @@ impl Core<'_> {
         for (id, backend) in self.out.translated.drain(..) {
             self.aggregator.translated(id, &backend);
         }
-        for event in self.out.events.drain(..) {
+        for event in &self.out.events {
             self.counts[event.event_type() as usize - 1] += 1;
-            self.aggregator.record(&event);
-            self.subscribers.publish(&event);
+            self.aggregator.record(event);
         }
+        self.subscribers.publish(&self.out.events);
+        self.out.events.clear();
         for event in self.out.amended.drain(..) {
             self.subscribers.amend(event);
         }

@@ -1,11 +1,19 @@
 //! Each kind of end, from what the kernel and the runtime say of it.
 
-use super::super::{BootTime, ProcessKey};
+use super::super::{BootTime, Memo, ProcessKey};
 use super::*;
 
 fn sent(signal: u8, origin: Origin) -> SignalSent {
     let key = ProcessKey { pid: 1, start: BootTime(1) };
-    let sender = Process { key, parent_pid: 0, uid: None, gid: None, comm: String::new(), binary: "".into() };
+    let sender = Process {
+        key,
+        parent_pid: 0,
+        uid: None,
+        gid: None,
+        comm: String::new(),
+        binary: "".into(),
+        told: Memo::default(),
+    };
     SignalSent { signal, ignored: false, origin, sender: Arc::new(sender), time: BootTime(1) }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use observer_proto::v1;
+use observer_proto::served as v1;
 
 use super::pattern::{ContainerPattern, PodPattern, ServicePattern};
 use super::{Filter, Filters, bit};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use observer_proto::v1;
+use observer_proto::served as v1;
 
 use super::*;
 use crate::event::examples::{close, connect, counters, event, exited, host, pod, tcp};

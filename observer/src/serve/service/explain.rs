@@ -21,7 +21,7 @@ pub(super) async fn watch(mut source: Source) -> Result<(Window, Now), Status> {
     };
     let mut watched = 0;
     while watched < WATCHED {
-        match source.items.recv().await {
+        match source.next().await {
             Some(Item::Windows(windows, now)) => windows.iter().for_each(|window| add(window, now)),
             Some(Item::Window(window, now)) => {
                 add(&window, now);

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use observer_proto::v1;
-use observer_proto::v1::watch_summaries_response::Payload;
+use observer_proto::served as v1;
+use observer_proto::served::watch_summaries_response::Payload;
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -141,7 +141,7 @@ impl Stream for SummaryStream {
             if this.ended {
                 return Poll::Ready(None);
             }
-            match ready!(this.source.items.poll_recv(context)) {
+            match ready!(this.source.poll_next(context)) {
                 Some(item) => {
                     if let Err(status) = this.take(item) {
                         this.ended = true;

@@ -57,13 +57,13 @@ async fn event_loop(
     shut_down: oneshot::Sender<()>,
 ) {
     let mut aggregator = Aggregator::new(aggregate::Settings::default(), BootTime(0));
-    let mut subscribers = Subscribers::new(Limits::default(), now(0));
+    let mut subscribers = Subscribers::new("node-1", Limits::default(), now(0));
     let (web, db) = (pod(1, "shop", "web"), pod(2, "data", "db"));
     for second in 0..3 {
         let tcp = tcp(second + 1, true, "10.0.0.2:5432", Some(&db));
         let event = Arc::new(event(&web, second * SECOND + 5, connect(&tcp)));
         aggregator.record(&event);
-        subscribers.publish(&event);
+        subscribers.publish(&[event]);
         for window in aggregator.advance(BootTime((second + 1) * SECOND)) {
             subscribers.publish_window(&window, now(second + 1));
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use observer_proto::served;
+
 use super::*;
 use crate::event::examples::{connect, event, pod, tcp};
 use crate::event::{BootTime, Event, Loss, LossSource, Now, Window, Workload};
@@ -10,7 +12,7 @@ use crate::serve::queue::queue;
 use crate::serve::{EventsRequest, Filters, Limits, Subscribers, SummariesRequest};
 
 fn subscribers(limits: Limits) -> Subscribers {
-    Subscribers::new(limits, Now::default())
+    Subscribers::new("node-1", limits, Now::default())
 }
 
 fn happened(at: u64, port: u16) -> Arc<Event> {
@@ -29,7 +31,7 @@ fn told(source: &mut Source) -> String {
     let short = |item: Item| match item {
         Item::Connected => "+".to_owned(),
         Item::Refused { subscribers } => format!("refused {subscribers}"),
-        Item::Event(event) => event.sequence.to_string(),
+        Item::Event(published) => published.event.sequence.to_string(),
         Item::Events(events) => {
             format!("{:?}", events.iter().map(|event| event.sequence).collect::<Vec<_>>())
         }
@@ -51,9 +53,9 @@ fn a_slow_one_loses_its_own_and_is_told_before_what_comes_later() {
     let mut subscribers = subscribers(Limits::default());
     let mut slow = follow(&mut subscribers, 4, Filters::default(), 0);
     let mut fast = follow(&mut subscribers, 100, Filters::default(), 0);
-    (1..=8).for_each(|at| subscribers.publish(&happened(at, 80)));
+    (1..=8).for_each(|at| subscribers.publish(&[happened(at, 80)]));
     assert_eq!(told(&mut slow), "+ 1 2 3");
-    subscribers.publish(&happened(9, 80));
+    subscribers.publish(&[happened(9, 80)]);
     assert_eq!(told(&mut slow), "-5 Subscriber 4..8 9");
     assert_eq!(told(&mut fast), "+ 1 2 3 4 5 6 7 8 9");
 }
@@ -62,7 +64,7 @@ fn a_slow_one_loses_its_own_and_is_told_before_what_comes_later() {
 fn a_loss_is_told_within_a_second_even_if_nothing_happens_any_more() {
     let mut subscribers = subscribers(Limits::default());
     let mut slow = follow(&mut subscribers, 4, Filters::default(), 0);
-    (1..=5).for_each(|at| subscribers.publish(&happened(at, 80)));
+    (1..=5).for_each(|at| subscribers.publish(&[happened(at, 80)]));
     let ring = |count, until| Loss {
         source: LossSource::Ring,
         kind: "tcp_close",
@@ -81,12 +83,13 @@ fn a_loss_is_told_within_a_second_even_if_nothing_happens_any_more() {
 #[test]
 fn filters_and_the_last_ones_in_memory() {
     let mut subscribers = subscribers(Limits { kept_events: 4, ..Limits::default() });
-    (1..=6).for_each(|at| subscribers.publish(&happened(at, 80 + at as u16 % 2)));
+    (1..=6).for_each(|at| subscribers.publish(&[happened(at, 80 + at as u16 % 2)]));
     assert_eq!(subscribers.events_stored(), 4);
-    let filters = Filters::compile(vec![by_port(81)], Vec::new(), Purpose::Events, "").unwrap();
+    let port_81 = served::Filter { ports: vec![81], ..served::Filter::default() };
+    let filters = Filters::compile(vec![port_81], Vec::new(), Purpose::Events, "").unwrap();
     let mut source = follow(&mut subscribers, 10, filters, 9);
-    subscribers.publish(&happened(7, 80));
-    subscribers.publish(&happened(8, 81));
+    subscribers.publish(&[happened(7, 80)]);
+    subscribers.publish(&[happened(8, 81)]);
     assert_eq!(told(&mut source), "+ [3, 5] 8");
 }
 
@@ -119,7 +122,7 @@ fn a_new_one_gets_the_newest_windows_first() {
 fn the_end_is_told_with_what_is_still_untold() {
     let mut subscribers = subscribers(Limits::default());
     let mut slow = follow(&mut subscribers, 4, Filters::default(), 0);
-    (1..=5).for_each(|at| subscribers.publish(&happened(at, 80)));
+    (1..=5).for_each(|at| subscribers.publish(&[happened(at, 80)]));
     subscribers.stop();
     assert_eq!(told(&mut slow), "+ 1 2 3");
     let untold = slow.last_words().expect("a farewell");
@@ -135,7 +138,7 @@ fn the_end_is_told_with_what_is_still_untold() {
 fn what_became_known_later_is_kept_and_not_sent_again() {
     let mut subscribers = subscribers(Limits { kept_events: 2, ..Limits::default() });
     let mut fast = follow(&mut subscribers, 100, Filters::default(), 0);
-    (1..=3).for_each(|at| subscribers.publish(&happened(at, 80)));
+    (1..=3).for_each(|at| subscribers.publish(&[happened(at, 80)]));
     let named = |event: Arc<Event>, pod: &str| {
         let workload = Workload { pod: pod.to_owned(), ..(**event.workload.as_ref().unwrap()).clone() };
         Event { workload: Some(Arc::new(workload)), ..(*event).clone() }

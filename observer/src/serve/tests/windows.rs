@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use observer_proto::v1::watch_summaries_response::Payload;
+use observer_proto::served::watch_summaries_response::Payload;
 use tokio_stream::StreamExt as _;
 
 use crate::event::{BootTime, Loss, LossSource, Now, Window};
@@ -23,7 +23,7 @@ fn loss(count: u64) -> Loss {
 
 /// Streams windows of 2 s: what `feed` does, then the daemon's end.
 async fn told(capacity: usize, feed: impl FnOnce(&mut Subscribers)) -> Vec<String> {
-    let mut subscribers = Subscribers::new(Limits::default(), Now::default());
+    let mut subscribers = Subscribers::new("node-1", Limits::default(), Now::default());
     let (sink, source) = queue(capacity, "windows");
     subscribers.add_summaries(SummariesRequest { length_ns: 2 * SECOND, sink });
     feed(&mut subscribers);

@@ -1,6 +1,6 @@
 //! Runs of containers on the wire: their starts and ends.
 
-use observer_proto::v1;
+use observer_proto::served as v1;
 
 use super::event::ending;
 use super::{address, boot_timestamp, process, timestamp};

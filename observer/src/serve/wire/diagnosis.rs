@@ -1,6 +1,6 @@
 //! Verdicts on the wire.
 
-use observer_proto::v1;
+use observer_proto::served as v1;
 
 use crate::diagnose::{Diagnosis, Evidence, Finding, Unit, Verdict};
 

@@ -1,7 +1,7 @@
 //! Events on the wire.
 
-use observer_proto::v1;
-use observer_proto::v1::event::Detail as WireDetail;
+use observer_proto::served as v1;
+use observer_proto::served::event::Detail as WireDetail;
 
 use super::process::{oom_kill, process_exec, process_exit};
 use super::{container, counters, process, tcp, timestamp, workload};

@@ -1,6 +1,6 @@
 //! Live connections and listeners as messages.
 
-use observer_proto::v1;
+use observer_proto::served as v1;
 
 use super::{address, boot_timestamp, connection_id, counters, process, tcp, workload};
 use crate::event::{

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use observer_proto::v1;
+use observer_proto::served as v1;
 
 use super::event::ending;
 use super::{boot_timestamp, workload};

@@ -1,6 +1,6 @@
 //! The daemon's state and its workloads on the wire.
 
-use observer_proto::v1;
+use observer_proto::served as v1;
 
 use super::{boot_timestamp, container, lost, timestamp, workload};
 use crate::event::{EventType, Now};

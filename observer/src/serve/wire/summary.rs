@@ -1,6 +1,6 @@
 //! Summaries on the wire.
 
-use observer_proto::v1;
+use observer_proto::served as v1;
 
 use super::diagnosis::diagnosis;
 use super::event::{ending, retransmit_cause, retransmit_phase};

@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 
-use observer_proto::v1;
+use bytes::Bytes;
+use observer_proto::served as v1;
+use prost::Message as _;
 
 use super::*;
 use crate::event::examples::{WALL_NS, accept, connect, event as example, exited, pod, tcp as ends};
-use crate::event::{Detail, Ending, EventType, ProcessExec, ProcessExit};
+use crate::event::{Detail, Ending, EventType, Memo, ProcessExec, ProcessExit};
 
 #[test]
 fn the_types_names_and_numbers_are_the_protos() {
@@ -31,7 +33,10 @@ fn the_source_is_the_end_that_asked() {
         };
         let v1::Tcp { connection_id, source, destination, .. } = tcp.unwrap();
         assert_eq!(connection_id, "ab");
-        let name = |end: Option<v1::Endpoint>| end.unwrap().workload.unwrap().name;
+        let name = |end: Option<v1::Endpoint>| {
+            let workload = Bytes::from(end.unwrap().workload.unwrap());
+            WholeWorkload::decode(workload).unwrap().name
+        };
         (name(source), name(destination))
     };
     assert_eq!(sides(true, connect), ("web".into(), "db".into()));
@@ -53,12 +58,14 @@ fn times_and_arguments_are_told() {
         gid: Some(0),
         comm: "sh".into(),
         binary: "/bin/sh".into(),
+        told: Memo::default(),
     };
     let mut happened = example(&web, 5_000, Detail::ProcessExec(exec));
     happened.process = Some(Arc::new(process));
     let wire = event(&happened, "node-1");
     let at = |ns| Some(timestamp(WallTime(WALL_NS + ns)));
-    assert_eq!((wire.time, wire.process.unwrap().start_time), (at(5_000), at(1_000)));
+    let process = WholeProcess::decode(Bytes::from(wire.process.unwrap())).unwrap();
+    assert_eq!((wire.time, process.start_time), (at(5_000), at(1_000)));
     assert_eq!((wire.r#type, wire.node_name.as_str()), (1, "node-1"));
     let Some(v1::event::Detail::ProcessExec(exec)) = wire.detail else { panic!("no exec") };
     assert_eq!((exec.arguments, exec.arguments_truncated), (vec!["sh".into(), "a\u{fffd}".into()], true));
@@ -94,4 +101,13 @@ fn a_loss_is_dated_by_both_clocks() {
     let wire = lost(&loss, now);
     assert_eq!((wire.source(), wire.kind.as_str(), wire.count), (v1::LossSource::Ring, "tcp_close", 4));
     assert_eq!(wire.until, Some(timestamp(WallTime(WALL_NS - 1_000_000_000))));
+}
+
+#[test]
+fn addresses_are_written_as_usual() {
+    for ip in ["0.0.0.0", "10.1.20.200", "255.255.255.255", "127.0.0.1", "100.10.9.99"] {
+        assert_eq!(address(ip.parse().unwrap(), 0), ip);
+    }
+    assert_eq!(address("2001:db8::1".parse().unwrap(), 0), "2001:db8::1");
+    assert_eq!(address("fe80::1".parse().unwrap(), 2), "fe80::1%2");
 }

@@ -1,0 +1,33 @@
+//! An event on its way to all who want it, put into bytes once.
+
+use std::sync::{Arc, OnceLock};
+
+use observer_proto::EventsPayload;
+
+use super::wire;
+use crate::event::Event;
+
+/// The first client whose turn it is puts it into bytes; the others send the same ones.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) event: Arc<Event>,
+    node_name: Arc<str>,
+    payload: OnceLock<EventsPayload>,
+}
+
+impl Published {
+    pub(super) fn new(event: &Arc<Event>, node_name: &Arc<str>) -> Arc<Self> {
+        Arc::new(Self {
+            event: Arc::clone(event),
+            node_name: Arc::clone(node_name),
+            payload: OnceLock::new(),
+        })
+    }
+}
+
+impl AsRef<EventsPayload> for Published {
+    /// What messages carry of it.
+    fn as_ref(&self) -> &EventsPayload {
+        self.payload.get_or_init(|| (&wire::event(&self.event, &self.node_name)).into())
+    }
+}
