@@ -24,6 +24,7 @@ pub(crate) fn all(results: &Results, verdicts: &[Verdict]) -> String {
     }
     text += "\n![](cost.svg)\n\n## Budgets\n\n";
     text += &budget_table(verdicts);
+    text += "\nWhat is missed, why, and what would meet it: [docs/costs.md](../../docs/costs.md).\n";
     text += THROUGHPUT;
     text += &throughput_table(results);
     text += CALLS;

@@ -77,7 +77,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     let dns = config.dns.then(cgroups::root);
     let mut loaded =
         Loaded::load(&features, sizes, config.event_budget, &config.disabled_hooks, dns.as_deref())?;
-    // Before any other thread is made.
+    // While there is no other thread: those that loaded have ended.
     privileges.loaded(|| loaded.try_reading())?;
     memory::release();
     for refused in &loaded.refused {
