@@ -24,6 +24,8 @@ const EVENTS: u64 = 6;
 const CONTAINERS: usize = 16;
 /// A step up, in hundredths.
 const STEP: u64 = 125;
+/// The highest rate is found to one part in so many.
+const FINEST: u64 = 20;
 /// Steps at the most.
 const STEPS: usize = 24;
 
@@ -111,6 +113,8 @@ async fn search(
     length: Duration,
 ) -> Result<Row> {
     let mut row = Row { clients, best: None, limit: STEPS_DONE, beyond: None };
+    // Upwards until something is lost, then between the last two rates.
+    let (mut kept, mut too_much) = (0, None);
     let mut rate = from.max(100);
     for _ in 0..steps {
         let step = step(setting, load, clients, rate, length).await?;
@@ -125,18 +129,23 @@ async fn search(
         let made = step.happened_per_second >= 0.9 * rate as f64;
         if step.lost > 0 {
             println!("{clients:>7}  lost: {:?}", step.losses);
-            (row.limit, row.beyond) = (LOST, Some(step));
-            break;
+            (row.limit, row.beyond, too_much) = (LOST, Some(step), Some(rate));
+        } else {
+            let before = row.best.as_ref().map_or(0.0, |best| best.happened_per_second);
+            if step.happened_per_second > before {
+                row.best = Some(step);
+            }
+            kept = rate;
+            if !made {
+                row.limit = NOT_MADE;
+                break;
+            }
         }
-        let more = row.best.as_ref().is_none_or(|best| step.happened_per_second > best.happened_per_second);
-        if more {
-            row.best = Some(step);
-        }
-        if !made {
-            row.limit = NOT_MADE;
-            break;
-        }
-        rate = rate * STEP / 100;
+        rate = match too_much {
+            None => rate * STEP / 100,
+            Some(too_much) if too_much - kept > too_much / FINEST => kept.midpoint(too_much),
+            Some(_) => break,
+        };
     }
     Ok(row)
 }

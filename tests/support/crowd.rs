@@ -2,30 +2,19 @@
 //!
 //! One process may open 20,000 files on many machines, so that 100,000 sockets take several.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::{Filter, ListConnectionsRequest};
-use serde_json::Value;
 
+use crate::asked::Asked;
 use crate::daemon::Daemon;
-use crate::guardian::{Guardian, program};
+use crate::guardian::program;
 use crate::netns::Netns;
-use crate::wait::PATIENCE;
 
 /// One process and its connections. Dropping it ends both.
 #[derive(Debug)]
 pub struct Crowd {
-    child: Child,
-    input: ChildStdin,
-    answers: Receiver<Value>,
-    stderr: PathBuf,
+    process: Asked,
     port: u16,
     connections: u64,
 }
@@ -34,35 +23,15 @@ impl Crowd {
     /// Starts a process that listens on a port of the namespace's loopback and connects to itself, so many times and
     /// at most so often a second.
     pub fn start(netns: &Netns, port: u16, connections: u64, rate: u64) -> Result<Self> {
-        let guardian = Guardian::shared()?;
-        let stderr = guardian.scratch("crowd")?.join("stderr");
-        let mut child = netns
-            .command(program("workload")?)
-            .args(["crowd", "--port", &port.to_string(), "--connections", &connections.to_string()])
-            .args(["--rate", &rate.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&stderr)?)
-            .spawn()
-            .context("cannot start a crowd")?;
-        let input = child.stdin.take().context("no input")?;
-        let output = child.stdout.take().context("no output")?;
-        let (sender, answers) = channel();
-        // Ends with the process.
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let Ok(value) = serde_json::from_str(&line) else { continue };
-                if sender.send(value).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self { child, input, answers, stderr, port, connections })
+        let mut command = netns.command(program("workload")?);
+        command.args(["crowd", "--port", &port.to_string(), "--connections", &connections.to_string()]);
+        command.args(["--rate", &rate.to_string()]);
+        Ok(Self { process: Asked::start(&mut command, "crowd")?, port, connections })
     }
 
     /// Waits until all its connections are open.
     pub fn opened(&self) -> Result<()> {
-        let answer = self.answer("opening")?;
+        let answer = self.process.answer("opening")?;
         ensure!(answer["open"] == self.connections && answer["listening"] == self.port, "{answer}");
         Ok(())
     }
@@ -91,26 +60,10 @@ impl Crowd {
     }
 
     fn ask(&mut self, what: &str, open: u64) -> Result<()> {
-        writeln!(self.input, "{what}").with_context(|| format!("{what}: it said {}", self.said()))?;
-        let answer = self.answer(what)?;
+        self.process.ask(what)?;
+        let answer = self.process.answer(what)?;
         ensure!(answer["open"] == open, "{what}: {answer}, not {open} open");
         Ok(())
-    }
-
-    fn answer(&self, what: &str) -> Result<Value> {
-        let answer = self.answers.recv_timeout(PATIENCE);
-        answer.with_context(|| format!("no answer to {what}: it said {}", self.said()))
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.stderr).unwrap_or_default()
-    }
-}
-
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

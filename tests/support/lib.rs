@@ -24,6 +24,7 @@ pub mod workload;
 
 pub mod vm;
 
+mod asked;
 pub mod client;
 pub mod crowd;
 pub mod daemon;

@@ -1,28 +1,17 @@
 //! A load to measure by: a process that does one thing again and again for as long as it is told.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
-use crate::guardian::{Guardian, program};
+use crate::asked::Asked;
+use crate::guardian::program;
 use crate::netns::Netns;
-use crate::wait::PATIENCE;
 
 /// One process. Dropping it ends it.
 #[derive(Debug)]
-pub struct Steady {
-    child: Child,
-    input: ChildStdin,
-    answers: Receiver<Value>,
-    stderr: PathBuf,
-}
+pub struct Steady(Asked);
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,8 +34,6 @@ impl Steady {
         cgroup: Option<&Path>,
         args: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self> {
-        let guardian = Guardian::shared()?;
-        let stderr = guardian.scratch("steady")?.join("stderr");
         let mut command = match cgroup {
             // The shell enters the cgroup and becomes the program: whatever that makes, it makes there.
             Some(cgroup) => {
@@ -57,46 +44,25 @@ impl Steady {
             }
             None => netns.command(program("workload")?),
         };
-        let mut child = command
-            .arg("steady")
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&stderr)?)
-            .spawn()
-            .context("cannot start a load")?;
-        let input = child.stdin.take().context("no input")?;
-        let output = child.stdout.take().context("no output")?;
-        let (sender, answers) = channel();
-        // Ends with the process.
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let Ok(value) = serde_json::from_str(&line) else { continue };
-                if sender.send(value).is_err() {
-                    return;
-                }
-            }
-        });
-        let load = Self { child, input, answers, stderr };
-        load.answer()?["ready"].as_str().context("it is not ready")?;
-        Ok(load)
+        let load = Asked::start(command.arg("steady").args(args), "steady")?;
+        load.answer("being started")?["ready"].as_str().context("it is not ready")?;
+        Ok(Self(load))
     }
 
     /// Its pid: what started it became it.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.0.pid()
     }
 
     /// Has it begin a run, at most so often a second.
     pub fn begin(&mut self, length: Duration, rate: Option<u64>) -> Result<()> {
         let rate = rate.map_or_else(String::new, |rate| format!(" {rate}"));
-        let asked = writeln!(self.input, "run {}{rate}", length.as_millis());
-        asked.with_context(|| format!("the load is gone: {}", self.said()))
+        self.0.ask(&format!("run {}{rate}", length.as_millis()))
     }
 
     /// Waits for the end of the run that it began.
     pub fn done(&self) -> Result<Done> {
-        let answer = self.answer()?;
+        let answer = self.0.answer("a run")?;
         let number =
             |name: &str| answer[name].as_u64().with_context(|| format!("no number {name} in {answer}"));
         Ok(Done {
@@ -105,21 +71,5 @@ impl Steady {
             p50_ns: number("p50_ns")?,
             p99_ns: number("p99_ns")?,
         })
-    }
-
-    fn answer(&self) -> Result<Value> {
-        let answer = self.answers.recv_timeout(PATIENCE);
-        answer.with_context(|| format!("a load does not answer: it said {:?}", self.said()))
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.stderr).unwrap_or_default()
-    }
-}
-
-impl Drop for Steady {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -46,7 +46,7 @@ const BOUNDS: [Bound; 14] = [
     bound("attribution_hold", Unit::Milliseconds, 0, 10_000, 1_000),
     bound("crash_loop_ends", Unit::Count, 2, 20, 3),
     bound("crash_loop_window", Unit::Seconds, 1, 3_600, 600),
-    bound("subscriber_queue", Unit::Count, 1, 1_000_000, 32_768),
+    bound("subscriber_queue", Unit::Count, 1, 1_000_000, 8_192),
 ];
 
 /// The number that was given for a key of the table, else its default.

@@ -90,7 +90,7 @@ pub(crate) struct Flags {
     /// Count a container's failed ends within this time, 1s to 1h [default: 600s]
     #[arg(long, value_name = "DURATION")]
     crash_loop_window: Option<String>,
-    /// Let so many events wait for a slow client before it loses some [default: 32768]
+    /// Let so many events wait for a slow client before it loses some [default: 8192]
     #[arg(long, value_name = "N")]
     subscriber_queue: Option<String>,
     /// Attach nothing to this hook of the kernel; may be repeated. `observer doctor` names the

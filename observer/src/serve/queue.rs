@@ -14,10 +14,15 @@ use crate::room::Room;
 
 /// So many updates may wait for a client also where memory is short.
 const SPARED: usize = 1024;
+/// What another one takes: its place in the queue and, of what it points to, the share of a client among several.
+const WAITING_BYTES: usize = 32;
+/// An empty queue that has more places than this lets them go.
+const PLACES_KEPT: usize = 4 * TAKEN;
 /// So many a stream takes out of its queue at a time; there are more of them in memory than the queue holds by this.
 const TAKEN: usize = 512;
 
-/// What travels to a stream.
+/// What travels to a stream. Most are events, so all else is behind a pointer: a hundred clients may have a place for
+/// each of 8,192.
 #[derive(Debug)]
 pub(super) enum Item {
     /// The subscription stands: what comes after this is seen.
@@ -27,13 +32,22 @@ pub(super) enum Item {
         subscribers: usize,
     },
     /// The newest of what is in memory.
-    Events(Vec<Arc<Event>>),
+    Events(Box<Past<Event>>),
     Event(Arc<Published>),
     /// The newest of what is in memory.
-    Windows(Vec<Arc<Window>>, Now),
-    Window(Arc<Window>, Now),
+    Windows(Box<Past<Window>>),
+    Window(Box<(Arc<Window>, Now)>),
     Lost(Box<(Loss, Now)>),
-    Folded(Arc<FoldNotice>, Now),
+    Folded(Box<(Arc<FoldNotice>, Now)>),
+}
+
+const _: () = assert!(size_of::<Item>() == 16);
+
+/// What is in memory of the past, at some moment.
+#[derive(Debug)]
+pub(super) struct Past<T> {
+    pub(super) newest: Vec<Arc<T>>,
+    pub(super) now: Now,
 }
 
 /// What both ends share.
@@ -124,6 +138,9 @@ impl Source {
             let mut state = self.shared.lock();
             let count = state.items.len().min(TAKEN);
             self.taken.extend(state.items.drain(..count));
+            if state.items.is_empty() && state.items.capacity() > PLACES_KEPT {
+                state.items = VecDeque::new();
+            }
             if self.taken.is_empty() && !state.ended {
                 state.waiting = Some(context.waker().clone());
                 return Poll::Pending;
@@ -228,7 +245,7 @@ impl Sink {
 
     /// Whether another update may wait. Where memory is short, only those who are nearly up to date have theirs.
     fn may_wait(&self) -> bool {
-        self.room.is_left() || self.waiting + self.pending.len() < SPARED
+        self.waiting + self.pending.len() < SPARED || self.room.take(WAITING_BYTES)
     }
 
     fn lose(&mut self, at: BootTime) {

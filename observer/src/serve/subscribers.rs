@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::history;
 use super::published::Published;
-use super::queue::{Gone, Item, Sink};
+use super::queue::{Gone, Item, Past, Sink};
 use super::{EventsRequest, Filters, SummariesRequest};
 use crate::event::{Event, FoldNotice, Loss, Now, WallTime, Window, Workload};
 use crate::room::Room;
@@ -67,7 +67,12 @@ impl Subscribers {
         let EventsRequest { filters, last, follow, sink } = request;
         let Some(mut sink) = self.connect(sink) else { return };
         let newest = self.last_events.last(last, &filters);
-        let sent = if newest.is_empty() { Ok(()) } else { sink.send(Item::Events(newest), self.now) };
+        let now = self.now;
+        let sent = if newest.is_empty() {
+            Ok(())
+        } else {
+            sink.send(Item::Events(Box::new(Past { newest, now })), now)
+        };
         if sent.is_ok() && follow {
             self.events.push((filters, sink));
         }
@@ -78,8 +83,12 @@ impl Subscribers {
         let SummariesRequest { length_ns, sink } = request;
         let Some(mut sink) = self.connect(sink) else { return };
         let newest = self.last_windows.last(length_ns);
-        let sent =
-            if newest.is_empty() { Ok(()) } else { sink.send(Item::Windows(newest, self.now), self.now) };
+        let now = self.now;
+        let sent = if newest.is_empty() {
+            Ok(())
+        } else {
+            sink.send(Item::Windows(Box::new(Past { newest, now })), now)
+        };
         if sent.is_ok() {
             self.summaries.push(sink);
         }
@@ -125,7 +134,8 @@ impl Subscribers {
     pub(crate) fn publish_folded(&mut self, notice: &Arc<FoldNotice>) {
         let now = self.now;
         self.events.retain_mut(|(filters, sink)| {
-            !filters.folded(notice) || sink.send(Item::Folded(Arc::clone(notice), now), now).is_ok()
+            !filters.folded(notice)
+                || sink.send(Item::Folded(Box::new((Arc::clone(notice), now))), now).is_ok()
         });
     }
 
@@ -139,7 +149,8 @@ impl Subscribers {
             sink.tell(now);
             sink.flush().is_ok()
         });
-        self.summaries.retain_mut(|sink| sink.send(Item::Window(Arc::clone(window), now), now).is_ok());
+        self.summaries
+            .retain_mut(|sink| sink.send(Item::Window(Box::new((Arc::clone(window), now))), now).is_ok());
     }
 
     /// Ends all streams with what is still to be told.

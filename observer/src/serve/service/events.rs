@@ -46,13 +46,13 @@ impl EventStream {
         match item {
             Item::Connected => Ok(Some(Carried::Own((&self.greeting).into()))),
             Item::Refused { subscribers } => Err(refused(subscribers)),
-            Item::Events(newest) => {
-                self.newest = newest.into();
+            Item::Events(past) => {
+                self.newest = past.newest.into();
                 Ok(None)
             }
             Item::Event(published) => Ok(Some(Carried::Shared(published))),
             Item::Lost(lost) => Ok(Some(Carried::Own((&wire::lost(&lost.0, lost.1)).into()))),
-            Item::Folded(notice, now) => Ok(Some(Carried::Own((&wire::folded(&notice, now)).into()))),
+            Item::Folded(folded) => Ok(Some(Carried::Own((&wire::folded(&folded.0, folded.1)).into()))),
             Item::Windows(..) | Item::Window(..) => Ok(None),
         }
     }

@@ -22,9 +22,9 @@ pub(super) async fn watch(mut source: Source) -> Result<(Window, Now), Status> {
     let mut watched = 0;
     while watched < WATCHED {
         match source.next().await {
-            Some(Item::Windows(windows, now)) => windows.iter().for_each(|window| add(window, now)),
-            Some(Item::Window(window, now)) => {
-                add(&window, now);
+            Some(Item::Windows(past)) => past.newest.iter().for_each(|window| add(window, past.now)),
+            Some(Item::Window(window)) => {
+                add(&window.0, window.1);
                 watched += 1;
             }
             Some(Item::Refused { subscribers }) => return Err(refused(subscribers)),

@@ -63,8 +63,8 @@ impl SummaryStream {
         match item {
             Item::Connected => self.ready.push_back(Payload::NodeStatus(self.greeting.clone())),
             Item::Refused { subscribers } => return Err(refused(subscribers)),
-            Item::Windows(windows, now) => windows.iter().for_each(|window| self.merge(window, now)),
-            Item::Window(window, now) => self.merge(&window, now),
+            Item::Windows(past) => past.newest.iter().for_each(|window| self.merge(window, past.now)),
+            Item::Window(window) => self.merge(&window.0, window.1),
             Item::Lost(lost) => self.note(lost.0, lost.1),
             Item::Events(_) | Item::Event(_) | Item::Folded(..) => {}
         }

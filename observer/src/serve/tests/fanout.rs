@@ -32,14 +32,14 @@ fn told(source: &mut Source) -> String {
         Item::Connected => "+".to_owned(),
         Item::Refused { subscribers } => format!("refused {subscribers}"),
         Item::Event(published) => published.event.sequence.to_string(),
-        Item::Events(events) => {
-            format!("{:?}", events.iter().map(|event| event.sequence).collect::<Vec<_>>())
+        Item::Events(past) => {
+            format!("{:?}", past.newest.iter().map(|event| event.sequence).collect::<Vec<_>>())
         }
-        Item::Window(window, _) => format!("w{}", window.start.0),
-        Item::Windows(windows, _) => {
-            format!("{:?}", windows.iter().map(|window| window.start.0).collect::<Vec<_>>())
+        Item::Window(window) => format!("w{}", window.0.start.0),
+        Item::Windows(past) => {
+            format!("{:?}", past.newest.iter().map(|window| window.start.0).collect::<Vec<_>>())
         }
-        Item::Folded(notice, _) => format!("folded {:?}", notice.counts),
+        Item::Folded(folded) => format!("folded {:?}", folded.0.counts),
         Item::Lost(lost) => {
             let Loss { source, count, since, until, .. } = lost.0;
             format!("-{count} {source:?} {}..{}", since.0, until.0)
@@ -151,8 +151,8 @@ fn what_became_known_later_is_kept_and_not_sent_again() {
         let mut source = follow(subscribers, 100, Filters::default(), 10);
         let mut pods = Vec::new();
         for item in drain(&mut source) {
-            if let Item::Events(events) = item {
-                pods.extend(events.iter().map(|event| event.workload.as_ref().unwrap().pod.clone()));
+            if let Item::Events(past) = item {
+                pods.extend(past.newest.iter().map(|event| event.workload.as_ref().unwrap().pod.clone()));
             }
         }
         pods
