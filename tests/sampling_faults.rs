@@ -157,6 +157,10 @@ struct Held {
 impl Held {
     fn new(port: u16) -> Result<Self> {
         let pair = NetnsPair::new()?;
+        for side in [pair.left(), pair.right()] {
+            // A FIN whose answer is lost with the other namespace is sent again for 107 s by default.
+            side.netns.output("sh", ["-c", "echo 1 > /proc/sys/net/ipv4/tcp_orphan_retries"])?;
+        }
         let to = SocketAddr::from((pair.right().ip, port));
         let listener = pair.right().netns.run(|| Ok(TcpListener::bind(to)?))?;
         let asking = pair.left().netns.run(|| Ok(TcpStream::connect_timeout(&to, PATIENCE)?))?;

@@ -24,10 +24,8 @@ use crate::treated::{is_noted, note};
 /// interrupt, where the current task is anybody's.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    if is_telling(&ctx) {
-        let _news = treat(&ctx);
-        note(&ctx);
-    }
+    let _news = treat(&ctx);
+    note(&ctx);
     0
 }
 
@@ -39,28 +37,13 @@ pub(crate) fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 /// replaced by another one in the middle of a program, both may be left out: so this one counts what it makes up for.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn inet_sock_set_state_again(ctx: BtfTracePointContext) -> i32 {
-    if is_telling(&ctx) && !is_noted(&ctx) && treat(&ctx) {
+    if !is_noted(&ctx) && treat(&ctx) {
         count_made_up(Hook::State);
     }
     0
 }
 
-/// Something follows from the change. Nothing does from the steps in which two sides close one after the other, which are a
-/// third of all.
-#[inline(always)]
-fn is_telling(ctx: &BtfTracePointContext) -> bool {
-    matches!(
-        ctx.arg::<u64>(2) as u32,
-        state::SYN_SENT
-            | state::SYN_RECV
-            | state::ESTABLISHED
-            | state::CLOSE_WAIT
-            | state::LISTEN
-            | state::CLOSE
-    )
-}
-
-/// Does what the change asks for; false if the socket's storage says that it was done already.
+/// Does what the change asks for, if anything; false if the socket's storage says that it was done already.
 #[inline(always)]
 fn treat(ctx: &BtfTracePointContext) -> bool {
     let sk: *const Kernel = ctx.arg(0);
