@@ -17,6 +17,8 @@ use crate::spread::{Spread, median, mib, round};
 
 /// The machine itself does something now and then.
 const QUIET_EVENTS: u64 = 20;
+/// So long a contender is given to catch up, and again if that was not enough.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long is measured.
 #[derive(Clone, Copy, Debug)]
@@ -142,13 +144,14 @@ async fn turn(setting: &Setting, load: &mut Load, contender: Contender, plan: Pl
     Ok(Turn { done, cpu, told })
 }
 
-/// The status when there is hardly anything new in it any more; after two seconds in any case.
+/// The status when there is hardly anything new in it any more; after two seconds in any case. Whoever has none is given as
+/// long a pause: a load that has rested begins otherwise than one that has not.
 async fn caught_up(running: &Running) -> Result<Option<(u64, Told)>> {
     let mut last = status(running).await?;
     for _ in 0..40 {
+        tokio::time::sleep(PAUSE).await;
         let Some((before, _)) = &last else { break };
         let before = *before;
-        tokio::time::sleep(Duration::from_millis(50)).await;
         last = status(running).await?;
         if last.as_ref().is_some_and(|(now, _)| now - before < QUIET_EVENTS) {
             break;

@@ -30,6 +30,7 @@ pub(crate) struct Kind {
     /// container may have told one by one, and all of them leave the other processor to who watches.
     processes: usize,
     rounds: usize,
+    turn_ms: u64,
     places: &'static [Place],
     contenders: &'static [Contender],
     beside: Option<Beside>,
@@ -44,6 +45,7 @@ pub(crate) const CONNECTIONS: Kind = Kind {
     name: "connections",
     processes: 8,
     rounds: 12,
+    turn_ms: 1000,
     places: BOTH,
     contenders: &[Observer, Tool("tcplife"), Tool("tcpstates")],
     beside: Some(Beside { hooks: &["inet_sock_set_state"], tools: &["tcplife"], others: &["tcpstates"] }),
@@ -54,18 +56,20 @@ pub(crate) const REQUESTS: Kind = Kind {
     name: "requests",
     processes: 1,
     rounds: 21,
+    turn_ms: 1000,
     places: BOTH,
     contenders: &[Observer],
     beside: None,
     extremes: false,
 };
-/// Bulk transfer.
-pub(crate) const BULK: Kind = Kind { name: "bulk", ..REQUESTS };
+/// Bulk transfer: its rate drifts by several percent from one second to the next with nothing beside it, so turns are short.
+pub(crate) const BULK: Kind = Kind { name: "bulk", rounds: 60, turn_ms: 300, ..REQUESTS };
 /// Fork and exec.
 pub(crate) const EXEC: Kind = Kind {
     name: "exec",
     processes: 2,
     rounds: 15,
+    turn_ms: 1000,
     places: &[Place::Loopback],
     contenders: &[Observer, Tool("execsnoop"), Tool("exitsnoop")],
     beside: Some(Beside {
@@ -100,7 +104,7 @@ pub(crate) struct Report {
 /// Measures one load.
 pub(crate) async fn run(kind: Kind, args: &Args, quick: bool) -> Result<Report> {
     let machine = Machine::this();
-    let (rounds, length) = if quick { (2, 200) } else { (kind.rounds, 1000) };
+    let (rounds, length) = if quick { (2, 200) } else { (kind.rounds, kind.turn_ms) };
     let turn_ms = args.length_ms.unwrap_or(length);
     let plan = Plan {
         rounds: args.rounds.unwrap_or(rounds),

@@ -1,5 +1,6 @@
 //! The gRPC server: the sockets, the service with health and reflection, and an orderly end.
 
+mod connections;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -14,24 +15,18 @@ use observer_proto::served::observer_server::ObserverServer;
 use observer_proto::v1::FILE_DESCRIPTOR_SET;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
 use self::socket::Socket;
 use super::Service;
 
-/// An idle client is asked so often whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long it may take to answer.
-const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 /// The longest request; the longest filter list allowed fits.
 const LONGEST_REQUEST_BYTES: usize = 1024 * 1024;
 /// The longest answer.
 const LONGEST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-/// Calls at a time over one connection.
-const CALLS_PER_CONNECTION: u32 = 256;
 /// At the end, clients that do not let go are left after this.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -50,8 +45,6 @@ pub(crate) enum ServeError {
     NotLoopback(SocketAddr),
     #[error("offer reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
-    #[error("serve gRPC")]
-    Serve(#[from] tonic::transport::Error),
 }
 
 /// The sockets, open and not yet served, so that a daemon finds out before it begins that another one
@@ -92,6 +85,7 @@ impl Listeners {
         let Self { unix, tcp } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<ObserverServer<Service>>().await;
+        let routes = routes(service)?.add_service(health_service).prepare();
         let (stop, stopping) = watch::channel(false);
         let mut servers = JoinSet::new();
         let mut sockets = Vec::new();
@@ -101,8 +95,7 @@ impl Listeners {
                 .listener()
                 .map_err(|source| ServeError::Unix { path, source })
                 .map(UnixListenerStream::new)?;
-            let router = router(service.clone())?.add_service(health_service.clone());
-            servers.spawn(router.serve_with_incoming_shutdown(incoming, ended(stopping.clone())));
+            servers.spawn(connections::serve(incoming, routes.clone(), stopping.clone()));
             sockets.push(socket);
         }
         for listener in tcp {
@@ -111,14 +104,12 @@ impl Listeners {
             let incoming = tokio::net::TcpListener::from_std(listener)
                 .map_err(|source| ServeError::Tcp { address, source })
                 .map(TcpListenerStream::new)?;
-            let router = router(service.clone())?.add_service(health_service.clone());
-            servers.spawn(router.serve_with_incoming_shutdown(incoming, ended(stopping.clone())));
+            // What is small is not held back for the answer to what went before.
+            let incoming =
+                incoming.map(|stream| stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream)));
+            servers.spawn(connections::serve(incoming, routes.clone(), stopping.clone()));
         }
-        tokio::select! {
-            () = shutdown => {}
-            // A server that ends by itself has failed.
-            Some(result) = servers.join_next() => if let Ok(result) = result { result? },
-        }
+        shutdown.await;
         health.set_not_serving::<ObserverServer<Service>>().await;
         // The empty name is the whole server.
         health.set_service_status("", ServingStatus::NotServing).await;
@@ -133,7 +124,7 @@ impl Listeners {
 }
 
 /// The service with reflection, both versions: older clients (grpcio's for Python) know v1alpha only.
-fn router(service: Service) -> Result<Router, ServeError> {
+fn routes(service: Service) -> Result<Routes, ServeError> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -142,16 +133,5 @@ fn router(service: Service) -> Result<Router, ServeError> {
     let observer = ObserverServer::new(service)
         .max_decoding_message_size(LONGEST_REQUEST_BYTES)
         .max_encoding_message_size(LONGEST_ANSWER_BYTES);
-    Ok(Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
-        .max_concurrent_streams(CALLS_PER_CONNECTION)
-        .add_service(observer)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
-}
-
-/// Done once the server is to stop (or whoever says so is gone).
-async fn ended(mut stopping: watch::Receiver<bool>) {
-    let _stopped = stopping.wait_for(|stop| *stop).await.is_ok();
+    Ok(Routes::new(observer).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?))
 }
