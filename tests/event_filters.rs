@@ -1,14 +1,16 @@
 //! Filters let exactly those events pass, or stay, that they describe.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use observer_proto::v1::{Event, EventType, Filter, Workload};
+use observer_proto::v1::event::Detail;
+use observer_proto::v1::{Event, EventType, Filter, PortRange, Workload};
 use observer_tests::watch::{tcp, to_port};
 use observer_tests::{Daemon, Pod, Testbed, Watch};
 
 async fn server(testbed: &Testbed, namespace: &str, port: &str) -> Result<Pod> {
-    let pod = testbed.pod(namespace, "server").run().await?;
+    let pod = testbed.pod(namespace, "server").label("tier", namespace).run().await?;
     pod.container("serve", ["workload", "serve", "--port", port]).start_until("listening").await?;
     Ok(pod)
 }
@@ -17,6 +19,22 @@ async fn connect(pod: &Pod, name: &str, to: &str) -> Result<()> {
     let argv = ["workload", "connect", "--to", to, "--count", "20", "--bytes", "100"];
     pod.container(name, argv).start().await?.output().await?;
     Ok(())
+}
+
+/// Some handshakes and round trips take longer, and some do not.
+const LEAST: Duration = Duration::from_micros(30);
+
+/// What `min_latency` asks of an event.
+#[allow(clippy::wildcard_enum_match_arm, reason = "all other types have none")]
+fn latency_ns(event: &Event) -> Option<u64> {
+    match event.detail.as_ref()? {
+        Detail::TcpConnect(connect) => Some(connect.handshake_latency_ns),
+        Detail::TcpAccept(accept) => accept.handshake_latency_ns,
+        Detail::TcpClose(close) => close.counters?.rtt_ns,
+        Detail::TcpConnectFailure(failure) => failure.duration_ns,
+        Detail::TcpConnectPending(pending) => Some(pending.waited_ns),
+        _ => None,
+    }
 }
 
 type Matches = Box<dyn Fn(&Event) -> bool>;
@@ -60,6 +78,20 @@ fn filters(shop: &Pod, other: &Pod) -> Result<Vec<(Filter, Matches)>> {
         (
             Filter { ports: vec![8081], ..Filter::default() },
             end(|(_, port), value| port.to_string() == value, "8081".to_owned()),
+        ),
+        (
+            Filter { labels: vec!["tier in (filter-shop, none), !canary".to_owned()], ..Filter::default() },
+            either(Box::new(|workload| {
+                workload.labels.get("tier").is_some_and(|tier| tier == "filter-shop")
+            })),
+        ),
+        (
+            Filter { port_ranges: vec![PortRange { first: 8081, last: 8099 }], ..Filter::default() },
+            end(|(_, port), _| (8081..=8099).contains(port), String::new()),
+        ),
+        (
+            Filter { min_latency: Some(LEAST.try_into()?), ..Filter::default() },
+            Box::new(|event| latency_ns(event).is_some_and(|ns| u128::from(ns) >= LEAST.as_nanos())),
         ),
         (
             Filter { addresses: vec![format!("{address}/32")], ..Filter::default() },

@@ -74,7 +74,7 @@ impl Output {
 }
 
 /// A duration that is not 0.
-fn positive(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn positive(text: &str) -> Result<Duration, &'static str> {
     config::parse_duration(text)
         .filter(|duration| !duration.is_zero())
         .ok_or("allowed are durations above 0, such as `500ms` or `5s`")

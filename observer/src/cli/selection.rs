@@ -4,12 +4,13 @@
 mod tests;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches};
-use observer_proto::v1::{self as proto, Filter};
+use observer_proto::v1::{self as proto, Filter, PortRange};
 
 use crate::event::EventType;
 
@@ -58,9 +59,15 @@ struct Flags {
     /// Addresses on either side: one, or a prefix such as 10.0.0.0/8
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address)]
     ip: Vec<String>,
-    /// Ports on either side
-    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
-    port: Vec<u16>,
+    /// Ports on either side: one, or a range such as 8000-8999
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = ports)]
+    port: Vec<PortRange>,
+    /// Pods on either side with these labels, as kubectl's -l takes them: app=web,tier!=test; may be repeated
+    #[arg(short, long, value_name = "SELECTOR", value_parser = NonEmptyStringValueParser::new())]
+    label: Vec<String>,
+    /// Only what took at least so long: handshakes, attempts to connect, round-trip times
+    #[arg(long, value_name = "DURATION", value_parser = super::options::positive)]
+    min_latency: Option<Duration>,
     /// Only what failed, was sent again, or stands still: connects, resets, retransmits, queues, OOM
     /// kills, exits other than 0
     #[arg(long)]
@@ -137,13 +144,19 @@ fn filter<const EVENTS: bool>(matches: &ArgMatches, here: &dyn Fn(usize) -> bool
     let texts = |id| values::<String>(matches, id, here);
     let namespaces = texts("namespace");
     let pods = |id| qualified(texts(id), &namespaces);
+    let ports = values::<PortRange>(matches, "port", here);
+    let (single, ranges): (Vec<_>, Vec<_>) = ports.into_iter().partition(|range| range.first == range.last);
+    let latency = values::<Duration>(matches, "min_latency", here).first().copied();
     let mut filter = Filter {
         pods: pods("pod"),
         from_pods: pods("from_pod"),
         to_pods: pods("to_pod"),
         containers: texts("container"),
         workloads: texts("workload"),
-        ports: values::<u16>(matches, "port", here).into_iter().map(u32::from).collect(),
+        ports: single.iter().map(|range| range.first).collect(),
+        port_ranges: ranges,
+        labels: texts("label"),
+        min_latency: latency.and_then(|least| least.try_into().ok()),
         addresses: texts("ip"),
         services: texts("service"),
         failure_only: flag_at(matches, "failure_only").is_some_and(here),
@@ -212,6 +225,18 @@ fn address(text: &str) -> Result<String, &'static str> {
     known
         .then(|| text.to_owned())
         .ok_or("allowed are IPv4 and IPv6 addresses, and prefixes such as 10.0.0.0/8")
+}
+
+fn ports(text: &str) -> Result<PortRange, &'static str> {
+    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0).map(u32::from);
+    let range = match text.split_once('-') {
+        Some((first, last)) => port(first).zip(port(last)),
+        None => port(text).map(|port| (port, port)),
+    };
+    match range {
+        Some((first, last)) if first <= last => Ok(PortRange { first, last }),
+        _ => Err("allowed are ports from 1 to 65535, and ranges such as 8000-8999"),
+    }
 }
 
 fn event_type() -> impl TypedValueParser<Value = proto::EventType> {

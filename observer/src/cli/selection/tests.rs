@@ -37,7 +37,7 @@ fn no_flag_is_no_filter() {
 fn flags_become_fields_of_one_filter() {
     let selection = parse(
         "-n shop --pod web/cart --from-pod /a --to-pod b/ --container app,db --workload ssh.service \
-         -t tcp_connect,tcp_close --type oom_kill --ip 10.0.0.0/8 --ip ::1 --service web,data/db --port 53 --port 80,443 --failure-only",
+         -t tcp_connect,tcp_close --type oom_kill --ip 10.0.0.0/8 --ip ::1 --service web,data/db --port 53 --port 80,443,8000-8999 -l app=web,!canary -l tier --min-latency 50ms --failure-only",
     )
     .unwrap();
     let strings = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
@@ -54,6 +54,9 @@ fn flags_become_fields_of_one_filter() {
         failure_only: true,
         node_names: Vec::new(),
         services: strings(&["web", "data/db"]),
+        labels: strings(&["app=web,!canary", "tier"]),
+        port_ranges: vec![PortRange { first: 8000, last: 8999 }],
+        min_latency: Some(prost_types::Duration { seconds: 0, nanos: 50_000_000 }),
     };
     assert_eq!(selection, Selection { allow: vec![expected], deny: vec![], print_filters: false });
 }
@@ -91,8 +94,10 @@ fn wrong_values_are_named_with_what_is_allowed() {
         "{error}"
     );
     for (flags, allowed) in [
-        ("--port 0", "1..=65535"),
-        ("--port 65536", "1..=65535"),
+        ("--port 0", "ports from 1 to 65535"),
+        ("--port 65536", "ports from 1 to 65535"),
+        ("--port 90-80", "ranges such as 8000-8999"),
+        ("--min-latency 0s", "durations above 0"),
         ("--ip 10.0.0", "prefixes such as 10.0.0.0/8"),
         ("--pod a/b/c", "namespace/prefix"),
         ("--pod /", "namespace/prefix"),

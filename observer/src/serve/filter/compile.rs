@@ -1,11 +1,13 @@
 //! From a request's filters to compiled ones, with errors that say what is allowed.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use observer_proto::served as v1;
 
-use super::pattern::{ContainerPattern, PodPattern, ServicePattern};
+use super::impossible;
+use super::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
 use super::{Filter, Filters, bit};
 use crate::event::EventType;
 
@@ -55,12 +57,14 @@ impl Filters {
             let allowed = format!("at most {MOST_VALUES} in one request");
             return Err(invalid("allow, deny", format!("{values} values"), allowed));
         }
+        let refused = impossible::find(&allow, &deny);
         let compile = |list: &str, filters: Vec<v1::Filter>| {
             let each = filters.into_iter().enumerate();
             each.map(|(at, filter)| Filter::compile(&format!("{list}[{at}]"), filter, purpose, node_name))
                 .collect::<Result<Vec<_>, _>>()
         };
-        Ok(Self { allow: compile("allow", allow)?, deny: compile("deny", deny)? })
+        let compiled = Self { allow: compile("allow", allow)?, deny: compile("deny", deny)? };
+        refused.map_or(Ok(compiled), Err)
     }
 }
 
@@ -88,6 +92,9 @@ impl Filter {
             failure_only,
             node_names,
             services,
+            labels,
+            port_ranges,
+            min_latency,
         } = filter;
         let field = |name: &str| format!("{at}.{name}");
         let node_names = texts(&field("node_names"), node_names)?;
@@ -104,12 +111,13 @@ impl Filter {
             to_pods: parse_pods(&field("to_pods"), to_pods)?,
             containers: parse(&field("containers"), containers, NAME, ContainerPattern::parse)?,
             workloads: texts(&field("workloads"), workloads)?,
-            ports: ports
-                .into_iter()
-                .map(|port| parse_port(&field("ports"), port))
-                .collect::<Result<_, _>>()?,
+            ports: parse_ports(at, &ports, &port_ranges)?,
             addresses: parse(&field("addresses"), addresses, ADDRESS, parse_address)?,
             services: parse(&field("services"), services, SERVICE, ServicePattern::parse)?,
+            labels: parse(&field("labels"), labels, LABELS, LabelPattern::parse)?,
+            min_latency_ns: min_latency
+                .map(|least| parse_latency(&field("min_latency"), &least))
+                .transpose()?,
         })
     }
 }
@@ -118,6 +126,7 @@ const NAME: &str = "a name of 1 to 512 bytes";
 const POD: &str =
     "`namespace/prefix`, `namespace/`, `/name` or `prefix`, of letters, digits, `-`, `.` and `_`";
 const SERVICE: &str = "`namespace/name` or `name`";
+const LABELS: &str = "a selector such as `app=web`, `tier in (front, back)` or `!canary`";
 const ADDRESS: &str = "an IPv4 or IPv6 address, or a prefix such as `10.0.0.0/8`";
 
 /// Refuses fields that could never match.
@@ -127,9 +136,11 @@ fn check_purpose(at: &str, filter: &v1::Filter, purpose: Purpose) -> Result<(), 
         ("from_pods", !filter.from_pods.is_empty()),
         ("to_pods", !filter.to_pods.is_empty()),
         ("ports", !filter.ports.is_empty()),
+        ("port_ranges", !filter.port_ranges.is_empty()),
         ("addresses", !filter.addresses.is_empty()),
         ("services", !filter.services.is_empty()),
         ("failure_only", filter.failure_only),
+        ("min_latency", filter.min_latency.is_some()),
     ];
     let (what, meaningless): (_, Vec<_>) = match purpose {
         Purpose::Events => return Ok(()),
@@ -152,6 +163,35 @@ fn parse_type(field: &str, number: i32) -> Result<EventType, InvalidFilter> {
     known.ok_or_else(|| {
         let names = EventType::ALL.map(EventType::name).join(", ");
         invalid(field, number.to_string(), format!("one of {names}"))
+    })
+}
+
+fn parse_ports(
+    at: &str,
+    ports: &[u32],
+    ranges: &[v1::PortRange],
+) -> Result<Vec<RangeInclusive<u16>>, InvalidFilter> {
+    let single = ports.iter().map(|&port| parse_port(&format!("{at}.ports"), port).map(|port| port..=port));
+    let ranges = ranges.iter().map(|&v1::PortRange { first, last }| {
+        let field = format!("{at}.port_ranges");
+        let range = parse_port(&field, first)?..=parse_port(&field, last)?;
+        if range.is_empty() {
+            return Err(invalid(
+                field,
+                format!("{first} to {last}"),
+                "a range that does not end before it begins",
+            ));
+        }
+        Ok(range)
+    });
+    single.chain(ranges).collect()
+}
+
+/// In nanoseconds.
+fn parse_latency(field: &str, least: &prost_types::Duration) -> Result<u64, InvalidFilter> {
+    let valid = std::time::Duration::try_from(*least).ok().filter(|least| !least.is_zero());
+    valid.map(|least| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX)).ok_or_else(|| {
+        invalid(field, format!("{} s and {} ns", least.seconds, least.nanos), "a duration of more than 0")
     })
 }
 
@@ -200,10 +240,16 @@ fn count(filter: &v1::Filter) -> usize {
         &filter.addresses,
         &filter.node_names,
         &filter.services,
+        &filter.labels,
     ];
-    texts.into_iter().map(Vec::len).sum::<usize>() + filter.types.len() + filter.ports.len()
+    let texts: usize = texts.into_iter().map(Vec::len).sum();
+    texts + filter.types.len() + filter.ports.len() + filter.port_ranges.len()
 }
 
-fn invalid(field: impl Into<String>, value: impl Into<String>, allowed: impl Into<String>) -> InvalidFilter {
+pub(super) fn invalid(
+    field: impl Into<String>,
+    value: impl Into<String>,
+    allowed: impl Into<String>,
+) -> InvalidFilter {
     InvalidFilter { field: field.into(), value: value.into(), allowed: allowed.into() }
 }

@@ -1,4 +1,6 @@
-//! Patterns of pods and containers.
+//! Patterns of pods, services, containers and labels.
+
+use kube::core::{Expression, Selector, SelectorExt as _};
 
 use crate::event::{Workload, WorkloadKind};
 
@@ -82,4 +84,78 @@ impl ContainerPattern {
         *text == workload.container
             || (text.len() >= SHORTEST_ID && workload.container_id.starts_with(text.as_str()))
     }
+}
+
+/// Which labels: a selector as kubectl's `-l` takes it.
+#[derive(Clone, Debug)]
+pub(super) struct LabelPattern(Selector);
+
+impl LabelPattern {
+    /// Requirements with commas between them; `None` for what is no such thing.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let requirements = split(text)?.into_iter().map(requirement).collect::<Option<Vec<_>>>()?;
+        Some(Self(requirements.into_iter().collect()))
+    }
+
+    /// Only pods have labels.
+    pub(super) fn matches(&self, workload: &Workload) -> bool {
+        workload.kind == WorkloadKind::Pod && self.0.matches(&workload.labels)
+    }
+}
+
+/// At each comma that is in no parentheses.
+fn split(text: &str) -> Option<Vec<&str>> {
+    let (mut parts, mut start, mut within) = (Vec::new(), 0, false);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '(' | ')' if within == (letter == ')') => within = !within,
+            '(' | ')' => return None,
+            ',' if !within => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    (!within).then_some(parts)
+}
+
+/// `key`, `!key`, `key=value`, `key==value`, `key!=value`, `key in (value, ...)` or `key notin (value, ...)`.
+fn requirement(text: &str) -> Option<Expression> {
+    let text = text.trim();
+    if let Some(rest) = text.strip_suffix(')') {
+        let (left, values) = rest.split_once('(')?;
+        let values = values.split(',').map(value).collect::<Option<_>>()?;
+        let (name, operator) = left.trim_end().rsplit_once(char::is_whitespace)?;
+        return match operator {
+            "in" => Some(Expression::In(key(name)?, values)),
+            "notin" => Some(Expression::NotIn(key(name)?, values)),
+            _ => None,
+        };
+    }
+    if let Some(name) = text.strip_prefix('!') {
+        return Some(Expression::DoesNotExist(key(name)?));
+    }
+    if let Some((name, of)) = text.split_once("!=") {
+        return Some(Expression::NotEqual(key(name)?, value(of)?));
+    }
+    match text.split_once('=') {
+        Some((name, of)) => Some(Expression::Equal(key(name)?, value(of.strip_prefix('=').unwrap_or(of))?)),
+        None => Some(Expression::Exists(key(text)?)),
+    }
+}
+
+/// A label's key: a name, with the prefix of a domain or without.
+fn key(text: &str) -> Option<String> {
+    let text = text.trim();
+    let named = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/');
+    (!text.is_empty() && text.matches('/').count() <= 1 && text.chars().all(named)).then(|| text.to_owned())
+}
+
+/// A label's value, which may be empty.
+fn value(text: &str) -> Option<String> {
+    let text = text.trim();
+    let named = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    text.chars().all(named).then(|| text.to_owned())
 }

@@ -6,7 +6,9 @@ use observer_proto::served as v1;
 
 use super::*;
 use crate::event::examples::{close, connect, counters, event, exited, host, pod, tcp};
-use crate::event::{Detail, EdgeBackend, Ending, Owner, PeerKind, WorkloadId};
+use crate::event::{
+    Backend, Detail, EdgeBackend, Ending, Owner, Peer, PeerKind, Place, TcpSummary, WorkloadId,
+};
 
 fn compile(allow: Vec<v1::Filter>, deny: Vec<v1::Filter>) -> Result<Filters, String> {
     Filters::compile(allow, deny, Purpose::Events, "node-1").map_err(|error| error.to_string())
@@ -14,6 +16,18 @@ fn compile(allow: Vec<v1::Filter>, deny: Vec<v1::Filter>) -> Result<Filters, Str
 
 fn texts<const N: usize>(values: [&str; N]) -> Vec<String> {
     values.map(str::to_owned).to_vec()
+}
+
+/// That of the examples' handshakes.
+const HANDSHAKE_NS: u64 = 1_000_000;
+
+fn range(first: u32, last: u32) -> v1::PortRange {
+    v1::PortRange { first, last }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "it is a field's value")]
+fn latency(ns: u64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds: 0, nanos: ns as i32 })
 }
 
 /// `shop/web-1` (10.0.0.1:40000) asks `data/db-1` (10.0.0.2:5432).
@@ -55,6 +69,19 @@ fn fields_match_as_documented() {
         (v1::Filter { addresses: texts(["10.9.9.9/8"]), ..none() }, true),
         (v1::Filter { addresses: texts(["::ffff:10.0.0.1"]), ..none() }, true),
         (v1::Filter { addresses: texts(["fe80::/10", "192.0.2.1"]), ..none() }, false),
+        (v1::Filter { port_ranges: vec![range(5000, 5432)], ..none() }, true),
+        (v1::Filter { port_ranges: vec![range(1, 80), range(5433, 39_999)], ..none() }, false),
+        (v1::Filter { ports: vec![1], port_ranges: vec![range(40_000, 40_000)], ..none() }, true),
+        (v1::Filter { labels: texts(["app=web-1"]), ..none() }, true),
+        (v1::Filter { labels: texts(["app == db-1"]), ..none() }, true),
+        (v1::Filter { labels: texts(["app in (x, db-1)"]), ..none() }, true),
+        (v1::Filter { labels: texts(["app notin (web-1, db-1)"]), ..none() }, false),
+        (v1::Filter { labels: texts(["app,!canary"]), ..none() }, true),
+        (v1::Filter { labels: texts(["app=web-1,app=db-1"]), ..none() }, false),
+        (v1::Filter { labels: texts(["tier", "app!=web-1"]), ..none() }, true),
+        (v1::Filter { labels: texts(["example.com/team=a"]), ..none() }, false),
+        (v1::Filter { min_latency: latency(HANDSHAKE_NS), ..none() }, true),
+        (v1::Filter { min_latency: latency(HANDSHAKE_NS + 1), ..none() }, false),
         (v1::Filter { failure_only: true, ..none() }, false),
         (v1::Filter { node_names: texts(["node-1"]), ..none() }, true),
         (v1::Filter { node_names: texts(["node-2"]), ..none() }, false),
@@ -140,6 +167,22 @@ fn what_is_not_allowed_is_named_with_what_is() {
         (v1::Filter { services: texts(["/b"]), ..none() }, "allow[0].services: \"/b\""),
         (v1::Filter { addresses: texts(["10.0.0.0/33"]), ..none() }, "allow[0].addresses: \"10.0.0.0/33\""),
         (
+            v1::Filter { labels: texts(["a in (b"]), ..none() },
+            "allow[0].labels: \"a in (b\" is not allowed: a sel",
+        ),
+        (v1::Filter { labels: texts([""]), ..none() }, "allow[0].labels: \"\""),
+        (v1::Filter { labels: texts(["a=b,"]), ..none() }, "allow[0].labels: \"a=b,\""),
+        (v1::Filter { labels: texts(["a within (b)"]), ..none() }, "allow[0].labels: \"a within (b)\""),
+        (
+            v1::Filter { port_ranges: vec![range(9, 8)], ..none() },
+            "allow[0].port_ranges: 9 to 8 is not allowed: a range",
+        ),
+        (v1::Filter { port_ranges: vec![range(0, 8)], ..none() }, "allow[0].port_ranges: 0 is not"),
+        (
+            v1::Filter { min_latency: latency(0), ..none() },
+            "allow[0].min_latency: 0 s and 0 ns is not allowed",
+        ),
+        (
             v1::Filter { namespaces: texts([""]), ..none() },
             "allow[0].namespaces: \"\" is not allowed: a name",
         ),
@@ -151,6 +194,51 @@ fn what_is_not_allowed_is_named_with_what_is() {
     }
     let filter = v1::Filter { failure_only: true, ..none() };
     assert!(compile(vec![filter; 101], Vec::new()).is_err());
+}
+
+#[test]
+fn what_can_never_match_is_refused_with_the_reason() {
+    let none = v1::Filter::default;
+    let types = |types: &[EventType]| types.iter().map(|of| *of as i32).collect::<Vec<_>>();
+    let exec = || types(&[EventType::ProcessExec, EventType::OomKill]);
+    let refused = |allow: v1::Filter, deny: Vec<v1::Filter>| compile(vec![allow], deny).err();
+    let cases = [
+        (
+            v1::Filter { types: exec(), ports: vec![80], ..none() },
+            "no process_exec, oom_kill is about a connection; leave `ports` out, or ask for tcp_ types",
+        ),
+        (v1::Filter { types: exec(), to_pods: texts(["a"]), ..none() }, "leave `to_pods` out"),
+        (
+            v1::Filter { types: types(&[EventType::TcpReset]), min_latency: latency(1), ..none() },
+            "no tcp_reset has a latency",
+        ),
+        (
+            v1::Filter { types: types(&[EventType::TcpConnect]), failure_only: true, ..none() },
+            "no tcp_connect is a failure",
+        ),
+    ];
+    for (filter, reason) in cases {
+        let error = refused(filter.clone(), Vec::new()).unwrap();
+        assert!(error.starts_with("allow[0]: a filter that can never match is not allowed: "), "{error}");
+        assert!(error.contains(reason), "{error}");
+        assert!(compile(Vec::new(), vec![filter]).unwrap_err().starts_with("deny[0]: "));
+    }
+    let mixed = types(&[EventType::ProcessExec, EventType::TcpConnect]);
+    assert_eq!(refused(v1::Filter { types: mixed, ports: vec![80], ..none() }, Vec::new()), None);
+
+    let shop = || v1::Filter { namespaces: texts(["shop"]), ..none() };
+    let web = || v1::Filter { pods: texts(["web"]), port_ranges: vec![range(80, 80)], ..shop() };
+    let error = refused(web(), vec![v1::Filter { ports: vec![1], ..none() }, shop()]).unwrap();
+    assert!(
+        error.contains("allow[0]: a filter that can never match") && error.contains("deny[1] leaves out"),
+        "{error}"
+    );
+    assert!(refused(web(), vec![v1::Filter { ports: vec![79, 80], ..none() }]).is_some());
+    assert_eq!(refused(shop(), vec![web()]), None);
+    assert_eq!(
+        refused(web(), vec![v1::Filter { namespaces: texts(["shop"]), failure_only: true, ..none() }]),
+        None
+    );
 }
 
 #[test]
