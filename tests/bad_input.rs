@@ -42,7 +42,7 @@ fn wrong_flags_of_the_daemon_are_named_with_what_is_allowed() -> Result<()> {
         (&["--window", "90m"], &["--window", "90m", "from 1s to 1h"]),
         (&["--window", "1500ms"], &["1500ms", "whole seconds"]),
         (&["--process-ring-bytes", "5000"], &["--process-ring-bytes", "5000", "a power of two"]),
-        (&["--history-events", "-1"], &["-1"]),
+        (&["--history-bytes", "-1"], &["-1"]),
         (&["--listen", "http://localhost"], &["http://localhost", "unix://"]),
         (&["--listen", "tcp://127.0.0.1:0"], &["tcp://127.0.0.1:0", "--insecure-loopback"]),
         (&["--log", "loud"], &["loud", "debug"]),
@@ -63,7 +63,7 @@ fn bad_configuration_files_are_named_with_line_and_key() -> Result<()> {
         ("window = \"5s\"\nwindows = 3\n", &[":2", "windows", "process_ring_bytes"]),
         ("\nwindow = \"2h\"\n", &[":2", "window", "2h", "from 1s to 1h"]),
         ("window = \n", &[":1", "not valid TOML"]),
-        ("history_events = \"many\"\n", &["history_events", "many", "whole number"]),
+        ("max_edges = \"many\"\n", &["max_edges", "many", "whole number"]),
     ];
     for (text, words) in cases {
         fs::write(&path, text)?;

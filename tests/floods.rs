@@ -18,6 +18,8 @@ const NAMESPACE: &str = "floods";
 const BUDGET: &str = "1000";
 /// Events that are kept.
 const KEPT: u32 = 1500;
+/// Room for about so many.
+const MEMORY: &str = "1MiB";
 /// Connections of a flood.
 const FLOOD: u64 = 8_000;
 const BYTES: u64 = 100;
@@ -42,9 +44,8 @@ struct Setting {
 impl Setting {
     async fn start() -> Result<Self> {
         let testbed = Testbed::shared().await?;
-        let kept = KEPT.to_string();
         let daemon =
-            Daemon::on(testbed).args(["--event-budget", BUDGET, "--history-events", &kept]).start().await?;
+            Daemon::on(testbed).args(["--event-budget", BUDGET, "--history-bytes", MEMORY]).start().await?;
         let firings = Firings::start(&daemon)?;
         let watch = Watch::all(&daemon).await?;
         let totals = Totals::start(&daemon).await?;

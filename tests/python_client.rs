@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use observer_proto::v1::Filter;
 use observer_tests::client::json;
 use observer_tests::events::{is, is_of, nothing_lost, watch};
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Daemon, Lines, Testbed};
+use observer_tests::{Daemon, Lines, NetnsPair, Testbed, Watch, workload};
 use serde_json::{Value, json};
 
 const API: &str = "observer.v1.Observer";
@@ -155,4 +156,44 @@ async fn python_asks_for_the_rest() -> Result<()> {
     ensure!(error["code"] == "INVALID_ARGUMENT", "{error}");
     ensure!(error["message"].as_str().is_some_and(|words| words.contains("70000")), "{error}");
     pod.remove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_goes_on_where_it_was_cut_off() -> Result<()> {
+    const COUNT: u64 = 100;
+    const PORT: u16 = 7331;
+    let pair = NetnsPair::new()?;
+    let daemon = Daemon::bare().start().await?;
+    let allow = vec![Filter { ports: vec![PORT.into()], ..Filter::default() }];
+    let watch = Watch::filtered(&daemon, allow, Vec::new()).await?;
+    let request = json!({"follow": true, "allow": [{"ports": [PORT]}]});
+    let first = call(&daemon, API, "WatchEvents", &request)?;
+    let greeted = |line: &Value| line.get("node_status").is_some();
+    let greeting = first.wait_for("the stream's start", PATIENCE, greeted).await?;
+    let start_time = greeting["node_status"]["start_time"].clone();
+    workload::connections(&pair.left().netns, PORT, COUNT).await?;
+    let is_event = |line: &Value| line.get("event").is_some();
+    first.wait_count("some of them", PATIENCE, 50, is_event).await?;
+    // Cut off wherever that is.
+    let mut numbers = numbers(&first);
+    drop(first);
+    workload::connections(&pair.left().netns, PORT, COUNT).await?;
+    watch.wait_count("all", 8 * COUNT as usize, |_| true).await?;
+    watch.settle(|_| true).await?;
+    let sequence = numbers.last().context("nothing")?;
+    let resume = json!({"sequence": sequence, "start_time": start_time});
+    let mut rest = call(&daemon, API, "WatchEvents", &json!({"resume": resume, "allow": request["allow"]}))?;
+    ensure!(rest.wait().await?.success(), "{}", rest.account());
+    let history = rest.matching(|line| line.get("history").is_some());
+    ensure!(history.len() == 1 && history[0]["history"].get("missing").is_none(), "{history:?}");
+    numbers.extend(self::numbers(&rest));
+    let expected: Vec<u64> = watch.sequences(|_| true).into_iter().collect();
+    ensure!(numbers == expected, "{} of {}", numbers.len(), expected.len());
+    Ok(())
+}
+
+/// The numbers of the events, in the order in which they came.
+fn numbers(lines: &Lines) -> Vec<u64> {
+    let number = |event: Value| event["sequence"].as_str().and_then(|number| number.parse().ok());
+    events(lines).into_iter().filter_map(number).collect()
 }

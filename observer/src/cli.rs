@@ -8,6 +8,7 @@ mod events;
 mod explain;
 mod follow;
 mod options;
+mod past;
 mod selection;
 mod status;
 mod summary;

@@ -56,8 +56,8 @@ pub(crate) struct Config {
     pub(crate) network_ring_bytes: u32,
     /// How many events of a kind a cgroup may have told one by one in a second; 0 for any number.
     pub(crate) event_budget: u32,
-    /// How many events are kept in memory.
-    pub(crate) history_events: usize,
+    /// How many bytes the events in memory may take.
+    pub(crate) history_bytes: usize,
     /// How much resident memory it takes, in bytes, whatever the load. The kernel's is not in it.
     pub(crate) max_memory: u64,
     /// How many workloads are known at a time.
@@ -97,7 +97,7 @@ pub(crate) const KEYS: [&str; 25] = [
     "process_ring_bytes",
     "network_ring_bytes",
     "event_budget",
-    "history_events",
+    "history_bytes",
     "max_memory",
     "max_workloads",
     "max_cluster_objects",
@@ -149,7 +149,7 @@ impl Config {
             process_ring_bytes: number("process_ring_bytes")? as u32,
             network_ring_bytes: number("network_ring_bytes")? as u32,
             event_budget: number("event_budget")? as u32,
-            history_events: number("history_events")? as usize,
+            history_bytes: number("history_bytes")? as usize,
             max_memory: number("max_memory")?,
             max_workloads: number("max_workloads")? as usize,
             max_cluster_objects: number("max_cluster_objects")? as usize,

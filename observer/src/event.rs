@@ -1,5 +1,6 @@
 //! The domain: what happened, to whom, in types of our own that no wire format and no kernel shapes.
 
+mod bytes;
 mod capability;
 mod container;
 #[cfg(test)]

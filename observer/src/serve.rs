@@ -21,6 +21,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 pub(crate) use self::filter::Filters;
+pub(crate) use self::history::Ask;
 pub(crate) use self::queue::Sink;
 pub(crate) use self::server::{Listeners, ServeError};
 pub(crate) use self::service::{Service, Settings};
@@ -33,6 +34,8 @@ use crate::status::Status;
 pub(crate) enum Request {
     /// For `Subscribers::add_events`.
     Events(EventsRequest),
+    /// For `Subscribers::read_on`: the stream with that name has sent what it got from the memory.
+    ReadOn(u64),
     /// For `Subscribers::add_summaries`.
     Summaries(SummariesRequest),
     /// The live connections that pass, in order, `limit` at most.
@@ -53,9 +56,11 @@ pub(crate) enum Request {
 /// Asks for events.
 #[derive(Debug)]
 pub(crate) struct EventsRequest {
+    /// Names the stream; no other one has the same.
+    pub(crate) id: u64,
     pub(crate) filters: Filters,
-    /// So many of the newest events in memory come first.
-    pub(crate) last: usize,
+    /// What of the memory comes first; `None`: nothing.
+    pub(crate) ask: Option<Ask>,
     /// Goes on with new ones.
     pub(crate) follow: bool,
     pub(crate) sink: Sink,

@@ -9,7 +9,7 @@ use prost::encoding::{
 use prost::{DecodeError, Message};
 use prost_types::Timestamp;
 
-use crate::served::{Event, Folded, Lost, NodeStatus};
+use crate::served::{Event, Folded, History, Lost, NodeStatus};
 
 /// The fields of a message, encoded. Cloning it copies nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -71,6 +71,7 @@ const NODE_STATUS: u32 = 3;
 const NODE_NAME: u32 = 4;
 const TIME: u32 = 5;
 const FOLDED: u32 = 6;
+const HISTORY: u32 = 7;
 
 impl EventsPayload {
     fn of(field: u32, of: &impl Message) -> Self {
@@ -101,6 +102,12 @@ impl From<&NodeStatus> for EventsPayload {
 impl From<&Folded> for EventsPayload {
     fn from(folded: &Folded) -> Self {
         Self::of(FOLDED, folded)
+    }
+}
+
+impl From<&History> for EventsPayload {
+    fn from(history: &History) -> Self {
+        Self::of(HISTORY, history)
     }
 }
 
@@ -218,6 +225,10 @@ mod tests {
         let status = served::NodeStatus { message: "on".to_owned(), ..served::NodeStatus::default() };
         let expected = v1::NodeStatus { message: "on".to_owned(), ..v1::NodeStatus::default() };
         assert_eq!(understood((&status).into()), Payload::NodeStatus(expected));
+
+        let history = served::History { missing: 4, ..served::History::default() };
+        let expected = v1::History { missing: 4, ..v1::History::default() };
+        assert_eq!(understood((&history).into()), Payload::History(expected));
 
         let folded = served::Folded { budget: 9, workload: owner, ..served::Folded::default() };
         let expected = v1::Folded { budget: 9, workload: Some(workload), ..v1::Folded::default() };

@@ -2,6 +2,8 @@
 
 mod codec;
 mod encoded;
+#[cfg(test)]
+mod rules;
 
 pub use codec::StreamCodec;
 pub use encoded::{Carried, Encoded, EventsPayload, EventsResponse};

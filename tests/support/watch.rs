@@ -59,7 +59,7 @@ impl Watch {
     /// Follows events that pass the filters.
     pub async fn filtered(daemon: &Daemon, allow: Vec<Filter>, deny: Vec<Filter>) -> Result<Self> {
         let mut client = ObserverClient::new(daemon.channel().await?);
-        let request = WatchEventsRequest { allow, deny, follow: true, last: 0 };
+        let request = WatchEventsRequest { allow, deny, follow: true, ..WatchEventsRequest::default() };
         let mut stream = client.watch_events(request).await?.into_inner();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
@@ -162,7 +162,7 @@ impl Seen {
             Some(Payload::Lost(lost)) => self.lost.push(lost),
             Some(Payload::Folded(folded)) => self.folded.push(folded),
             Some(Payload::NodeStatus(_)) => self.connected = true,
-            None => {}
+            Some(Payload::History(_)) | None => {}
         }
     }
 }

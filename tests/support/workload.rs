@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::guardian::program;
 use crate::lines::Lines;
 use crate::netns::Netns;
+use crate::wait::PATIENCE;
 
 /// Starts the workload program on the host.
 pub fn on_host<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<Lines> {
@@ -21,4 +22,15 @@ pub fn in_netns<'a>(netns: &Netns, args: impl IntoIterator<Item = &'a str>) -> R
     let mut command = netns.command(program("workload")?);
     command.args(args);
     Lines::spawn("workload", command)
+}
+
+/// So many connections over loopback to a port of a network namespace, one after the other; each is used and closed.
+pub async fn connections(netns: &Netns, port: u16, count: u64) -> Result<()> {
+    let port = port.to_string();
+    let serve = in_netns(netns, ["serve", "--port", &port, "--echo"])?;
+    serve.wait_for("listening", PATIENCE, |line| line["listening"].as_u64().is_some()).await?;
+    let (to, count) = (format!("127.0.0.1:{port}"), count.to_string());
+    let args = ["connect", "--to", &to, "--count", &count, "--bytes", "10", "--summary"];
+    in_netns(netns, args)?.output().await?;
+    Ok(())
 }

@@ -2,15 +2,13 @@
 
 use std::io::Write;
 
-use observer_proto::v1::{WatchEventsRequest, WatchEventsResponse};
+use observer_proto::v1::WatchEventsResponse;
 
 use super::again::Reconnect;
 use super::options::{Connection, Output};
+use super::past::Past;
 use super::selection::Selection;
 use crate::client::{Answers, Client, Error, Lines, write_json};
-
-/// How many events are shown when nothing else was asked for.
-const USUAL_LAST: u32 = 20;
 
 /// Flags of `observer events`.
 #[derive(Debug, clap::Args)]
@@ -18,9 +16,8 @@ pub(super) struct Args {
     /// Go on with events as they happen
     #[arg(short, long)]
     follow: bool,
-    /// Begin with so many of the newest events in memory [default: 20 without -f, 0 with it]
-    #[arg(long, value_name = "N")]
-    last: Option<u32>,
+    #[command(flatten)]
+    past: Past,
     #[command(flatten)]
     selection: Selection<true>,
     #[command(flatten)]
@@ -33,23 +30,22 @@ pub(super) struct Args {
 
 /// Shows events.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { follow, last, selection, output, connection, reconnect } = args;
-    let last = last.unwrap_or(if follow { 0 } else { USUAL_LAST });
-    let mut request = WatchEventsRequest { allow: selection.allow, deny: selection.deny, follow, last };
+    let Args { follow, past, selection, output, connection, reconnect } = args;
+    let mut request = past.request(follow);
+    (request.allow, request.deny) = (selection.allow, selection.deny);
     if selection.print_filters {
         return Ok(write_json(out, "WatchEventsRequest", &request)?);
     }
     let client = connection.connect().await?;
     let mut answers = client.watch_events(request.clone()).await?;
     let mut lines = Lines::new(&output.look());
-    // What happened since is in the memory of a daemon that has come back.
-    request.last = u32::MAX;
     loop {
         let ended = show(&mut answers, &mut lines, out).await?;
         out.flush()?;
         if !follow {
             return Ok(ended?);
         }
+        request = lines.resumed(request);
         let open = async |client: Client| client.watch_events(request.clone()).await;
         let Some(again) = reconnect.open(&connection, ended, open).await? else { return Ok(()) };
         answers = again;

@@ -35,8 +35,12 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     let Args { interval, selection, output, connection, reconnect } = args;
     let summaries = selection.for_summaries();
-    let mut events =
-        WatchEventsRequest { allow: selection.allow, deny: selection.deny, follow: true, last: 0 };
+    let mut events = WatchEventsRequest {
+        allow: selection.allow,
+        deny: selection.deny,
+        follow: true,
+        ..WatchEventsRequest::default()
+    };
     let summaries = WatchSummariesRequest {
         allow: summaries.allow,
         deny: summaries.deny,
@@ -51,11 +55,10 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut streams =
         tokio::try_join!(client.watch_events(events.clone()), client.watch_summaries(summaries.clone()))?;
     let mut shown = Shown { lines: Lines::new(&output.look()), output, window: Window::default() };
-    // What happened since is in the memory of a daemon that has come back.
-    events.last = u32::MAX;
     loop {
         let ended = shown.show(&mut streams, out).await?;
         out.flush()?;
+        events = shown.lines.resumed(events);
         let open = async |client: Client| {
             tokio::try_join!(client.watch_events(events.clone()), client.watch_summaries(summaries.clone()))
         };

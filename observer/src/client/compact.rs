@@ -6,7 +6,7 @@ mod tests;
 use std::io;
 
 use observer_proto::v1::watch_events_response::Payload;
-use observer_proto::v1::{Event, NodeState, NodeStatus, Tcp, WatchEventsResponse};
+use observer_proto::v1::{Event, NodeState, NodeStatus, Tcp, WatchEventsRequest, WatchEventsResponse};
 use prost_types::Timestamp;
 
 use super::color::Paint;
@@ -29,13 +29,22 @@ impl Lines {
         Self { look: look.clone(), clock: look.clock(), origin: Origin::default() }
     }
 
+    /// The request that goes on where the stream before it was cut off.
+    pub(crate) fn resumed(&self, request: WatchEventsRequest) -> WatchEventsRequest {
+        let Some(resume) = self.origin.resume() else { return request };
+        let WatchEventsRequest { allow, deny, follow, .. } = request;
+        WatchEventsRequest { allow, deny, follow, resume: Some(resume), ..WatchEventsRequest::default() }
+    }
+
     /// Writes one message, if it is worth a line.
     pub(crate) fn write(&mut self, out: &mut dyn io::Write, message: &WatchEventsResponse) -> io::Result<()> {
         // What a stream that is opened again has shown already is no news.
         let again = match &message.payload {
             Some(Payload::NodeStatus(status)) => self.origin.greeted(status, &self.clock),
             Some(Payload::Event(event)) if !self.origin.is_new(event) => return Ok(()),
-            Some(Payload::Event(_) | Payload::Lost(_) | Payload::Folded(_)) | None => None,
+            Some(Payload::Event(_) | Payload::Lost(_) | Payload::Folded(_) | Payload::History(_)) | None => {
+                None
+            }
         };
         if self.look.is_json() {
             return json::write_json(out, "WatchEventsResponse", message);
@@ -55,6 +64,11 @@ impl Lines {
             Some(Payload::Folded(notice)) => {
                 let head = self.head(message.time.as_ref(), node);
                 let words = folded::words(notice, &self.clock);
+                writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
+            }
+            Some(Payload::History(history)) => {
+                let Some(words) = lost::missing(history, &self.clock) else { return Ok(()) };
+                let head = self.head(message.time.as_ref(), node);
                 writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
             }
             Some(Payload::NodeStatus(status)) => match again {

@@ -1,6 +1,6 @@
 //! Lost notices in words.
 
-use observer_proto::v1::{LossSource, Lost};
+use observer_proto::v1::{History, LossSource, Lost};
 
 use super::escape::escape;
 use super::time::Clock;
@@ -37,6 +37,20 @@ pub(crate) fn words(lost: &Lost, clock: &Clock) -> String {
         (None, None) => String::new(),
     };
     format!("{text}{cpu}{when}")
+}
+
+/// What of the events in memory that were asked for is not there; `None` where nothing is missing.
+pub(crate) fn missing(history: &History, clock: &Clock) -> Option<String> {
+    let missing = history.missing;
+    (missing > 0).then(|| {
+        let since = history.complete_since.as_ref();
+        let since =
+            since.map_or_else(String::new, |since| format!(": it has all since {} alone", clock.text(since)));
+        format!(
+            "up to {} of those asked for made room in the daemon's memory{since}",
+            plural(missing, "event")
+        )
+    })
 }
 
 fn counted(count: u64) -> String {

@@ -1,6 +1,6 @@
 //! Which daemon a stream comes from: tells that it was started anew, and what of it was shown before.
 
-use observer_proto::v1::{Event, NodeState, NodeStatus};
+use observer_proto::v1::{Event, NodeState, NodeStatus, Resume};
 use prost_types::Timestamp;
 
 use super::time::Clock;
@@ -22,15 +22,23 @@ impl Origin {
         if status.state() != NodeState::Connected {
             return None;
         }
-        let before = std::mem::replace(&mut self.started, status.start_time)?;
+        let Some(before) = std::mem::replace(&mut self.started, status.start_time) else {
+            self.shown = status.after_sequence;
+            return None;
+        };
         self.before = self.shown;
         let started = status.start_time.filter(|started| *started != before);
         let Some(started) = started else { return Some("connected again to the same daemon".to_owned()) };
-        (self.shown, self.before) = (0, 0);
+        (self.shown, self.before) = (status.after_sequence, 0);
         Some(format!(
             "the daemon was started anew at {}: what happened while it was away is missing, numbers and totals begin anew",
             clock.text(&started)
         ))
+    }
+
+    /// Where a stream that is opened again goes on; `None` where none was open.
+    pub(crate) fn resume(&self) -> Option<Resume> {
+        self.started.map(|started| Resume { sequence: self.shown, start_time: Some(started) })
     }
 
     /// Whether an event is still to be shown.
@@ -61,7 +69,17 @@ mod tests {
         assert!(origin.is_new(&event(4)) && origin.is_new(&event(9)));
         let words = origin.greeted(&greeting(7), &clock).unwrap();
         assert_eq!(words, "connected again to the same daemon");
+        let start_time = Some(Timestamp { seconds: 7, nanos: 0 });
+        assert_eq!(origin.resume(), Some(Resume { sequence: 9, start_time }));
         assert!(!origin.is_new(&event(4)) && !origin.is_new(&event(9)) && origin.is_new(&event(10)));
+    }
+
+    #[test]
+    fn a_stream_that_showed_nothing_goes_on_where_it_began() {
+        let (mut origin, clock) = (Origin::default(), testing::look().clock());
+        assert_eq!(origin.resume(), None);
+        assert_eq!(origin.greeted(&NodeStatus { after_sequence: 50, ..greeting(7) }, &clock), None);
+        assert_eq!(origin.resume().map(|resume| resume.sequence), Some(50));
     }
 
     #[test]

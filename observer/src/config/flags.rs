@@ -61,9 +61,9 @@ pub(crate) struct Flags {
     /// and resets; execs and exits. The rest is counted exactly and told as sums; 0: no limit [default: 40000]
     #[arg(long, value_name = "N")]
     event_budget: Option<String>,
-    /// Keep so many events in memory for --last [default: 8192]
-    #[arg(long, value_name = "N")]
-    history_events: Option<String>,
+    /// Keep the newest events in memory, so much of them, for --last, --since and clients that come back [default: 32MiB]
+    #[arg(long, value_name = "SIZE")]
+    history_bytes: Option<String>,
     /// Take at most so much memory, whatever the load: tables that would need more take nothing new in, and tell so.
     /// The rings are the kernel's memory and beside it [default: 128MiB]
     #[arg(long, value_name = "SIZE")]
@@ -120,7 +120,7 @@ impl Flags {
             ("process_ring_bytes", one(&self.process_ring_bytes)),
             ("network_ring_bytes", one(&self.network_ring_bytes)),
             ("event_budget", one(&self.event_budget)),
-            ("history_events", one(&self.history_events)),
+            ("history_bytes", one(&self.history_bytes)),
             ("max_memory", one(&self.max_memory)),
             ("max_workloads", one(&self.max_workloads)),
             ("max_cluster_objects", one(&self.max_cluster_objects)),

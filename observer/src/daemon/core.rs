@@ -130,11 +130,11 @@ impl<'a> Core<'a> {
             max_handshakes: MAX_HANDSHAKES,
             max_listeners: MAX_LISTENERS,
         };
-        let limits = Limits { kept_events: config.history_events, ..Limits::default() };
+        let limits = Limits { history_bytes: config.history_bytes, ..Limits::default() };
         let room = Room::default();
         let mut attributor = Attributor::new(attribution, &features.reset_reasons);
         let mut aggregator = Aggregator::new(aggregation, now.boot);
-        let mut subscribers = Subscribers::new(&config.node_name, limits, now);
+        let mut subscribers = Subscribers::new(&config.node_name, limits, started);
         attributor.share(&room);
         aggregator.share(&room);
         subscribers.share(&room);

@@ -8,6 +8,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::history::Reach;
 use super::published::Published;
 use crate::event::{BootTime, Event, FoldNotice, Loss, LossSource, Now, Window};
 use crate::room::Room;
@@ -25,17 +26,21 @@ const TAKEN: usize = 512;
 /// each of 8,192.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// The subscription stands: what comes after this is seen.
-    Connected,
+    /// The subscription stands: what comes after the event with this number is seen.
+    Connected {
+        after: u64,
+    },
     /// There is no room for another subscription.
     Refused {
         subscribers: usize,
     },
-    /// The newest of what is in memory.
-    Events(Box<Past<Event>>),
+    /// How far back the memory reaches.
+    History(Box<Reach>),
+    /// Of what is in memory.
+    Page(Box<Page>),
     Event(Arc<Published>),
     /// The newest of what is in memory.
-    Windows(Box<Past<Window>>),
+    Windows(Box<Past>),
     Window(Box<(Arc<Window>, Now)>),
     Lost(Box<(Loss, Now)>),
     Folded(Box<(Arc<FoldNotice>, Now)>),
@@ -43,10 +48,18 @@ pub(super) enum Item {
 
 const _: () = assert!(size_of::<Item>() == 16);
 
-/// What is in memory of the past, at some moment.
+/// Some events of the memory.
 #[derive(Debug)]
-pub(super) struct Past<T> {
-    pub(super) newest: Vec<Arc<T>>,
+pub(super) struct Page {
+    pub(super) events: Vec<Arc<Event>>,
+    /// There are more, to be asked for when these are sent.
+    pub(super) more: bool,
+}
+
+/// The windows that are in memory, at some moment.
+#[derive(Debug)]
+pub(super) struct Past {
+    pub(super) newest: Vec<Arc<Window>>,
     pub(super) now: Now,
 }
 
@@ -185,6 +198,11 @@ impl Sink {
         } else {
             self.lose(now.boot);
         }
+    }
+
+    /// Takes what the stream has asked for, for which there is always room: it asks for one at a time.
+    pub(super) fn hand(&mut self, item: Item) {
+        self.pending.push(item);
     }
 
     /// Takes one update and hands it over.

@@ -1,16 +1,20 @@
 //! The gRPC service: checks a request, asks the event loop, and shapes the answer.
 
+mod asked;
 mod events;
 mod explain;
 mod summaries;
 
+use std::mem::take;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use observer_proto::served as v1;
 use observer_proto::served::observer_server::Observer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::PollSender;
 use tonic::{Request as Call, Response, Status};
 
 pub(super) use self::events::EventStream;
@@ -61,6 +65,8 @@ impl Settings {
 pub(crate) struct Service {
     settings: Arc<Settings>,
     requests: mpsc::Sender<Request>,
+    /// Streams of events so far.
+    streams: Arc<AtomicU64>,
 }
 
 #[tonic::async_trait]
@@ -72,12 +78,16 @@ impl Observer for Service {
         &self,
         call: Call<v1::WatchEventsRequest>,
     ) -> Result<Response<EventStream>, Status> {
-        let v1::WatchEventsRequest { allow, deny, follow, last } = call.into_inner();
+        let mut request = call.into_inner();
+        let (allow, deny) = (take(&mut request.allow), take(&mut request.deny));
         let filters = self.compile(allow, deny, Purpose::Events)?;
+        let ask = asked::of(&request, self.settings.start_time)?;
         let (sink, source) = queue(self.settings.queue_capacity, "events");
-        let last = last as usize;
-        self.send(Request::Events(EventsRequest { filters, last, follow, sink })).await?;
-        Ok(Response::new(EventStream::new(source, &self.settings)))
+        let id = self.streams.fetch_add(1, Ordering::Relaxed);
+        let follow = request.follow;
+        self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;
+        let requests = PollSender::new(self.requests.clone());
+        Ok(Response::new(EventStream::new(id, source, requests, &self.settings)))
     }
 
     async fn watch_summaries(
@@ -174,7 +184,7 @@ impl Observer for Service {
 impl Service {
     /// Sends what it is asked to the event loop.
     pub(crate) fn new(settings: Settings, requests: mpsc::Sender<Request>) -> Self {
-        Self { settings: Arc::new(settings), requests }
+        Self { settings: Arc::new(settings), requests, streams: Arc::default() }
     }
 
     fn compile(
@@ -267,6 +277,7 @@ fn connected(settings: &Settings, message: &str) -> v1::NodeStatus {
         state: v1::NodeState::Connected.into(),
         message: message.to_owned(),
         start_time: Some(wire::timestamp(settings.start_time)),
+        after_sequence: 0,
     }
 }
 
@@ -276,6 +287,7 @@ fn stopping() -> v1::NodeStatus {
         state: v1::NodeState::Stopping.into(),
         message: "the daemon is stopping".to_owned(),
         start_time: None,
+        after_sequence: 0,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::history;
+use super::history::{self, Span};
 use super::published::Published;
-use super::queue::{Gone, Item, Past, Sink};
+use super::queue::{Gone, Item, Page, Past, Sink};
 use super::{EventsRequest, Filters, SummariesRequest};
 use crate::event::{Event, FoldNotice, Loss, Now, WallTime, Window, Workload};
 use crate::room::Room;
@@ -15,17 +15,20 @@ use crate::status::Table;
 pub(crate) struct Limits {
     /// Streams at a time, of both kinds together.
     pub(crate) subscribers: usize,
-    /// Events kept for those who ask for the last ones. One costs about 600 bytes.
-    pub(crate) kept_events: usize,
+    /// Bytes of events kept for those who ask for what happened.
+    pub(crate) history_bytes: usize,
     /// Base windows kept, so that a new subscriber need not wait for its first window.
     pub(crate) kept_windows: usize,
     /// Workloads and edges in the kept windows. One costs about 500 bytes.
     pub(crate) kept_entries: usize,
 }
 
+/// So many events of the memory are handed to a stream at a time: what they hold on to is not bounded with the memory.
+const PAGE: usize = 512;
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { subscribers: 1_000, kept_events: 8_192, kept_windows: 60, kept_entries: 20_000 }
+        Self { subscribers: 1_000, history_bytes: 32 << 20, kept_windows: 60, kept_entries: 20_000 }
     }
 }
 
@@ -34,7 +37,7 @@ impl Default for Limits {
 pub(crate) struct Subscribers {
     node_name: Arc<str>,
     limits: Limits,
-    events: Vec<(Filters, Sink)>,
+    events: Vec<Follower>,
     summaries: Vec<Sink>,
     last_events: history::Events,
     last_windows: history::Windows,
@@ -43,16 +46,28 @@ pub(crate) struct Subscribers {
     room: Room,
 }
 
+/// A stream of events.
+#[derive(Debug)]
+struct Follower {
+    id: u64,
+    filters: Filters,
+    sink: Sink,
+    /// What it still has to read of the memory, where what happens meanwhile is as well.
+    reading: Option<Span>,
+    follow: bool,
+}
+
 impl Subscribers {
-    pub(crate) fn new(node_name: &str, limits: Limits, now: Now) -> Self {
+    /// `started` is the daemon's start.
+    pub(crate) fn new(node_name: &str, limits: Limits, started: Now) -> Self {
         Self {
             node_name: node_name.into(),
             limits,
             events: Vec::new(),
             summaries: Vec::new(),
-            last_events: history::Events::new(limits.kept_events),
+            last_events: history::Events::new(limits.history_bytes, started.wall),
             last_windows: history::Windows::new(limits.kept_windows, limits.kept_entries),
-            now,
+            now: started,
             room: Room::default(),
         }
     }
@@ -64,24 +79,43 @@ impl Subscribers {
 
     /// Opens a stream of events.
     pub(crate) fn add_events(&mut self, request: EventsRequest) {
-        let EventsRequest { filters, last, follow, sink } = request;
-        let Some(mut sink) = self.connect(sink) else { return };
-        let newest = self.last_events.last(last, &filters);
-        let now = self.now;
-        let sent = if newest.is_empty() {
-            Ok(())
-        } else {
-            sink.send(Item::Events(Box::new(Past { newest, now })), now)
-        };
-        if sent.is_ok() && follow {
-            self.events.push((filters, sink));
+        let EventsRequest { id, filters, ask, follow, sink } = request;
+        let found = ask.map(|ask| self.last_events.find(&ask, &filters));
+        let after = found.map_or_else(|| self.last_events.newest(), |(span, _)| span.after());
+        let Some(mut sink) = self.connect(sink, after) else { return };
+        let reading = found.map(|(span, reach)| {
+            sink.hand(Item::History(Box::new(reach)));
+            span
+        });
+        self.hand_page(Follower { id, filters, sink, reading, follow });
+    }
+
+    /// A stream has sent what it got of the memory, and wants to have more.
+    pub(crate) fn read_on(&mut self, id: u64) {
+        if let Some(place) = self.events.iter().position(|follower| follower.id == id) {
+            let follower = self.events.swap_remove(place);
+            self.hand_page(follower);
+        }
+    }
+
+    /// Hands over the next events of the memory. After the last of them new ones follow, none of which was in the memory:
+    /// nothing happens meanwhile.
+    fn hand_page(&mut self, mut follower: Follower) {
+        if let Some(span) = follower.reading.take() {
+            let history::Page { events, rest } = self.last_events.page(span, &follower.filters, PAGE);
+            follower.reading = rest;
+            follower.sink.hand(Item::Page(Box::new(Page { events, more: rest.is_some() })));
+        }
+        let goes_on = follower.reading.is_some() || follower.follow;
+        if follower.sink.flush().is_ok() && goes_on {
+            self.events.push(follower);
         }
     }
 
     /// Opens a stream of windows.
     pub(crate) fn add_summaries(&mut self, request: SummariesRequest) {
         let SummariesRequest { length_ns, sink } = request;
-        let Some(mut sink) = self.connect(sink) else { return };
+        let Some(mut sink) = self.connect(sink, 0) else { return };
         let newest = self.last_windows.last(length_ns);
         let now = self.now;
         let sent = if newest.is_empty() {
@@ -102,15 +136,15 @@ impl Subscribers {
             self.last_events.push(event);
             // One for all who want it.
             let mut published = None;
-            for (filters, sink) in &mut self.events {
-                if filters.event(event) {
+            for Follower { filters, sink, reading, .. } in &mut self.events {
+                if reading.is_none() && filters.event(event) {
                     let published = published.get_or_insert_with(|| Published::new(event, &self.node_name));
                     sink.add(Item::Event(Arc::clone(published)), now);
                 }
             }
         }
         if !events.is_empty() {
-            self.events.retain_mut(|(_, sink)| sink.flush().is_ok());
+            self.events.retain_mut(|follower| follower.sink.flush().is_ok());
         }
     }
 
@@ -133,7 +167,7 @@ impl Subscribers {
     /// Tells those of what was only counted who might miss it.
     pub(crate) fn publish_folded(&mut self, notice: &Arc<FoldNotice>) {
         let now = self.now;
-        self.events.retain_mut(|(filters, sink)| {
+        self.events.retain_mut(|Follower { filters, sink, .. }| {
             !filters.folded(notice)
                 || sink.send(Item::Folded(Box::new((Arc::clone(notice), now))), now).is_ok()
         });
@@ -145,7 +179,7 @@ impl Subscribers {
     pub(crate) fn publish_window(&mut self, window: &Arc<Window>, now: Now) {
         self.now = now;
         self.last_windows.push(window);
-        self.events.retain_mut(|(_, sink)| {
+        self.events.retain_mut(|Follower { sink, .. }| {
             sink.tell(now);
             sink.flush().is_ok()
         });
@@ -155,7 +189,7 @@ impl Subscribers {
 
     /// Ends all streams with what is still to be told.
     pub(crate) fn stop(&mut self) {
-        let events = self.events.drain(..).map(|(_, sink)| sink);
+        let events = self.events.drain(..).map(|follower| follower.sink);
         events.chain(self.summaries.drain(..)).for_each(|sink| sink.stop(self.now));
     }
 
@@ -172,7 +206,7 @@ impl Subscribers {
     /// How full the tables are.
     pub(crate) fn tables(&self) -> [Table; 3] {
         [
-            ("events", [self.last_events.len(), self.limits.kept_events]),
+            ("history_bytes", self.last_events.size()),
             ("window_entries", self.last_windows.size()),
             ("subscribers", [self.count(), self.limits.subscribers]),
         ]
@@ -193,16 +227,16 @@ impl Subscribers {
     }
 
     /// Greets a stream, or refuses it where there are too many.
-    fn connect(&mut self, mut sink: Sink) -> Option<Sink> {
+    fn connect(&mut self, mut sink: Sink, after: u64) -> Option<Sink> {
         sink.share(&self.room);
         let subscribers = self.count();
         let room = subscribers < self.limits.subscribers;
-        let greeting = if room { Item::Connected } else { Item::Refused { subscribers } };
+        let greeting = if room { Item::Connected { after } } else { Item::Refused { subscribers } };
         sink.send(greeting, self.now).ok().filter(|()| room).map(|()| sink)
     }
 
     fn each(&mut self, mut tell: impl FnMut(&mut Sink) -> Result<(), Gone>) {
-        self.events.retain_mut(|(_, sink)| tell(sink).is_ok());
+        self.events.retain_mut(|follower| tell(&mut follower.sink).is_ok());
         self.summaries.retain_mut(|sink| tell(sink).is_ok());
     }
 }

@@ -21,6 +21,7 @@ pub(super) use self::event::event;
 pub(super) use self::live::{connection, listener};
 pub(super) use self::status::{status, workload_status};
 pub(super) use self::summary::{explained, order, summaries, window_end};
+use super::history::Reach;
 use crate::event::{
     Backend, BootTime, ConnectionId, Counters, FoldNotice, Loss, LossSource, Now, Owner, Peer, PeerKind,
     Place, Process, ProcessKey, Tcp, WallTime, Workload, WorkloadKind, interface,
@@ -55,6 +56,17 @@ pub(super) fn lost(loss: &Loss, now: Now) -> v1::Lost {
         count: *count,
         since: Some(boot_timestamp(*since, now)),
         until: Some(boot_timestamp(*until, now)),
+    }
+}
+
+/// How far back the memory reaches.
+pub(super) fn history(reach: &Reach) -> v1::History {
+    let Reach { complete_since, oldest, missing, another_run } = *reach;
+    v1::History {
+        complete_since: Some(timestamp(complete_since)),
+        oldest: oldest.map(timestamp),
+        missing,
+        another_run,
     }
 }
 

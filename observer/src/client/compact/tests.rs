@@ -210,6 +210,21 @@ fn what_was_only_counted() {
 }
 
 #[test]
+fn what_the_memory_does_not_have_any_more() {
+    let history = |missing| History { missing, complete_since: Some(AT), ..History::default() };
+    let line = |missing| {
+        let payload = Some(Payload::History(history(missing)));
+        line_of(&testing::look(), &WatchEventsResponse { payload, ..response(testing::connect()) })
+    };
+    assert_eq!(line(0), "");
+    assert_eq!(
+        line(12),
+        "08:12:03.114 [node1]: up to 12 events of those asked for made room in the daemon's memory: it has all \
+         since 08:12:03.114 alone\n"
+    );
+}
+
+#[test]
 fn the_stream_itself() {
     let mut status = NodeStatus { message: "SIGTERM".to_owned(), ..NodeStatus::default() };
     let message = |status: &NodeStatus| WatchEventsResponse {

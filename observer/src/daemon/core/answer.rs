@@ -21,6 +21,7 @@ impl Core<'_> {
         let now = self.now();
         match request {
             Request::Events(request) => self.subscribers.add_events(request),
+            Request::ReadOn(id) => self.subscribers.read_on(id),
             Request::Summaries(request) => self.subscribers.add_summaries(request),
             Request::Connections { filters, order, limit, reply } => {
                 let _gone = reply.send(self.list_connections(&filters, order, limit, now)).is_err();

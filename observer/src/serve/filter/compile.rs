@@ -132,16 +132,9 @@ const ADDRESS: &str = "an IPv4 or IPv6 address, or a prefix such as `10.0.0.0/8`
 /// Refuses fields that could never match.
 fn check_purpose(at: &str, filter: &v1::Filter, purpose: Purpose) -> Result<(), InvalidFilter> {
     let of_events = [("types", !filter.types.is_empty())];
-    let of_connections = [
-        ("from_pods", !filter.from_pods.is_empty()),
-        ("to_pods", !filter.to_pods.is_empty()),
-        ("ports", !filter.ports.is_empty()),
-        ("port_ranges", !filter.port_ranges.is_empty()),
-        ("addresses", !filter.addresses.is_empty()),
-        ("services", !filter.services.is_empty()),
-        ("failure_only", filter.failure_only),
-        ("min_latency", filter.min_latency.is_some()),
-    ];
+    let of_what_happens =
+        [("failure_only", filter.failure_only), ("min_latency", filter.min_latency.is_some())];
+    let of_connections = of_ends(filter).into_iter().chain(of_what_happens);
     let (what, meaningless): (_, Vec<_>) = match purpose {
         Purpose::Events => return Ok(()),
         Purpose::Summaries => ("summaries", of_events.into()),
@@ -156,6 +149,18 @@ fn check_purpose(at: &str, filter: &v1::Filter, purpose: Purpose) -> Result<(), 
         )),
         None => Ok(()),
     }
+}
+
+/// The fields that are about the ends of a connection, and whether they are set.
+pub(super) const fn of_ends(filter: &v1::Filter) -> [(&'static str, bool); 6] {
+    [
+        ("from_pods", !filter.from_pods.is_empty()),
+        ("to_pods", !filter.to_pods.is_empty()),
+        ("ports", !filter.ports.is_empty()),
+        ("port_ranges", !filter.port_ranges.is_empty()),
+        ("addresses", !filter.addresses.is_empty()),
+        ("services", !filter.services.is_empty()),
+    ]
 }
 
 fn parse_type(field: &str, number: i32) -> Result<EventType, InvalidFilter> {

@@ -3,7 +3,7 @@
 use observer_proto::served as v1;
 
 use super::InvalidFilter;
-use super::compile::invalid;
+use super::compile::{invalid, of_ends};
 use crate::event::EventType;
 
 /// The first filter that can never match, with the reason.
@@ -32,15 +32,7 @@ fn reason(filter: &v1::Filter) -> Option<String> {
     }
     let names = || types.iter().map(|of| of.name()).collect::<Vec<_>>().join(", ");
     let none = |is: fn(EventType) -> bool| !types.iter().any(|of| is(*of));
-    let of_connections = [
-        ("from_pods", !filter.from_pods.is_empty()),
-        ("to_pods", !filter.to_pods.is_empty()),
-        ("ports", !filter.ports.is_empty()),
-        ("port_ranges", !filter.port_ranges.is_empty()),
-        ("addresses", !filter.addresses.is_empty()),
-        ("services", !filter.services.is_empty()),
-    ];
-    let set = of_connections.iter().find(|(_, set)| *set);
+    let set = of_ends(filter).into_iter().find(|(_, set)| *set);
     if let Some((field, _)) = set.filter(|_| none(is_of_connection)) {
         return Some(format!(
             "no {} is about a connection; leave `{field}` out, or ask for tcp_ types",

@@ -7,32 +7,41 @@ use std::task::{Context, Poll, ready};
 
 use observer_proto::{Carried, EventsPayload, EventsResponse, served as v1};
 use tokio_stream::Stream;
+use tokio_util::sync::PollSender;
 use tonic::Status;
 
 use super::{Settings, connected, refused, sent_at, stopping};
 use crate::event::{Event, Loss, Now};
 use crate::serve::queue::{Item, Source};
-use crate::serve::wire;
+use crate::serve::{Request, wire};
 
 /// The answer to `WatchEvents`.
 #[derive(Debug)]
 pub(crate) struct EventStream {
+    /// What the event loop calls it.
+    id: u64,
     source: Source,
+    requests: PollSender<Request>,
     node_name: Arc<str>,
     greeting: v1::NodeStatus,
     /// Of the past, still to be sent.
-    newest: VecDeque<Arc<Event>>,
+    past: VecDeque<Arc<Event>>,
+    /// There is more of it, to be asked for then.
+    more: bool,
     /// The last messages, once the queue has ended.
     ending: Option<VecDeque<EventsPayload>>,
 }
 
 impl EventStream {
-    pub(super) fn new(source: Source, settings: &Settings) -> Self {
+    pub(super) fn new(id: u64, source: Source, requests: PollSender<Request>, settings: &Settings) -> Self {
         Self {
+            id,
             source,
+            requests,
             node_name: settings.node_name.as_str().into(),
             greeting: connected(settings, "new events follow"),
-            newest: VecDeque::new(),
+            past: VecDeque::new(),
+            more: false,
             ending: None,
         }
     }
@@ -44,10 +53,15 @@ impl EventStream {
     /// What one item says; `None` for one that says nothing by itself.
     fn payload(&mut self, item: Item) -> Result<Option<Carried>, Status> {
         match item {
-            Item::Connected => Ok(Some(Carried::Own((&self.greeting).into()))),
+            Item::Connected { after } => {
+                self.greeting.after_sequence = after;
+                Ok(Some(Carried::Own((&self.greeting).into())))
+            }
             Item::Refused { subscribers } => Err(refused(subscribers)),
-            Item::Events(past) => {
-                self.newest = past.newest.into();
+            Item::History(reach) => Ok(Some(Carried::Own((&wire::history(&reach)).into()))),
+            Item::Page(page) => {
+                self.past = page.events.into();
+                self.more = page.more;
                 Ok(None)
             }
             Item::Event(published) => Ok(Some(Carried::Shared(published))),
@@ -70,13 +84,20 @@ impl Stream for EventStream {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some(event) = this.newest.pop_front() {
+            if let Some(event) = this.past.pop_front() {
                 let payload = (&wire::event(&event, &this.node_name)).into();
                 return Poll::Ready(Some(Ok(this.response(Carried::Own(payload)))));
             }
             if let Some(ending) = &mut this.ending {
                 let payload = ending.pop_front();
                 return Poll::Ready(payload.map(|payload| Ok(this.response(Carried::Own(payload)))));
+            }
+            if this.more {
+                // Where nobody takes it, the daemon stops, and the queue ends.
+                if ready!(this.requests.poll_reserve(context)).is_ok() {
+                    let _stopping = this.requests.send_item(Request::ReadOn(this.id)).is_err();
+                }
+                this.more = false;
             }
             let Some(item) = ready!(this.source.poll_next(context)) else {
                 let untold = this.source.last_words();

@@ -29,7 +29,14 @@ pub(super) async fn watch(mut source: Source) -> Result<(Window, Now), Status> {
             }
             Some(Item::Refused { subscribers }) => return Err(refused(subscribers)),
             // What was lost is in the windows' own figures.
-            Some(Item::Connected | Item::Lost(_) | Item::Folded(..) | Item::Events(_) | Item::Event(_)) => {}
+            Some(
+                Item::Connected { .. }
+                | Item::Lost(_)
+                | Item::Folded(_)
+                | Item::History(_)
+                | Item::Page(_)
+                | Item::Event(_),
+            ) => {}
             None => return Err(Status::unavailable("the daemon is stopping")),
         }
     }

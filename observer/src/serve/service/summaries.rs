@@ -61,12 +61,12 @@ impl SummaryStream {
 
     fn take(&mut self, item: Item) -> Result<(), Status> {
         match item {
-            Item::Connected => self.ready.push_back(Payload::NodeStatus(self.greeting.clone())),
+            Item::Connected { .. } => self.ready.push_back(Payload::NodeStatus(self.greeting.clone())),
             Item::Refused { subscribers } => return Err(refused(subscribers)),
             Item::Windows(past) => past.newest.iter().for_each(|window| self.merge(window, past.now)),
             Item::Window(window) => self.merge(&window.0, window.1),
             Item::Lost(lost) => self.note(lost.0, lost.1),
-            Item::Events(_) | Item::Event(_) | Item::Folded(..) => {}
+            Item::History(_) | Item::Page(_) | Item::Event(_) | Item::Folded(_) => {}
         }
         Ok(())
     }

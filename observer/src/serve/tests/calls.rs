@@ -75,6 +75,7 @@ async fn event_loop(
         };
         match request {
             Request::Events(request) => subscribers.add_events(request),
+            Request::ReadOn(id) => subscribers.read_on(id),
             Request::Summaries(request) => subscribers.add_summaries(request),
             Request::Connections { filters, order, limit, reply } => {
                 let sampled = aggregator.sampled();
@@ -111,6 +112,9 @@ async fn events_connect_then_come_and_end_with_the_daemon() {
     assert_eq!(first.node_name, "node-1");
     let Some(Payload::NodeStatus(status)) = first.payload else { panic!("no status first") };
     assert_eq!(status.state(), v1::NodeState::Connected);
+    let message = stream.message().await.unwrap().unwrap();
+    let Some(Payload::History(reach)) = message.payload else { panic!("no reach") };
+    assert!(!reach.another_run && reach.oldest.is_some(), "{reach:?}");
     for sequence in [SECOND + 5, 2 * SECOND + 5] {
         let message = stream.message().await.unwrap().unwrap();
         let Some(Payload::Event(event)) = message.payload else { panic!("no event") };

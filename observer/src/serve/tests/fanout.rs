@@ -9,7 +9,7 @@ use crate::event::examples::{connect, event, pod, tcp};
 use crate::event::{BootTime, Event, Loss, LossSource, Now, Window, Workload};
 use crate::serve::filter::Purpose;
 use crate::serve::queue::queue;
-use crate::serve::{EventsRequest, Filters, Limits, Subscribers, SummariesRequest};
+use crate::serve::{Ask, EventsRequest, Filters, Limits, Subscribers, SummariesRequest};
 
 fn subscribers(limits: Limits) -> Subscribers {
     Subscribers::new("node-1", limits, Now::default())
@@ -22,18 +22,29 @@ fn happened(at: u64, port: u16) -> Arc<Event> {
 
 fn follow(subscribers: &mut Subscribers, capacity: usize, filters: Filters, last: usize) -> Source {
     let (sink, source) = queue(capacity, "events");
-    subscribers.add_events(EventsRequest { filters, last, follow: true, sink });
+    subscribers.add_events(EventsRequest { id: 1, filters, ask: newest(last), follow: true, sink });
     source
+}
+
+fn newest(last: usize) -> Option<Ask> {
+    (last > 0).then(|| Ask { last: Some(last), ..Ask::default() })
+}
+
+/// Room for so many events in memory.
+fn memory(events: usize) -> Limits {
+    Limits { history_bytes: events * happened(1, 80).bytes(), ..Limits::default() }
 }
 
 /// The items in short: `+` connected, a number for an event, `[..]` for old ones, `-n(since..until)`.
 fn told(source: &mut Source) -> String {
     let short = |item: Item| match item {
-        Item::Connected => "+".to_owned(),
+        Item::Connected { .. } => "+".to_owned(),
         Item::Refused { subscribers } => format!("refused {subscribers}"),
         Item::Event(published) => published.event.sequence.to_string(),
-        Item::Events(past) => {
-            format!("{:?}", past.newest.iter().map(|event| event.sequence).collect::<Vec<_>>())
+        Item::History(reach) => format!("missing {}", reach.missing),
+        Item::Page(page) => {
+            let numbers: Vec<_> = page.events.iter().map(|event| event.sequence).collect();
+            format!("{numbers:?}{}", if page.more { " and more" } else { "" })
         }
         Item::Window(window) => format!("w{}", window.0.start.0),
         Item::Windows(past) => {
@@ -82,7 +93,7 @@ fn a_loss_is_told_within_a_second_even_if_nothing_happens_any_more() {
 
 #[test]
 fn filters_and_the_last_ones_in_memory() {
-    let mut subscribers = subscribers(Limits { kept_events: 4, ..Limits::default() });
+    let mut subscribers = subscribers(memory(4));
     (1..=6).for_each(|at| subscribers.publish(&[happened(at, 80 + at as u16 % 2)]));
     assert_eq!(subscribers.events_stored(), 4);
     let port_81 = served::Filter { ports: vec![81], ..served::Filter::default() };
@@ -90,7 +101,35 @@ fn filters_and_the_last_ones_in_memory() {
     let mut source = follow(&mut subscribers, 10, filters, 9);
     subscribers.publish(&[happened(7, 80)]);
     subscribers.publish(&[happened(8, 81)]);
-    assert_eq!(told(&mut source), "+ [3, 5] 8");
+    assert_eq!(told(&mut source), "+ missing 2 [3, 5] 8");
+}
+
+#[test]
+fn what_happens_while_the_memory_is_read_comes_once() {
+    let mut subscribers = subscribers(memory(2_000));
+    let publish = |subscribers: &mut Subscribers, at: u64| subscribers.publish(&[happened(at, 80)]);
+    (1..=700).for_each(|at| publish(&mut subscribers, at));
+    let mut source = follow(&mut subscribers, 4, Filters::default(), 2_000);
+    let numbers = |source: &mut Source| {
+        let mut numbers = Vec::new();
+        for item in drain(source) {
+            if let Item::Page(page) = item {
+                numbers.extend(page.events.iter().map(|event| event.sequence));
+            } else if let Item::Event(published) = item {
+                numbers.push(published.event.sequence);
+            }
+        }
+        numbers
+    };
+    assert_eq!(numbers(&mut source), (1..=512).collect::<Vec<_>>());
+    // More than its queue would hold.
+    (701..=800).for_each(|at| publish(&mut subscribers, at));
+    assert_eq!(numbers(&mut source), Vec::<u64>::new());
+    subscribers.read_on(1);
+    assert_eq!(numbers(&mut source), (513..=800).collect::<Vec<_>>());
+    (801..=803).for_each(|at| publish(&mut subscribers, at));
+    subscribers.read_on(1);
+    assert_eq!(numbers(&mut source), [801, 802, 803]);
 }
 
 #[test]
@@ -129,14 +168,14 @@ fn the_end_is_told_with_what_is_still_untold() {
     assert_eq!(untold.first().map(|(loss, _)| loss.count), Some(2));
     let (sink, mut short) = queue(4, "events");
     let filters = Filters::default();
-    subscribers.add_events(EventsRequest { filters, last: 5, follow: false, sink });
-    assert_eq!(told(&mut short), "+ [1, 2, 3, 4, 5]");
+    subscribers.add_events(EventsRequest { id: 2, filters, ask: newest(5), follow: false, sink });
+    assert_eq!(told(&mut short), "+ missing 0 [1, 2, 3, 4, 5]");
     assert!(short.last_words().is_none(), "a stream at its end is no stopping daemon");
 }
 
 #[test]
 fn what_became_known_later_is_kept_and_not_sent_again() {
-    let mut subscribers = subscribers(Limits { kept_events: 2, ..Limits::default() });
+    let mut subscribers = subscribers(memory(2));
     let mut fast = follow(&mut subscribers, 100, Filters::default(), 0);
     (1..=3).for_each(|at| subscribers.publish(&[happened(at, 80)]));
     let named = |event: Arc<Event>, pod: &str| {
@@ -151,8 +190,8 @@ fn what_became_known_later_is_kept_and_not_sent_again() {
         let mut source = follow(subscribers, 100, Filters::default(), 10);
         let mut pods = Vec::new();
         for item in drain(&mut source) {
-            if let Item::Events(past) = item {
-                pods.extend(past.newest.iter().map(|event| event.workload.as_ref().unwrap().pod.clone()));
+            if let Item::Page(page) = item {
+                pods.extend(page.events.iter().map(|event| event.workload.as_ref().unwrap().pod.clone()));
             }
         }
         pods

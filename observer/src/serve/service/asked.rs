@@ -1,0 +1,114 @@
+//! Which events of the memory a request asks for.
+
+use observer_proto::served as v1;
+use prost_types::Timestamp;
+use tonic::Status;
+
+use crate::event::WallTime;
+use crate::serve::Ask;
+
+/// What is asked for; `None` for new events alone. `started` is this daemon's start.
+pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<Option<Ask>, Status> {
+    let v1::WatchEventsRequest { allow: _, deny: _, follow, last, since, until, first, resume } = request;
+    let count = |number: u32| (number > 0).then_some(number as usize);
+    let (first, last) = (count(*first), count(*last));
+    let time = |field, time: &Option<Timestamp>| time.map(|time| wall_time(field, time)).transpose();
+    let (since, until) = (time("since", since)?, time("until", until)?);
+    let excluded = [
+        ("first", "last", first.is_some() && last.is_some()),
+        ("first", "follow", first.is_some() && *follow),
+        ("until", "follow", until.is_some() && *follow),
+        ("resume", "since", resume.is_some() && since.is_some()),
+        ("resume", "first", resume.is_some() && first.is_some()),
+        ("resume", "last", resume.is_some() && last.is_some()),
+    ];
+    if let Some((one, other, _)) = excluded.into_iter().find(|(.., both)| *both) {
+        return Err(Status::invalid_argument(format!(
+            "{one} and {other} exclude each other; leave one of them out"
+        )));
+    }
+    if since.zip(until).is_some_and(|(since, until)| since > until) {
+        return Err(Status::invalid_argument("since is later than until, so nothing can be between them"));
+    }
+    let all = Ask { since, until, first, last, ..Ask::default() };
+    let Some(v1::Resume { sequence, start_time }) = resume else {
+        return Ok((all != Ask::default()).then_some(all));
+    };
+    let Some(counted) = start_time else {
+        return Err(Status::invalid_argument(
+            "resume.start_time: missing; it is in the first message of the stream that was cut off",
+        ));
+    };
+    let another_run = wall_time("resume.start_time", *counted)? != started;
+    Ok(Some(Ask { after: *sequence, another_run, ..all }))
+}
+
+/// A time, before 1970 the beginning of that.
+fn wall_time(field: &str, Timestamp { seconds, nanos }: Timestamp) -> Result<WallTime, Status> {
+    let valid = u64::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let nanos = valid.ok_or_else(|| {
+        Status::invalid_argument(format!("{field}: {nanos} ns is not allowed: from 0 to 999999999"))
+    })?;
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    Ok(WallTime(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STARTED: WallTime = WallTime(7_000_000_001);
+
+    fn at(seconds: i64, nanos: i32) -> Timestamp {
+        Timestamp { seconds, nanos }
+    }
+
+    fn asked(change: impl FnOnce(&mut v1::WatchEventsRequest)) -> Result<Option<Ask>, String> {
+        let mut request = v1::WatchEventsRequest::default();
+        change(&mut request);
+        of(&request, STARTED).map_err(|status| status.message().to_owned())
+    }
+
+    #[test]
+    fn nothing_is_new_events_alone() {
+        assert_eq!(asked(|_| {}), Ok(None));
+        assert_eq!(asked(|request| request.follow = true), Ok(None));
+    }
+
+    #[test]
+    fn times_and_counts() {
+        let ask = Ask::default();
+        assert_eq!(asked(|of| of.last = 3), Ok(Some(Ask { last: Some(3), ..ask })));
+        let both = asked(|of| (of.since, of.until) = (Some(at(-5, 0)), Some(at(2, 3))));
+        let (since, until) = (Some(WallTime(0)), Some(WallTime(2_000_000_003)));
+        assert_eq!(both, Ok(Some(Ask { since, until, ..ask })));
+        assert_eq!(
+            asked(|of| of.since = Some(at(i64::MAX, 0))).unwrap().unwrap().since,
+            Some(WallTime(u64::MAX))
+        );
+        assert!(asked(|of| of.since = Some(at(1, -1))).unwrap_err().starts_with("since: -1 ns is not"));
+    }
+
+    #[test]
+    fn a_stream_that_was_cut_off_goes_on_with_the_same_daemon_alone() {
+        let resumed = |start_time| asked(|of| of.resume = Some(v1::Resume { sequence: 9, start_time }));
+        let ask = Ask { after: 9, ..Ask::default() };
+        assert_eq!(resumed(Some(at(7, 1))), Ok(Some(ask)));
+        assert_eq!(resumed(Some(at(7, 2))), Ok(Some(Ask { another_run: true, ..ask })));
+        assert!(resumed(None).unwrap_err().starts_with("resume.start_time: missing"));
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_named() {
+        let refused = |change: fn(&mut v1::WatchEventsRequest)| asked(change).unwrap_err();
+        assert!(refused(|of| (of.first, of.last) = (1, 1)).starts_with("first and last exclude"));
+        assert!(refused(|of| (of.first, of.follow) = (1, true)).starts_with("first and follow"));
+        assert!(refused(|of| (of.until, of.follow) = (Some(at(1, 0)), true)).starts_with("until and follow"));
+        assert!(
+            refused(|of| (of.since, of.until) = (Some(at(2, 0)), Some(at(1, 0))))
+                .starts_with("since is later")
+        );
+        let both = refused(|of| (of.resume, of.since) = (Some(v1::Resume::default()), Some(at(1, 0))));
+        assert!(both.starts_with("resume and since"), "{both}");
+    }
+}
