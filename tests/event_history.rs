@@ -20,6 +20,9 @@ use tonic::Streaming;
 /// Connections of a part; each is an attempt, an acceptance and two ends.
 const COUNT: u64 = 300;
 
+/// Also for what other tests of this machine do at the same time.
+const ROOM: [&str; 2] = ["--history-bytes", "64MiB"];
+
 /// What came of the memory.
 #[derive(Debug, Default)]
 struct Read {
@@ -66,7 +69,7 @@ fn ports(ports: &[u32]) -> WatchEventsRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_asked_for_comes_once_and_in_order() -> Result<()> {
     let pair = NetnsPair::new()?;
-    let daemon = Daemon::bare().start().await?;
+    let daemon = Daemon::bare().args(ROOM).start().await?;
     let watch = Watch::filtered(&daemon, ports(&[7321, 7322]).allow, Vec::new()).await?;
     connect(&pair, 7321).await?;
     watch.wait_count("the first part", 4 * COUNT as usize, |_| true).await?;
@@ -155,7 +158,7 @@ async fn take(
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_cut_off_goes_on_where_that_was() -> Result<()> {
     let pair = NetnsPair::new()?;
-    let mut daemon = Daemon::bare().start().await?;
+    let mut daemon = Daemon::bare().args(ROOM).start().await?;
     let watch = Watch::filtered(&daemon, ports(&[7324]).allow, Vec::new()).await?;
     let following = |resume| WatchEventsRequest { follow: true, resume, ..ports(&[7324]) };
     let mut stream = open(&daemon, following(None)).await?;
@@ -187,7 +190,7 @@ async fn who_is_cut_off_goes_on_where_that_was() -> Result<()> {
     // The daemon is another one: what that saw comes, and nothing of before.
     let listen = format!("unix://{}", daemon.socket().display());
     daemon.stop().await?;
-    let again = Daemon::bare().arg("--listen").arg(listen).start().await?;
+    let again = Daemon::bare().args(ROOM).arg("--listen").arg(listen).start().await?;
     let watch = Watch::filtered(&again, ports(&[7325]).allow, Vec::new()).await?;
     connect(&pair, 7325).await?;
     watch.wait_count("all", 4 * COUNT as usize, |_| true).await?;

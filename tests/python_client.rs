@@ -163,7 +163,7 @@ async fn python_goes_on_where_it_was_cut_off() -> Result<()> {
     const COUNT: u64 = 100;
     const PORT: u16 = 7331;
     let pair = NetnsPair::new()?;
-    let daemon = Daemon::bare().start().await?;
+    let daemon = Daemon::bare().args(["--history-bytes", "64MiB"]).start().await?;
     let allow = vec![Filter { ports: vec![PORT.into()], ..Filter::default() }];
     let watch = Watch::filtered(&daemon, allow, Vec::new()).await?;
     let request = json!({"follow": true, "allow": [{"ports": [PORT]}]});
