@@ -8,6 +8,7 @@ mod events;
 mod explain;
 mod follow;
 mod options;
+mod pages;
 mod past;
 mod selection;
 mod status;
@@ -53,6 +54,10 @@ enum Command {
     Doctor(doctor::Args),
     /// Follow events, with a summary table each interval
     Follow(Box<follow::Args>),
+    /// Print the script that completes commands in bash, zsh or fish
+    Completion(pages::Completion),
+    /// Write the man pages into a folder
+    Man(pages::Man),
 }
 
 /// Runs the subcommand.
@@ -68,6 +73,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => block_on(status::run(args, &mut out)),
         Command::Doctor(args) => doctor::diagnose().and_then(|found| doctor::run(&args, &found, &mut out)),
         Command::Follow(args) => block_on(follow::run(*args, &mut out)),
+        Command::Completion(args) => pages::complete(&args, &mut out),
+        Command::Man(args) => pages::write_manual(&args),
     };
     // What was written before an error belongs before its message.
     let flushed = out.flush();

@@ -19,6 +19,7 @@ mod summary;
 mod table;
 mod time;
 mod units;
+mod yaml;
 
 pub(crate) mod listing;
 #[cfg(test)]
@@ -28,9 +29,9 @@ pub(crate) use color::{Paint, Painter};
 pub(crate) use compact::Lines;
 pub(crate) use connect::{Answers, Client, Server};
 pub(crate) use error::Error;
-pub(crate) use escape::{escape, escape_json};
+pub(crate) use escape::escape;
 pub(crate) use explain::write_explanation;
-pub(crate) use json::write_json;
+pub(crate) use json::{write_json, write_value, write_whole};
 pub(crate) use look::{Format, Look};
 pub(crate) use origin::Origin;
 pub(crate) use status::{write_capability, write_status};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use observer_proto::v1;
 
 use super::options::Output;
-use crate::client::{Look, Paint, escape, escape_json, write_capability};
+use crate::client::{Look, Paint, escape, write_capability, write_value};
 use crate::inventory::cgroups::{self, Cgroups};
 use crate::inventory::kubernetes::ApiAccess;
 use crate::inventory::{CriEndpoint, host};
@@ -112,8 +112,8 @@ pub(super) fn run(args: &Args, diagnosis: &Diagnosis, out: &mut dyn Write) -> an
 }
 
 fn write(out: &mut dyn Write, look: &Look, diagnosis: &Diagnosis) -> std::io::Result<()> {
-    if look.is_json() {
-        return write_json(out, diagnosis);
+    if look.is_whole() {
+        return write_value(out, look, &whole(diagnosis));
     }
     for (name, fact) in &diagnosis.facts {
         writeln!(out, "{} {}", look.painter.paint(Paint::Bold, format!("{name}:")), escape(fact))?;
@@ -133,7 +133,8 @@ fn write(out: &mut dyn Write, look: &Look, diagnosis: &Diagnosis) -> std::io::Re
     writeln!(out, "{}", look.painter.paint(paint, verdict))
 }
 
-fn write_json(out: &mut dyn Write, diagnosis: &Diagnosis) -> std::io::Result<()> {
+/// All that was found out.
+fn whole(diagnosis: &Diagnosis) -> serde_json::Value {
     let facts: serde_json::Map<_, _> =
         diagnosis.facts.iter().map(|(name, fact)| ((*name).to_owned(), fact.as_str().into())).collect();
     let capability = |one: &Capability| {
@@ -145,9 +146,7 @@ fn write_json(out: &mut dyn Write, diagnosis: &Diagnosis) -> std::io::Result<()>
         })
     };
     let capabilities: Vec<_> = diagnosis.capabilities.iter().map(capability).collect();
-    let object =
-        serde_json::json!({ "sound": diagnosis.is_sound(), "facts": facts, "capabilities": capabilities });
-    writeln!(out, "{}", escape_json(&object.to_string()))
+    serde_json::json!({ "sound": diagnosis.is_sound(), "facts": facts, "capabilities": capabilities })
 }
 
 fn to_proto(capability: &Capability) -> v1::Capability {

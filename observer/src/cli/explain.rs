@@ -6,7 +6,7 @@ use observer_proto::v1::{ExplainRequest, ListConnectionsRequest};
 
 use super::options::{Connection, Output};
 use super::selection::{Selection, pod_pattern};
-use crate::client::{write_explanation, write_json};
+use crate::client::{write_explanation, write_json, write_whole};
 
 /// Flags of `observer explain`.
 #[derive(Debug, clap::Args)]
@@ -34,8 +34,8 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     let explanation = client.explain(request).await?;
     let look = output.look();
-    if look.is_json() {
-        return Ok(explanation.edges.iter().try_for_each(|edge| write_json(out, "Summary", edge))?);
+    if look.is_whole() {
+        return Ok(explanation.edges.iter().try_for_each(|edge| write_whole(out, &look, "Summary", edge))?);
     }
     let request =
         ListConnectionsRequest { allow: selection.allow, deny: selection.deny, ..Default::default() };

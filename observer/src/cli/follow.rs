@@ -10,7 +10,7 @@ use observer_proto::v1::{
 use super::again::Reconnect;
 use super::options::{self, Connection, Output};
 use super::selection::Selection;
-use crate::client::{Answers, Client, Error, Lines, Window, write_brief, write_json};
+use crate::client::{Answers, Client, Error, Lines, Window, write_brief, write_json, write_whole};
 
 /// How many rows the table has.
 const ROWS: usize = 15;
@@ -111,8 +111,8 @@ fn write_summary(
 ) -> std::io::Result<()> {
     // Asked anew each time: the terminal may have another size by now.
     let look = output.look();
-    if look.is_json() {
-        return write_json(out, "WatchSummariesResponse", &message);
+    if look.is_whole() {
+        return write_whole(out, &look, "WatchSummariesResponse", &message);
     }
     let Some(mut finished) = window.add(message) else { return Ok(()) };
     writeln!(out)?;

@@ -9,7 +9,9 @@ use observer_proto::v1::{WatchSummariesRequest, WatchSummariesResponse};
 use super::again::Reconnect;
 use super::options::{self, Connection, Output};
 use super::selection::Selection;
-use crate::client::{Answers, Client, Error, Origin, Paint, Sort, Window, write_json, write_tables};
+use crate::client::{
+    Answers, Client, Error, Origin, Paint, Sort, Window, write_json, write_tables, write_whole,
+};
 
 /// Flags of `observer summary`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +55,7 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         let Some(again) = again else { break };
         answers = again;
     }
-    if shown.windows == 0 && !shown.output.look().is_json() {
+    if shown.windows == 0 && !shown.output.look().is_whole() {
         writeln!(out, "no window has ended yet: ask again in a moment, or wait for the next with -f")?;
     }
     Ok(())
@@ -86,8 +88,8 @@ impl Shown {
                 Some(Payload::NodeStatus(status)) => self.origin.greeted(status, &look.clock()),
                 _ => None,
             };
-            if look.is_json() {
-                write_json(out, "WatchSummariesResponse", &message)?;
+            if look.is_whole() {
+                write_whole(out, &look, "WatchSummariesResponse", &message)?;
                 continue;
             }
             let finished = self.window.add(message);

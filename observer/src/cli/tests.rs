@@ -61,7 +61,9 @@ async fn output(line: &str) -> anyhow::Result<String> {
         Command::Workloads(args) => workloads::run(*args, &mut out).await?,
         Command::Status(args) => status::run(args, &mut out).await?,
         Command::Follow(args) => follow::run(*args, &mut out).await?,
-        Command::Daemon(_) | Command::Doctor(_) => anyhow::bail!("no client's command"),
+        Command::Daemon(_) | Command::Doctor(_) | Command::Completion(_) | Command::Man(_) => {
+            anyhow::bail!("no client's command")
+        }
     }
     Ok(String::from_utf8(out)?)
 }
@@ -74,6 +76,9 @@ async fn commands_show_what_the_daemon_says() {
         shown.starts_with("[node1]: shop/cart-7d9f/app -> shop/redis-0:6379 tcp_connect (142 µs"),
         "{shown}"
     );
+    let shown = output("events --last 0 -o yaml").await.unwrap();
+    assert_eq!(shown.matches("---\n").count(), 3, "{shown}");
+    assert!(shown.contains("\n  sequence: 41\n") && shown.contains("\nnode_name: node1\n"), "{shown}");
     let shown = output("events --last 0 -o json").await.unwrap();
     assert_eq!(shown.lines().count(), 3, "{shown}");
     assert!(shown.starts_with("{\"event\":{\"sequence\":41,"), "{shown}");

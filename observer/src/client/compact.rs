@@ -46,8 +46,8 @@ impl Lines {
                 None
             }
         };
-        if self.look.is_json() {
-            return json::write_json(out, "WatchEventsResponse", message);
+        if self.look.is_whole() {
+            return json::write_whole(out, &self.look, "WatchEventsResponse", message);
         }
         let node = message.node_name.as_str();
         match &message.payload {

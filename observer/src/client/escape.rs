@@ -66,7 +66,7 @@ fn push(safe: &mut String, c: char) {
 }
 
 /// Controls (C0, DEL, C1), line separators, and what is invisible or turns the writing direction.
-const fn is_harmful(c: char) -> bool {
+pub(super) const fn is_harmful(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use observer_proto::v1::FILE_DESCRIPTOR_SET;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
-use super::escape;
+use super::look::{Format, Look};
+use super::{escape, yaml};
 
 /// The descriptors of the API; empty if they could not be read, which a test excludes.
 static POOL: LazyLock<DescriptorPool> =
@@ -18,6 +19,29 @@ const OPTIONS: SerializeOptions = SerializeOptions::new()
     .use_proto_field_name(true)
     .stringify_64_bit_integers(false)
     .skip_default_fields(true);
+
+/// Writes a message of the API, by its name in `observer.v1`, whole: as YAML where that is wanted, else as JSON.
+pub(crate) fn write_whole<M: prost::Message>(
+    out: &mut dyn io::Write,
+    look: &Look,
+    name: &str,
+    message: &M,
+) -> io::Result<()> {
+    if look.format != Format::Yaml {
+        return write_json(out, name, message);
+    }
+    let mut json = Vec::new();
+    write_json(&mut json, name, message)?;
+    yaml::write(out, &serde_json::from_slice(&json)?)
+}
+
+/// The same of what is no message of the API.
+pub(crate) fn write_value(out: &mut dyn io::Write, look: &Look, value: &serde_json::Value) -> io::Result<()> {
+    if look.format == Format::Yaml {
+        return yaml::write(out, value);
+    }
+    writeln!(out, "{}", escape::escape_json(&value.to_string()))
+}
 
 /// Writes a message of the API, by its name in `observer.v1`, and a newline.
 pub(crate) fn write_json<M: prost::Message>(

@@ -14,6 +14,8 @@ pub(crate) enum Format {
     Wide,
     /// One JSON object a line
     Json,
+    /// The same fields as YAML, a document each
+    Yaml,
 }
 
 /// How output looks.
@@ -37,9 +39,9 @@ impl Look {
         Clock::new(self.times, self.zone.clone())
     }
 
-    /// It is for a program, not for a reader.
-    pub(crate) fn is_json(&self) -> bool {
-        self.format == Format::Json
+    /// It tells whole messages, field by field.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.format, Format::Json | Format::Yaml)
     }
 
     /// More is wanted than fits a narrow terminal.

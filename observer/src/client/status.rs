@@ -15,8 +15,8 @@ use super::{folded, json, lost};
 
 /// Writes the state.
 pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
-    if look.is_json() {
-        return json::write_json(out, "Status", status);
+    if look.is_whole() {
+        return json::write_whole(out, look, "Status", status);
     }
     write_head(out, look, status)?;
     write_losses(out, look, status)?;

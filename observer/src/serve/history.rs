@@ -47,6 +47,8 @@ pub(crate) struct Span {
     until: Option<WallTime>,
     /// So many at most.
     left: usize,
+    /// So many after it were not there any more when it was looked at last.
+    gone: u64,
 }
 
 impl Span {

@@ -6,7 +6,7 @@ use super::history::{self, Span};
 use super::published::Published;
 use super::queue::{Gone, Item, Page, Past, Sink};
 use super::{EventsRequest, Filters, SummariesRequest};
-use crate::event::{Event, FoldNotice, Loss, Now, WallTime, Window, Workload};
+use crate::event::{BootTime, Event, FoldNotice, Loss, LossSource, Now, WallTime, Window, Workload};
 use crate::room::Room;
 use crate::status::Table;
 
@@ -54,6 +54,8 @@ struct Follower {
     sink: Sink,
     /// What it still has to read of the memory, where what happens meanwhile is as well.
     reading: Option<Span>,
+    /// When it got its last page.
+    asked: BootTime,
     follow: bool,
 }
 
@@ -75,6 +77,7 @@ impl Subscribers {
     /// Has no more wait for clients than memory allows.
     pub(crate) fn share(&mut self, room: &Room) {
         self.room = room.clone();
+        self.last_events.share(room);
     }
 
     /// Opens a stream of events.
@@ -87,7 +90,8 @@ impl Subscribers {
             sink.hand(Item::History(Box::new(reach)));
             span
         });
-        self.hand_page(Follower { id, filters, sink, reading, follow });
+        let asked = self.now.boot;
+        self.hand_page(Follower { id, filters, sink, reading, asked, follow });
     }
 
     /// A stream has sent what it got of the memory, and wants to have more.
@@ -102,8 +106,15 @@ impl Subscribers {
     /// nothing happens meanwhile.
     fn hand_page(&mut self, mut follower: Follower) {
         if let Some(span) = follower.reading.take() {
-            let history::Page { events, rest } = self.last_events.page(span, &follower.filters, PAGE);
+            let history::Page { events, rest, lost } = self.last_events.page(span, &follower.filters, PAGE);
             follower.reading = rest;
+            if lost > 0 {
+                let (source, since, until) = (LossSource::Subscriber, follower.asked, self.now.boot);
+                let loss = Loss { source, kind: "history", cpu: None, count: lost, since, until };
+                // Whether it is gone shows below.
+                let _gone = follower.sink.lost(&loss, self.now).is_err();
+            }
+            follower.asked = self.now.boot;
             follower.sink.hand(Item::Page(Box::new(Page { events, more: rest.is_some() })));
         }
         let goes_on = follower.reading.is_some() || follower.follow;

@@ -34,8 +34,11 @@ pub(crate) fn write_connections(
     look: &Look,
     response: &ListConnectionsResponse,
 ) -> io::Result<()> {
-    if look.is_json() {
-        return response.connections.iter().try_for_each(|one| json::write_json(out, "Connection", one));
+    if look.is_whole() {
+        return response
+            .connections
+            .iter()
+            .try_for_each(|one| json::write_whole(out, look, "Connection", one));
     }
     let mut table = Table::new(CONNECTIONS);
     for connection in &response.connections {

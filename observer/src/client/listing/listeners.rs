@@ -29,8 +29,8 @@ pub(crate) fn write_listeners(
     look: &Look,
     response: &ListListenersResponse,
 ) -> io::Result<()> {
-    if look.is_json() {
-        return response.listeners.iter().try_for_each(|one| json::write_json(out, "Listener", one));
+    if look.is_whole() {
+        return response.listeners.iter().try_for_each(|one| json::write_whole(out, look, "Listener", one));
     }
     let mut table = Table::new(LISTENERS);
     for listener in &response.listeners {

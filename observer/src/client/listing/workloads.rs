@@ -32,8 +32,11 @@ pub(crate) fn write_workloads(
     look: &Look,
     response: &ListWorkloadsResponse,
 ) -> io::Result<()> {
-    if look.is_json() {
-        return response.workloads.iter().try_for_each(|one| json::write_json(out, "WorkloadStatus", one));
+    if look.is_whole() {
+        return response
+            .workloads
+            .iter()
+            .try_for_each(|one| json::write_whole(out, look, "WorkloadStatus", one));
     }
     let mut table = Table::new(WORKLOADS);
     for workload in &response.workloads {

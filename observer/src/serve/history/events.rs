@@ -8,8 +8,11 @@ use itertools::Itertools as _;
 
 use super::{Ask, Reach, Span};
 use crate::event::{Event, WallTime, Workload, WorkloadId};
+use crate::room::Room;
 use crate::serve::Filters;
 
+/// So many bytes are kept also where memory is short.
+const SPARED: usize = 4 << 20;
 /// At most so many events are looked at for a page: the event loop has other things to do.
 const LOOKED_AT: usize = 16_384;
 
@@ -21,6 +24,9 @@ pub(in crate::serve) struct Events {
     stored: usize,
     bytes: usize,
     capacity: usize,
+    /// So many bytes are known to the room.
+    taken: usize,
+    room: Room,
     /// Who had the most when that was looked at last.
     largest: Option<WorkloadId>,
     /// The highest number that came.
@@ -42,6 +48,8 @@ pub(in crate::serve) struct Page {
     pub(in crate::serve) events: Vec<Arc<Event>>,
     /// `None` at the end.
     pub(in crate::serve) rest: Option<Span>,
+    /// So many, before filters, made room since the page before.
+    pub(in crate::serve) lost: u64,
 }
 
 impl Events {
@@ -52,10 +60,17 @@ impl Events {
             stored: 0,
             bytes: 0,
             capacity,
+            taken: 0,
+            room: Room::default(),
             largest: None,
             newest: 0,
             complete_since: started,
         }
+    }
+
+    /// Has it grow no further than memory allows, and give way where that is short.
+    pub(in crate::serve) fn share(&mut self, room: &Room) {
+        self.room = room.clone();
     }
 
     pub(in crate::serve) fn push(&mut self, event: &Arc<Event>) {
@@ -66,7 +81,8 @@ impl Events {
             return;
         }
         let owner = owner(event);
-        while self.bytes + bytes > self.capacity {
+        let most = self.most(bytes);
+        while self.bytes + bytes > most {
             self.make_room(owner);
         }
         let owned = self.by_owner.entry(owner).or_default();
@@ -74,6 +90,23 @@ impl Events {
         owned.bytes += bytes;
         self.bytes += bytes;
         self.stored += 1;
+    }
+
+    /// How many bytes there may be, with these of a new event.
+    fn most(&mut self, bytes: usize) -> usize {
+        let with = self.bytes + bytes;
+        let grows = with > self.taken;
+        let short = if grows { with > SPARED && !self.room.take(bytes) } else { !self.room.is_left() };
+        if short {
+            // Twice what comes goes, until there is only what is spared.
+            let fewer = self.bytes.saturating_sub(bytes).max(SPARED);
+            self.taken = fewer;
+            return fewer.min(self.capacity);
+        }
+        if grows {
+            self.taken = with;
+        }
+        self.capacity
     }
 
     /// Lets the oldest event go of whom the new one is, if that one has its share, else of whoever has the most.
@@ -126,7 +159,7 @@ impl Events {
     pub(in crate::serve) fn find(&self, ask: &Ask, filters: &Filters) -> (Span, Reach) {
         let Ask { after, since, until, first, last, another_run } = *ask;
         let after = if another_run { 0 } else { after };
-        let mut span = Span { after, since, until, left: first.unwrap_or(usize::MAX) };
+        let mut span = Span { after, since, until, left: first.unwrap_or(usize::MAX), gone: 0 };
         let mut begin = since.map_or(after, |since| after.max(self.before(since)));
         if let Some(last) = last {
             let passing = self.newest_first().filter(|event| span.has(event) && filters.event(event));
@@ -139,6 +172,7 @@ impl Events {
                 span.left = 0;
             }
         }
+        span.gone = self.missing_after(span.after);
         let complete = since.is_some_and(|since| since > self.complete_since) || span.left == 0;
         let missing = if complete { 0 } else { self.missing_after(begin) };
         let reach =
@@ -149,6 +183,8 @@ impl Events {
     /// The next events of a span that pass, in the order of their numbers, `most` at most.
     pub(in crate::serve) fn page(&self, span: Span, filters: &Filters, most: usize) -> Page {
         let (mut events, mut rest) = (Vec::new(), span);
+        // Since then, numbers grew by what came, and all of that was there at first.
+        let lost = self.missing_after(span.after).saturating_sub(span.gone);
         let most = most.min(span.left);
         let lists = self.by_owner.values().map(|Owned { events, .. }| {
             let start = events.partition_point(|event| event.sequence <= span.after);
@@ -166,7 +202,8 @@ impl Events {
         }
         rest.left -= events.len();
         let ends = rest.left == 0 || (events.len() < most && looked_at < LOOKED_AT);
-        Page { events, rest: (!ends).then_some(rest) }
+        rest.gone = self.missing_after(rest.after);
+        Page { events, rest: (!ends).then_some(rest), lost }
     }
 
     /// The highest number that came.

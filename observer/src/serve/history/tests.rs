@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::event::examples::{close, event, pod, tcp};
 use crate::event::{Counters, Event};
+use crate::room::Room;
 use crate::serve::Filters;
 
 const STARTED: WallTime = WallTime(5);
@@ -102,6 +103,31 @@ fn what_was_asked_for_comes_in_pages_and_in_order() {
         assert_eq!((&told, missing), (&expected, 0), "{ask:?}");
         assert!(pages == 1 + expected.len() / 3 || expected.len() % 3 == 0, "{ask:?}: {pages}");
     }
+}
+
+#[test]
+fn it_gives_way_where_memory_is_short() {
+    let (mut events, room) = (Events::new(32 << 20, STARTED), Room::default());
+    events.share(&room);
+    let mut sequence = 0;
+    let mut come = |events: &mut Events, count: u64| {
+        for _ in 0..count {
+            sequence += 1;
+            events.push(&made(1, sequence));
+        }
+        events.len()
+    };
+    let each = made(1, 1).bytes();
+    assert_eq!(come(&mut events, 20_000), 20_000);
+    // What is left is for others as well.
+    room.set(1_000 * each as u64);
+    assert_eq!(come(&mut events, 1_000), 21_000);
+    assert_eq!(come(&mut events, 1_000), 20_000);
+    assert!(!room.is_left());
+    let spared = (4 << 20) / each;
+    assert_eq!(come(&mut events, 50_000), spared);
+    room.set(32 << 20);
+    assert_eq!(come(&mut events, 20_000), spared + 20_000);
 }
 
 #[test]

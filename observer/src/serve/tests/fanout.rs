@@ -133,6 +133,23 @@ fn what_happens_while_the_memory_is_read_comes_once() {
 }
 
 #[test]
+fn who_reads_the_memory_too_slowly_is_told_what_made_room() {
+    let mut subscribers = subscribers(memory(600));
+    (1..=600).for_each(|at| subscribers.publish(&[happened(at, 80)]));
+    let mut source = follow(&mut subscribers, 4, Filters::default(), 600);
+    let first = told(&mut source);
+    assert!(first.starts_with("+ missing 0 [1, 2, ") && first.ends_with(", 512] and more"), "{first}");
+    // 513 to 520 make room before it comes to them, and 1 to 512 after it read them.
+    (601..=1_120).for_each(|at| subscribers.publish(&[happened(at, 80)]));
+    subscribers.read_on(1);
+    let second = told(&mut source);
+    assert!(second.starts_with("-8 Subscriber 600..1120 [521, 522, "), "{second}");
+    assert!(second.ends_with(", 1032] and more"), "{second}");
+    subscribers.read_on(1);
+    assert_eq!(told(&mut source).split(' ').count(), 1_120 - 1_032);
+}
+
+#[test]
 fn those_that_are_gone_are_let_go_and_too_many_refused() {
     let mut subscribers = subscribers(Limits { subscribers: 1, ..Limits::default() });
     let source = follow(&mut subscribers, 10, Filters::default(), 0);
