@@ -204,7 +204,7 @@ async fn a_thousand_short_lives_are_seen_in_full() -> Result<()> {
 async fn a_hundred_short_lives_at_once_are_seen_in_full() -> Result<()> {
     let testbed = Testbed::shared().await?;
     // Other tests' events are kept as well.
-    let daemon = Daemon::on(testbed).args(["--history-events", "200000"]).start().await?;
+    let daemon = Daemon::on(testbed).args(["--history-bytes", "64MiB"]).start().await?;
     let firings = Firings::start(&daemon)?;
     let lines = watch(&daemon, ["-n", "sudden"]).await?;
     let (server, serving) = server(testbed, "sudden").await?;
