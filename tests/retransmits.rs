@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "it tells what it measured")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::event::Detail;
@@ -56,6 +57,9 @@ const RUNS: usize = 4;
 /// Short connections, all at once.
 const SMALL: [&str; 6] = ["--count", "20", "--parallel", "20", "--bytes", "100"];
 
+/// One of twenty connections may lose nine SYNs in a row, and waits twice as long after each of them.
+const UNLUCKY: Duration = Duration::from_mins(3);
+
 /// Two pods under one daemon.
 struct Setting {
     // Dropped first, so that a failed test ends its streams before its daemon.
@@ -90,13 +94,13 @@ impl Setting {
     async fn run(&self, losses: Vec<Loss>, more: &[&str]) -> Result<([Phases; 2], bool)> {
         let to = format!("{}:8080", self.server.ip()?);
         let argv = ["workload", "connect", "--to", &to].into_iter().chain(more.iter().copied());
-        self.client.container("connect", argv).start().await?.wait().await?;
+        self.client.container("connect", argv).start().await?.wait_for(UNLUCKY).await?;
         let dropped = losses.iter().map(Loss::dropped).sum::<Result<u64>>()?;
         drop(losses);
         let ours = [self.client.netns().inode()?, self.server.netns().inode()?];
         let ours = |event: &Event| tcp(event).is_some_and(|tcp| ours.contains(&u64::from(tcp.netns)));
         // All that was opened is closed, on both sides: nothing is sent again after that.
-        eventually(PATIENCE, "all connections to be closed", async || {
+        eventually(UNLUCKY, "all connections to be closed", async || {
             let opened = |event: &Event| {
                 ours(event) && matches!(event.r#type(), EventType::TcpConnect | EventType::TcpAccept)
             };
