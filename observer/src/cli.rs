@@ -7,6 +7,8 @@ pub(crate) mod doctor;
 mod events;
 mod explain;
 mod follow;
+#[cfg(test)]
+mod golden;
 mod options;
 mod pages;
 mod past;

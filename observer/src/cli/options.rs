@@ -13,7 +13,7 @@ use crate::config::{self, DEFAULT_SOCKET};
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connection {
     /// The daemon: unix:///path or http://127.0.0.1:port
-    #[arg(long, env = "OBSERVER_SERVER", value_name = "ADDRESS", default_value = DEFAULT_SOCKET)]
+    #[arg(long, env = "OBSERVER_SERVER", hide_env_values = true, value_name = "ADDRESS", default_value = DEFAULT_SOCKET)]
     server: Server,
     /// Wait so long for the connection and for each first answer
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = positive)]
