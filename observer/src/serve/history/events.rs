@@ -202,8 +202,8 @@ impl Events {
         }
         rest.left -= events.len();
         let ends = rest.left == 0 || (events.len() < most && looked_at < LOOKED_AT);
-        rest.gone = self.missing_after(rest.after);
-        Page { events, rest: (!ends).then_some(rest), lost }
+        let rest = (!ends).then(|| Span { gone: self.missing_after(rest.after), ..rest });
+        Page { events, rest, lost }
     }
 
     /// The highest number that came.
