@@ -1,5 +1,6 @@
 //! The daemon's configuration: flags over environment over file over defaults, as validated types.
 
+mod access;
 mod address;
 mod bounds;
 mod error;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use access::{Access, Certificates};
 pub(crate) use address::{CriEndpoints, Listen, unix_path};
 pub(crate) use bounds::parse_duration;
 pub(crate) use error::Error;
@@ -34,6 +36,8 @@ pub(crate) const DEFAULT_FILE: &str = "/etc/observer/observer.toml";
 pub(crate) struct Config {
     /// Where it serves.
     pub(crate) listen: Vec<Listen>,
+    /// Who may ask, and by which certificates.
+    pub(crate) access: Access,
     /// Where it asks for containers.
     pub(crate) cri_endpoints: CriEndpoints,
     /// Where Docker and Podman keep their files; `None`: at the usual places.
@@ -76,6 +80,10 @@ pub(crate) struct Config {
     pub(crate) crash_loop_window: Duration,
     /// How many events may wait for one client before it loses some.
     pub(crate) subscriber_queue: usize,
+    /// How many streams one client may have at a time.
+    pub(crate) max_client_streams: usize,
+    /// How many calls one client may make in a second.
+    pub(crate) max_client_calls: u32,
     /// Hooks of the kernel that no program shall be attached to.
     pub(crate) disabled_hooks: Vec<String>,
     /// What the daemon logs.
@@ -83,9 +91,14 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 25] = [
+pub(crate) const KEYS: [&str; 32] = [
     "listen",
     "insecure_loopback",
+    "access_file",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "tls_client_crl",
     "cri_endpoint",
     "container_folder",
     "no_conntrack",
@@ -107,6 +120,8 @@ pub(crate) const KEYS: [&str; 25] = [
     "crash_loop_ends",
     "crash_loop_window",
     "subscriber_queue",
+    "max_client_streams",
+    "max_client_calls",
     "disabled_hooks",
     "log",
 ];
@@ -136,8 +151,10 @@ impl Config {
     fn from_settings(settings: &Settings) -> Result<Self, Error> {
         let number = |key| bounds::number(settings, key);
         let insecure = setting::flag(settings, "insecure_loopback")?;
+        let listen = address::listen(settings.get("listen"), insecure)?;
         Ok(Self {
-            listen: address::listen(settings.get("listen"), insecure)?,
+            access: access::access(settings, &listen)?,
+            listen,
             cri_endpoints: address::cri_endpoints(settings.get("cri_endpoint"))?,
             container_folders: address::container_folders(settings.get("container_folder"))?,
             conntrack: !setting::flag(settings, "no_conntrack")?,
@@ -159,6 +176,8 @@ impl Config {
             crash_loop_ends: number("crash_loop_ends")? as u32,
             crash_loop_window: Duration::from_secs(number("crash_loop_window")?),
             subscriber_queue: number("subscriber_queue")? as usize,
+            max_client_streams: number("max_client_streams")? as usize,
+            max_client_calls: number("max_client_calls")? as u32,
             disabled_hooks: disabled_hooks(settings.get("disabled_hooks"))?,
             log: log_level(settings.get("log"))?,
         })

@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, CriEndpoints, KubernetesApi, Listen};
+use crate::config::{Access, Certificates, Config, CriEndpoints, KubernetesApi, Listen};
 use crate::event::Now;
 use crate::inventory::kubernetes::{self, ApiAccess};
 use crate::inventory::{self, CriEndpoint, cgroups, host};
 use crate::privileges::{Privileges, PrivilegesError, Wants};
 use crate::probe::{Features, FeaturesError, Loaded, ProbeError, RingSizes};
-use crate::serve::{Listeners, ServeError, Service};
+use crate::serve::{ClientLimits, Listeners, SecurityFiles, ServeError, Service, TlsFiles};
 
 use self::core::{Core, Parts};
 use self::input::Inputs;
@@ -66,7 +66,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     memory::limit();
     start_logging(config);
     // First the socket: a second daemon must not touch the kernel at all.
-    let listeners = listen(&config.listen)?;
+    let listeners = listen(config)?;
     let mut privileges = Privileges::begin(wants(config))?;
     let missing = privileges.missing_for_loading();
     if !missing.is_empty() {
@@ -112,7 +112,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
 
         let (goodbye, farewell) = oneshot::channel::<()>();
         let service = Service::new(serve_settings(config, started), requests_sender);
-        let server = tokio::spawn(listeners.serve(service, async {
+        let server = tokio::spawn(listeners.serve(service, client_limits(config), async {
             let _told_or_gone = farewell.await.is_ok();
         }));
         core.run(&mut Inputs::new(stop, requests, facts)).await;
@@ -144,14 +144,25 @@ fn start_logging(config: &Config) {
     }
 }
 
-fn listen(addresses: &[Listen]) -> Result<Listeners, ServeError> {
-    let mut listeners = Listeners::default();
-    for address in addresses {
+fn listen(config: &Config) -> Result<Listeners, ServeError> {
+    let Access { file, tls } = config.access.clone();
+    let tls = tls.map(|Certificates { cert, key, client_ca, client_crl }| TlsFiles {
+        cert,
+        key,
+        client_ca,
+        client_crl,
+    });
+    let mut listeners = Listeners::new(SecurityFiles { access: file, tls })?;
+    for address in &config.listen {
         match address {
             Listen::Unix(path) => listeners.unix(path)?,
             Listen::Loopback(address) => {
                 let bound = listeners.loopback(*address)?;
                 log::info!("every user of this machine may connect to {bound}");
+            }
+            Listen::Secured(address) => {
+                let bound = listeners.secured(*address)?;
+                log::info!("clients with certificates may connect to {bound}");
             }
         }
     }
@@ -197,6 +208,10 @@ fn serve_settings(config: &Config, started: Now) -> crate::serve::Settings {
         queue_capacity: config.subscriber_queue,
         ..crate::serve::Settings::new(config.node_name.clone())
     }
+}
+
+fn client_limits(config: &Config) -> ClientLimits {
+    ClientLimits { streams: config.max_client_streams, calls_a_second: config.max_client_calls }
 }
 
 /// Ends with the first SIGTERM or SIGINT.

@@ -94,7 +94,7 @@ impl EdgeSummary {
 
 impl TcpSummary {
     /// Adds a later window's figures, or what was only counted in the same one.
-    pub(super) fn merge(&mut self, later: &Self) {
+    pub(crate) fn merge(&mut self, later: &Self) {
         let Self {
             opened,
             failed,

@@ -26,6 +26,8 @@ pub(crate) enum Listen {
     Unix(PathBuf),
     /// Plain text on a loopback address.
     Loopback(SocketAddr),
+    /// TLS, with certificates on both sides.
+    Secured(SocketAddr),
 }
 
 impl fmt::Display for Listen {
@@ -33,6 +35,7 @@ impl fmt::Display for Listen {
         match self {
             Self::Unix(path) => write!(out, "unix://{}", path.display()),
             Self::Loopback(address) => write!(out, "tcp://{address}"),
+            Self::Secured(address) => write!(out, "tls://{address}"),
         }
     }
 }
@@ -50,14 +53,18 @@ pub(crate) enum CriEndpoints {
 
 /// The places to listen at.
 pub(crate) fn listen(setting: Option<&Setting>, insecure: bool) -> Result<Vec<Listen>, Error> {
-    const ALLOWED: &str =
-        "unix:///path, or tcp://127.0.0.1:port (plain text, loopback only) with --insecure-loopback";
+    const ALLOWED: &str = "unix:///path, tls://address:port with certificates, or tcp://127.0.0.1:port (plain text, loopback \
+                           only) with --insecure-loopback";
     let Some(setting) = setting else {
         return Ok(unix_path(DEFAULT_SOCKET).map(Listen::Unix).into_iter().collect());
     };
     let one = |value: &String| {
         if let Some(path) = unix_path(value) {
             return Ok(Listen::Unix(path));
+        }
+        if let Some(address) = value.strip_prefix("tls://") {
+            let address = address.parse().map(Listen::Secured);
+            return address.map_err(|_no_address: std::net::AddrParseError| setting.refused(value, ALLOWED));
         }
         let address = value.strip_prefix("tcp://").and_then(|address| address.parse::<SocketAddr>().ok());
         match address {

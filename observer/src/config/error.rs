@@ -35,6 +35,17 @@ pub(crate) enum Error {
         /// The key.
         key: String,
     },
+    /// Some of them are set, and not all.
+    #[error("{0} go together: set all of them, or none")]
+    Together(&'static str),
+    /// A setting asks for others.
+    #[error("{what} needs {needs}")]
+    Needs {
+        /// What was asked for.
+        what: &'static str,
+        /// What it needs.
+        needs: &'static str,
+    },
     /// A value is not one of those allowed.
     #[error("{origin}: `{value}` is not allowed\nAllowed: {allowed}.")]
     Value {

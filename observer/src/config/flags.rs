@@ -13,13 +13,30 @@ pub(crate) struct Flags {
     /// Read this file [default: /etc/observer/observer.toml where it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Serve at unix:///path, or at tcp://127.0.0.1:port with --insecure-loopback; may be repeated
-    /// [default: unix:///run/observer/observer.sock]
+    /// Serve at unix:///path, at tls://address:port with certificates on both sides, or at tcp://127.0.0.1:port with
+    /// --insecure-loopback; may be repeated [default: unix:///run/observer/observer.sock]
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     listen: Vec<String>,
     /// Allow --listen tcp://: plain text, loopback only, every local user may connect
     #[arg(long)]
     insecure_loopback: bool,
+    /// Who may see what: users and groups at the unix socket, names in certificates. Root and the daemon's user may see all;
+    /// without this file nobody else anything. Read again when it changes; docs/access.md says what is in it
+    #[arg(long, value_name = "FILE")]
+    access_file: Option<String>,
+    /// The daemon's certificate for tls://, in PEM, followed by those that lead to its authority. The files of certificates
+    /// are read again when they change
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// The key of this certificate, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// The authorities whose certificates clients must show, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+    /// What these authorities have revoked (CRL), in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_client_crl: Option<String>,
     /// Ask the container runtime at unix:///path; may be repeated; `none`: ask nobody
     /// [default: the usual sockets of containerd, CRI-O, k3s, k0s and microk8s]
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
@@ -93,6 +110,12 @@ pub(crate) struct Flags {
     /// Let so many events wait for a slow client before it loses some [default: 8192]
     #[arg(long, value_name = "N")]
     subscriber_queue: Option<String>,
+    /// A client (user, certificate) may have so many streams at a time [default: 256]
+    #[arg(long, value_name = "N")]
+    max_client_streams: Option<String>,
+    /// A client may make so many calls in a second [default: 500]
+    #[arg(long, value_name = "N")]
+    max_client_calls: Option<String>,
     /// Attach nothing to this hook of the kernel; may be repeated. `observer doctor` names the
     /// capability that goes with it
     #[arg(long, value_name = "HOOK", value_delimiter = ',')]
@@ -109,6 +132,11 @@ impl Flags {
         [
             ("listen", self.listen.clone()),
             ("insecure_loopback", self.insecure_loopback.then(|| "true".to_owned()).into_iter().collect()),
+            ("access_file", one(&self.access_file)),
+            ("tls_cert", one(&self.tls_cert)),
+            ("tls_key", one(&self.tls_key)),
+            ("tls_client_ca", one(&self.tls_client_ca)),
+            ("tls_client_crl", one(&self.tls_client_crl)),
             ("cri_endpoint", self.cri_endpoint.clone()),
             ("container_folder", self.container_folder.clone()),
             ("no_conntrack", self.no_conntrack.then(|| "true".to_owned()).into_iter().collect()),
@@ -130,6 +158,8 @@ impl Flags {
             ("crash_loop_ends", one(&self.crash_loop_ends)),
             ("crash_loop_window", one(&self.crash_loop_window)),
             ("subscriber_queue", one(&self.subscriber_queue)),
+            ("max_client_streams", one(&self.max_client_streams)),
+            ("max_client_calls", one(&self.max_client_calls)),
             ("disabled_hooks", self.disabled_hooks.clone()),
             ("log", one(&self.log)),
         ]

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 pub(crate) use self::compile::{InvalidFilter, Purpose};
 use self::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
 use self::subject::Subject;
+use super::access::Scope;
 use crate::event::{
     BootTime, Connection, Edge, EdgeSummary, Event, EventType, FoldNotice, Listener, Workload,
     WorkloadSummary,
@@ -24,6 +25,8 @@ use crate::event::{
 pub(crate) struct Filters {
     allow: Vec<Filter>,
     deny: Vec<Filter>,
+    /// What is not to be seen does not pass, and no filter is asked about it.
+    scope: Scope,
 }
 
 /// Every field that is set must match; one of its values does.
@@ -48,23 +51,34 @@ struct Filter {
 }
 
 impl Filters {
+    /// The same, of what is to be seen.
+    pub(super) fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// What is to be seen.
+    pub(super) const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// The event passes.
     pub(crate) fn event(&self, event: &Event) -> bool {
-        self.is_empty() || self.pass(&Subject::event(event))
+        self.is_empty() || self.scope.event(event).is_some_and(|event| self.pass(&Subject::event(&event)))
     }
 
     /// The live connection passes. One with retransmits, or that stood still at its last reading, counts
     /// as failed.
     pub(crate) fn connection(&self, connection: &Connection, sampled: BootTime) -> bool {
-        self.is_empty() || self.pass(&Subject::connection(connection, sampled))
+        let passes = |connection: &Connection| self.pass(&Subject::connection(connection, sampled));
+        self.is_empty() || self.scope.connection(connection).is_some_and(|connection| passes(&connection))
     }
 
     /// The listener passes. One that has dropped something counts as failed.
     pub(crate) fn listener(&self, listener: &Listener) -> bool {
-        self.is_empty() || self.pass(&Subject::listener(listener))
+        self.is_empty() || (self.scope.sees(&listener.workload) && self.pass(&Subject::listener(listener)))
     }
 
-    /// The edge's summary passes. Its port is the listening side's, its address the peer's; and those of who answers in
+    /// The edge's summary, of a window of what is to be seen, passes. Its port is the listening side's, its address the peer's; and those of who answers in
     /// the peer's name.
     pub(super) fn edge(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
         self.is_empty() || self.pass(&Subject::edge(edge, summary))
@@ -75,14 +89,14 @@ impl Filters {
         self.is_empty() || self.pass(&Subject { peer: None, place: None, ..Subject::edge(edge, summary) })
     }
 
-    /// The workload's own summary passes. It has no ends, so no port and no address matches it.
+    /// The workload's own summary, of such a window, passes. It has no ends, so no port and no address matches it.
     pub(super) fn summary(&self, summary: &WorkloadSummary) -> bool {
         self.is_empty() || self.pass(&Subject::summary(summary))
     }
 
     /// The workload passes.
     pub(crate) fn workload(&self, workload: &Workload) -> bool {
-        self.is_empty() || self.pass(&Subject::workload(workload))
+        self.is_empty() || (self.scope.sees(workload) && self.pass(&Subject::workload(workload)))
     }
 
     /// What of a workload was only counted may have been wanted: by its owner and its types. Nothing more is known of it.
@@ -101,11 +115,12 @@ impl Filters {
                 && any(&filter.containers, &[owner], |pattern, of| pattern.matches(of))
                 && any(&filter.workloads, &[owner], |name, of| is_called(name, of))
         };
-        self.allow.is_empty() || self.allow.iter().any(may_match)
+        let seen = self.scope.is_all() || owner.is_some_and(|owner| self.scope.sees(owner));
+        seen && (self.allow.is_empty() || self.allow.iter().any(may_match))
     }
 
     const fn is_empty(&self) -> bool {
-        self.allow.is_empty() && self.deny.is_empty()
+        self.allow.is_empty() && self.deny.is_empty() && self.scope.is_all()
     }
 
     fn pass(&self, subject: &Subject<'_>) -> bool {

@@ -1,27 +1,35 @@
 //! The gRPC server: the sockets, the service with health and reflection, and an orderly end.
 
 mod connections;
+mod door;
+mod security;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use observer_proto::served::observer_server::ObserverServer;
 use observer_proto::v1::FILE_DESCRIPTOR_SET;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
+use self::connections::Site;
+use self::security::Security;
+pub(crate) use self::security::SecurityFiles;
 use self::socket::Socket;
+pub(crate) use self::tls::{TlsError, TlsFiles};
 use super::Service;
+use super::access::{ClientLimits, Clients, RulesError};
 
 /// The longest request; the longest filter list allowed fits.
 const LONGEST_REQUEST_BYTES: usize = 1024 * 1024;
@@ -43,36 +51,54 @@ pub(crate) enum ServeError {
     Tcp { address: SocketAddr, source: io::Error },
     #[error("{0} is not a loopback address, and plain text is for loopback only")]
     NotLoopback(SocketAddr),
+    #[error("{0} needs TLS, and no certificates are given: set tls-cert, tls-key and tls-client-ca")]
+    NoCertificates(SocketAddr),
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("offer reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
 /// The sockets, open and not yet served, so that a daemon finds out before it begins that another one
 /// is there. A unix socket is removed when this or its server is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listeners {
     unix: Vec<Socket>,
-    tcp: Vec<TcpListener>,
+    loopback: Vec<TcpListener>,
+    secured: Vec<TcpListener>,
+    files: SecurityFiles,
+    security: Security,
 }
 
 impl Listeners {
-    /// Listens on a unix socket that only its owner may open.
+    /// Lets those in who may, as these files say.
+    pub(crate) fn new(files: SecurityFiles) -> Result<Self, ServeError> {
+        let security = files.read()?;
+        Ok(Self { unix: Vec::new(), loopback: Vec::new(), secured: Vec::new(), files, security })
+    }
+
+    /// Listens on a unix socket, that only its owner may open where no rule is for others.
     pub(crate) fn unix(&mut self, path: &Path) -> Result<(), ServeError> {
-        self.unix.push(Socket::bind(path)?);
+        self.unix.push(Socket::bind(path, self.files.access.is_some())?);
         Ok(())
     }
 
     /// Listens for plain text, therefore on a loopback address alone. Returns where (port 0 is any).
     pub(crate) fn loopback(&mut self, address: SocketAddr) -> Result<SocketAddr, ServeError> {
-        let failed = |source| ServeError::Tcp { address, source };
         if !address.ip().is_loopback() {
             return Err(ServeError::NotLoopback(address));
         }
-        let listener = TcpListener::bind(address).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
-        self.tcp.push(listener);
-        Ok(bound)
+        listen(address, &mut self.loopback)
+    }
+
+    /// Listens for TLS with certificates on both sides. Returns where (port 0 is any).
+    pub(crate) fn secured(&mut self, address: SocketAddr) -> Result<SocketAddr, ServeError> {
+        if self.security.tls.is_none() {
+            return Err(ServeError::NoCertificates(address));
+        }
+        listen(address, &mut self.secured)
     }
 
     /// Serves until `shutdown` is done, then ends in order: health says so, no new call is taken, and
@@ -80,34 +106,28 @@ impl Listeners {
     pub(crate) async fn serve(
         self,
         service: Service,
+        limits: ClientLimits,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let Self { unix, tcp } = self;
+        let Self { unix, loopback, secured, files, security } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<ObserverServer<Service>>().await;
         let routes = routes(service)?.add_service(health_service).prepare();
         let (stop, stopping) = watch::channel(false);
+        let (changes, security) = watch::channel(Arc::new(security));
+        let following = tokio::spawn(files.follow(changes));
+        let site = Site { routes, security, clients: Clients::new(limits), stopping };
         let mut servers = JoinSet::new();
-        let mut sockets = Vec::new();
-        for socket in unix {
-            let path = socket.path().to_owned();
-            let incoming = socket
-                .listener()
-                .map_err(|source| ServeError::Unix { path, source })
-                .map(UnixListenerStream::new)?;
-            servers.spawn(connections::serve(incoming, routes.clone(), stopping.clone()));
-            sockets.push(socket);
+        for socket in &unix {
+            let failed = |source| ServeError::Unix { path: socket.path().to_owned(), source };
+            let incoming = UnixListenerStream::new(socket.listener().map_err(failed)?);
+            servers.spawn(connections::serve(door::Unix, incoming, site.clone()));
         }
-        for listener in tcp {
-            let address =
-                listener.local_addr().unwrap_or_else(|_unknown| SocketAddr::from(([127, 0, 0, 1], 0)));
-            let incoming = tokio::net::TcpListener::from_std(listener)
-                .map_err(|source| ServeError::Tcp { address, source })
-                .map(TcpListenerStream::new)?;
-            // What is small is not held back for the answer to what went before.
-            let incoming =
-                incoming.map(|stream| stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream)));
-            servers.spawn(connections::serve(incoming, routes.clone(), stopping.clone()));
+        for listener in loopback {
+            servers.spawn(connections::serve(door::Loopback, incoming(listener)?, site.clone()));
+        }
+        for listener in secured {
+            servers.spawn(connections::serve(door::Secured, incoming(listener)?, site.clone()));
         }
         shutdown.await;
         health.set_not_serving::<ObserverServer<Service>>().await;
@@ -118,9 +138,27 @@ impl Listeners {
         if tokio::time::timeout(FAREWELL, all).await.is_err() {
             log::info!("left clients that did not let go within {} s", FAREWELL.as_secs());
         }
-        drop(sockets);
+        following.abort();
+        drop(unix);
         Ok(())
     }
+}
+
+/// Listens at an address, for one of these lists.
+fn listen(address: SocketAddr, list: &mut Vec<TcpListener>) -> Result<SocketAddr, ServeError> {
+    let failed = |source| ServeError::Tcp { address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    list.push(listener);
+    Ok(bound)
+}
+
+fn incoming(listener: TcpListener) -> Result<TcpListenerStream, ServeError> {
+    let address = listener.local_addr().unwrap_or_else(|_unknown| SocketAddr::from(([127, 0, 0, 1], 0)));
+    tokio::net::TcpListener::from_std(listener)
+        .map_err(|source| ServeError::Tcp { address, source })
+        .map(TcpListenerStream::new)
 }
 
 /// The service with reflection, both versions: older clients (grpcio's for Python) know v1alpha only.

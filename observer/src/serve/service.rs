@@ -19,17 +19,16 @@ use tonic::{Request as Call, Response, Status};
 
 pub(super) use self::events::EventStream;
 pub(super) use self::summaries::SummaryStream;
+use super::access::Caller;
 use super::filter::{InvalidFilter, Purpose};
 use super::queue::queue;
 use super::{
     ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList, wire,
 };
-use crate::event::{ConnectionOrder, WallTime};
+use crate::event::WallTime;
 
 /// How long the event loop may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest window.
-const LONGEST_WINDOW_S: u64 = 3_600;
 /// Base windows on their way to one subscriber.
 const WINDOWS_QUEUED: usize = 64;
 /// A verdict is on the figures of so long, as far as they are in memory: a minute.
@@ -78,44 +77,48 @@ impl Observer for Service {
         &self,
         call: Call<v1::WatchEventsRequest>,
     ) -> Result<Response<EventStream>, Status> {
+        let (scope, caller) = Caller::admit(&call, "WatchEvents")?;
         let mut request = call.into_inner();
         let (allow, deny) = (take(&mut request.allow), take(&mut request.deny));
-        let filters = self.compile(allow, deny, Purpose::Events)?;
+        let filters = self.compile(allow, deny, Purpose::Events)?.within(scope.clone());
         let ask = asked::of(&request, self.settings.start_time)?;
+        let seat = caller.seat()?;
         let (sink, source) = queue(self.settings.queue_capacity, "events");
         let id = self.streams.fetch_add(1, Ordering::Relaxed);
         let follow = request.follow;
         self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;
         let requests = PollSender::new(self.requests.clone());
-        Ok(Response::new(EventStream::new(id, source, requests, &self.settings)))
+        Ok(Response::new(EventStream::new(id, source, requests, &self.settings, (scope, seat))))
     }
 
     async fn watch_summaries(
         &self,
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
+        let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
         let v1::WatchSummariesRequest { allow, deny, follow, window } = call.into_inner();
-        let filters = self.compile(allow, deny, Purpose::Summaries)?;
-        let length_ns = window_ns(window.as_ref(), self.settings.window)?;
+        let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
+        let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
+        let seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
-        Ok(Response::new(SummaryStream::new(source, &self.settings, filters, length_ns, follow)))
+        Ok(Response::new(SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat)))
     }
 
     async fn list_connections(
         &self,
         call: Call<v1::ListConnectionsRequest>,
     ) -> Result<Response<v1::ListConnectionsResponse>, Status> {
+        let (scope, _) = Caller::admit(&call, "ListConnections")?;
         let v1::ListConnectionsRequest { allow, deny, limit, order } = call.into_inner();
-        let order = connection_order(order)?;
-        let filters = self.compile(allow, deny, Purpose::Connections)?;
+        let order = asked::connection_order(order)?;
+        let filters = self.compile(allow, deny, Purpose::Connections)?.within(scope.clone());
         let limit = if limit == 0 { CONNECTIONS_LISTED } else { limit as usize };
         let ConnectionList { connections, total, sampled, now } =
             self.ask(|reply| Request::Connections { filters, order, limit, reply }).await?;
+        let seen = connections.iter().filter_map(|connection| scope.connection(connection));
         Ok(Response::new(v1::ListConnectionsResponse {
-            connections: fitting(
-                connections.iter().map(|connection| wire::connection(connection, sampled, now)),
-            ),
+            connections: fitting(seen.map(|connection| wire::connection(&connection, sampled, now))),
             total,
             node_name: self.settings.node_name.clone(),
             time: Some(wire::boot_timestamp(sampled, now)),
@@ -123,12 +126,14 @@ impl Observer for Service {
     }
 
     async fn explain(&self, call: Call<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
+        let (scope, caller) = Caller::admit(&call, "Explain")?;
         let v1::ExplainRequest { allow, deny } = call.into_inner();
-        let filters = self.compile(allow, deny, Purpose::Summaries)?;
+        let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
+        let _seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns: EXPLAINED_NS, sink })).await?;
         let (window, now) = explain::watch(source).await?;
-        let edges = wire::explained(&window, &filters, now);
+        let edges = wire::explained(&filters.scope().window(&window), &filters, now);
         let total = edges.len() as u64;
         Ok(Response::new(v1::ExplainResponse {
             edges: fitting(edges.into_iter()),
@@ -144,8 +149,9 @@ impl Observer for Service {
         &self,
         call: Call<v1::ListListenersRequest>,
     ) -> Result<Response<v1::ListListenersResponse>, Status> {
+        let (scope, _) = Caller::admit(&call, "ListListeners")?;
         let v1::ListListenersRequest { allow, deny } = call.into_inner();
-        let filters = self.compile(allow, deny, Purpose::Connections)?;
+        let filters = self.compile(allow, deny, Purpose::Connections)?.within(scope);
         let ListenerList { listeners, sampled, now } =
             self.ask(|reply| Request::Listeners { filters, reply }).await?;
         Ok(Response::new(v1::ListListenersResponse {
@@ -160,8 +166,9 @@ impl Observer for Service {
         &self,
         call: Call<v1::ListWorkloadsRequest>,
     ) -> Result<Response<v1::ListWorkloadsResponse>, Status> {
+        let (scope, _) = Caller::admit(&call, "ListWorkloads")?;
         let v1::ListWorkloadsRequest { allow, deny } = call.into_inner();
-        let filters = self.compile(allow, deny, Purpose::Workloads)?;
+        let filters = self.compile(allow, deny, Purpose::Workloads)?.within(scope);
         let WorkloadList { mut workloads, now } =
             self.ask(|reply| Request::Workloads { filters, reply }).await?;
         workloads.sort_by(|a, b| wire::order(&a.workload).cmp(&wire::order(&b.workload)));
@@ -173,8 +180,10 @@ impl Observer for Service {
 
     async fn get_status(
         &self,
-        _call: Call<v1::GetStatusRequest>,
+        call: Call<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        // Nothing in it is of a workload: whoever may see some may know how the daemon is.
+        Caller::admit(&call, "GetStatus")?;
         let (status, now) = self.ask(|reply| Request::Status { reply }).await?;
         let status = Some(wire::status(status, &self.settings.node_name, now));
         Ok(Response::new(v1::GetStatusResponse { status }))
@@ -231,34 +240,6 @@ impl From<InvalidFilter> for Status {
     fn from(error: InvalidFilter) -> Self {
         Self::invalid_argument(error.to_string())
     }
-}
-
-/// The window that is asked for, in nanoseconds.
-fn window_ns(asked: Option<&prost_types::Duration>, default: Duration) -> Result<u64, Status> {
-    let Some(prost_types::Duration { seconds, nanos }) = asked else { return Ok(default.as_nanos() as u64) };
-    match u64::try_from(*seconds) {
-        Ok(seconds @ 1..=LONGEST_WINDOW_S) if *nanos == 0 => Ok(seconds * 1_000_000_000),
-        Ok(_) | Err(_) => Err(Status::invalid_argument(format!(
-            "window: {seconds} s and {nanos} ns is not allowed: whole seconds from 1 to {LONGEST_WINDOW_S}",
-        ))),
-    }
-}
-
-/// The order that is asked for.
-fn connection_order(asked: i32) -> Result<ConnectionOrder, Status> {
-    let order = v1::ConnectionOrder::try_from(asked).map_err(|unknown| {
-        Status::invalid_argument(format!("order: there is none with the number {}", unknown.0))
-    })?;
-    Ok(match order {
-        v1::ConnectionOrder::Unspecified => ConnectionOrder::Worst,
-        v1::ConnectionOrder::Retransmits => ConnectionOrder::Retransmits,
-        v1::ConnectionOrder::Rtt => ConnectionOrder::Rtt,
-        v1::ConnectionOrder::Handshake => ConnectionOrder::Handshake,
-        v1::ConnectionOrder::Bytes => ConnectionOrder::Bytes,
-        v1::ConnectionOrder::Unread => ConnectionOrder::Unread,
-        v1::ConnectionOrder::Unsent => ConnectionOrder::Unsent,
-        v1::ConnectionOrder::Age => ConnectionOrder::Age,
-    })
 }
 
 fn busy() -> Status {

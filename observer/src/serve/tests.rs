@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use observer_proto::v1;
 
+use super::access::{Caller, ClientLimits, Clients, Identity, Scope, Seat};
 use super::queue::{Item, Source};
 
 /// Everything that is in a queue now.
@@ -18,6 +19,12 @@ fn drain(source: &mut Source) -> Vec<Item> {
         Poll::Pending => None,
     };
     std::iter::from_fn(next).collect()
+}
+
+/// A place for a stream of somebody who may see all.
+fn seat() -> Seat {
+    let clients = Clients::new(ClientLimits::default());
+    Caller::new(&Identity::Loopback, Some(Scope::All), &clients).seat().unwrap()
 }
 
 /// A filter for one port.

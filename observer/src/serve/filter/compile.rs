@@ -10,6 +10,7 @@ use super::impossible;
 use super::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
 use super::{Filter, Filters, bit};
 use crate::event::EventType;
+use crate::serve::access::Scope;
 
 /// At most so many filters in one request.
 const MOST_FILTERS: usize = 100;
@@ -63,7 +64,8 @@ impl Filters {
             each.map(|(at, filter)| Filter::compile(&format!("{list}[{at}]"), filter, purpose, node_name))
                 .collect::<Result<Vec<_>, _>>()
         };
-        let compiled = Self { allow: compile("allow", allow)?, deny: compile("deny", deny)? };
+        let [allow, deny] = [compile("allow", allow)?, compile("deny", deny)?];
+        let compiled = Self { allow, deny, scope: Scope::All };
         refused.map_or(Ok(compiled), Err)
     }
 }

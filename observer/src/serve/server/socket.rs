@@ -24,7 +24,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn bind(path: &Path) -> Result<Self, ServeError> {
+    /// Where it is `shared`, everybody may connect: the access file says who may ask, and each is known by the kernel's word.
+    pub(super) fn bind(path: &Path, shared: bool) -> Result<Self, ServeError> {
         let failed = |source| ServeError::Unix { path: path.to_owned(), source };
         if let Some(directory) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(failed)?;
@@ -32,7 +33,7 @@ impl Socket {
         let lock = lock(path)?;
         check_unused(path)?;
         remove(path).map_err(failed)?;
-        let listener = listen(path).map_err(failed)?;
+        let listener = listen(path, shared).map_err(failed)?;
         Ok(Self { path: path.to_owned(), listener, _lock: lock })
     }
 
@@ -54,12 +55,13 @@ impl Drop for Socket {
     }
 }
 
-/// A listening socket that nobody but its owner could open at any time: a socket's own mode is that of
+/// A listening socket that at no time others could open than those who may: a socket's own mode is that of
 /// the file that it is bound to, less the umask.
-fn listen(path: &Path) -> io::Result<UnixListener> {
+fn listen(path: &Path, shared: bool) -> io::Result<UnixListener> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    let others = Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
+    fchmod(&socket, Mode::RUSR | Mode::WUSR | if shared { others } else { Mode::empty() })?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(UnixListener::from(socket))

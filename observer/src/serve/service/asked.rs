@@ -1,11 +1,16 @@
-//! Which events of the memory a request asks for.
+//! What a request asks for: events of the memory, a window, an order.
+
+use std::time::Duration;
 
 use observer_proto::served as v1;
 use prost_types::Timestamp;
 use tonic::Status;
 
-use crate::event::WallTime;
+use crate::event::{ConnectionOrder, WallTime};
 use crate::serve::Ask;
+
+/// The longest window.
+const LONGEST_WINDOW_S: u64 = 3_600;
 
 /// What is asked for; `None` for new events alone. `started` is this daemon's start.
 pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<Option<Ask>, Status> {
@@ -41,6 +46,34 @@ pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<
     };
     let another_run = wall_time("resume.start_time", *counted)? != started;
     Ok(Some(Ask { after: *sequence, another_run, ..all }))
+}
+
+/// The window that is asked for, in nanoseconds.
+pub(super) fn window_ns(asked: Option<&prost_types::Duration>, default: Duration) -> Result<u64, Status> {
+    let Some(prost_types::Duration { seconds, nanos }) = asked else { return Ok(default.as_nanos() as u64) };
+    match u64::try_from(*seconds) {
+        Ok(seconds @ 1..=LONGEST_WINDOW_S) if *nanos == 0 => Ok(seconds * 1_000_000_000),
+        Ok(_) | Err(_) => Err(Status::invalid_argument(format!(
+            "window: {seconds} s and {nanos} ns is not allowed: whole seconds from 1 to {LONGEST_WINDOW_S}",
+        ))),
+    }
+}
+
+/// The order that is asked for.
+pub(super) fn connection_order(asked: i32) -> Result<ConnectionOrder, Status> {
+    let order = v1::ConnectionOrder::try_from(asked).map_err(|unknown| {
+        Status::invalid_argument(format!("order: there is none with the number {}", unknown.0))
+    })?;
+    Ok(match order {
+        v1::ConnectionOrder::Unspecified => ConnectionOrder::Worst,
+        v1::ConnectionOrder::Retransmits => ConnectionOrder::Retransmits,
+        v1::ConnectionOrder::Rtt => ConnectionOrder::Rtt,
+        v1::ConnectionOrder::Handshake => ConnectionOrder::Handshake,
+        v1::ConnectionOrder::Bytes => ConnectionOrder::Bytes,
+        v1::ConnectionOrder::Unread => ConnectionOrder::Unread,
+        v1::ConnectionOrder::Unsent => ConnectionOrder::Unsent,
+        v1::ConnectionOrder::Age => ConnectionOrder::Age,
+    })
 }
 
 /// A time, before 1970 the beginning of that.

@@ -12,6 +12,7 @@ use tonic::Status;
 
 use super::{Settings, connected, refused, sent_at, stopping};
 use crate::event::{Event, Loss, Now};
+use crate::serve::access::{Scope, Seat};
 use crate::serve::queue::{Item, Source};
 use crate::serve::{Request, wire};
 
@@ -28,12 +29,22 @@ pub(crate) struct EventStream {
     past: VecDeque<Arc<Event>>,
     /// There is more of it, to be asked for then.
     more: bool,
+    /// What is told of what happened.
+    scope: Scope,
+    /// Its client's place for it.
+    _seat: Seat,
     /// The last messages, once the queue has ended.
     ending: Option<VecDeque<EventsPayload>>,
 }
 
 impl EventStream {
-    pub(super) fn new(id: u64, source: Source, requests: PollSender<Request>, settings: &Settings) -> Self {
+    pub(super) fn new(
+        id: u64,
+        source: Source,
+        requests: PollSender<Request>,
+        settings: &Settings,
+        (scope, seat): (Scope, Seat),
+    ) -> Self {
         Self {
             id,
             source,
@@ -42,8 +53,16 @@ impl EventStream {
             greeting: connected(settings, "new events follow"),
             past: VecDeque::new(),
             more: false,
+            scope,
+            _seat: seat,
             ending: None,
         }
+    }
+
+    /// What of an event is told to this client.
+    fn seen(&self, event: &Event) -> Option<Carried> {
+        let event = self.scope.event(event)?;
+        Some(Carried::Own((&wire::event(&event, &self.node_name)).into()))
     }
 
     fn response(&self, payload: Carried) -> EventsResponse {
@@ -64,7 +83,8 @@ impl EventStream {
                 self.more = page.more;
                 Ok(None)
             }
-            Item::Event(published) => Ok(Some(Carried::Shared(published))),
+            Item::Event(published) if self.scope.is_all() => Ok(Some(Carried::Shared(published))),
+            Item::Event(published) => Ok(self.seen(&published.event)),
             Item::Lost(lost) => Ok(Some(Carried::Own((&wire::lost(&lost.0, lost.1)).into()))),
             Item::Folded(folded) => Ok(Some(Carried::Own((&wire::folded(&folded.0, folded.1)).into()))),
             Item::Windows(..) | Item::Window(..) => Ok(None),
@@ -85,8 +105,8 @@ impl Stream for EventStream {
         let this = self.get_mut();
         loop {
             if let Some(event) = this.past.pop_front() {
-                let payload = (&wire::event(&event, &this.node_name)).into();
-                return Poll::Ready(Some(Ok(this.response(Carried::Own(payload)))));
+                let Some(payload) = this.seen(&event) else { continue };
+                return Poll::Ready(Some(Ok(this.response(payload))));
             }
             if let Some(ending) = &mut this.ending {
                 let payload = ending.pop_front();

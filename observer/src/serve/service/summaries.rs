@@ -13,6 +13,7 @@ use tonic::Status;
 
 use super::{Settings, connected, refused, sent_at, stopping};
 use crate::event::{Loss, Now, Window};
+use crate::serve::access::Seat;
 use crate::serve::queue::{Item, Source, add, same_kind};
 use crate::serve::{Filters, wire};
 
@@ -25,6 +26,8 @@ pub(crate) struct SummaryStream {
     filters: Filters,
     length_ns: u64,
     follow: bool,
+    /// Its client's place for it.
+    _seat: Seat,
     /// The window that is not complete yet.
     open: Option<Window>,
     /// What was lost meanwhile.
@@ -43,6 +46,7 @@ impl SummaryStream {
         filters: Filters,
         length_ns: u64,
         follow: bool,
+        seat: Seat,
     ) -> Self {
         Self {
             source,
@@ -51,6 +55,7 @@ impl SummaryStream {
             filters,
             length_ns,
             follow,
+            _seat: seat,
             open: None,
             lost: Vec::new(),
             now: Now::default(),
@@ -96,6 +101,7 @@ impl SummaryStream {
             return;
         }
         window.show_idle();
+        let window = self.filters.scope().window(&window);
         let summaries = wire::summaries(&window, &self.filters, now);
         let end = wire::window_end(&window, summaries.len(), now);
         self.ready.extend(summaries.into_iter().map(Payload::Summary));

@@ -17,7 +17,8 @@ use crate::aggregate::{self, Aggregator};
 use crate::event::examples::{WALL_NS, connect, event, pod, tcp};
 use crate::event::{BootTime, Now, WallTime};
 use crate::serve::{
-    ConnectionList, Limits, ListenerList, Listeners, Request, Service, Settings, Subscribers, WorkloadList,
+    ClientLimits, ConnectionList, Limits, ListenerList, Listeners, Request, SecurityFiles, Service, Settings,
+    Subscribers, WorkloadList,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -37,7 +38,7 @@ struct Daemon {
 fn start() -> Daemon {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("observer.sock");
-    let mut listeners = Listeners::default();
+    let mut listeners = Listeners::new(SecurityFiles::default()).unwrap();
     listeners.unix(&path).unwrap();
     let (requests, inbox) = mpsc::channel(16);
     let service = Service::new(Settings::new("node-1".into()), requests);
@@ -45,7 +46,7 @@ fn start() -> Daemon {
     let (shut_down, shutdown) = oneshot::channel::<()>();
     tokio::spawn(event_loop(inbox, stopped, shut_down));
     let done = tokio::spawn(async move {
-        let ended = listeners.serve(service, async { drop(shutdown.await) }).await;
+        let ended = listeners.serve(service, ClientLimits::default(), async { drop(shutdown.await) }).await;
         ended.unwrap();
     });
     Daemon { path, stop, done, _directory: directory }

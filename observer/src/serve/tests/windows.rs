@@ -5,6 +5,7 @@ use std::sync::Arc;
 use observer_proto::served::watch_summaries_response::Payload;
 use tokio_stream::StreamExt as _;
 
+use super::seat;
 use crate::event::{BootTime, Loss, LossSource, Now, Window};
 use crate::serve::queue::queue;
 use crate::serve::service::SummaryStream;
@@ -28,8 +29,14 @@ async fn told(capacity: usize, feed: impl FnOnce(&mut Subscribers)) -> Vec<Strin
     subscribers.add_summaries(SummariesRequest { length_ns: 2 * SECOND, sink });
     feed(&mut subscribers);
     subscribers.stop();
-    let stream =
-        SummaryStream::new(source, &Settings::new("node-1".into()), Filters::default(), 2 * SECOND, true);
+    let stream = SummaryStream::new(
+        source,
+        &Settings::new("node-1".into()),
+        Filters::default(),
+        2 * SECOND,
+        true,
+        seat(),
+    );
     let messages: Vec<_> = stream.collect().await;
     let short = |payload| match payload {
         Payload::Summary(_) => "summary".to_owned(),

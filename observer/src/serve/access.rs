@@ -1,0 +1,20 @@
+//! Who asks, and what they may see: nobody anything, unless a rule says so.
+
+mod caller;
+mod certificate;
+mod clients;
+mod identity;
+mod peer;
+mod rules;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::caller::Caller;
+pub(super) use self::certificate::names;
+pub(super) use self::clients::Seat;
+pub(crate) use self::clients::{ClientLimits, Clients};
+pub(super) use self::identity::Identity;
+pub(super) use self::peer::process;
+pub(crate) use self::rules::{Rules, RulesError};
+pub(crate) use self::scope::Scope;

@@ -1,0 +1,82 @@
+//! A client's connection, as calls know it.
+
+use std::sync::Arc;
+
+use tonic::{Request, Status};
+
+use super::clients::Reached;
+use super::identity::Name;
+use super::{Clients, Identity, Scope, Seat};
+
+/// Who calls; goes with each request of a connection.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    name: Name,
+    pid: Option<u32>,
+    /// What it may see; `None` for nothing.
+    scope: Option<Scope>,
+    clients: Arc<Clients>,
+}
+
+impl Caller {
+    pub(in crate::serve) fn new(identity: &Identity, scope: Option<Scope>, clients: &Arc<Clients>) -> Self {
+        Self { name: identity.name(), pid: identity.pid(), scope, clients: Arc::clone(clients) }
+    }
+
+    /// What it may see; `None` for nothing.
+    pub(in crate::serve) const fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
+    }
+
+    /// Lets a call begin: what it may show, and to whom. Or says why not; either is written down.
+    pub(in crate::serve) fn admit<T>(call: &Request<T>, name: &str) -> Result<(Scope, Arc<Self>), Status> {
+        // Whoever serves the connection has said so.
+        let caller = call.extensions().get::<Arc<Self>>().map(Arc::clone);
+        let caller = caller.ok_or_else(|| Status::unauthenticated("nobody knows who asks"))?;
+        Ok((caller.enter(name)?, caller))
+    }
+
+    fn enter(&self, call: &str) -> Result<Scope, Status> {
+        let admitted = match (&self.scope, self.clients.call(&self.name)) {
+            (_, Err(Reached(most))) => Err(Status::resource_exhausted(format!(
+                "more than {most} calls in a second, as many as the daemon allows one client; ask less often",
+            ))),
+            (Some(scope), Ok(())) => Ok(scope.clone()),
+            (None, Ok(())) => Err(Status::permission_denied(format!(
+                "{} may see nothing here: no rule of the daemon's access file is for it",
+                self.name
+            ))),
+        };
+        self.write_down(call, admitted.as_ref().map_err(Status::code));
+        admitted
+    }
+
+    /// Its connection is ended: it may not see any more what it could see when it came in, or its certificate is not good
+    /// any more.
+    pub(in crate::serve) fn shown_out(&self) {
+        log::info!(target: "audit", "client={} shown out: what it may see has changed", self.name);
+    }
+
+    /// A place for a stream.
+    pub(in crate::serve) fn seat(&self) -> Result<Seat, Status> {
+        self.clients.seat(&self.name).map_err(|Reached(most)| {
+            Status::resource_exhausted(format!(
+                "{most} streams of {} are open already, as many as the daemon allows one client; end one or try again \
+                 later",
+                self.name
+            ))
+        })
+    }
+
+    /// A line of the audit. Nothing in it is a client's own text.
+    fn write_down(&self, call: &str, admitted: Result<&Scope, tonic::Code>) {
+        let Some(unwritten) = self.clients.line(&self.name) else { return };
+        let pid = self.pid.map(|pid| format!(" pid={pid}")).unwrap_or_default();
+        let before = if unwritten > 0 { format!(" unwritten={unwritten}") } else { String::new() };
+        let result = match admitted {
+            Ok(scope) => format!("allowed sees={scope}"),
+            Err(code) => format!("refused code={code:?}"),
+        };
+        log::info!(target: "audit", "client={}{pid} call={call} {result}{before}", self.name);
+    }
+}

@@ -1,0 +1,61 @@
+//! Who a client is, as the kernel or a verified certificate says: never as it says itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A client's identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::serve) enum Identity {
+    /// The process that connected to a unix socket, as it was then.
+    Process {
+        uid: u32,
+        /// The primary one first.
+        groups: Vec<u32>,
+        /// Nobody is known by it alone; it is for the audit.
+        pid: u32,
+    },
+    /// The names of a certificate that was verified, each with its kind, such as `dns:oncall.example.com`.
+    Certificate(Vec<String>),
+    /// Somebody on this machine, in plain text.
+    Loopback,
+}
+
+/// What limits and the audit call a client: all processes of a user are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::serve) struct Name(Arc<str>);
+
+impl Identity {
+    /// What limits and the audit call it.
+    pub(in crate::serve) fn name(&self) -> Name {
+        Name(match self {
+            Self::Process { uid, .. } => format!("uid:{uid}").into(),
+            // Whoever makes certificates chooses what is in there.
+            Self::Certificate(names) if names.is_empty() => "a-certificate-without-names".into(),
+            Self::Certificate(names) => {
+                names.join("+").escape_debug().to_string().replace(' ', "\\u{20}").into()
+            }
+            Self::Loopback => "loopback".into(),
+        })
+    }
+
+    /// The process, where it is one of this machine's.
+    pub(in crate::serve) const fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Process { pid, .. } => Some(*pid),
+            Self::Certificate(_) | Self::Loopback => None,
+        }
+    }
+}
+
+impl Name {
+    /// Of whoever did not say.
+    pub(super) fn unknown() -> Self {
+        Self("unknown".into())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}

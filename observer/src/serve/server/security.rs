@@ -1,0 +1,99 @@
+//! What decides who may come in and what they may see, read again when its files change.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::super::access::{Identity, Rules, Scope};
+use super::ServeError;
+use super::tls::{Tls, TlsFiles};
+
+/// The files are looked at so often.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where it is written who may come in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SecurityFiles {
+    /// The access file.
+    pub(crate) access: Option<PathBuf>,
+    /// For TLS.
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// What these files say.
+#[derive(Clone, Debug, Default)]
+pub(in crate::serve) struct Security {
+    pub(super) rules: Rules,
+    pub(super) tls: Option<Tls>,
+}
+
+/// What they say now.
+pub(super) type Current = watch::Receiver<Arc<Security>>;
+
+impl Security {
+    /// What that client may see; `None` for nothing.
+    pub(super) fn scope(&self, identity: &Identity) -> Option<Scope> {
+        self.rules.scope(identity)
+    }
+}
+
+impl SecurityFiles {
+    pub(super) fn read(&self) -> Result<Security, ServeError> {
+        let rules = Rules::read(self.access.as_deref())?;
+        let tls = self.tls.as_ref().map(TlsFiles::read).transpose()?;
+        Ok(Security { rules, tls })
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.access.as_deref().into_iter().chain(self.tls.iter().flat_map(TlsFiles::paths))
+    }
+
+    /// Reads the files again whenever one of them is another one, or was written to; `first` is what they said at first.
+    /// What cannot be used is told, and what was read before stays in force. Ends when nobody wants to know any more.
+    pub(super) async fn follow(self, sender: watch::Sender<Arc<Security>>) {
+        let mut known = self.stamps();
+        let mut told = String::new();
+        let mut timer = tokio::time::interval(INTERVAL);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                () = sender.closed() => return,
+            }
+            let stamps = self.stamps();
+            if stamps == known {
+                continue;
+            }
+            match self.read() {
+                Ok(security) => {
+                    log::info!("certificates and the access file are read again: one of them changed");
+                    sender.send_replace(Arc::new(security));
+                    known = stamps;
+                    told.clear();
+                }
+                // It is tried again: several files are seldom replaced in the same moment.
+                Err(error) => {
+                    let words = format!("{:#}", anyhow::Error::from(error));
+                    if words != told {
+                        log::error!("{words}; what was read before stays in force");
+                    }
+                    told = words;
+                }
+            }
+        }
+    }
+
+    /// What tells one version of the files from another, through links: those of Kubernetes' volumes are links.
+    fn stamps(&self) -> Vec<Option<[i64; 5]>> {
+        let stamp = |path: &Path| {
+            let found = std::fs::metadata(path).ok()?;
+            let size = i64::try_from(found.size()).unwrap_or(i64::MAX);
+            Some([found.dev() as i64, found.ino() as i64, size, found.mtime(), found.mtime_nsec()])
+        };
+        self.paths().map(stamp).collect()
+    }
+}
