@@ -1,38 +1,13 @@
 //! Proves the API with a client of another language that knows nothing but what the server's reflection tells it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::Filter;
 use observer_tests::client::json;
 use observer_tests::events::{is, is_of, nothing_lost, watch};
+use observer_tests::python::{API, call};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, Lines, NetnsPair, Testbed, Watch, workload};
 use serde_json::{Value, json};
-
-const API: &str = "observer.v1.Observer";
-
-/// The interpreter with grpcio: the one that the test run names, or the one of the set-up.
-fn python() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("OBSERVER_PYTHON") {
-        return Ok(PathBuf::from(path));
-    }
-    // target/<profile>/deps/<test>
-    let own = std::env::current_exe()?;
-    let path =
-        own.ancestors().nth(3).context("the test is in no target folder")?.join("test-venv/bin/python");
-    ensure!(path.exists(), "no {}: cargo xtask setup --tests makes it", path.display());
-    Ok(path)
-}
-
-fn call(daemon: &Daemon, service: &str, method: &str, request: &Value) -> Result<Lines> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/observer_client.py");
-    let mut command = Command::new(python()?);
-    command.arg("-B").arg(script).arg(format!("unix://{}", daemon.socket().display()));
-    command.args([service, method, &request.to_string()]);
-    Lines::spawn("the Python client", command)
-}
 
 async fn answer(daemon: &Daemon, service: &str, method: &str, request: Value) -> Result<Value> {
     let mut answers = call(daemon, service, method, &request)?.output().await?;

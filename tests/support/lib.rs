@@ -25,6 +25,7 @@ pub mod workload;
 pub mod vm;
 
 mod asked;
+pub mod authority;
 pub mod client;
 pub mod crowd;
 pub mod daemon;
@@ -39,6 +40,7 @@ pub mod losses;
 pub mod names;
 pub mod owners;
 pub mod passes;
+pub mod python;
 pub mod snoop;
 pub mod soak;
 pub mod steady;
@@ -46,6 +48,7 @@ pub mod summed;
 pub mod totals;
 pub mod watch;
 
+pub use authority::Authority;
 pub use client::channel;
 pub use container::{Container, Exit};
 pub use crowd::Crowd;

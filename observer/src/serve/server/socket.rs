@@ -1,8 +1,8 @@
 //! A unix socket that is this daemon's alone: never taken from a living daemon, always from a dead one.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -60,9 +60,11 @@ impl Drop for Socket {
 fn listen(path: &Path, shared: bool) -> io::Result<UnixListener> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    let others = Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
-    fchmod(&socket, Mode::RUSR | Mode::WUSR | if shared { others } else { Mode::empty() })?;
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
+    if shared {
+        fs::set_permissions(path, Permissions::from_mode(0o666))?;
+    }
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(UnixListener::from(socket))
 }

@@ -23,6 +23,8 @@ fn a_socket_is_private_and_goes_with_its_owner() {
     assert!(UnixStream::connect(&path).is_ok());
     drop(socket);
     assert!(!path.exists());
+    let _shared = Socket::bind(&path, true).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
 }
 
 #[test]

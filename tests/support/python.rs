@@ -1,0 +1,58 @@
+//! A client in Python, which knows nothing of the API but what the server's reflection tells it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::authority::Signed;
+use crate::lines::Lines;
+use crate::{Daemon, guardian};
+
+/// The service.
+pub const API: &str = "observer.v1.Observer";
+
+/// The interpreter with grpcio: the one that the test run names, or the one of the set-up.
+fn python() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("OBSERVER_PYTHON") {
+        return Ok(PathBuf::from(path));
+    }
+    // target/<profile>/deps/<test>
+    let own = std::env::current_exe()?;
+    let path =
+        own.ancestors().nth(3).context("the test is in no target folder")?.join("test-venv/bin/python");
+    ensure!(path.exists(), "no {}: cargo xtask setup --tests makes it", path.display());
+    Ok(path)
+}
+
+/// The command that calls a method.
+pub fn command(address: &str, service: &str, method: &str, request: &Value) -> Result<Command> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/observer_client.py");
+    let mut command = Command::new(python()?);
+    guardian::Guardian::shared()?.mark(&mut command);
+    command.arg("-B").arg(script).args([address, service, method, &request.to_string()]);
+    Ok(command)
+}
+
+/// Calls a method by the daemon's unix socket.
+pub fn call(daemon: &Daemon, service: &str, method: &str, request: &Value) -> Result<Lines> {
+    let address = format!("unix://{}", daemon.socket().display());
+    Lines::spawn("the Python client", command(&address, service, method, request)?)
+}
+
+/// Calls a method by TLS, with that certificate or with none, trusting that authority.
+pub fn call_by_tls(
+    address: &str,
+    ca: &Path,
+    certificate: Option<&Signed>,
+    method: &str,
+    request: &Value,
+) -> Result<Lines> {
+    let mut command = command(address, API, method, request)?;
+    command.arg("--ca").arg(ca);
+    if let Some(Signed { cert, key, .. }) = certificate {
+        command.arg("--cert").arg(cert).arg("--key").arg(key);
+    }
+    Lines::spawn("the Python client", command)
+}
