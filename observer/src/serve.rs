@@ -5,7 +5,6 @@
 //! loop, before anything is built for the wire; conversion happens in the streams' own tasks, of an event in the
 //! first one that sends it.
 
-pub(crate) mod filter;
 mod history;
 mod published;
 mod queue;
@@ -20,13 +19,13 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-pub(crate) use self::filter::Filters;
 pub(crate) use self::history::Ask;
 pub(crate) use self::queue::Sink;
 pub(crate) use self::server::{Listeners, ServeError};
 pub(crate) use self::service::{Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{BootTime, Connection, ConnectionOrder, ContainerEnd, Listener, Now, Workload};
+use crate::filter::Filters;
 use crate::status::Status;
 
 /// What a client asks of the event loop.

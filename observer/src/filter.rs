@@ -66,17 +66,17 @@ impl Filters {
 
     /// The edge's summary passes. Its port is the listening side's, its address the peer's; and those of who answers in
     /// the peer's name.
-    pub(super) fn edge(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
+    pub(crate) fn edge(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
         self.is_empty() || self.pass(&Subject::edge(edge, summary))
     }
 
     /// The edge is to be explained: of its two sides only its own one counts.
-    pub(super) fn explained(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
+    pub(crate) fn explained(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
         self.is_empty() || self.pass(&Subject { peer: None, place: None, ..Subject::edge(edge, summary) })
     }
 
     /// The workload's own summary passes. It has no ends, so no port and no address matches it.
-    pub(super) fn summary(&self, summary: &WorkloadSummary) -> bool {
+    pub(crate) fn summary(&self, summary: &WorkloadSummary) -> bool {
         self.is_empty() || self.pass(&Subject::summary(summary))
     }
 
@@ -86,7 +86,7 @@ impl Filters {
     }
 
     /// What of a workload was only counted may have been wanted: by its owner and its types. Nothing more is known of it.
-    pub(super) fn folded(&self, notice: &FoldNotice) -> bool {
+    pub(crate) fn folded(&self, notice: &FoldNotice) -> bool {
         let owner = notice.workload.as_deref();
         let is_of = |event_type: &EventType| notice.counts.iter().any(|(kind, _)| *kind == event_type.name());
         let types: u16 = EventType::ALL.iter().filter(|of| is_of(of)).map(|of| bit(*of)).sum();
