@@ -100,6 +100,7 @@ impl Filter {
         let node_names = texts(&field("node_names"), node_names)?;
         Ok(Self {
             elsewhere: !node_names.is_empty() && !node_names.iter().any(|name| name == node_name),
+            node_names,
             types: types.into_iter().try_fold(0, |bits, number| {
                 let event_type = parse_type(&field("types"), number)?;
                 Ok(bits | bit(event_type))
