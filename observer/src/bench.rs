@@ -14,9 +14,8 @@ use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, CrashLoop, Output};
 use crate::decode::{self, Body, Record, Tick};
 use crate::event::{BootTime, Event, Namespaces, Now, WallTime};
+use crate::filter::{Filters, Purpose};
 use crate::inventory::{ContainerFact, Fact, PodFact};
-use crate::serve::Filters;
-use crate::serve::filter::Purpose;
 
 pub use self::raw::{Raw, connections, processes};
 

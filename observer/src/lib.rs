@@ -24,6 +24,8 @@ mod aggregate;
 
 mod diagnose;
 
+mod filter;
+
 mod serve;
 
 #[cfg(feature = "bench")]

@@ -5,8 +5,7 @@
 //! loop, before anything is built for the wire; conversion happens in the streams' own tasks, of an event in the
 //! first one that sends it.
 
-pub(crate) mod access;
-pub(crate) mod filter;
+mod access;
 mod history;
 mod published;
 mod queue;
@@ -22,13 +21,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 pub(crate) use self::access::ClientLimits;
-pub(crate) use self::filter::Filters;
 pub(crate) use self::history::Ask;
 pub(crate) use self::queue::Sink;
 pub(crate) use self::server::{Listeners, SecurityFiles, ServeError, TlsFiles};
 pub(crate) use self::service::{Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{BootTime, Connection, ConnectionOrder, ContainerEnd, Listener, Now, Workload};
+use crate::filter::Filters;
 use crate::status::Status;
 
 /// What a client asks of the event loop.

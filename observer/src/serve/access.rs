@@ -6,7 +6,6 @@ mod clients;
 mod identity;
 mod peer;
 mod rules;
-mod scope;
 #[cfg(test)]
 mod tests;
 
@@ -17,4 +16,4 @@ pub(crate) use self::clients::{ClientLimits, Clients};
 pub(super) use self::identity::Identity;
 pub(super) use self::peer::process;
 pub(crate) use self::rules::{Rules, RulesError};
-pub(crate) use self::scope::Scope;
+pub(crate) use crate::filter::Scope;

@@ -20,12 +20,12 @@ use tonic::{Request as Call, Response, Status};
 pub(super) use self::events::EventStream;
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
-use super::filter::{InvalidFilter, Purpose};
 use super::queue::queue;
 use super::{
     ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList, wire,
 };
 use crate::event::WallTime;
+use crate::filter::{InvalidFilter, Purpose};
 
 /// How long the event loop may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);

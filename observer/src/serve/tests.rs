@@ -2,6 +2,7 @@
 
 mod calls;
 mod fanout;
+mod told;
 mod windows;
 
 use std::task::{Context, Poll, Waker};

@@ -7,9 +7,19 @@ use super::source::Source;
 
 const MOST_LINES: usize = 300;
 /// The folders of `observer/src` through which data moves; a later one never serves an earlier one.
-const STAGES: [&str; 9] =
-    ["probe", "decode", "inventory", "attribute", "aggregate", "diagnose", "serve", "export", "record"];
-const PURE_STAGES: [&str; 4] = ["decode", "attribute", "aggregate", "diagnose"];
+const STAGES: [&str; 10] = [
+    "probe",
+    "decode",
+    "inventory",
+    "attribute",
+    "aggregate",
+    "diagnose",
+    "filter",
+    "serve",
+    "export",
+    "record",
+];
+const PURE_STAGES: [&str; 5] = ["decode", "attribute", "aggregate", "diagnose", "filter"];
 const EMPTY_NAMES: [&str; 8] =
     ["utils", "util", "common", "helpers", "helper", "manager", "managers", "misc"];
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];

@@ -65,6 +65,9 @@ fn an_earlier_stage_never_names_a_later_one() {
     assert_clean("observer/src/decode/tcp.rs", "use super::serve;");
     assert_clean("observer/src/daemon.rs", "use crate::{probe, serve};");
     assert_clean("observer/src/decode.rs", "use crate::served;");
+    let place = "observer/src/filter.rs:2: `filter` names the later stage `serve`";
+    assert_found("observer/src/filter.rs", "use crate::serve::wire;", place);
+    assert_clean("observer/src/serve/service.rs", "use crate::filter::Filters;");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use observer_proto::served;
 use super::*;
 use crate::event::examples::{connect, event, pod, tcp};
 use crate::event::{BootTime, Event, Loss, LossSource, Now, Window, Workload};
-use crate::serve::filter::Purpose;
+use crate::filter::Purpose;
 use crate::serve::queue::queue;
 use crate::serve::{Ask, EventsRequest, Filters, Limits, Subscribers, SummariesRequest};
 

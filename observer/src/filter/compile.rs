@@ -8,9 +8,9 @@ use observer_proto::served as v1;
 
 use super::impossible;
 use super::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
+use super::scope::Scope;
 use super::{Filter, Filters, bit};
 use crate::event::EventType;
-use crate::serve::access::Scope;
 
 /// At most so many filters in one request.
 const MOST_FILTERS: usize = 100;
@@ -102,6 +102,7 @@ impl Filter {
         let node_names = texts(&field("node_names"), node_names)?;
         Ok(Self {
             elsewhere: !node_names.is_empty() && !node_names.iter().any(|name| name == node_name),
+            node_names,
             types: types.into_iter().try_fold(0, |bits, number| {
                 let event_type = parse_type(&field("types"), number)?;
                 Ok(bits | bit(event_type))

@@ -3,19 +3,21 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::event::{
-    Backend, BootTime, Connection, Detail, Edge, EdgeSummary, Event, EventType, Listener, Peer, Place,
+    Backend, BootTime, Connection, Detail, Edge, EdgeSummary, Event, EventType, Listener, Peer,
     ProcessSummary, Tcp, TcpSummary, Workload, WorkloadSummary,
 };
 
 /// One thing that passes or does not.
 pub(super) struct Subject<'a> {
+    /// The node that it was told of by; `None`: this one.
+    pub(super) node: Option<&'a str>,
     pub(super) event_type: Option<EventType>,
     pub(super) failed: bool,
     pub(super) latency: Latency<'a>,
     pub(super) owner: Option<&'a Workload>,
     pub(super) peer: Option<&'a Workload>,
-    /// The peer's place in the cluster.
-    pub(super) place: Option<&'a Place>,
+    /// The service that the peer is, or stands behind, as far as its namespace counts.
+    pub(super) service: Option<&'a str>,
     /// The services that the peer and who answers for it are, or stand behind.
     pub(super) services: [Option<&'a str>; 2],
     /// The owner asked for the connection; `None` where it is not about one.
@@ -31,6 +33,8 @@ pub(super) enum Latency<'a> {
     Event(&'a Detail),
     Connection(&'a Connection),
     Summary(&'a TcpSummary),
+    /// Of an event as it was told, which says how long.
+    Told(u64),
     /// It took no time that a filter could ask for.
     None,
 }
@@ -44,6 +48,7 @@ impl Latency<'_> {
             Self::Event(Detail::TcpConnectFailure(failure)) => failure.duration_ns,
             Self::Event(Detail::TcpConnectPending(pending)) => Some(pending.waited_ns),
             Self::Event(Detail::TcpClose(close)) => close.counters.rtt_ns,
+            Self::Told(ns) => Some(ns),
             Self::Event(_) | Self::None => None,
             Self::Connection(connection) => connection.handshake_latency_ns.max(connection.counters.rtt_ns),
             Self::Summary(tcp) => tcp.handshake_latency.quantile(1.0).max(tcp.rtt.quantile(1.0)),
@@ -55,14 +60,16 @@ impl<'a> Subject<'a> {
     pub(super) fn event(event: &'a Event) -> Self {
         let tcp = event.tcp();
         let ends = tcp.map(ends);
+        let services = tcp.map_or([None; 2], |tcp| services(&tcp.peer, tcp.backend.as_deref()));
         Self {
+            node: None,
             event_type: Some(event.event_type()),
             failed: event.is_failure(),
             latency: Latency::Event(&event.detail),
             owner: event.workload.as_deref(),
             peer: tcp.and_then(Tcp::answerer),
-            place: tcp.and_then(|tcp| tcp.peer.place.as_deref()),
-            services: tcp.map_or([None; 2], |tcp| services(&tcp.peer, tcp.backend.as_deref())),
+            service: services[0],
+            services,
             outgoing: tcp.map(|tcp| tcp.outgoing),
             ports: each(ends, SocketAddr::port),
             addresses: each(ends, SocketAddr::ip),
@@ -72,14 +79,16 @@ impl<'a> Subject<'a> {
     pub(super) fn connection(connection: &'a Connection, sampled: BootTime) -> Self {
         let tcp = &connection.tcp;
         let ends = Some(ends(tcp));
+        let services = services(&tcp.peer, tcp.backend.as_deref());
         Self {
+            node: None,
             event_type: None,
             failed: connection.is_troubled(sampled),
             latency: Latency::Connection(connection),
             owner: Some(&connection.workload),
             peer: tcp.answerer(),
-            place: tcp.peer.place.as_deref(),
-            services: services(&tcp.peer, tcp.backend.as_deref()),
+            service: services[0],
+            services,
             outgoing: Some(tcp.outgoing),
             ports: each(ends, SocketAddr::port),
             addresses: each(ends, SocketAddr::ip),
@@ -97,14 +106,16 @@ impl<'a> Subject<'a> {
     }
 
     pub(super) fn edge(edge: &Edge, summary: &'a EdgeSummary) -> Self {
+        let services = services(&summary.peer, summary.backend.as_deref());
         Self {
+            node: None,
             event_type: None,
             failed: failed(&summary.tcp),
             latency: Latency::Summary(&summary.tcp),
             owner: Some(&summary.workload),
             peer: summary.answerer().workload.as_deref(),
-            place: summary.peer.place.as_deref(),
-            services: services(&summary.peer, summary.backend.as_deref()),
+            service: services[0],
+            services,
             outgoing: Some(edge.outgoing),
             ports: [Some(edge.port), edge.backend.map(|backend| backend.port), None],
             addresses: [edge.address, answering(summary), None],
@@ -123,12 +134,13 @@ impl<'a> Subject<'a> {
 
     pub(super) fn workload(workload: &'a Workload) -> Self {
         Self {
+            node: None,
             event_type: None,
             failed: false,
             latency: Latency::None,
             owner: Some(workload),
             peer: None,
-            place: None,
+            service: None,
             services: [None; 2],
             outgoing: None,
             ports: [None; 3],

@@ -3,18 +3,22 @@
 mod compile;
 mod impossible;
 mod pattern;
+mod scope;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
+use observer_proto::v1;
 
 pub(crate) use self::compile::{InvalidFilter, Purpose};
 use self::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
+pub(crate) use self::scope::Scope;
 use self::subject::Subject;
-use super::access::Scope;
+use self::told::Told;
 use crate::event::{
     BootTime, Connection, Edge, EdgeSummary, Event, EventType, FoldNotice, Listener, Workload,
     WorkloadSummary,
@@ -32,6 +36,8 @@ pub(crate) struct Filters {
 /// Every field that is set must match; one of its values does.
 #[derive(Clone, Debug, Default)]
 struct Filter {
+    /// The nodes that it names; none for all.
+    node_names: Vec<String>,
     /// It names other nodes than this one.
     elsewhere: bool,
     /// A bit for each type; 0 for all.
@@ -52,18 +58,23 @@ struct Filter {
 
 impl Filters {
     /// The same, of what is to be seen.
-    pub(super) fn within(self, scope: Scope) -> Self {
+    pub(crate) fn within(self, scope: Scope) -> Self {
         Self { scope, ..self }
     }
 
     /// What is to be seen.
-    pub(super) const fn scope(&self) -> &Scope {
+    pub(crate) const fn scope(&self) -> &Scope {
         &self.scope
     }
 
     /// The event passes.
     pub(crate) fn event(&self, event: &Event) -> bool {
         self.is_empty() || self.scope.event(event).is_some_and(|event| self.pass(&Subject::event(&event)))
+    }
+
+    /// The same of an event as it was told, be it long ago and by another node.
+    pub(crate) fn told_event(&self, event: &v1::Event) -> bool {
+        self.is_empty() || self.pass(&Told::new(event).subject())
     }
 
     /// The live connection passes. One with retransmits, or that stood still at its last reading, counts
@@ -78,19 +89,19 @@ impl Filters {
         self.is_empty() || (self.scope.sees(&listener.workload) && self.pass(&Subject::listener(listener)))
     }
 
-    /// The edge's summary, of a window of what is to be seen, passes. Its port is the listening side's, its address the peer's; and those of who answers in
-    /// the peer's name.
-    pub(super) fn edge(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
+    /// The edge's summary, of a window of what is to be seen, passes. Its port is the listening side's, its address the
+    /// peer's; and those of who answers in the peer's name.
+    pub(crate) fn edge(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
         self.is_empty() || self.pass(&Subject::edge(edge, summary))
     }
 
     /// The edge is to be explained: of its two sides only its own one counts.
-    pub(super) fn explained(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
-        self.is_empty() || self.pass(&Subject { peer: None, place: None, ..Subject::edge(edge, summary) })
+    pub(crate) fn explained(&self, edge: &Edge, summary: &EdgeSummary) -> bool {
+        self.is_empty() || self.pass(&Subject { peer: None, service: None, ..Subject::edge(edge, summary) })
     }
 
     /// The workload's own summary, of such a window, passes. It has no ends, so no port and no address matches it.
-    pub(super) fn summary(&self, summary: &WorkloadSummary) -> bool {
+    pub(crate) fn summary(&self, summary: &WorkloadSummary) -> bool {
         self.is_empty() || self.pass(&Subject::summary(summary))
     }
 
@@ -100,12 +111,33 @@ impl Filters {
     }
 
     /// What of a workload was only counted may have been wanted: by its owner and its types. Nothing more is known of it.
-    pub(super) fn folded(&self, notice: &FoldNotice) -> bool {
-        let owner = notice.workload.as_deref();
-        let is_of = |event_type: &EventType| notice.counts.iter().any(|(kind, _)| *kind == event_type.name());
-        let types: u16 = EventType::ALL.iter().filter(|of| is_of(of)).map(|of| bit(*of)).sum();
+    pub(crate) fn folded(&self, notice: &FoldNotice) -> bool {
+        let FoldNotice { workload, counts, .. } = notice;
+        self.may_be_wanted(None, workload.as_deref(), &mut counts.iter().map(|(kind, _)| *kind))
+    }
+
+    /// The same of a notice as that node told it.
+    pub(crate) fn told_folded(&self, notice: &v1::Folded, node_name: &str) -> bool {
+        let v1::Folded { workload, events, .. } = notice;
+        let owner = workload.as_ref().map(told::workload);
+        self.may_be_wanted(
+            Some(node_name),
+            owner.as_ref(),
+            &mut events.iter().map(|event| event.r#type.as_str()),
+        )
+    }
+
+    /// Something of that owner may pass, of which nothing but its types is known.
+    fn may_be_wanted(
+        &self,
+        node: Option<&str>,
+        owner: Option<&Workload>,
+        kinds: &mut dyn Iterator<Item = &str>,
+    ) -> bool {
+        let of = |kind: &str| EventType::ALL.into_iter().find(|of| of.name() == kind);
+        let types = kinds.filter_map(of).fold(0, |types, of| types | bit(of));
         let may_match = |filter: &Filter| {
-            !filter.elsewhere
+            filter.is_of(node)
                 && (filter.types == 0 || filter.types & types != 0)
                 && any(&filter.namespaces, &[owner.map(|owner| owner.namespace.as_str())], |one, of| {
                     one == of
@@ -130,9 +162,17 @@ impl Filters {
 }
 
 impl Filter {
+    /// It does not leave that node out; `None`: this one.
+    fn is_of(&self, node: Option<&str>) -> bool {
+        match node {
+            None => !self.elsewhere,
+            Some(node) => self.node_names.is_empty() || self.node_names.iter().any(|name| name == node),
+        }
+    }
+
     /// The namespace of either side, or of the service that the peer is or stands behind.
     fn in_namespace(&self, subject: &Subject<'_>) -> bool {
-        let service = subject.place.and_then(|place| place.service.split_once('/'));
+        let service = subject.service.and_then(|service| service.split_once('/'));
         let all = [
             subject.owner.map(|owner| owner.namespace.as_str()),
             subject.peer.map(|peer| peer.namespace.as_str()),
@@ -143,12 +183,13 @@ impl Filter {
 
     fn matches(&self, subject: &Subject<'_>) -> bool {
         let Subject {
+            node,
             event_type,
             failed,
             latency,
             owner,
             peer,
-            place: _,
+            service: _,
             services,
             outgoing,
             ports,
@@ -156,7 +197,7 @@ impl Filter {
         } = subject;
         let either = [*owner, *peer];
         // The cheap and the telling ones come first.
-        !self.elsewhere
+        self.is_of(*node)
             && (self.types == 0 || event_type.is_some_and(|of| self.types & bit(of) != 0))
             && (!self.failure_only || *failed)
             && any(&self.ports, ports, RangeInclusive::contains)
