@@ -1,22 +1,25 @@
 //! The gRPC service: checks a request, asks the event loop, and shapes the answer.
 
 mod asked;
+mod changes;
 mod events;
 mod explain;
 mod summaries;
 
 use std::mem::take;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use observer_proto::served as v1;
 use observer_proto::served::observer_server::Observer;
+use observer_proto::{Mask, served as v1};
+use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::PollSender;
 use tonic::{Request as Call, Response, Status};
 
+pub(super) use self::changes::Changes;
 pub(super) use self::events::EventStream;
 pub(super) use self::summaries::SummaryStream;
 use super::filter::{InvalidFilter, Purpose};
@@ -24,12 +27,10 @@ use super::queue::queue;
 use super::{
     ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList, wire,
 };
-use crate::event::{ConnectionOrder, WallTime};
+use crate::event::WallTime;
 
 /// How long the event loop may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest window.
-const LONGEST_WINDOW_S: u64 = 3_600;
 /// Base windows on their way to one subscriber.
 const WINDOWS_QUEUED: usize = 64;
 /// A verdict is on the figures of so long, as far as they are in memory: a minute.
@@ -67,6 +68,8 @@ pub(crate) struct Service {
     requests: mpsc::Sender<Request>,
     /// Streams of events so far.
     streams: Arc<AtomicU64>,
+    /// What all streams of changes keep to compare with.
+    compared: Arc<AtomicUsize>,
 }
 
 #[tonic::async_trait]
@@ -81,33 +84,38 @@ impl Observer for Service {
         let mut request = call.into_inner();
         let (allow, deny) = (take(&mut request.allow), take(&mut request.deny));
         let filters = self.compile(allow, deny, Purpose::Events)?;
+        let mask = asked::mask(request.field_mask.take(), "Event", &["sequence"])?;
         let ask = asked::of(&request, self.settings.start_time)?;
         let (sink, source) = queue(self.settings.queue_capacity, "events");
         let id = self.streams.fetch_add(1, Ordering::Relaxed);
         let follow = request.follow;
         self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;
         let requests = PollSender::new(self.requests.clone());
-        Ok(Response::new(EventStream::new(id, source, requests, &self.settings)))
+        Ok(Response::new(EventStream::new(id, source, requests, &self.settings, mask)))
     }
 
     async fn watch_summaries(
         &self,
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
-        let v1::WatchSummariesRequest { allow, deny, follow, window } = call.into_inner();
+        let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes } =
+            call.into_inner();
         let filters = self.compile(allow, deny, Purpose::Summaries)?;
-        let length_ns = window_ns(window.as_ref(), self.settings.window)?;
+        let mask = asked::mask(field_mask, "Summary", &[])?;
+        let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
-        Ok(Response::new(SummaryStream::new(source, &self.settings, filters, length_ns, follow)))
+        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow);
+        Ok(Response::new(stream.shaped(mask, changes.then(|| Changes::new(&self.compared)))))
     }
 
     async fn list_connections(
         &self,
         call: Call<v1::ListConnectionsRequest>,
     ) -> Result<Response<v1::ListConnectionsResponse>, Status> {
-        let v1::ListConnectionsRequest { allow, deny, limit, order } = call.into_inner();
-        let order = connection_order(order)?;
+        let v1::ListConnectionsRequest { allow, deny, limit, order, field_mask } = call.into_inner();
+        let mask = asked::mask(field_mask, "Connection", &[])?;
+        let order = asked::connection_order(order)?;
         let filters = self.compile(allow, deny, Purpose::Connections)?;
         let limit = if limit == 0 { CONNECTIONS_LISTED } else { limit as usize };
         let ConnectionList { connections, total, sampled, now } =
@@ -115,6 +123,7 @@ impl Observer for Service {
         Ok(Response::new(v1::ListConnectionsResponse {
             connections: fitting(
                 connections.iter().map(|connection| wire::connection(connection, sampled, now)),
+                mask.as_ref(),
             ),
             total,
             node_name: self.settings.node_name.clone(),
@@ -123,7 +132,8 @@ impl Observer for Service {
     }
 
     async fn explain(&self, call: Call<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
-        let v1::ExplainRequest { allow, deny } = call.into_inner();
+        let v1::ExplainRequest { allow, deny, field_mask } = call.into_inner();
+        let mask = asked::mask(field_mask, "Summary", &[])?;
         let filters = self.compile(allow, deny, Purpose::Summaries)?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns: EXPLAINED_NS, sink })).await?;
@@ -131,7 +141,7 @@ impl Observer for Service {
         let edges = wire::explained(&window, &filters, now);
         let total = edges.len() as u64;
         Ok(Response::new(v1::ExplainResponse {
-            edges: fitting(edges.into_iter()),
+            edges: fitting(edges.into_iter(), mask.as_ref()),
             total,
             node_name: self.settings.node_name.clone(),
             window_start: Some(wire::boot_timestamp(window.start, now)),
@@ -144,12 +154,13 @@ impl Observer for Service {
         &self,
         call: Call<v1::ListListenersRequest>,
     ) -> Result<Response<v1::ListListenersResponse>, Status> {
-        let v1::ListListenersRequest { allow, deny } = call.into_inner();
+        let v1::ListListenersRequest { allow, deny, field_mask } = call.into_inner();
+        let mask = asked::mask(field_mask, "Listener", &[])?;
         let filters = self.compile(allow, deny, Purpose::Connections)?;
         let ListenerList { listeners, sampled, now } =
             self.ask(|reply| Request::Listeners { filters, reply }).await?;
         Ok(Response::new(v1::ListListenersResponse {
-            listeners: fitting(listeners.iter().map(|listener| wire::listener(listener, now))),
+            listeners: fitting(listeners.iter().map(|listener| wire::listener(listener, now)), mask.as_ref()),
             total: listeners.len() as u64,
             node_name: self.settings.node_name.clone(),
             time: Some(wire::boot_timestamp(sampled, now)),
@@ -160,13 +171,15 @@ impl Observer for Service {
         &self,
         call: Call<v1::ListWorkloadsRequest>,
     ) -> Result<Response<v1::ListWorkloadsResponse>, Status> {
-        let v1::ListWorkloadsRequest { allow, deny } = call.into_inner();
+        let v1::ListWorkloadsRequest { allow, deny, field_mask } = call.into_inner();
+        let mask = asked::mask(field_mask, "WorkloadStatus", &[])?;
         let filters = self.compile(allow, deny, Purpose::Workloads)?;
         let WorkloadList { mut workloads, now } =
             self.ask(|reply| Request::Workloads { filters, reply }).await?;
         workloads.sort_by(|a, b| wire::order(&a.workload).cmp(&wire::order(&b.workload)));
+        let told = workloads.iter().map(|entry| wire::workload_status(entry, now));
         Ok(Response::new(v1::ListWorkloadsResponse {
-            workloads: workloads.iter().map(|entry| wire::workload_status(entry, now)).collect(),
+            workloads: told.map(|entry| masked(entry, mask.as_ref())).collect(),
             node_name: self.settings.node_name.clone(),
         }))
     }
@@ -184,7 +197,7 @@ impl Observer for Service {
 impl Service {
     /// Sends what it is asked to the event loop.
     pub(crate) fn new(settings: Settings, requests: mpsc::Sender<Request>) -> Self {
-        Self { settings: Arc::new(settings), requests, streams: Arc::default() }
+        Self { settings: Arc::new(settings), requests, streams: Arc::default(), compared: Arc::default() }
     }
 
     fn compile(
@@ -217,9 +230,10 @@ impl Service {
 
 /// As many as fit into a message: those that do not are the least interesting ones, and the total tells
 /// of them.
-fn fitting<T: prost::Message>(listed: impl Iterator<Item = T>) -> Vec<T> {
+fn fitting<T: Message + Default>(listed: impl Iterator<Item = T>, mask: Option<&Mask>) -> Vec<T> {
     let mut bytes = 0;
     listed
+        .map(|one| masked(one, mask))
         .take_while(|one| {
             bytes += one.encoded_len() + 8;
             bytes <= LONGEST_LIST_BYTES
@@ -227,38 +241,18 @@ fn fitting<T: prost::Message>(listed: impl Iterator<Item = T>) -> Vec<T> {
         .collect()
 }
 
+/// What is wanted of it.
+fn masked<T: Message + Default>(one: T, mask: Option<&Mask>) -> T {
+    match mask {
+        Some(mask) => mask.apply(one),
+        None => one,
+    }
+}
+
 impl From<InvalidFilter> for Status {
     fn from(error: InvalidFilter) -> Self {
         Self::invalid_argument(error.to_string())
     }
-}
-
-/// The window that is asked for, in nanoseconds.
-fn window_ns(asked: Option<&prost_types::Duration>, default: Duration) -> Result<u64, Status> {
-    let Some(prost_types::Duration { seconds, nanos }) = asked else { return Ok(default.as_nanos() as u64) };
-    match u64::try_from(*seconds) {
-        Ok(seconds @ 1..=LONGEST_WINDOW_S) if *nanos == 0 => Ok(seconds * 1_000_000_000),
-        Ok(_) | Err(_) => Err(Status::invalid_argument(format!(
-            "window: {seconds} s and {nanos} ns is not allowed: whole seconds from 1 to {LONGEST_WINDOW_S}",
-        ))),
-    }
-}
-
-/// The order that is asked for.
-fn connection_order(asked: i32) -> Result<ConnectionOrder, Status> {
-    let order = v1::ConnectionOrder::try_from(asked).map_err(|unknown| {
-        Status::invalid_argument(format!("order: there is none with the number {}", unknown.0))
-    })?;
-    Ok(match order {
-        v1::ConnectionOrder::Unspecified => ConnectionOrder::Worst,
-        v1::ConnectionOrder::Retransmits => ConnectionOrder::Retransmits,
-        v1::ConnectionOrder::Rtt => ConnectionOrder::Rtt,
-        v1::ConnectionOrder::Handshake => ConnectionOrder::Handshake,
-        v1::ConnectionOrder::Bytes => ConnectionOrder::Bytes,
-        v1::ConnectionOrder::Unread => ConnectionOrder::Unread,
-        v1::ConnectionOrder::Unsent => ConnectionOrder::Unsent,
-        v1::ConnectionOrder::Age => ConnectionOrder::Age,
-    })
 }
 
 fn busy() -> Status {

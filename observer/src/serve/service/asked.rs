@@ -1,15 +1,30 @@
-//! Which events of the memory a request asks for.
+//! What a request asks for: which events of the memory, which windows, which order, which fields.
 
-use observer_proto::served as v1;
-use prost_types::Timestamp;
+use std::time::Duration;
+
+use observer_proto::{Mask, served as v1};
+use prost_types::{FieldMask, Timestamp};
 use tonic::Status;
 
-use crate::event::WallTime;
+use crate::event::{ConnectionOrder, WallTime};
 use crate::serve::Ask;
+
+/// The longest window.
+const LONGEST_WINDOW_S: u64 = 3_600;
 
 /// What is asked for; `None` for new events alone. `started` is this daemon's start.
 pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<Option<Ask>, Status> {
-    let v1::WatchEventsRequest { allow: _, deny: _, follow, last, since, until, first, resume } = request;
+    let v1::WatchEventsRequest {
+        allow: _,
+        deny: _,
+        follow,
+        last,
+        since,
+        until,
+        first,
+        resume,
+        field_mask: _,
+    } = request;
     let count = |number: u32| (number > 0).then_some(number as usize);
     let (first, last) = (count(*first), count(*last));
     let time = |field, time: &Option<Timestamp>| time.map(|time| wall_time(field, time)).transpose();
@@ -51,6 +66,41 @@ fn wall_time(field: &str, Timestamp { seconds, nanos }: Timestamp) -> Result<Wal
     })?;
     let seconds = u64::try_from(seconds).unwrap_or(0);
     Ok(WallTime(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
+}
+
+/// The window that is asked for, in nanoseconds.
+pub(super) fn window_ns(asked: Option<&prost_types::Duration>, default: Duration) -> Result<u64, Status> {
+    let Some(prost_types::Duration { seconds, nanos }) = asked else { return Ok(default.as_nanos() as u64) };
+    match u64::try_from(*seconds) {
+        Ok(seconds @ 1..=LONGEST_WINDOW_S) if *nanos == 0 => Ok(seconds * 1_000_000_000),
+        Ok(_) | Err(_) => Err(Status::invalid_argument(format!(
+            "window: {seconds} s and {nanos} ns is not allowed: whole seconds from 1 to {LONGEST_WINDOW_S}",
+        ))),
+    }
+}
+
+/// The order that is asked for.
+pub(super) fn connection_order(asked: i32) -> Result<ConnectionOrder, Status> {
+    let order = v1::ConnectionOrder::try_from(asked).map_err(|unknown| {
+        Status::invalid_argument(format!("order: there is none with the number {}", unknown.0))
+    })?;
+    Ok(match order {
+        v1::ConnectionOrder::Unspecified => ConnectionOrder::Worst,
+        v1::ConnectionOrder::Retransmits => ConnectionOrder::Retransmits,
+        v1::ConnectionOrder::Rtt => ConnectionOrder::Rtt,
+        v1::ConnectionOrder::Handshake => ConnectionOrder::Handshake,
+        v1::ConnectionOrder::Bytes => ConnectionOrder::Bytes,
+        v1::ConnectionOrder::Unread => ConnectionOrder::Unread,
+        v1::ConnectionOrder::Unsent => ConnectionOrder::Unsent,
+        v1::ConnectionOrder::Age => ConnectionOrder::Age,
+    })
+}
+
+/// The fields that are asked for of this item, and those that are told `always`; `None` for all.
+pub(super) fn mask(asked: Option<FieldMask>, item: &str, always: &[&str]) -> Result<Option<Mask>, Status> {
+    let Some(FieldMask { paths }) = asked.filter(|mask| !mask.paths.is_empty()) else { return Ok(None) };
+    let mask = Mask::compile(item, &paths, always);
+    mask.map(Some).map_err(|error| Status::invalid_argument(format!("field_mask: {error}")))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use observer_proto::{Carried, EventsPayload, EventsResponse, served as v1};
+use observer_proto::{Carried, EventsPayload, EventsResponse, Mask, served as v1};
 use tokio_stream::Stream;
 use tokio_util::sync::PollSender;
 use tonic::Status;
@@ -24,6 +24,8 @@ pub(crate) struct EventStream {
     requests: PollSender<Request>,
     node_name: Arc<str>,
     greeting: v1::NodeStatus,
+    /// What is told of an event; `None`: all.
+    mask: Option<Mask>,
     /// Of the past, still to be sent.
     past: VecDeque<Arc<Event>>,
     /// There is more of it, to be asked for then.
@@ -33,13 +35,20 @@ pub(crate) struct EventStream {
 }
 
 impl EventStream {
-    pub(super) fn new(id: u64, source: Source, requests: PollSender<Request>, settings: &Settings) -> Self {
+    pub(super) fn new(
+        id: u64,
+        source: Source,
+        requests: PollSender<Request>,
+        settings: &Settings,
+        mask: Option<Mask>,
+    ) -> Self {
         Self {
             id,
             source,
             requests,
             node_name: settings.node_name.as_str().into(),
             greeting: connected(settings, "new events follow"),
+            mask: mask.map(EventsPayload::mask),
             past: VecDeque::new(),
             more: false,
             ending: None,
@@ -64,7 +73,10 @@ impl EventStream {
                 self.more = page.more;
                 Ok(None)
             }
-            Item::Event(published) => Ok(Some(Carried::Shared(published))),
+            Item::Event(published) => Ok(Some(match &self.mask {
+                None => Carried::Shared(published),
+                Some(mask) => Carried::Own((*published).as_ref().masked(mask)),
+            })),
             Item::Lost(lost) => Ok(Some(Carried::Own((&wire::lost(&lost.0, lost.1)).into()))),
             Item::Folded(folded) => Ok(Some(Carried::Own((&wire::folded(&folded.0, folded.1)).into()))),
             Item::Windows(..) | Item::Window(..) => Ok(None),
@@ -85,7 +97,11 @@ impl Stream for EventStream {
         let this = self.get_mut();
         loop {
             if let Some(event) = this.past.pop_front() {
-                let payload = (&wire::event(&event, &this.node_name)).into();
+                let whole = EventsPayload::from(&wire::event(&event, &this.node_name));
+                let payload = match &this.mask {
+                    None => whole,
+                    Some(mask) => whole.masked(mask),
+                };
                 return Poll::Ready(Some(Ok(this.response(Carried::Own(payload)))));
             }
             if let Some(ending) = &mut this.ending {
