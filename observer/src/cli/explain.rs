@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use observer_proto::v1::{ExplainRequest, ListConnectionsRequest};
+use observer_proto::v1::{ExplainRequest, ListConnectionsRequest, ListConnectionsResponse};
 
 use super::fields::{self, Fields};
 use super::options::{Connection, Output};
 use super::selection::{Selection, pod_pattern};
-use crate::client::{self, Sort, explained_columns, write_explanation, write_json, write_whole};
+use crate::client::{self, Chosen, Sort, explained_columns, write_explanation, write_json, write_whole};
 
 /// Flags of `observer explain`.
 #[derive(Debug, clap::Args)]
@@ -48,8 +48,11 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     if look.is_whole() {
         return Ok(explanation.edges.iter().try_for_each(|edge| write_whole(out, &look, "Summary", edge))?);
     }
-    let request =
-        ListConnectionsRequest { allow: selection.allow, deny: selection.deny, ..Default::default() };
-    let connections = client.connections(request).await?;
+    let connections = if let Chosen::Columns(_) = chosen {
+        ListConnectionsResponse::default()
+    } else {
+        let (allow, deny) = (selection.allow, selection.deny);
+        client.connections(ListConnectionsRequest { allow, deny, ..Default::default() }).await?
+    };
     Ok(write_explanation(out, &look, &explanation, &connections)?)
 }

@@ -8,9 +8,10 @@ use crate::client::{Chosen, Error, Look};
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct Fields {
-    /// Show these alone, in this order. With json and yaml: fields by their paths in the API, such as
-    /// time,type,workload.pod; only these are asked for. Else: columns of the table by their names, such as
-    /// workload,rtt-p99; of events and of the status, which have no columns, fields as well, `-` where one is absent
+    /// Show these alone. With json and yaml: fields by their paths in the API, such as time,type,workload.pod; only
+    /// these are asked for, and only they are written of each item. Else: columns of the table in this order, by their
+    /// names, such as workload,rtt-p99; events and the status, which have no such columns, are shown as a table of
+    /// fields, `-` where one is absent
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', num_args = 1)]
     fields: Vec<String>,
 }
@@ -24,6 +25,14 @@ impl Fields {
         columns: &[Column],
     ) -> Result<Chosen, Error> {
         Chosen::of(&self.fields, output.format(), item, columns)
+    }
+
+    /// The same with a field without which the others, written one by one, mean nothing.
+    pub(super) fn with(mut self, path: &str, output: &Output) -> Self {
+        if !self.fields.is_empty() && output.format().is_whole() {
+            self.fields.push(path.to_owned());
+        }
+        self
     }
 }
 

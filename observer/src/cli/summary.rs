@@ -27,7 +27,8 @@ pub(super) struct Args {
     /// What comes first [default: worst; with json and yaml the name]
     #[arg(long, value_name = "BY", value_enum)]
     sort: Option<Sort>,
-    /// After the first window, show of each what differs from the one before, and what is gone
+    /// After the first window, show of each what differs from the one before, and what is gone; with json and yaml by keys,
+    /// as the API tells it
     #[arg(long, requires = "follow")]
     changes: bool,
     #[command(flatten)]
@@ -45,6 +46,7 @@ pub(super) struct Args {
 /// Shows summaries.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     let Args { follow, window, sort, changes, selection, output, fields, connection, reconnect } = args;
+    let fields = if changes { fields.with("key", &output) } else { fields };
     let chosen = fields.of(&output, "Summary", &summary_columns())?;
     let request = WatchSummariesRequest {
         allow: selection.allow,

@@ -11,8 +11,8 @@ use tonic::Status;
 
 use crate::serve::wire::Summarized;
 
-/// So many summaries may be kept to compare with, by all streams together: some 10 MiB.
-const MOST_COMPARED: usize = 100_000;
+/// So many summaries may be kept to compare with, by all streams together: some 16 MiB.
+const MOST_COMPARED: usize = 200_000;
 
 /// What one stream has told. It keeps no more than a window has summaries, and of each of them its hashes alone.
 #[derive(Debug)]

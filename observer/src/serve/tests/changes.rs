@@ -202,7 +202,7 @@ fn what_stands_still_is_told_once() {
 
 #[test]
 fn a_stream_that_finds_no_room_ends_with_that() {
-    let counted = Arc::new(AtomicUsize::new(100_000));
+    let counted = Arc::new(AtomicUsize::new(1 << 40));
     let mut subscribers = Subscribers::new("node-1", Limits::default(), Now::default());
     let (sink, source) = queue(16, "windows");
     subscribers.add_summaries(SummariesRequest { length_ns: SECOND, sink });
@@ -217,5 +217,5 @@ fn a_stream_that_finds_no_room_ends_with_that() {
     let messages: Vec<_> = run(stream.collect());
     let [Ok(_greeting), Err(refused)] = &messages[..] else { panic!("{messages:?}") };
     assert_eq!(refused.code(), Code::ResourceExhausted);
-    assert_eq!(counted.load(Ordering::Relaxed), 100_000);
+    assert_eq!(counted.load(Ordering::Relaxed), 1 << 40);
 }
