@@ -3,11 +3,11 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::client::{command, json, observer, run};
+use observer_tests::client::{self, command, observer, run};
 use observer_tests::events::{is, is_of, watch};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Container, Daemon, Pod, Testbed};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A server and a client that keeps one connection open.
 struct Shop {
@@ -40,7 +40,7 @@ impl Shop {
 
     async fn events(&self, args: &[&str]) -> Result<Vec<Value>> {
         let all = ["events", "--last", "5000"].into_iter().chain(args.iter().copied());
-        let lines = json(self.daemon.socket(), all).await?;
+        let lines = client::json(self.daemon.socket(), all).await?;
         Ok(lines.into_iter().filter(|line| line.get("event").is_some()).collect())
     }
 
@@ -88,7 +88,7 @@ async fn events_are_selected_by_flags() -> Result<()> {
         "{rest:#?}"
     );
 
-    let two = json(shop.daemon.socket(), ["events", "--last", "2", "-n", "cli-events"]).await?;
+    let two = client::json(shop.daemon.socket(), ["events", "--last", "2", "-n", "cli-events"]).await?;
     let two: Vec<&Value> = two.iter().filter(|line| line.get("event").is_some()).collect();
     ensure!(two.len() == 2 && two[1]["event"] == all.last().context("none")?["event"], "{two:#?}");
 
@@ -101,20 +101,41 @@ async fn events_are_selected_by_flags() -> Result<()> {
 async fn state_is_listed_and_summed_up() -> Result<()> {
     let shop = Shop::open("cli-state").await?;
     let socket = shop.daemon.socket();
-    let connections = json(socket, ["connections", "-n", "cli-state"]).await?;
+    let connections = client::json(socket, ["connections", "-n", "cli-state"]).await?;
     ensure!(connections.len() == 2, "{connections:#?}");
     ensure!(connections.iter().all(|one| one["tcp"]["destination"]["port"] == 8080), "{connections:#?}");
     ensure!(shop.text(&["connections", "-n", "cli-state"]).await?.contains(shop.server.name()));
 
-    let workloads = json(socket, ["workloads", "-n", "cli-state"]).await?;
+    let workloads = client::json(socket, ["workloads", "-n", "cli-state"]).await?;
     let hold = workloads.iter().find(|one| one["workload"]["container"] == "hold").context("not listed")?;
     ensure!(hold["live_connections"] == 1 && hold["connections_opened"] == 1, "{hold}");
     ensure!(hold["workload"]["container_id"] == shop.holder.id(), "{hold}");
     ensure!(shop.text(&["workloads", "-n", "cli-state"]).await?.contains(shop.client.name()));
 
-    let status = json(socket, ["status"]).await?;
+    let status = client::json(socket, ["status"]).await?;
     ensure!(status.len() == 1 && status[0]["kernel_release"] != "", "{status:?}");
     ensure!(shop.text(&["status"]).await?.contains("Capabilities"));
+
+    let verdicts = ["explain", "-n", "cli-state", "--fields", "edge.port,diagnosis.verdict"];
+    let verdicts = client::json(socket, verdicts).await?;
+    let is_whole = |one: &Value| {
+        one["edge"] == json!({"port": 8080})
+            && one["diagnosis"]["verdict"].is_string()
+            && one.get("tcp").is_none()
+    };
+    ensure!(!verdicts.is_empty() && verdicts.iter().all(is_whole), "{verdicts:#?}");
+    let text = shop.text(&["explain", "-n", "cli-state", "--fields", "port,workload"]).await?;
+    ensure!(text.contains("\n 8080  cli-state/"), "{text}");
+    let text =
+        shop.text(&["events", "-n", "cli-state", "-t", "tcp_connect", "--fields", "type,sequence"]).await?;
+    ensure!(
+        text.lines().count() == 2 && text.starts_with("TYPE") && text.contains("\ntcp_connect "),
+        "{text}"
+    );
+    let events = shop.events(&["-n", "cli-state", "--fields", "workload.pod"]).await?;
+    let pods =
+        [shop.server.name(), shop.client.name()].map(|pod| json!({"event": {"workload": {"pod": pod}}}));
+    ensure!(events.len() >= 8 && events.iter().all(|event| pods.contains(event)), "{events:#?}");
 
     let follow = shop.daemon.follow(["summary", "-f", "--window", "1s", "-n", "cli-state"])?;
     let is_live = |line: &Value| {

@@ -1,5 +1,7 @@
 //! Proves the API with a client of another language that knows nothing but what the server's reflection tells it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::Filter;
 use observer_tests::client::json;
@@ -125,12 +127,75 @@ async fn python_asks_for_the_rest() -> Result<()> {
     ensure!(sleeper["workload"]["pod"] == pod.name(), "{sleeper}");
     ensure!(sleeper["workload"]["labels"]["app"] == "asked", "{sleeper}");
 
-    let mut refused = call(&daemon, API, "WatchEvents", &json!({"allow": [{"ports": [70_000]}]}))?;
-    ensure!(refused.wait().await?.code() == Some(1), "{}", refused.account());
-    let error = refused.values().pop().context("no error")?;
-    ensure!(error["code"] == "INVALID_ARGUMENT", "{error}");
-    ensure!(error["message"].as_str().is_some_and(|words| words.contains("70000")), "{error}");
+    let request = json!({"allow": [{"namespaces": ["questions"]}], "field_mask": "workload.container,state"});
+    let masked = answer(&daemon, API, "ListWorkloads", request).await?;
+    let only = json!({"workload": {"container": "sleeper"}, "state": "CONTAINER_STATE_RUNNING"});
+    ensure!(masked["workloads"].as_array().is_some_and(|all| all.contains(&only)), "{masked}");
+
+    for (request, words) in
+        [(json!({"allow": [{"ports": [70_000]}]}), "70000"), (json!({"field_mask": "nonsense"}), "nonsense")]
+    {
+        let mut refused = call(&daemon, API, "WatchEvents", &request)?;
+        ensure!(refused.wait().await?.code() == Some(1), "{}", refused.account());
+        let error = refused.values().pop().context("no error")?;
+        ensure!(error["code"] == "INVALID_ARGUMENT", "{error}");
+        ensure!(error["message"].as_str().is_some_and(|told| told.contains(words)), "{error}");
+    }
     pod.remove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_follows_changes() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let server = testbed.pod("changes", "server").run().await?;
+    let argv = ["workload", "serve", "--port", "8080"];
+    server.container("serve", argv).start_until("listening").await?;
+    let client = testbed.pod("changes", "client").run().await?;
+    let to = format!("{}:8080", server.ip()?);
+    client.container("hold", ["workload", "connect", "--to", &to, "--hold", "1000"]).start().await?;
+
+    let fields = "workload.container,edge.port,tcp.opened,tcp.live,processes.execs";
+    let allow = json!([{"namespaces": ["changes"]}]);
+    let request =
+        json!({"follow": true, "changes": true, "window": "1s", "allow": allow, "field_mask": fields});
+    let lines = call(&daemon, API, "WatchSummaries", &request)?;
+    let is_end = |line: &Value| line.get("window_end").is_some();
+    // What is connected and does nothing is told once.
+    let idle = |line: &Value| {
+        let end = &line["window_end"];
+        end.get("total").is_some() && end.get("summaries").is_none()
+    };
+    lines.wait_for("a window without changes", PATIENCE, idle).await?;
+    client.container("more", ["workload", "exit", "0"]).start().await?.wait().await?;
+    let gone = |line: &Value| line["window_end"].get("ended").is_some();
+    lines.wait_for("what ends", PATIENCE, gone).await?;
+    lines.wait_count("some windows", PATIENCE, 5, is_end).await?;
+    let kept = rebuilt(&lines.values())?;
+    let kept: Vec<&str> = kept.values().filter_map(|one| one["workload"]["container"].as_str()).collect();
+    ensure!(kept.contains(&"serve") && kept.contains(&"hold"), "{kept:?} {}", lines.account());
+    server.remove().await?;
+    client.remove().await
+}
+
+/// The summaries of the last window that has ended, by their keys, as a client of changes has them.
+fn rebuilt(lines: &[Value]) -> Result<BTreeMap<String, Value>> {
+    let (mut kept, mut ends, mut last) = (BTreeMap::new(), 0, BTreeMap::new());
+    for line in lines {
+        if let Some(summary) = line.get("summary") {
+            let key = summary["key"].as_str().context("no key")?;
+            kept.insert(key.to_owned(), summary.clone());
+        }
+        let Some(end) = line.get("window_end") else { continue };
+        ensure!(end.get("snapshot").is_some() == (ends == 0), "{end}");
+        for key in end["ended"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            ensure!(kept.remove(key).is_some(), "{key} was not there: {end}");
+        }
+        let total: usize = end["total"].as_str().unwrap_or("0").parse()?;
+        ensure!(kept.len() == total, "{kept:?} {end}");
+        (ends, last) = (ends + 1, kept.clone());
+    }
+    Ok(last)
 }
 
 #[tokio::test(flavor = "multi_thread")]

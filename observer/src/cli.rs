@@ -6,6 +6,7 @@ mod daemon;
 pub(crate) mod doctor;
 mod events;
 mod explain;
+mod fields;
 mod follow;
 #[cfg(test)]
 mod golden;

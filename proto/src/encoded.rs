@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{
-    DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len, message, skip_field,
+    DecodeContext, WireType, decode_varint, encode_key, encode_varint, encoded_len_varint, key_len, message,
+    skip_field,
 };
 use prost::{DecodeError, Message};
 use prost_types::Timestamp;
 
+use crate::Mask;
 use crate::served::{Event, Folded, History, Lost, NodeStatus};
 
 /// The fields of a message, encoded. Cloning it copies nothing.
@@ -40,7 +42,7 @@ impl Message for Encoded {
         buffer.put_slice(&self.0);
     }
 
-    /// Nothing that a client sends holds one: what came would be passed over, as an unknown field is.
+    /// Keeps the field as it came. Nothing that a client sends holds one; what is pruned by a mask does.
     fn merge_field(
         &mut self,
         tag: u32,
@@ -48,7 +50,29 @@ impl Message for Encoded {
         buffer: &mut impl Buf,
         context: DecodeContext,
     ) -> Result<(), DecodeError> {
-        skip_field(wire_type, tag, buffer, context)
+        let mut kept = Vec::from(std::mem::take(&mut self.0));
+        encode_key(tag, wire_type, &mut kept);
+        let length = match wire_type {
+            WireType::Varint => {
+                encode_varint(decode_varint(buffer)?, &mut kept);
+                0
+            }
+            WireType::SixtyFourBit => 8,
+            WireType::ThirtyTwoBit => 4,
+            WireType::LengthDelimited => {
+                let length = decode_varint(buffer)?;
+                encode_varint(length, &mut kept);
+                usize::try_from(length).unwrap_or(usize::MAX)
+            }
+            WireType::StartGroup | WireType::EndGroup => usize::MAX,
+        };
+        if length > buffer.remaining() {
+            // Cut off, or a group, which proto3 does not have; only the library makes its errors.
+            return skip_field(WireType::SixtyFourBit, tag, &mut &[][..], context);
+        }
+        kept.put(buffer.take(length));
+        self.0 = kept.into();
+        Ok(())
     }
 
     fn encoded_len(&self) -> usize {
@@ -78,6 +102,17 @@ impl EventsPayload {
         let mut buffer = Vec::with_capacity(message::encoded_len(field, of));
         message::encode(field, of, &mut buffer);
         Self(Encoded(buffer.into()))
+    }
+
+    /// The mask of a payload, by that of an event.
+    pub fn mask(event: Mask) -> Mask {
+        event.within(EVENT)
+    }
+
+    /// What is told of an event; the mask is one of a payload.
+    #[must_use]
+    pub fn masked(&self, mask: &Mask) -> Self {
+        Self(Encoded(mask.prune(&self.0.0).into()))
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod codec;
 mod encoded;
+mod mask;
 #[cfg(test)]
 mod rules;
 
 pub use codec::StreamCodec;
 pub use encoded::{Carried, Encoded, EventsPayload, EventsResponse};
+pub use mask::{InvalidMask, Mask};
 
 pub use generated::{served, v1};
 

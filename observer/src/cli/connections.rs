@@ -4,6 +4,7 @@ use std::io::Write;
 
 use observer_proto::v1::{ConnectionOrder, ListConnectionsRequest, ListListenersRequest};
 
+use super::fields::{self, Fields};
 use super::options::{Connection, Output};
 use super::selection::Selection;
 use crate::client::{listing, write_json};
@@ -24,6 +25,8 @@ pub(super) struct Args {
     selection: Selection<false>,
     #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    fields: Fields,
     #[command(flatten)]
     connection: Connection,
 }
@@ -66,30 +69,36 @@ impl Sort {
 
 /// Lists connections.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { sort, limit, listeners, selection, output, connection } = args;
+    let Args { sort, limit, listeners, selection, output, fields, connection } = args;
     if listeners {
-        return list_listeners(selection, &output, connection, out).await;
+        return list_listeners(selection, &output, &fields, connection, out).await;
     }
+    let chosen = fields.of(&output, "Connection", &listing::CONNECTIONS)?;
+    let field_mask = chosen.mask(&[]);
     let limit = limit.unwrap_or(0);
     let order = sort.order().into();
-    let request = ListConnectionsRequest { allow: selection.allow, deny: selection.deny, limit, order };
+    let (allow, deny) = (selection.allow, selection.deny);
+    let request = ListConnectionsRequest { allow, deny, limit, order, field_mask };
     if selection.print_filters {
         return Ok(write_json(out, "ListConnectionsRequest", &request)?);
     }
     let response = connection.connect().await?.connections(request).await?;
-    Ok(listing::write_connections(out, &output.look(), &response)?)
+    Ok(listing::write_connections(out, &fields::look(&output, &chosen), &response)?)
 }
 
 async fn list_listeners(
     selection: Selection<false>,
     output: &Output,
+    fields: &Fields,
     connection: Connection,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let request = ListListenersRequest { allow: selection.allow, deny: selection.deny };
+    let chosen = fields.of(output, "Listener", &listing::LISTENERS)?;
+    let field_mask = chosen.mask(&[]);
+    let request = ListListenersRequest { allow: selection.allow, deny: selection.deny, field_mask };
     if selection.print_filters {
         return Ok(write_json(out, "ListListenersRequest", &request)?);
     }
     let response = connection.connect().await?.listeners(request).await?;
-    Ok(listing::write_listeners(out, &output.look(), &response)?)
+    Ok(listing::write_listeners(out, &fields::look(output, &chosen), &response)?)
 }

@@ -165,7 +165,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::client::{Format, Painter, TimeFormat};
+    use crate::client::{Chosen, Format, Painter, TimeFormat};
 
     fn diagnosis(missing: &'static str) -> Diagnosis {
         let gone = Missing {
@@ -183,7 +183,14 @@ mod tests {
 
     fn shown(format: Format, diagnosis: &Diagnosis) -> String {
         let painter = Painter { enabled: false };
-        let look = Look { format, painter, width: None, times: TimeFormat::Time, zone: TimeZone::UTC };
+        let look = Look {
+            format,
+            painter,
+            width: None,
+            times: TimeFormat::Time,
+            zone: TimeZone::UTC,
+            chosen: Chosen::All,
+        };
         let mut out = Vec::new();
         write(&mut out, &look, diagnosis).unwrap();
         String::from_utf8(out).unwrap()

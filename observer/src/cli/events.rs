@@ -5,6 +5,7 @@ use std::io::Write;
 use observer_proto::v1::WatchEventsResponse;
 
 use super::again::Reconnect;
+use super::fields::{self, Fields};
 use super::options::{Connection, Output};
 use super::past::Past;
 use super::selection::Selection;
@@ -23,6 +24,8 @@ pub(super) struct Args {
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
+    fields: Fields,
+    #[command(flatten)]
     connection: Connection,
     #[command(flatten)]
     reconnect: Reconnect,
@@ -30,15 +33,17 @@ pub(super) struct Args {
 
 /// Shows events.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { follow, past, selection, output, connection, reconnect } = args;
+    let Args { follow, past, selection, output, fields, connection, reconnect } = args;
+    let chosen = fields.of(&output, "Event", &[])?;
     let mut request = past.request(follow);
     (request.allow, request.deny) = (selection.allow, selection.deny);
+    request.field_mask = chosen.mask(&[]);
     if selection.print_filters {
         return Ok(write_json(out, "WatchEventsRequest", &request)?);
     }
     let client = connection.connect().await?;
     let mut answers = client.watch_events(request.clone()).await?;
-    let mut lines = Lines::new(&output.look());
+    let mut lines = Lines::new(&fields::look(&output, &chosen));
     loop {
         let ended = show(&mut answers, &mut lines, out).await?;
         out.flush()?;

@@ -46,6 +46,7 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         deny: summaries.deny,
         follow: true,
         window: Some(options::proto_window(interval)),
+        ..WatchSummariesRequest::default()
     };
     if selection.print_filters {
         write_json(out, "WatchEventsRequest", &events)?;

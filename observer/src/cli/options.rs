@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::client::{self, Client, Format, Look, Painter, Server, TimeFormat};
+use crate::client::{self, Chosen, Client, Format, Look, Painter, Server, TimeFormat};
 use crate::config::{self, DEFAULT_SOCKET};
 
 /// Which daemon is asked.
@@ -50,6 +50,11 @@ impl Connection {
 }
 
 impl Output {
+    /// The format.
+    pub(super) const fn format(&self) -> Format {
+        self.format
+    }
+
     /// How the output looks on this stdout, now.
     pub(super) fn look(&self) -> Look {
         let stdout = io::stdout();
@@ -69,6 +74,7 @@ impl Output {
             width: size.map(|size| size.ws_col).filter(|columns| *columns > 0),
             times: self.time_format.unwrap_or(usual),
             zone: TimeZone::system(),
+            chosen: Chosen::All,
         }
     }
 }

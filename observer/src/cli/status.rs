@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::fields::{self, Fields};
 use super::options::{Connection, Output};
 use crate::client::write_status;
 
@@ -11,11 +12,15 @@ pub(super) struct Args {
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
+    fields: Fields,
+    #[command(flatten)]
     connection: Connection,
 }
 
 /// Shows the state.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let status = args.connection.connect().await?.status().await?;
-    Ok(write_status(out, &args.output.look(), &status)?)
+    let Args { output, fields, connection } = args;
+    let chosen = fields.of(&output, "Status", &[])?;
+    let status = connection.connect().await?.status().await?;
+    Ok(write_status(out, &fields::look(&output, &chosen), &status)?)
 }

@@ -4,13 +4,15 @@ use std::io::Write;
 use std::time::Duration;
 
 use observer_proto::v1::watch_summaries_response::Payload;
-use observer_proto::v1::{WatchSummariesRequest, WatchSummariesResponse};
+use observer_proto::v1::{Summary, WatchSummariesRequest, WatchSummariesResponse};
 
 use super::again::Reconnect;
+use super::fields::{self, Fields};
 use super::options::{self, Connection, Output};
 use super::selection::Selection;
 use crate::client::{
-    Answers, Client, Error, Origin, Paint, Sort, Window, write_json, write_tables, write_whole,
+    self, Answers, Chosen, Client, Error, Look, Origin, Paint, Sort, Window, summary_columns, write_json,
+    write_tables, write_whole,
 };
 
 /// Flags of `observer summary`.
@@ -22,13 +24,19 @@ pub(super) struct Args {
     /// The window's length, whole seconds from 1s to 1h [default: the daemon's own]
     #[arg(long, value_name = "DURATION", value_parser = options::window)]
     window: Option<Duration>,
-    /// What comes first
-    #[arg(long, value_name = "BY", value_enum, default_value = "worst")]
-    sort: Sort,
+    /// What comes first [default: worst; with json and yaml the name]
+    #[arg(long, value_name = "BY", value_enum)]
+    sort: Option<Sort>,
+    /// After the first window, show of each what differs from the one before, and what is gone; with json and yaml by keys,
+    /// as the API tells it
+    #[arg(long, requires = "follow")]
+    changes: bool,
     #[command(flatten)]
     selection: Selection<false>,
     #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    fields: Fields,
     #[command(flatten)]
     connection: Connection,
     #[command(flatten)]
@@ -37,15 +45,31 @@ pub(super) struct Args {
 
 /// Shows summaries.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { follow, window, sort, selection, output, connection, reconnect } = args;
-    let window = window.map(options::proto_window);
-    let request = WatchSummariesRequest { allow: selection.allow, deny: selection.deny, follow, window };
+    let Args { follow, window, sort, changes, selection, output, fields, connection, reconnect } = args;
+    let fields = if changes { fields.with("key", &output) } else { fields };
+    let chosen = fields.of(&output, "Summary", &summary_columns())?;
+    let request = WatchSummariesRequest {
+        allow: selection.allow,
+        deny: selection.deny,
+        follow,
+        window: window.map(options::proto_window),
+        field_mask: chosen.mask(if sort.is_some() { Sort::NEEDED } else { &[] }),
+        changes,
+    };
     if selection.print_filters {
         return Ok(write_json(out, "WatchSummariesRequest", &request)?);
     }
     let client = connection.connect().await?;
     let mut answers = client.watch_summaries(request.clone()).await?;
-    let mut shown = Shown { output, sort, window: Window::default(), windows: 0, origin: Origin::default() };
+    let mut shown = Shown {
+        output,
+        chosen,
+        sort,
+        held: Vec::new(),
+        window: Window::default(),
+        windows: 0,
+        origin: Origin::default(),
+    };
     loop {
         let ended = shown.show(&mut answers, out).await?;
         out.flush()?;
@@ -64,7 +88,10 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
 /// What was shown so far.
 struct Shown {
     output: Output,
-    sort: Sort,
+    chosen: Chosen,
+    sort: Option<Sort>,
+    /// What is still to be sorted, once its window has ended.
+    held: Vec<WatchSummariesResponse>,
     window: Window,
     windows: u64,
     origin: Origin,
@@ -83,13 +110,13 @@ impl Shown {
                 Err(error) => return Ok(Err(error)),
             };
             // Asked anew each time: the terminal may have another size by now.
-            let look = self.output.look();
+            let look = fields::look(&self.output, &self.chosen);
             let again = match &message.payload {
                 Some(Payload::NodeStatus(status)) => self.origin.greeted(status, &look.clock()),
                 _ => None,
             };
             if look.is_whole() {
-                write_whole(out, &look, "WatchSummariesResponse", &message)?;
+                self.write_whole(out, &look, message)?;
                 continue;
             }
             let finished = self.window.add(message);
@@ -101,9 +128,49 @@ impl Shown {
             }
             if let Some(mut finished) = finished {
                 self.windows += 1;
-                write_tables(out, &look, &mut finished, self.sort)?;
+                write_tables(out, &look, &mut finished, self.sort.unwrap_or(Sort::Worst))?;
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Writes a message, the summaries of a window in the order that was asked for.
+    fn write_whole(
+        &mut self,
+        out: &mut dyn Write,
+        look: &Look,
+        message: WatchSummariesResponse,
+    ) -> std::io::Result<()> {
+        let write = |message: &_| write_whole(out, look, "WatchSummariesResponse", message);
+        match (&message.payload, self.sort) {
+            (Some(Payload::Summary(_)), Some(_)) => {
+                self.held.push(message);
+                Ok(())
+            }
+            (Some(Payload::WindowEnd(_)), Some(sort)) => {
+                let mut held = std::mem::take(&mut self.held);
+                sort_messages(&mut held, sort);
+                held.iter().chain([&message]).try_for_each(write)
+            }
+            (Some(Payload::NodeStatus(_)), _) => {
+                // What an earlier stream began is never completed.
+                self.held.clear();
+                [&message].into_iter().try_for_each(write)
+            }
+            _ => [&message].into_iter().try_for_each(write),
+        }
+    }
+}
+
+/// Sorts what messages hold.
+fn sort_messages(messages: &mut [WatchSummariesResponse], by: Sort) {
+    let summary = |message: &mut WatchSummariesResponse| match message.payload.take() {
+        Some(Payload::Summary(summary)) => summary,
+        Some(Payload::Lost(_) | Payload::NodeStatus(_) | Payload::WindowEnd(_)) | None => Summary::default(),
+    };
+    let mut summaries: Vec<Summary> = messages.iter_mut().map(summary).collect();
+    client::sort(&mut summaries, by);
+    for (message, summary) in messages.iter_mut().zip(summaries) {
+        message.payload = Some(Payload::Summary(summary));
     }
 }

@@ -1,5 +1,7 @@
 //! Tests of the command line as a whole.
 
+mod fields;
+
 use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
@@ -16,6 +18,7 @@ fn the_commands_of_the_documentation_parse() {
         "observer events -n shop --not --port 53",
         "observer events -f -t tcp_connect_failure --failure-only -o json --server unix:///tmp/o.sock",
         "observer summary -f --window 1s --sort retransmits --color never",
+        "observer summary -f --changes --fields workload,hs-p99 --fields retr",
         "observer connections --limit 10 -o wide",
         "observer workloads -o json --timeout 500ms",
         "observer status --time-format rfc3339",
@@ -36,6 +39,7 @@ fn wrong_flags_end_with_2_and_name_what_is_allowed() {
         ("observer events --server http://10.0.0.1:99", "http://127.0.0.1:port"),
         ("observer summary --window 1500ms", "whole seconds from 1s to 1h"),
         ("observer summary --sort colour", "worst, name"),
+        ("observer summary --changes", "--follow"),
         ("observer status --timeout 0s", "durations above 0"),
         ("observer nonsense", "nonsense"),
     ] {

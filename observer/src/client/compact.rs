@@ -9,6 +9,8 @@ use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{Event, NodeState, NodeStatus, Tcp, WatchEventsRequest, WatchEventsResponse};
 use prost_types::Timestamp;
 
+use super::cells::Columns;
+use super::chosen::Chosen;
 use super::color::Paint;
 use super::escape::escape;
 use super::look::Look;
@@ -21,19 +23,27 @@ pub(crate) struct Lines {
     look: Look,
     clock: Clock,
     origin: Origin,
+    /// Where fields were chosen.
+    columns: Columns,
 }
 
 impl Lines {
     /// Lines of the given look.
     pub(crate) fn new(look: &Look) -> Self {
-        Self { look: look.clone(), clock: look.clock(), origin: Origin::default() }
+        Self {
+            look: look.clone(),
+            clock: look.clock(),
+            origin: Origin::default(),
+            columns: Columns::default(),
+        }
     }
 
     /// The request that goes on where the stream before it was cut off.
     pub(crate) fn resumed(&self, request: WatchEventsRequest) -> WatchEventsRequest {
         let Some(resume) = self.origin.resume() else { return request };
-        let WatchEventsRequest { allow, deny, follow, .. } = request;
-        WatchEventsRequest { allow, deny, follow, resume: Some(resume), ..WatchEventsRequest::default() }
+        let WatchEventsRequest { allow, deny, follow, field_mask, .. } = request;
+        let resume = Some(resume);
+        WatchEventsRequest { allow, deny, follow, field_mask, resume, ..WatchEventsRequest::default() }
     }
 
     /// Writes one message, if it is worth a line.
@@ -52,6 +62,9 @@ impl Lines {
         let node = message.node_name.as_str();
         match &message.payload {
             Some(Payload::Event(event)) => {
+                if let Chosen::Fields(fields) = &self.look.chosen {
+                    return self.columns.write(out, &self.look, fields, event);
+                }
                 let head =
                     self.head(event.time.as_ref(), if node.is_empty() { &event.node_name } else { node });
                 writeln!(out, "{head}{}", self.event(event))

@@ -37,6 +37,9 @@ pub(crate) enum Error {
         /// How long it had.
         timeout: Duration,
     },
+    /// `--fields` names what is not there.
+    #[error("--fields: {0}")]
+    Fields(String),
     /// The daemon, or the connection to it, ended the call.
     #[error("{call} at {server}: {}\n{}", said(status), remedy(status))]
     Call {
@@ -52,7 +55,11 @@ pub(crate) enum Error {
 impl Error {
     /// The request itself was wrong.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::Call { status, .. } if status.code() == Code::InvalidArgument)
+        match self {
+            Self::Fields(_) => true,
+            Self::Call { status, .. } => status.code() == Code::InvalidArgument,
+            Self::Unreachable { .. } | Self::Handshake { .. } | Self::TimedOut { .. } => false,
+        }
     }
 
     /// The daemon was there, and is gone.

@@ -9,16 +9,18 @@ use observer_proto::v1::{
     Workload,
 };
 
+use super::chosen::Chosen;
 use super::color::Paint;
 use super::escape::escape;
 use super::label;
 use super::listing::trouble;
 use super::look::Look;
-use super::summary::way;
+use super::summary::{edge_columns, edge_row, way};
+use super::table::{Column, Table, text};
 use super::time::after;
 use super::units::{duration, plural};
 
-/// How many connections stand below an edge that has a fault.
+/// How many connections stand below an edge that has a fault; in a wide look all that stand out.
 const SHOWN: usize = 3;
 
 /// Writes each edge's verdict and figures, and below those that have a fault their worst connections.
@@ -43,8 +45,10 @@ pub(crate) fn write_explanation(
     if edges.is_empty() {
         return writeln!(out, "no edge matches: nothing was connected or asked for in that time");
     }
-    for edge in edges {
-        write_edge(out, look, edge, connections)?;
+    if matches!(look.chosen, Chosen::Columns(_)) {
+        write_table(out, look, edges)?;
+    } else {
+        edges.iter().try_for_each(|edge| write_edge(out, look, edge, connections))?;
     }
     let more = total.saturating_sub(edges.len() as u64);
     let mut words = vec![plural(*total, "edge")];
@@ -55,6 +59,23 @@ pub(crate) fn write_explanation(
         words.push(format!("{more} not told: select fewer"));
     }
     writeln!(out, "{}", look.painter.paint(Paint::Dim, words.join(", ")))
+}
+
+/// The columns of the table that there is where columns are chosen: those of edges, and the figures that led to the verdict.
+pub(crate) fn explained_columns() -> Vec<Column> {
+    edge_columns().into_iter().chain([text("FIGURES", 60, 0)]).collect()
+}
+
+fn write_table(out: &mut dyn io::Write, look: &Look, edges: &[Summary]) -> io::Result<()> {
+    let mut table = Table::new(explained_columns());
+    for edge in edges {
+        let (paint, mut cells) = edge_row(edge);
+        let evidence = edge.diagnosis.iter().flat_map(|diagnosis| &diagnosis.evidence);
+        let figures: Vec<String> = evidence.map(figure::words).collect();
+        cells.push(if figures.is_empty() { "-".to_owned() } else { figures.join("; ") });
+        table.row(paint, cells);
+    }
+    table.write(out, look)
 }
 
 fn write_edge(
@@ -78,8 +99,9 @@ fn write_edge(
         writeln!(out, "  also {}", look.painter.paint(paint(other.verdict()), name(other.verdict())))?;
         write_figures(out, &other.evidence)?;
     }
+    let shown = if look.is_wide() { usize::MAX } else { SHOWN };
     let of_edge = connections.connections.iter().filter(|connection| is_of(connection, edge));
-    for connection in of_edge.filter_map(|one| Some((one, trouble(one, connections)?))).take(SHOWN) {
+    for connection in of_edge.filter_map(|one| Some((one, trouble(one, connections)?))).take(shown) {
         let (Connection { tcp, process, .. }, words) = connection;
         let tcp = tcp.clone().unwrap_or_default();
         let ends = format!(

@@ -20,19 +20,20 @@ const OPTIONS: SerializeOptions = SerializeOptions::new()
     .stringify_64_bit_integers(false)
     .skip_default_fields(true);
 
-/// Writes a message of the API, by its name in `observer.v1`, whole: as YAML where that is wanted, else as JSON.
+/// Writes a message of the API, by its name in `observer.v1`, with all fields that were chosen: as YAML where that is wanted,
+/// else as JSON.
 pub(crate) fn write_whole<M: prost::Message>(
     out: &mut dyn io::Write,
     look: &Look,
     name: &str,
     message: &M,
 ) -> io::Result<()> {
+    let message = dynamic(name, &look.chosen.prune(name, message.encode_to_vec()))?;
+    let line = line(&message)?;
     if look.format != Format::Yaml {
-        return write_json(out, name, message);
+        return writeln!(out, "{}", escape::escape_json(&line));
     }
-    let mut json = Vec::new();
-    write_json(&mut json, name, message)?;
-    yaml::write(out, &serde_json::from_slice(&json)?)
+    yaml::write(out, &serde_json::from_str(&line)?)
 }
 
 /// The same of what is no message of the API.
@@ -49,16 +50,24 @@ pub(crate) fn write_json<M: prost::Message>(
     name: &str,
     message: &M,
 ) -> io::Result<()> {
+    let line = line(&dynamic(name, &message.encode_to_vec())?)?;
+    writeln!(out, "{}", escape::escape_json(&line))
+}
+
+/// A message by its name in `observer.v1`, with what is known of its fields.
+pub(super) fn dynamic(name: &str, message: &[u8]) -> io::Result<DynamicMessage> {
     let descriptor = POOL
         .get_message_by_name(&format!("observer.v1.{name}"))
         .ok_or_else(|| io::Error::other(format!("the API has no message {name}")))?;
-    let dynamic =
-        DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(io::Error::other)?;
+    DynamicMessage::decode(descriptor, message).map_err(io::Error::other)
+}
+
+/// A message as JSON; still to be escaped.
+pub(super) fn line(message: &DynamicMessage) -> io::Result<String> {
     let mut line = Vec::with_capacity(256);
     let mut serializer = serde_json::Serializer::new(&mut line);
-    dynamic.serialize_with_options(&mut serializer, &OPTIONS).map_err(io::Error::other)?;
-    let line = String::from_utf8(line).map_err(io::Error::other)?;
-    writeln!(out, "{}", escape::escape_json(&line))
+    message.serialize_with_options(&mut serializer, &OPTIONS).map_err(io::Error::other)?;
+    String::from_utf8(line).map_err(io::Error::other)
 }
 
 #[cfg(test)]

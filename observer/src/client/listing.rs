@@ -2,8 +2,10 @@
 
 mod connections;
 mod listeners;
+mod order;
 mod workloads;
 
-pub(crate) use connections::{trouble, write_connections};
-pub(crate) use listeners::write_listeners;
-pub(crate) use workloads::write_workloads;
+pub(crate) use connections::{CONNECTIONS, trouble, write_connections};
+pub(crate) use listeners::{LISTENERS, write_listeners};
+pub(crate) use order::WorkloadSort;
+pub(crate) use workloads::{WORKLOADS, write_workloads};

@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 
+use super::chosen::Chosen;
 use super::color::Painter;
 use super::time::{Clock, TimeFormat};
 
@@ -31,6 +32,15 @@ pub(crate) struct Look {
     pub(crate) times: TimeFormat,
     /// The time zone of this machine.
     pub(crate) zone: TimeZone,
+    /// What is shown.
+    pub(crate) chosen: Chosen,
+}
+
+impl Format {
+    /// It tells whole messages, field by field.
+    pub(crate) fn is_whole(self) -> bool {
+        matches!(self, Self::Json | Self::Yaml)
+    }
 }
 
 impl Look {
@@ -41,7 +51,7 @@ impl Look {
 
     /// It tells whole messages, field by field.
     pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.format, Format::Json | Format::Yaml)
+        self.format.is_whole()
     }
 
     /// More is wanted than fits a narrow terminal.

@@ -6,17 +6,25 @@ use std::io;
 
 use observer_proto::v1::{Capability, Status};
 
+use super::chosen::Chosen;
 use super::color::Paint;
 use super::escape::escape;
 use super::look::Look;
 use super::table::{Table, figures, text};
 use super::units::{bytes, duration, plural};
-use super::{folded, json, lost};
+use super::{cells, folded, json, lost};
 
 /// Writes the state.
 pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
     if look.is_whole() {
         return json::write_whole(out, look, "Status", status);
+    }
+    if let Chosen::Fields(fields) = &look.chosen {
+        let mut table = Table::new([text("FIELD", 22, 0), text("VALUE", 30, 0)]);
+        for pair in cells::pairs(fields, look, status)? {
+            table.row(Paint::Plain, pair.into());
+        }
+        return table.write(out, look);
     }
     write_head(out, look, status)?;
     write_losses(out, look, status)?;

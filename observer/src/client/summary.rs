@@ -6,26 +6,30 @@ mod services;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::io;
 
+use itertools::Itertools as _;
 use observer_proto::v1::watch_summaries_response::Payload;
 use observer_proto::v1::{Lost, Summary, WatchSummariesResponse, WindowEnd};
 
 use super::color::Paint;
 use super::escape::escape;
 use super::look::Look;
-use super::table::Table;
+use super::table::{Column, Table};
 use super::time::after;
 use super::units::{duration, plural};
 use super::{label, lost};
 
 use self::services::{Part, Row};
 
-pub(crate) use order::Sort;
-pub(crate) use rows::way;
+pub(crate) use order::{Sort, sort};
+pub(crate) use rows::{edge_columns, way};
 
 /// How many edges a brief table shows of one workload.
 const BRIEF_EDGES: usize = 3;
+/// How many names of those that are gone are shown.
+const GONE_SHOWN: usize = 10;
 
 /// The summaries of a window that have come so far.
 #[derive(Debug, Default)]
@@ -34,6 +38,8 @@ pub(crate) struct Window {
     workloads: Vec<Summary>,
     edges: Vec<Summary>,
     losses: Vec<Lost>,
+    /// Of a stream of changes: what the keys stand for.
+    names: HashMap<u64, String>,
 }
 
 /// A window that is complete.
@@ -41,19 +47,31 @@ pub(crate) struct Window {
 pub(crate) struct Finished {
     window: Window,
     end: WindowEnd,
+    /// What the window before had and this one has not.
+    gone: Vec<String>,
 }
 
 impl Window {
     /// Takes a message in; gives the window back when this was its last.
     pub(crate) fn add(&mut self, message: WatchSummariesResponse) -> Option<Finished> {
         self.node_name = message.node_name;
+        if let Some(Payload::Summary(summary)) = &message.payload
+            && summary.key > 0
+        {
+            let name = format!("{} {}", label::owner(summary.workload.as_ref()), rows::way(summary));
+            self.names.insert(summary.key, name.trim_end().to_owned());
+        }
         match message.payload? {
             Payload::Summary(summary) if summary.edge.is_some() => self.edges.push(summary),
             Payload::Summary(summary) => self.workloads.push(summary),
             Payload::Lost(lost) => self.losses.push(lost),
             // What an earlier stream began is never completed.
             Payload::NodeStatus(_) => *self = Self::default(),
-            Payload::WindowEnd(end) => return Some(Finished { window: std::mem::take(self), end }),
+            Payload::WindowEnd(end) => {
+                let gone = end.ended.iter().filter_map(|key| self.names.remove(key)).collect();
+                let next = Self { names: std::mem::take(&mut self.names), ..Self::default() };
+                return Some(Finished { window: std::mem::replace(self, next), end, gone });
+            }
         }
         None
     }
@@ -67,9 +85,11 @@ pub(crate) fn write_tables(
     sort: Sort,
 ) -> io::Result<()> {
     write_head(out, look, finished)?;
+    write_unchanged(out, look, finished)?;
     let Window { workloads, edges, .. } = &mut finished.window;
     if workloads.is_empty() && edges.is_empty() {
-        return writeln!(out, "nothing happened that matches");
+        let nothing = if finished.end.total == 0 { "nothing happened that matches" } else { "nothing else" };
+        return writeln!(out, "{nothing}");
     }
     order::sort(workloads, sort);
     order::sort(edges, sort);
@@ -77,15 +97,42 @@ pub(crate) fn write_tables(
     for summary in workloads.iter() {
         table.row(rows::paint(summary), rows::workload(summary));
     }
-    table.write(out, look)?;
-    let mut table = Table::new(rows::edge_columns());
+    let mut edge_table = Table::new(rows::edge_columns());
     for row in services::rows(&edges.iter().collect::<Vec<_>>()) {
-        table.row(rows::paint(&row.summary), rows::edge(&row));
+        edge_table.row(rows::paint(&row.summary), rows::edge(&row));
     }
-    if !workloads.is_empty() && !edges.is_empty() {
+    table.write(out, look)?;
+    if !table.is_empty(look) && !edge_table.is_empty(look) {
         writeln!(out)?;
     }
-    table.write(out, look)
+    edge_table.write(out, look)
+}
+
+/// The columns of both tables.
+pub(crate) fn summary_columns() -> Vec<Column> {
+    rows::workload_columns().into_iter().chain(rows::edge_columns()).collect()
+}
+
+/// The row of one edge in a table of edges, with its colour.
+pub(crate) fn edge_row(edge: &Summary) -> (Paint, Vec<String>) {
+    (rows::paint(edge), rows::edge(&Row { summary: edge.clone(), part: Part::Only }))
+}
+
+/// What a stream of changes leaves out, in words.
+fn write_unchanged(out: &mut dyn io::Write, look: &Look, finished: &Finished) -> io::Result<()> {
+    let Finished { end, gone, .. } = finished;
+    let same = end.total.saturating_sub(end.summaries);
+    if same > 0 {
+        let words = format!("{same} of {} as before", end.total);
+        writeln!(out, "{}", look.painter.paint(Paint::Dim, words))?;
+    }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let more = gone.len().saturating_sub(GONE_SHOWN);
+    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+    let names = gone.iter().take(GONE_SHOWN).join(", ");
+    writeln!(out, "{}", look.painter.paint(Paint::Dim, format!("gone: {names}{more}")))
 }
 
 /// Writes the worst of a window: workloads, each with its worst edges below it, `limit` rows at most.
@@ -143,7 +190,7 @@ pub(crate) fn write_brief(
 
 /// The window's heading: when, where, and how complete it is.
 fn write_head(out: &mut dyn io::Write, look: &Look, finished: &Finished) -> io::Result<()> {
-    let Finished { window, end } = finished;
+    let Finished { window, end, gone: _ } = finished;
     let clock = look.clock();
     let start = end.window_start.unwrap_or_default();
     let head = format!(

@@ -4,6 +4,7 @@ use std::io;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row};
 
+use super::chosen::Chosen;
 use super::color::Paint;
 use super::look::Look;
 
@@ -21,6 +22,13 @@ pub(crate) struct Column {
     pub(crate) width: u16,
     /// A terminal that is too narrow for all shows those of the lowest rank.
     pub(crate) rank: u8,
+}
+
+impl Column {
+    /// Whether it is called so.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.title.eq_ignore_ascii_case(name)
+    }
 }
 
 /// A column of figures.
@@ -51,13 +59,13 @@ impl Table {
         self.rows.push((paint, cells));
     }
 
-    /// Writes it; nothing where it has no rows.
+    /// Writes it; nothing where it has no rows, or none of the columns that were chosen.
     pub(crate) fn write(&self, out: &mut dyn io::Write, look: &Look) -> io::Result<()> {
-        if self.rows.is_empty() {
+        if self.is_empty(look) {
             return Ok(());
         }
         let width = look.width.filter(|_| !look.is_wide());
-        let shown = self.shown(width);
+        let shown = self.chosen(look).unwrap_or_else(|| self.shown(width));
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::NOTHING).set_truncation_indicator("…");
         table.set_header(Self::line(&shown, &|at| self.columns[at].title.to_owned()));
@@ -81,6 +89,17 @@ impl Table {
             writeln!(out, "{}", look.painter.paint(paint, line.trim_end()))?;
         }
         Ok(())
+    }
+
+    /// Nothing of it would be written.
+    pub(crate) fn is_empty(&self, look: &Look) -> bool {
+        self.rows.is_empty() || self.chosen(look).is_some_and(|chosen| chosen.is_empty())
+    }
+
+    /// The columns that were chosen, in that order; `None` where nothing was.
+    fn chosen(&self, look: &Look) -> Option<Vec<usize>> {
+        let Chosen::Columns(names) = &look.chosen else { return None };
+        Some(names.iter().filter_map(|name| self.columns.iter().position(|column| column.is(name))).collect())
     }
 
     /// The columns that fit, by rank; which ones depends on nothing in the rows.
@@ -138,6 +157,21 @@ shop/a-much-longer-name      12   80µs
         assert_eq!(shown.lines().count(), 3, "{shown}");
         assert!(shown.lines().all(|line| line.chars().count() <= 26), "{shown}");
         assert!(shown.contains('…'), "{shown}");
+    }
+
+    #[test]
+    fn columns_that_were_chosen_stand_in_their_order() {
+        let mut table = Table::new([text("NAME", 10, 0), figures("FAILED", 6, 1), figures("P99", 5, 2)]);
+        table.row(Paint::Plain, ["shop/a", "0", "1.2ms"].map(str::to_owned).to_vec());
+        let shown = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let look = Look { chosen: Chosen::Columns(names), width: Some(20), ..testing::look() };
+            let mut out = Vec::new();
+            table.write(&mut out, &look).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(&["p99", "elsewhere", "Name"]), "  P99  NAME\n1.2ms  shop/a\n");
+        assert_eq!(shown(&["elsewhere"]), "");
     }
 
     #[test]

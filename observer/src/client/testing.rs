@@ -13,6 +13,7 @@ use prost_types::Timestamp;
 
 pub(crate) use server::serve;
 
+use super::chosen::Chosen;
 use super::color::Painter;
 use super::look::{Format, Look};
 use super::time::TimeFormat;
@@ -26,6 +27,7 @@ pub(crate) fn look() -> Look {
         width: None,
         times: TimeFormat::Time,
         zone: TimeZone::UTC,
+        chosen: Chosen::All,
     }
 }
 

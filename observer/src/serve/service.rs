@@ -1,23 +1,28 @@
 //! The gRPC service: checks a request, asks the event loop, and shapes the answer.
 
 mod asked;
+mod changes;
 mod events;
 mod explain;
+mod states;
 mod summaries;
 
 use std::mem::take;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use observer_proto::served as v1;
 use observer_proto::served::observer_server::Observer;
+use observer_proto::{Mask, served as v1};
+use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::PollSender;
 use tonic::{Request as Call, Response, Status};
 
+pub(super) use self::changes::Changes;
 pub(super) use self::events::EventStream;
+use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
 use super::queue::queue;
@@ -66,6 +71,8 @@ pub(crate) struct Service {
     requests: mpsc::Sender<Request>,
     /// Streams of events so far.
     streams: Arc<AtomicU64>,
+    /// What all streams of changes keep to compare with.
+    compared: Arc<AtomicUsize>,
 }
 
 #[tonic::async_trait]
@@ -81,6 +88,7 @@ impl Observer for Service {
         let mut request = call.into_inner();
         let (allow, deny) = (take(&mut request.allow), take(&mut request.deny));
         let filters = self.compile(allow, deny, Purpose::Events)?.within(scope.clone());
+        let mask = asked::mask(request.field_mask.take(), "Event", &["sequence"])?;
         let ask = asked::of(&request, self.settings.start_time)?;
         let seat = caller.seat()?;
         let (sink, source) = queue(self.settings.queue_capacity, "events");
@@ -88,7 +96,7 @@ impl Observer for Service {
         let follow = request.follow;
         self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;
         let requests = PollSender::new(self.requests.clone());
-        Ok(Response::new(EventStream::new(id, source, requests, &self.settings, (scope, seat))))
+        Ok(Response::new(EventStream::new(id, source, requests, &self.settings, mask, (scope, seat))))
     }
 
     async fn watch_summaries(
@@ -96,13 +104,16 @@ impl Observer for Service {
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
-        let v1::WatchSummariesRequest { allow, deny, follow, window } = call.into_inner();
+        let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes } =
+            call.into_inner();
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
+        let mask = asked::mask(field_mask, "Summary", &[])?;
         let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
         let seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
-        Ok(Response::new(SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat)))
+        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat);
+        Ok(Response::new(stream.shaped(mask, changes.then(|| Changes::new(&self.compared)))))
     }
 
     async fn list_connections(
@@ -110,7 +121,8 @@ impl Observer for Service {
         call: Call<v1::ListConnectionsRequest>,
     ) -> Result<Response<v1::ListConnectionsResponse>, Status> {
         let (scope, _) = Caller::admit(&call, "ListConnections")?;
-        let v1::ListConnectionsRequest { allow, deny, limit, order } = call.into_inner();
+        let v1::ListConnectionsRequest { allow, deny, limit, order, field_mask } = call.into_inner();
+        let mask = asked::mask(field_mask, "Connection", &[])?;
         let order = asked::connection_order(order)?;
         let filters = self.compile(allow, deny, Purpose::Connections)?.within(scope.clone());
         let limit = if limit == 0 { CONNECTIONS_LISTED } else { limit as usize };
@@ -118,7 +130,10 @@ impl Observer for Service {
             self.ask(|reply| Request::Connections { filters, order, limit, reply }).await?;
         let seen = connections.iter().filter_map(|connection| scope.connection(connection));
         Ok(Response::new(v1::ListConnectionsResponse {
-            connections: fitting(seen.map(|connection| wire::connection(&connection, sampled, now))),
+            connections: fitting(
+                seen.map(|connection| wire::connection(&connection, sampled, now)),
+                mask.as_ref(),
+            ),
             total,
             node_name: self.settings.node_name.clone(),
             time: Some(wire::boot_timestamp(sampled, now)),
@@ -127,7 +142,8 @@ impl Observer for Service {
 
     async fn explain(&self, call: Call<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
         let (scope, caller) = Caller::admit(&call, "Explain")?;
-        let v1::ExplainRequest { allow, deny } = call.into_inner();
+        let v1::ExplainRequest { allow, deny, field_mask } = call.into_inner();
+        let mask = asked::mask(field_mask, "Summary", &[])?;
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let _seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
@@ -136,7 +152,7 @@ impl Observer for Service {
         let edges = wire::explained(&filters.scope().window(&window), &filters, now);
         let total = edges.len() as u64;
         Ok(Response::new(v1::ExplainResponse {
-            edges: fitting(edges.into_iter()),
+            edges: fitting(edges.into_iter(), mask.as_ref()),
             total,
             node_name: self.settings.node_name.clone(),
             window_start: Some(wire::boot_timestamp(window.start, now)),
@@ -150,12 +166,13 @@ impl Observer for Service {
         call: Call<v1::ListListenersRequest>,
     ) -> Result<Response<v1::ListListenersResponse>, Status> {
         let (scope, _) = Caller::admit(&call, "ListListeners")?;
-        let v1::ListListenersRequest { allow, deny } = call.into_inner();
+        let v1::ListListenersRequest { allow, deny, field_mask } = call.into_inner();
+        let mask = asked::mask(field_mask, "Listener", &[])?;
         let filters = self.compile(allow, deny, Purpose::Connections)?.within(scope);
         let ListenerList { listeners, sampled, now } =
             self.ask(|reply| Request::Listeners { filters, reply }).await?;
         Ok(Response::new(v1::ListListenersResponse {
-            listeners: fitting(listeners.iter().map(|listener| wire::listener(listener, now))),
+            listeners: fitting(listeners.iter().map(|listener| wire::listener(listener, now)), mask.as_ref()),
             total: listeners.len() as u64,
             node_name: self.settings.node_name.clone(),
             time: Some(wire::boot_timestamp(sampled, now)),
@@ -167,13 +184,15 @@ impl Observer for Service {
         call: Call<v1::ListWorkloadsRequest>,
     ) -> Result<Response<v1::ListWorkloadsResponse>, Status> {
         let (scope, _) = Caller::admit(&call, "ListWorkloads")?;
-        let v1::ListWorkloadsRequest { allow, deny } = call.into_inner();
+        let v1::ListWorkloadsRequest { allow, deny, field_mask } = call.into_inner();
+        let mask = asked::mask(field_mask, "WorkloadStatus", &[])?;
         let filters = self.compile(allow, deny, Purpose::Workloads)?.within(scope);
         let WorkloadList { mut workloads, now } =
             self.ask(|reply| Request::Workloads { filters, reply }).await?;
         workloads.sort_by(|a, b| wire::order(&a.workload).cmp(&wire::order(&b.workload)));
+        let told = workloads.iter().map(|entry| wire::workload_status(entry, now));
         Ok(Response::new(v1::ListWorkloadsResponse {
-            workloads: workloads.iter().map(|entry| wire::workload_status(entry, now)).collect(),
+            workloads: told.map(|entry| masked(entry, mask.as_ref())).collect(),
             node_name: self.settings.node_name.clone(),
         }))
     }
@@ -193,7 +212,7 @@ impl Observer for Service {
 impl Service {
     /// Sends what it is asked to the event loop.
     pub(crate) fn new(settings: Settings, requests: mpsc::Sender<Request>) -> Self {
-        Self { settings: Arc::new(settings), requests, streams: Arc::default() }
+        Self { settings: Arc::new(settings), requests, streams: Arc::default(), compared: Arc::default() }
     }
 
     fn compile(
@@ -226,9 +245,10 @@ impl Service {
 
 /// As many as fit into a message: those that do not are the least interesting ones, and the total tells
 /// of them.
-fn fitting<T: prost::Message>(listed: impl Iterator<Item = T>) -> Vec<T> {
+fn fitting<T: Message + Default>(listed: impl Iterator<Item = T>, mask: Option<&Mask>) -> Vec<T> {
     let mut bytes = 0;
     listed
+        .map(|one| masked(one, mask))
         .take_while(|one| {
             bytes += one.encoded_len() + 8;
             bytes <= LONGEST_LIST_BYTES
@@ -236,44 +256,16 @@ fn fitting<T: prost::Message>(listed: impl Iterator<Item = T>) -> Vec<T> {
         .collect()
 }
 
+/// What is wanted of it.
+fn masked<T: Message + Default>(one: T, mask: Option<&Mask>) -> T {
+    match mask {
+        Some(mask) => mask.apply(one),
+        None => one,
+    }
+}
+
 impl From<InvalidFilter> for Status {
     fn from(error: InvalidFilter) -> Self {
         Self::invalid_argument(error.to_string())
     }
-}
-
-fn busy() -> Status {
-    Status::unavailable(format!("the daemon did not answer within {} s; try again", PATIENCE.as_secs()))
-}
-
-fn refused(subscribers: usize) -> Status {
-    Status::resource_exhausted(format!(
-        "{subscribers} streams are open already, as many as the daemon allows; end one or try again later",
-    ))
-}
-
-/// The state that begins a stream.
-fn connected(settings: &Settings, message: &str) -> v1::NodeStatus {
-    v1::NodeStatus {
-        state: v1::NodeState::Connected.into(),
-        message: message.to_owned(),
-        start_time: Some(wire::timestamp(settings.start_time)),
-        after_sequence: 0,
-    }
-}
-
-/// The state that ends a stream.
-fn stopping() -> v1::NodeStatus {
-    v1::NodeStatus {
-        state: v1::NodeState::Stopping.into(),
-        message: "the daemon is stopping".to_owned(),
-        start_time: None,
-        after_sequence: 0,
-    }
-}
-
-/// When a message is sent.
-#[allow(clippy::disallowed_methods, reason = "messages carry the time of their sending")]
-fn sent_at() -> prost_types::Timestamp {
-    SystemTime::now().into()
 }

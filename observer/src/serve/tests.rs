@@ -1,7 +1,9 @@
 //! Subscribers, and the service over a unix socket with a small event loop in place of the daemon's.
 
 mod calls;
+mod changes;
 mod fanout;
+mod masks;
 mod told;
 mod windows;
 

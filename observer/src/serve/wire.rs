@@ -20,7 +20,7 @@ use prost_types::Timestamp;
 pub(super) use self::event::event;
 pub(super) use self::live::{connection, listener};
 pub(super) use self::status::{status, workload_status};
-pub(super) use self::summary::{explained, order, summaries, window_end};
+pub(super) use self::summary::{Summarized, explained, order, summaries, window_end};
 use super::history::Reach;
 use crate::event::{
     Backend, BootTime, ConnectionId, Counters, FoldNotice, Loss, LossSource, Now, Owner, Peer, PeerKind,

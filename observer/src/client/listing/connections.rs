@@ -11,7 +11,8 @@ use super::super::table::{Column, Table, figures, text};
 use super::super::time::between;
 use super::super::{json, label, units};
 
-const CONNECTIONS: [Column; 14] = [
+/// Its columns.
+pub(crate) const CONNECTIONS: [Column; 14] = [
     text("WORKLOAD", 24, 0),
     text("DIR", 3, 0),
     text("PEER", 22, 0),

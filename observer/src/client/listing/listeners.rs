@@ -11,7 +11,8 @@ use super::super::table::{Column, Table, figures, text};
 use super::super::time::between;
 use super::super::{json, label, units};
 
-const LISTENERS: [Column; 9] = [
+/// Its columns.
+pub(crate) const LISTENERS: [Column; 9] = [
     text("WORKLOAD", 30, 0),
     text("LISTENS-ON", 24, 0),
     figures("AGE", 7, 2),

@@ -11,7 +11,8 @@ use super::super::table::{Column, Table, figures, text};
 use super::super::units::duration;
 use super::super::{container, json, label};
 
-const WORKLOADS: [Column; 12] = [
+/// Its columns.
+pub(crate) const WORKLOADS: [Column; 12] = [
     text("WORKLOAD", 30, 0),
     text("KIND", 9, 1),
     text("STATE", 10, 1),
@@ -26,7 +27,7 @@ const WORKLOADS: [Column; 12] = [
     text("IMAGE", 40, 4),
 ];
 
-/// Writes the workloads, as the daemon sorted them.
+/// Writes the workloads, in their order.
 pub(crate) fn write_workloads(
     out: &mut dyn io::Write,
     look: &Look,
@@ -66,18 +67,21 @@ fn workload_row(status: &WorkloadStatus, look: &Look) -> Vec<String> {
         status.live_connections.to_string(),
         status.connections_opened.to_string(),
         status.execs.to_string(),
-        // The runtime counts restarts that were before the daemon, too.
-        workload
-            .restart_count
-            .map(|counted| counted.max(status.restarts_seen))
-            .or((status.restarts_seen > 0).then_some(status.restarts_seen))
-            .map_or_else(|| "-".to_owned(), |count| count.to_string()),
+        restarts(status).map_or_else(|| "-".to_owned(), |count| count.to_string()),
         status.last_end.as_ref().map_or_else(|| "-".to_owned(), container::end),
         status.ready_after_ns.map_or_else(|| "-".to_owned(), duration),
         status.first_seen.as_ref().map_or_else(|| "-".to_owned(), |time| look.clock().date(time)),
         dash(label::short(&workload.container_id)),
         dash(&workload.image),
     ]
+}
+
+/// How often a container was started again, where that is known.
+pub(super) fn restarts(status: &WorkloadStatus) -> Option<u32> {
+    // The runtime counts restarts that were before the daemon, too.
+    let counted = status.workload.as_ref().and_then(|workload| workload.restart_count);
+    let seen = status.restarts_seen;
+    counted.map(|counted| counted.max(seen)).or((seen > 0).then_some(seen))
 }
 
 /// Whether a container runs, since when it does not, and whether it fails again and again.

@@ -35,8 +35,13 @@ pub(crate) enum Sort {
     Execs,
 }
 
+impl Sort {
+    /// The fields without which summaries cannot be sorted.
+    pub(crate) const NEEDED: &[&str] = &["workload", "edge", "tcp", "processes"];
+}
+
 /// Sorts; those that are equal by their names, so that the order is stable.
-pub(super) fn sort(summaries: &mut [Summary], by: Sort) {
+pub(crate) fn sort(summaries: &mut [Summary], by: Sort) {
     summaries.sort_by_cached_key(|summary| {
         let way = if summary.edge.is_some() { rows::way(summary) } else { String::new() };
         (Reverse(weight(summary, by)), label::owner(summary.workload.as_ref()), way)

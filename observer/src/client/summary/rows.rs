@@ -31,7 +31,7 @@ const TCP: [Column; 16] = [
 ];
 
 /// The columns of edges.
-pub(super) fn edge_columns() -> Vec<Column> {
+pub(crate) fn edge_columns() -> Vec<Column> {
     let own = [
         text("WORKLOAD", 18, 0),
         text("PEER", 14, 0),

@@ -165,3 +165,33 @@ fn a_window_says_what_it_lacks() {
          nothing happened that matches\n"
     );
 }
+
+#[test]
+fn a_stream_of_changes_tells_what_is_the_same_and_what_is_gone() {
+    let mut window = Window::default();
+    let mut told = |payload| {
+        let message = WatchSummariesResponse { payload: Some(payload), ..WatchSummariesResponse::default() };
+        let mut finished = window.add(message)?;
+        let mut out = Vec::new();
+        write_tables(&mut out, &testing::look(), &mut finished, Sort::Worst).unwrap();
+        String::from_utf8(out).unwrap().split_once('\n').map(|(_, rest)| rest.to_owned())
+    };
+    let of =
+        |key, pod| Summary { key, workload: Some(testing::pod("shop", pod, "app")), ..Summary::default() };
+    assert_eq!(told(Payload::Summary(of(1, "cart"))), None);
+    assert_eq!(told(Payload::Summary(of(2, "web"))), None);
+    let end = WindowEnd { summaries: 2, total: 2, snapshot: true, ..WindowEnd::default() };
+    let first = told(Payload::WindowEnd(end.clone())).unwrap();
+    assert!(
+        first.starts_with("WORKLOAD") && first.contains("shop/cart") && first.contains("shop/web"),
+        "{first}"
+    );
+    assert_eq!(told(Payload::Summary(of(3, "db\u{1b}"))), None);
+    let second = WindowEnd { summaries: 1, total: 2, ended: vec![1], ..WindowEnd::default() };
+    let second = told(Payload::WindowEnd(second)).unwrap();
+    assert!(second.starts_with("1 of 2 as before\ngone: shop/cart/app\nWORKLOAD"), "{second}");
+    assert!(second.contains("shop/db\\x1b/app") && !second.contains("shop/web"), "{second}");
+    let third =
+        told(Payload::WindowEnd(WindowEnd { total: 1, ended: vec![3], ..WindowEnd::default() })).unwrap();
+    assert_eq!(third, "1 of 1 as before\ngone: shop/db\\x1b/app\nnothing else\n");
+}

@@ -1,9 +1,9 @@
-//! What a request asks for: events of the memory, a window, an order.
+//! What a request asks for: which events of the memory, which windows, which order, which fields.
 
 use std::time::Duration;
 
-use observer_proto::served as v1;
-use prost_types::Timestamp;
+use observer_proto::{Mask, served as v1};
+use prost_types::{FieldMask, Timestamp};
 use tonic::Status;
 
 use crate::event::{ConnectionOrder, WallTime};
@@ -14,7 +14,17 @@ const LONGEST_WINDOW_S: u64 = 3_600;
 
 /// What is asked for; `None` for new events alone. `started` is this daemon's start.
 pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<Option<Ask>, Status> {
-    let v1::WatchEventsRequest { allow: _, deny: _, follow, last, since, until, first, resume } = request;
+    let v1::WatchEventsRequest {
+        allow: _,
+        deny: _,
+        follow,
+        last,
+        since,
+        until,
+        first,
+        resume,
+        field_mask: _,
+    } = request;
     let count = |number: u32| (number > 0).then_some(number as usize);
     let (first, last) = (count(*first), count(*last));
     let time = |field, time: &Option<Timestamp>| time.map(|time| wall_time(field, time)).transpose();
@@ -48,6 +58,16 @@ pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<
     Ok(Some(Ask { after: *sequence, another_run, ..all }))
 }
 
+/// A time, before 1970 the beginning of that.
+fn wall_time(field: &str, Timestamp { seconds, nanos }: Timestamp) -> Result<WallTime, Status> {
+    let valid = u64::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let nanos = valid.ok_or_else(|| {
+        Status::invalid_argument(format!("{field}: {nanos} ns is not allowed: from 0 to 999999999"))
+    })?;
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    Ok(WallTime(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
+}
+
 /// The window that is asked for, in nanoseconds.
 pub(super) fn window_ns(asked: Option<&prost_types::Duration>, default: Duration) -> Result<u64, Status> {
     let Some(prost_types::Duration { seconds, nanos }) = asked else { return Ok(default.as_nanos() as u64) };
@@ -76,14 +96,11 @@ pub(super) fn connection_order(asked: i32) -> Result<ConnectionOrder, Status> {
     })
 }
 
-/// A time, before 1970 the beginning of that.
-fn wall_time(field: &str, Timestamp { seconds, nanos }: Timestamp) -> Result<WallTime, Status> {
-    let valid = u64::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
-    let nanos = valid.ok_or_else(|| {
-        Status::invalid_argument(format!("{field}: {nanos} ns is not allowed: from 0 to 999999999"))
-    })?;
-    let seconds = u64::try_from(seconds).unwrap_or(0);
-    Ok(WallTime(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
+/// The fields that are asked for of this item, and those that are told `always`; `None` for all.
+pub(super) fn mask(asked: Option<FieldMask>, item: &str, always: &[&str]) -> Result<Option<Mask>, Status> {
+    let Some(FieldMask { paths }) = asked.filter(|mask| !mask.paths.is_empty()) else { return Ok(None) };
+    let mask = Mask::compile(item, &paths, always);
+    mask.map(Some).map_err(|error| Status::invalid_argument(format!("field_mask: {error}")))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use observer_proto::{Carried, EventsPayload, EventsResponse, served as v1};
+use observer_proto::{Carried, EventsPayload, EventsResponse, Mask, served as v1};
 use tokio_stream::Stream;
 use tokio_util::sync::PollSender;
 use tonic::Status;
@@ -25,6 +25,8 @@ pub(crate) struct EventStream {
     requests: PollSender<Request>,
     node_name: Arc<str>,
     greeting: v1::NodeStatus,
+    /// What is told of an event; `None`: all.
+    mask: Option<Mask>,
     /// Of the past, still to be sent.
     past: VecDeque<Arc<Event>>,
     /// There is more of it, to be asked for then.
@@ -43,6 +45,7 @@ impl EventStream {
         source: Source,
         requests: PollSender<Request>,
         settings: &Settings,
+        mask: Option<Mask>,
         (scope, seat): (Scope, Seat),
     ) -> Self {
         Self {
@@ -51,6 +54,7 @@ impl EventStream {
             requests,
             node_name: settings.node_name.as_str().into(),
             greeting: connected(settings, "new events follow"),
+            mask: mask.map(EventsPayload::mask),
             past: VecDeque::new(),
             more: false,
             scope,
@@ -59,10 +63,14 @@ impl EventStream {
         }
     }
 
-    /// What of an event is told to this client.
+    /// What of an event is told to this client alone.
     fn seen(&self, event: &Event) -> Option<Carried> {
         let event = self.scope.event(event)?;
-        Some(Carried::Own((&wire::event(&event, &self.node_name)).into()))
+        let whole = EventsPayload::from(&wire::event(&event, &self.node_name));
+        Some(Carried::Own(match &self.mask {
+            None => whole,
+            Some(mask) => whole.masked(mask),
+        }))
     }
 
     fn response(&self, payload: Carried) -> EventsResponse {
@@ -83,7 +91,10 @@ impl EventStream {
                 self.more = page.more;
                 Ok(None)
             }
-            Item::Event(published) if self.scope.is_all() => Ok(Some(Carried::Shared(published))),
+            Item::Event(published) if self.scope.is_all() => Ok(Some(match &self.mask {
+                None => Carried::Shared(published),
+                Some(mask) => Carried::Own((*published).as_ref().masked(mask)),
+            })),
             Item::Event(published) => Ok(self.seen(&published.event)),
             Item::Lost(lost) => Ok(Some(Carried::Own((&wire::lost(&lost.0, lost.1)).into()))),
             Item::Folded(folded) => Ok(Some(Carried::Own((&wire::folded(&folded.0, folded.1)).into()))),

@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use observer_proto::served as v1;
 use observer_proto::served::watch_summaries_response::Payload;
+use observer_proto::{Mask, served as v1};
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::{Settings, connected, refused, sent_at, stopping};
+use super::changes::Changes;
+use super::{Settings, connected, masked, refused, sent_at, stopping};
 use crate::event::{Loss, Now, Window};
 use crate::serve::access::Seat;
 use crate::serve::queue::{Item, Source, add, same_kind};
@@ -28,6 +29,10 @@ pub(crate) struct SummaryStream {
     follow: bool,
     /// Its client's place for it.
     _seat: Seat,
+    /// What is told of a summary; `None`: all.
+    mask: Option<Mask>,
+    /// What was told, where only changes are wanted.
+    changes: Option<Changes>,
     /// The window that is not complete yet.
     open: Option<Window>,
     /// What was lost meanwhile.
@@ -56,6 +61,8 @@ impl SummaryStream {
             length_ns,
             follow,
             _seat: seat,
+            mask: None,
+            changes: None,
             open: None,
             lost: Vec::new(),
             now: Now::default(),
@@ -64,12 +71,19 @@ impl SummaryStream {
         }
     }
 
+    /// Tells no more than these fields, and no more than changes.
+    pub(in crate::serve) fn shaped(self, mask: Option<Mask>, changes: Option<Changes>) -> Self {
+        Self { mask, changes, ..self }
+    }
+
     fn take(&mut self, item: Item) -> Result<(), Status> {
         match item {
             Item::Connected { .. } => self.ready.push_back(Payload::NodeStatus(self.greeting.clone())),
             Item::Refused { subscribers } => return Err(refused(subscribers)),
-            Item::Windows(past) => past.newest.iter().for_each(|window| self.merge(window, past.now)),
-            Item::Window(window) => self.merge(&window.0, window.1),
+            Item::Windows(past) => {
+                past.newest.iter().try_for_each(|window| self.merge(window, past.now))?;
+            }
+            Item::Window(window) => self.merge(&window.0, window.1)?,
             Item::Lost(lost) => self.note(lost.0, lost.1),
             Item::History(_) | Item::Page(_) | Item::Event(_) | Item::Folded(_) => {}
         }
@@ -78,36 +92,44 @@ impl SummaryStream {
 
     /// Adds a base window. A window ends when it is long enough, or when the next base window begins
     /// after its end, because the machine slept or this client was too slow.
-    fn merge(&mut self, window: &Arc<Window>, now: Now) {
+    fn merge(&mut self, window: &Arc<Window>, now: Now) -> Result<(), Status> {
         if self.ended {
-            return;
+            return Ok(());
         }
         match &mut self.open {
             Some(open) if window.start.since_ns(open.start) < self.length_ns => open.merge(window),
             _ => {
-                self.finish(now);
+                self.finish(now)?;
                 self.open = Some(Window::clone(window));
             }
         }
         if self.open.as_ref().is_some_and(|open| open.length_ns >= self.length_ns) {
-            self.finish(now);
+            self.finish(now)?;
         }
+        Ok(())
     }
 
     /// Sends the open window, what was lost in it, and its end.
-    fn finish(&mut self, now: Now) {
-        let Some(mut window) = self.open.take() else { return };
+    fn finish(&mut self, now: Now) -> Result<(), Status> {
+        let Some(mut window) = self.open.take() else { return Ok(()) };
         if self.ended {
-            return;
+            return Ok(());
         }
         window.show_idle();
         let window = self.filters.scope().window(&window);
         let summaries = wire::summaries(&window, &self.filters, now);
-        let end = wire::window_end(&window, summaries.len(), now);
-        self.ready.extend(summaries.into_iter().map(Payload::Summary));
+        let mut end = wire::window_end(&window, summaries.len(), now);
+        let mask = self.mask.as_ref();
+        let told = summaries.into_iter().map(|(of, summary)| (of, masked(summary, mask)));
+        let told = match &mut self.changes {
+            None => told.map(|(_, summary)| summary).collect(),
+            Some(changes) => changes.next(told, &mut end)?,
+        };
+        self.ready.extend(told.into_iter().map(Payload::Summary));
         self.ready.extend(take(&mut self.lost).iter().map(|loss| Payload::Lost(wire::lost(loss, now))));
         self.ready.push_back(Payload::WindowEnd(end));
         self.ended = !self.follow;
+        Ok(())
     }
 
     fn note(&mut self, loss: Loss, now: Now) {

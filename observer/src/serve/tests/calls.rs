@@ -21,21 +21,21 @@ use crate::serve::{
     Subscribers, WorkloadList,
 };
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
 fn now(seconds: u64) -> Now {
     Now { boot: BootTime(seconds * SECOND), wall: WallTime(WALL_NS + seconds * SECOND) }
 }
 
 /// A daemon whose loop has seen one connection in each of its first three seconds. `stop` ends it.
-struct Daemon {
-    path: PathBuf,
+pub(super) struct Daemon {
+    pub(super) path: PathBuf,
     stop: oneshot::Sender<()>,
     done: tokio::task::JoinHandle<()>,
     _directory: tempfile::TempDir,
 }
 
-fn start() -> Daemon {
+pub(super) fn start() -> Daemon {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("observer.sock");
     let mut listeners = Listeners::new(SecurityFiles::default()).unwrap();
@@ -99,7 +99,7 @@ async fn event_loop(
     drop(shut_down);
 }
 
-async fn channel(path: &Path) -> Channel {
+pub(super) async fn channel(path: &Path) -> Channel {
     Endpoint::try_from(format!("unix://{}", path.display())).unwrap().connect().await.unwrap()
 }
 

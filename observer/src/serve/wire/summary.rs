@@ -14,7 +14,11 @@ use crate::event::{
 use crate::serve::Filters;
 
 /// What of a window passes the filters: each workload, followed by its edges, in a stable order.
-pub(in crate::serve) fn summaries(window: &Window, filters: &Filters, now: Now) -> Vec<v1::Summary> {
+pub(in crate::serve) fn summaries<'a>(
+    window: &'a Window,
+    filters: &Filters,
+    now: Now,
+) -> Vec<(Summarized<'a>, v1::Summary)> {
     let whole = whole(window, now);
     let ends = Ends::of(window);
     let passing = window.workloads.values().filter(|summary| filters.summary(summary));
@@ -26,7 +30,15 @@ pub(in crate::serve) fn summaries(window: &Window, filters: &Filters, now: Now) 
     });
     let mut rows: Vec<_> = own.chain(of_edges).collect();
     rows.sort_unstable_by(|(a, a_edge, _), (b, b_edge, _)| (a, a_edge).cmp(&(b, b_edge)));
-    rows.into_iter().map(|(_, _, summary)| summary).collect()
+    let of = |workload: (_, _, _, _, WorkloadId), edge| Summarized { workload: workload.4, edge };
+    rows.into_iter().map(|(workload, edge, summary)| (of(workload, edge), summary)).collect()
+}
+
+/// What a summary is of: a workload, or an edge of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::serve) struct Summarized<'a> {
+    workload: WorkloadId,
+    edge: Option<&'a Edge>,
 }
 
 /// The edges of a window that are to be explained: those with a fault first, in a stable order.
@@ -72,14 +84,17 @@ fn whole(window: &Window, now: Now) -> v1::Summary {
     }
 }
 
-/// A window is complete.
-pub(in crate::serve) fn window_end(window: &Window, summaries: usize, now: Now) -> v1::WindowEnd {
+/// A window is complete: so many summaries it has.
+pub(in crate::serve) fn window_end(window: &Window, total: usize, now: Now) -> v1::WindowEnd {
     v1::WindowEnd {
         window_start: Some(boot_timestamp(window.start, now)),
         window_ns: window.length_ns,
-        summaries: summaries as u64,
+        summaries: total as u64,
         lost_events: window.lost_events,
         folded_events: folded(window),
+        total: total as u64,
+        snapshot: false,
+        ended: Vec::new(),
     }
 }
 

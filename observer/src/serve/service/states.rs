@@ -1,0 +1,45 @@
+//! How streams begin, end and are refused.
+
+use std::time::SystemTime;
+
+use observer_proto::served as v1;
+use tonic::Status;
+
+use super::{PATIENCE, Settings};
+use crate::serve::wire;
+
+pub(super) fn busy() -> Status {
+    Status::unavailable(format!("the daemon did not answer within {} s; try again", PATIENCE.as_secs()))
+}
+
+pub(super) fn refused(subscribers: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "{subscribers} streams are open already, as many as the daemon allows; end one or try again later",
+    ))
+}
+
+/// The state that begins a stream.
+pub(super) fn connected(settings: &Settings, message: &str) -> v1::NodeStatus {
+    v1::NodeStatus {
+        state: v1::NodeState::Connected.into(),
+        message: message.to_owned(),
+        start_time: Some(wire::timestamp(settings.start_time)),
+        after_sequence: 0,
+    }
+}
+
+/// The state that ends a stream.
+pub(super) fn stopping() -> v1::NodeStatus {
+    v1::NodeStatus {
+        state: v1::NodeState::Stopping.into(),
+        message: "the daemon is stopping".to_owned(),
+        start_time: None,
+        after_sequence: 0,
+    }
+}
+
+/// When a message is sent.
+#[allow(clippy::disallowed_methods, reason = "messages carry the time of their sending")]
+pub(super) fn sent_at() -> prost_types::Timestamp {
+    SystemTime::now().into()
+}
