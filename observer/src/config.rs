@@ -80,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) crash_loop_window: Duration,
     /// How many events may wait for one client before it loses some.
     pub(crate) subscriber_queue: usize,
+    /// How many bytes the events that wait for one client may take.
+    pub(crate) subscriber_queue_bytes: usize,
     /// How many streams one client may have at a time.
     pub(crate) max_client_streams: usize,
     /// How many calls one client may make in a second.
@@ -91,7 +93,7 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 32] = [
+pub(crate) const KEYS: [&str; 33] = [
     "listen",
     "insecure_loopback",
     "access_file",
@@ -120,6 +122,7 @@ pub(crate) const KEYS: [&str; 32] = [
     "crash_loop_ends",
     "crash_loop_window",
     "subscriber_queue",
+    "subscriber_queue_bytes",
     "max_client_streams",
     "max_client_calls",
     "disabled_hooks",
@@ -176,6 +179,7 @@ impl Config {
             crash_loop_ends: number("crash_loop_ends")? as u32,
             crash_loop_window: Duration::from_secs(number("crash_loop_window")?),
             subscriber_queue: number("subscriber_queue")? as usize,
+            subscriber_queue_bytes: number("subscriber_queue_bytes")? as usize,
             max_client_streams: number("max_client_streams")? as usize,
             max_client_calls: number("max_client_calls")? as u32,
             disabled_hooks: disabled_hooks(settings.get("disabled_hooks"))?,

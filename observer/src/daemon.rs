@@ -206,6 +206,7 @@ fn serve_settings(config: &Config, started: Now) -> crate::serve::Settings {
         start_time: started.wall,
         window: config.window,
         queue_capacity: config.subscriber_queue,
+        queue_bytes: config.subscriber_queue_bytes,
         ..crate::serve::Settings::new(config.node_name.clone())
     }
 }

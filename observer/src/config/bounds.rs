@@ -32,7 +32,7 @@ const fn bound(key: &'static str, unit: Unit, min: u64, max: u64, default: u64) 
     Bound { key, unit, min, max, default }
 }
 
-const BOUNDS: [Bound; 16] = [
+const BOUNDS: [Bound; 17] = [
     bound("window", Unit::Seconds, 1, 3_600, 10),
     bound("process_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 4 << 20),
     bound("network_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 16 << 20),
@@ -47,6 +47,7 @@ const BOUNDS: [Bound; 16] = [
     bound("crash_loop_ends", Unit::Count, 2, 20, 3),
     bound("crash_loop_window", Unit::Seconds, 1, 3_600, 600),
     bound("subscriber_queue", Unit::Count, 1, 1_000_000, 8_192),
+    bound("subscriber_queue_bytes", Unit::Bytes, 64 << 10, 1 << 40, 16 << 20),
     bound("max_client_streams", Unit::Count, 1, 100_000, 256),
     bound("max_client_calls", Unit::Count, 1, 1_000_000, 500),
 ];

@@ -110,6 +110,9 @@ pub(crate) struct Flags {
     /// Let so many events wait for a slow client before it loses some [default: 8192]
     #[arg(long, value_name = "N")]
     subscriber_queue: Option<String>,
+    /// And so many bytes of them [default: 16MiB]
+    #[arg(long, value_name = "SIZE")]
+    subscriber_queue_bytes: Option<String>,
     /// A client (user, certificate) may have so many streams at a time [default: 256]
     #[arg(long, value_name = "N")]
     max_client_streams: Option<String>,
@@ -158,6 +161,7 @@ impl Flags {
             ("crash_loop_ends", one(&self.crash_loop_ends)),
             ("crash_loop_window", one(&self.crash_loop_window)),
             ("subscriber_queue", one(&self.subscriber_queue)),
+            ("subscriber_queue_bytes", one(&self.subscriber_queue_bytes)),
             ("max_client_streams", one(&self.max_client_streams)),
             ("max_client_calls", one(&self.max_client_calls)),
             ("disabled_hooks", self.disabled_hooks.clone()),

@@ -94,6 +94,25 @@ fn plain_text_needs_its_flag_and_a_loopback_address() {
 }
 
 #[test]
+fn tls_needs_certificates_and_rules() {
+    let of = |text: &str| load(&[], &[], Some(text)).map(|config| config.access);
+    let files = "tls_cert = '/c'\ntls_key = '/k'\ntls_client_ca = '/a'\n";
+    let places = "listen = ['tls://0.0.0.0:7441', 'tls://[::]:7441']\n";
+    let whole = of(&format!("{places}{files}access_file = '/r'\ntls_client_crl = '/l'\n")).unwrap();
+    assert_eq!(whole.file, Some("/r".into()));
+    assert_eq!(whole.tls.and_then(|tls| tls.client_crl), Some("/l".into()));
+    assert_eq!(of("").unwrap(), Access::default());
+    let together = "tls_cert, tls_key and tls_client_ca go together: set all of them, or none";
+    assert_eq!(of("tls_cert = '/c'\ntls_key = '/k'").unwrap_err(), together);
+    let bare = "listening at tls:// needs tls_cert, tls_key and tls_client_ca";
+    assert_eq!(of(places).unwrap_err(), bare);
+    let closed = "listening at tls:// needs an access_file, or nobody may see anything there";
+    assert_eq!(of(&format!("{places}{files}")).unwrap_err(), closed);
+    assert!(of("listen = 'tls://somewhere:1'").unwrap_err().contains("`tls://somewhere:1` is not allowed"));
+    assert!(of("access_file = ''").unwrap_err().contains("`` is not allowed"));
+}
+
+#[test]
 fn wrong_values_are_refused_from_every_source() {
     let wrong = [
         ("window", "0s"),

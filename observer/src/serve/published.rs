@@ -7,10 +7,15 @@ use observer_proto::EventsPayload;
 use super::wire;
 use crate::event::Event;
 
+/// What an event takes encoded, beside what is in it of bytes that are there anyway.
+const ENCODED_BYTES: usize = 512;
+
 /// The first client whose turn it is puts it into bytes; the others send the same ones.
 #[derive(Debug)]
 pub(super) struct Published {
     pub(super) event: Arc<Event>,
+    /// What is kept while it waits for somebody.
+    pub(super) bytes: usize,
     node_name: Arc<str>,
     payload: OnceLock<EventsPayload>,
 }
@@ -19,6 +24,7 @@ impl Published {
     pub(super) fn new(event: &Arc<Event>, node_name: &Arc<str>) -> Arc<Self> {
         Arc::new(Self {
             event: Arc::clone(event),
+            bytes: event.bytes() + ENCODED_BYTES,
             node_name: Arc::clone(node_name),
             payload: OnceLock::new(),
         })

@@ -3,14 +3,15 @@
 //! The event loop hands over what happened in a round at once, and wakes the stream once for it: with a wake-up for
 //! each event, these would cost more than the events.
 
+mod item;
+
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::history::Reach;
-use super::published::Published;
-use crate::event::{BootTime, Event, FoldNotice, Loss, LossSource, Now, Window};
+pub(super) use self::item::{Item, Page, Past};
+use crate::event::{BootTime, Loss, LossSource, Now};
 use crate::room::Room;
 
 /// So many updates may wait for a client also where memory is short.
@@ -22,47 +23,6 @@ const PLACES_KEPT: usize = 4 * TAKEN;
 /// So many a stream takes out of its queue at a time; there are more of them in memory than the queue holds by this.
 const TAKEN: usize = 512;
 
-/// What travels to a stream. Most are events, so all else is behind a pointer: a hundred clients may have a place for
-/// each of 8,192.
-#[derive(Debug)]
-pub(super) enum Item {
-    /// The subscription stands: what comes after the event with this number is seen.
-    Connected {
-        after: u64,
-    },
-    /// There is no room for another subscription.
-    Refused {
-        subscribers: usize,
-    },
-    /// How far back the memory reaches.
-    History(Box<Reach>),
-    /// Of what is in memory.
-    Page(Box<Page>),
-    Event(Arc<Published>),
-    /// The newest of what is in memory.
-    Windows(Box<Past>),
-    Window(Box<(Arc<Window>, Now)>),
-    Lost(Box<(Loss, Now)>),
-    Folded(Box<(Arc<FoldNotice>, Now)>),
-}
-
-const _: () = assert!(size_of::<Item>() == 16);
-
-/// Some events of the memory.
-#[derive(Debug)]
-pub(super) struct Page {
-    pub(super) events: Vec<Arc<Event>>,
-    /// There are more, to be asked for when these are sent.
-    pub(super) more: bool,
-}
-
-/// The windows that are in memory, at some moment.
-#[derive(Debug)]
-pub(super) struct Past {
-    pub(super) newest: Vec<Arc<Window>>,
-    pub(super) now: Now,
-}
-
 /// What both ends share.
 #[derive(Debug, Default)]
 struct Shared(Mutex<State>);
@@ -70,6 +30,8 @@ struct Shared(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
+    /// What they take.
+    bytes: usize,
     /// Who waits for items.
     waiting: Option<Waker>,
     /// Nothing more comes.
@@ -105,10 +67,13 @@ impl Shared {
 pub(crate) struct Sink {
     shared: Arc<Shared>,
     capacity: usize,
+    capacity_bytes: usize,
     /// To be handed over with the round.
     pending: Vec<Item>,
-    /// How many waited after the last handing over; now they may be fewer.
+    pending_bytes: usize,
+    /// How many waited after the last handing over, and what they took; now it may be less.
     waiting: usize,
+    waiting_bytes: usize,
     /// Losses that are to be told, one for each kind and place.
     untold: Vec<Loss>,
     /// What this queue's own losses are of.
@@ -135,8 +100,11 @@ pub(super) fn queue(capacity: usize, kind: &'static str) -> (Sink, Source) {
     let sink = Sink {
         shared,
         capacity: capacity.max(4),
+        capacity_bytes: usize::MAX,
         pending: Vec::new(),
+        pending_bytes: 0,
         waiting: 0,
+        waiting_bytes: 0,
         untold: Vec::new(),
         kind,
         room: Room::default(),
@@ -148,9 +116,11 @@ impl Source {
     /// The next item; `None` once the queue has ended and is empty.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Item>> {
         if self.taken.is_empty() {
-            let mut state = self.shared.lock();
+            let mut guard = self.shared.lock();
+            let state = &mut *guard;
             let count = state.items.len().min(TAKEN);
             self.taken.extend(state.items.drain(..count));
+            state.bytes -= self.taken.iter().map(Item::bytes).sum::<usize>();
             if state.items.is_empty() && state.items.capacity() > PLACES_KEPT {
                 state.items = VecDeque::new();
             }
@@ -185,6 +155,11 @@ impl Drop for Source {
 }
 
 impl Sink {
+    /// Has no more wait than so many bytes.
+    pub(super) const fn hold(&mut self, bytes: usize) {
+        self.capacity_bytes = bytes;
+    }
+
     /// Has no more wait than memory allows.
     pub(super) fn share(&mut self, room: &Room) {
         self.room = room.clone();
@@ -194,7 +169,7 @@ impl Sink {
     pub(super) fn add(&mut self, item: Item, now: Now) {
         self.tell(now);
         if self.untold.is_empty() && self.has_room() && self.may_wait() {
-            self.pending.push(item);
+            self.push(item);
         } else {
             self.lose(now.boot);
         }
@@ -202,7 +177,7 @@ impl Sink {
 
     /// Takes what the stream has asked for, for which there is always room: it asks for one at a time.
     pub(super) fn hand(&mut self, item: Item) {
-        self.pending.push(item);
+        self.push(item);
     }
 
     /// Takes one update and hands it over.
@@ -222,7 +197,7 @@ impl Sink {
     pub(super) fn tell(&mut self, now: Now) {
         while !self.untold.is_empty() && self.has_room() {
             let loss = self.untold.remove(0);
-            self.pending.push(Item::Lost(Box::new((loss, now))));
+            self.push(Item::Lost(Box::new((loss, now))));
         }
     }
 
@@ -231,14 +206,15 @@ impl Sink {
         let gone = if self.pending.is_empty() {
             self.shared.lock().gone
         } else {
-            let pending = &mut self.pending;
+            let (pending, bytes) = (&mut self.pending, mem::take(&mut self.pending_bytes));
             let (gone, waiting) = self.shared.change(|state| {
                 if !state.gone {
                     state.items.extend(pending.drain(..));
+                    state.bytes += bytes;
                 }
-                (state.gone, state.items.len())
+                (state.gone, (state.items.len(), state.bytes))
             });
-            self.waiting = waiting;
+            (self.waiting, self.waiting_bytes) = waiting;
             gone
         };
         if gone { Err(Gone) } else { Ok(()) }
@@ -254,11 +230,22 @@ impl Sink {
 
     /// Whether one more finds room.
     fn has_room(&mut self) -> bool {
-        if self.waiting + self.pending.len() >= self.capacity {
+        if !self.holds_less() {
             // Some may have been taken out since.
-            self.waiting = self.shared.lock().items.len();
+            let state = self.shared.lock();
+            (self.waiting, self.waiting_bytes) = (state.items.len(), state.bytes);
         }
+        self.holds_less()
+    }
+
+    const fn holds_less(&self) -> bool {
         self.waiting + self.pending.len() < self.capacity
+            && self.waiting_bytes + self.pending_bytes < self.capacity_bytes
+    }
+
+    fn push(&mut self, item: Item) {
+        self.pending_bytes += item.bytes();
+        self.pending.push(item);
     }
 
     /// Whether another update may wait. Where memory is short, only those who are nearly up to date have theirs.

@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) window: Duration,
     /// Events on their way to one subscriber. What does not fit is lost to that subscriber.
     pub(crate) queue_capacity: usize,
+    /// How many bytes these may take.
+    pub(crate) queue_bytes: usize,
     /// When the daemon started: told at the beginning of each stream.
     pub(crate) start_time: WallTime,
 }
@@ -60,7 +62,13 @@ impl Settings {
     /// The defaults for a node.
     pub(crate) fn new(node_name: String) -> Self {
         let start_time = WallTime::default();
-        Self { node_name, window: Duration::from_secs(10), queue_capacity: 16_384, start_time }
+        Self {
+            node_name,
+            window: Duration::from_secs(10),
+            queue_capacity: 16_384,
+            queue_bytes: 16 << 20,
+            start_time,
+        }
     }
 }
 
@@ -91,7 +99,8 @@ impl Observer for Service {
         let mask = asked::mask(request.field_mask.take(), "Event", &["sequence"])?;
         let ask = asked::of(&request, self.settings.start_time)?;
         let seat = caller.seat()?;
-        let (sink, source) = queue(self.settings.queue_capacity, "events");
+        let (mut sink, source) = queue(self.settings.queue_capacity, "events");
+        sink.hold(self.settings.queue_bytes);
         let id = self.streams.fetch_add(1, Ordering::Relaxed);
         let follow = request.follow;
         self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;

@@ -72,6 +72,25 @@ fn a_slow_one_loses_its_own_and_is_told_before_what_comes_later() {
 }
 
 #[test]
+fn a_slow_one_holds_no_more_bytes_than_it_may() {
+    let mut subscribers = subscribers(Limits::default());
+    let (mut sink, mut source) = queue(100, "events");
+    // What is in there already is over it with the third.
+    sink.hold(2 * happened(1, 80).bytes() + 1_500);
+    let ask = EventsRequest { id: 1, filters: Filters::default(), ask: None, follow: true, sink };
+    subscribers.add_events(ask);
+    (1..=8).for_each(|at| subscribers.publish(&[happened(at, 80)]));
+    assert_eq!(told(&mut source), "+ 1 2 3");
+    subscribers.publish(&[happened(9, 80)]);
+    assert_eq!(told(&mut source), "-5 Subscriber 4..8 9");
+    // What was taken out takes nothing any more, however much it was.
+    for at in 10..=50 {
+        subscribers.publish(&[happened(at, 80)]);
+        assert_eq!(told(&mut source), at.to_string());
+    }
+}
+
+#[test]
 fn a_loss_is_told_within_a_second_even_if_nothing_happens_any_more() {
     let mut subscribers = subscribers(Limits::default());
     let mut slow = follow(&mut subscribers, 4, Filters::default(), 0);
