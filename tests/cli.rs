@@ -119,15 +119,22 @@ async fn state_is_listed_and_summed_up() -> Result<()> {
     let verdicts = ["explain", "-n", "cli-state", "--fields", "edge.port,diagnosis.verdict"];
     let verdicts = client::json(socket, verdicts).await?;
     let is_whole = |one: &Value| {
-        one["edge"] == json!({"port": 8080}) && one["diagnosis"]["verdict"].is_string() && one.get("tcp").is_none()
+        one["edge"] == json!({"port": 8080})
+            && one["diagnosis"]["verdict"].is_string()
+            && one.get("tcp").is_none()
     };
     ensure!(!verdicts.is_empty() && verdicts.iter().all(is_whole), "{verdicts:#?}");
     let text = shop.text(&["explain", "-n", "cli-state", "--fields", "port,workload"]).await?;
-    ensure!(text.contains("\n 8080  cli-state/"), "{text}");
-    let text = shop.text(&["events", "-n", "cli-state", "-t", "tcp_connect", "--fields", "type,sequence"]).await?;
-    ensure!(text.lines().count() == 2 && text.starts_with("TYPE") && text.contains("\ntcp_connect "), "{text}");
+    ensure!(text.contains("\n8080  cli-state/"), "{text}");
+    let text =
+        shop.text(&["events", "-n", "cli-state", "-t", "tcp_connect", "--fields", "type,sequence"]).await?;
+    ensure!(
+        text.lines().count() == 2 && text.starts_with("TYPE") && text.contains("\ntcp_connect "),
+        "{text}"
+    );
     let events = shop.events(&["-n", "cli-state", "--fields", "workload.pod"]).await?;
-    let pods = [shop.server.name(), shop.client.name()].map(|pod| json!({"event": {"workload": {"pod": pod}}}));
+    let pods =
+        [shop.server.name(), shop.client.name()].map(|pod| json!({"event": {"workload": {"pod": pod}}}));
     ensure!(events.len() >= 8 && events.iter().all(|event| pods.contains(event)), "{events:#?}");
 
     let follow = shop.daemon.follow(["summary", "-f", "--window", "1s", "-n", "cli-state"])?;
