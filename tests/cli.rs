@@ -125,7 +125,7 @@ async fn state_is_listed_and_summed_up() -> Result<()> {
     };
     ensure!(!verdicts.is_empty() && verdicts.iter().all(is_whole), "{verdicts:#?}");
     let text = shop.text(&["explain", "-n", "cli-state", "--fields", "port,workload"]).await?;
-    ensure!(text.contains("\n 8080  cli-state/"), "{text}");
+    ensure!(text.contains("\n8080  cli-state/"), "{text}");
     let text =
         shop.text(&["events", "-n", "cli-state", "-t", "tcp_connect", "--fields", "type,sequence"]).await?;
     ensure!(

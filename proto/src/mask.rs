@@ -160,14 +160,13 @@ fn copy(fields: &Fields, mut from: &[u8], to: &mut Vec<u8>) -> Option<()> {
         let (number, wire_type) = decode_key(&mut from).ok()?;
         let value = take(&mut from, wire_type)?;
         match fields.get(&number) {
-            None => {}
             Some(Told::Whole) => to.extend_from_slice(&whole[..whole.len() - from.len()]),
             Some(Told::Part(fields)) if wire_type == WireType::LengthDelimited => {
                 encode_key(number, wire_type, to);
                 copy_part(fields, value, to)?;
             }
-            // No message of ours has it so.
-            Some(Told::Part(_)) => {}
+            // A part of what is no message: none of ours has it so.
+            Some(Told::Part(_)) | None => {}
         }
     }
     Some(())

@@ -86,10 +86,7 @@ fn at(message: &DynamicMessage, path: &str, clock: &Clock) -> Vec<String> {
         return Vec::new();
     }
     let value = message.get_field(&field);
-    let values = match &*value {
-        Value::List(values) => values.as_slice(),
-        one => std::slice::from_ref(one),
-    };
+    let values = value.as_list().unwrap_or_else(|| std::slice::from_ref(&*value));
     let each = |value: &Value| match (rest, value.as_message()) {
         (Some(rest), Some(inner)) => at(inner, rest, clock),
         (Some(_), None) => Vec::new(),

@@ -86,12 +86,13 @@ fn clear(message: &mut DynamicMessage, paths: &[&str]) {
             message.clear_field(&field);
             continue;
         }
-        match message.get_field_mut(&field) {
-            Value::Message(one) => clear(one, &inner),
-            Value::List(several) => {
-                several.iter_mut().for_each(|one| clear(one.as_message_mut().unwrap(), &inner));
+        let value = message.get_field_mut(&field);
+        if let Some(several) = value.as_list_mut() {
+            for one in several {
+                clear(one.as_message_mut().unwrap(), &inner);
             }
-            other => panic!("{other:?}"),
+        } else {
+            clear(value.as_message_mut().unwrap(), &inner);
         }
     }
 }

@@ -68,8 +68,8 @@ mod tests {
     use super::super::super::look::Format;
     use super::*;
 
-    fn at(seconds: i64) -> Option<Timestamp> {
-        Some(Timestamp { seconds, nanos: 0 })
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp { seconds, nanos: 0 }
     }
 
     fn sorted(by: WorkloadSort) -> String {
@@ -82,8 +82,8 @@ mod tests {
             live_connections: figures[0].into(),
             connections_opened: figures[1].into(),
             execs: figures[2].into(),
-            last_end: end.map(|end| ContainerEnd { time: at(end), ..ContainerEnd::default() }),
-            first_seen: at(first),
+            last_end: end.map(|end| ContainerEnd { time: Some(at(end)), ..ContainerEnd::default() }),
+            first_seen: Some(at(first)),
             ..WorkloadStatus::default()
         };
         let mut all = [

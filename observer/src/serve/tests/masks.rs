@@ -10,8 +10,8 @@ use tonic::transport::Channel;
 use super::calls::{SECOND, channel, start};
 use super::v1;
 
-fn mask(paths: &[&str]) -> Option<FieldMask> {
-    Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
+fn mask(paths: &[&str]) -> FieldMask {
+    FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }
 }
 
 async fn events(
@@ -36,9 +36,9 @@ async fn events_have_what_was_asked_for_and_their_number() {
     let of = |messages: &[v1::WatchEventsResponse]| -> Vec<_> {
         messages.iter().map(|message| message.payload.clone()).collect()
     };
-    assert_eq!(of(&events(&mut client, mask(&[])).await), of(&whole));
+    assert_eq!(of(&events(&mut client, Some(mask(&[]))).await), of(&whole));
     let paths = ["time", "workload.pod", "tcp_connect.tcp.destination.workload.name", "tcp_close"];
-    let masked = events(&mut client, mask(&paths)).await;
+    let masked = events(&mut client, Some(mask(&paths))).await;
     assert_eq!(masked.len(), whole.len());
     let mut events = 0;
     for (masked, whole) in masked.into_iter().zip(whole) {
@@ -74,7 +74,7 @@ async fn summaries_and_lists_have_what_was_asked_for() {
     let mut client = ObserverClient::new(channel(&daemon.path).await);
     let request = v1::WatchSummariesRequest {
         window: Some(prost_types::Duration { seconds: 2, nanos: 0 }),
-        field_mask: mask(&["tcp.opened", "edge.port"]),
+        field_mask: Some(mask(&["tcp.opened", "edge.port"])),
         ..v1::WatchSummariesRequest::default()
     };
     let mut stream = client.watch_summaries(request).await.unwrap().into_inner();
@@ -96,7 +96,7 @@ async fn summaries_and_lists_have_what_was_asked_for() {
     assert!(ended);
     assert_eq!(summaries, [workload, edge]);
 
-    let field_mask = mask(&["state", "workload.namespace"]);
+    let field_mask = Some(mask(&["state", "workload.namespace"]));
     let request = v1::ListConnectionsRequest { field_mask, ..v1::ListConnectionsRequest::default() };
     let listed = client.list_connections(request).await.unwrap().into_inner();
     assert_eq!((listed.connections.len(), listed.total), (3, 3));
@@ -112,7 +112,7 @@ async fn summaries_and_lists_have_what_was_asked_for() {
 async fn each_call_refuses_what_is_not_there() {
     let daemon = start();
     let mut client = ObserverClient::new(channel(&daemon.path).await);
-    let field_mask = mask(&["workload", "nonsense"]);
+    let field_mask = Some(mask(&["workload", "nonsense"]));
     let errors = [
         client
             .watch_events(v1::WatchEventsRequest { field_mask: field_mask.clone(), ..Default::default() })
