@@ -1,6 +1,8 @@
 //! The gRPC server: the sockets, the service with health and reflection, and an orderly end.
 
 mod connections;
+mod greeting;
+mod requests;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use observer_proto::served::observer_server::ObserverServer;
 use observer_proto::v1::FILE_DESCRIPTOR_SET;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
@@ -20,13 +23,19 @@ use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
-use self::socket::Socket;
+use self::requests::LONGEST_REQUEST_BYTES;
+use self::socket::{BACKLOG, Socket};
 use super::Service;
 
-/// The longest request; the longest filter list allowed fits.
-const LONGEST_REQUEST_BYTES: usize = 1024 * 1024;
+/// The longest request of the standard services: a name.
+const LONGEST_NAME_BYTES: usize = 4 * 1024;
 /// The longest answer.
 const LONGEST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Clients of a listener at a time. Each listener has places of its own, so that others than root, who can only come by
+/// TCP, cannot take root's.
+const CLIENTS: usize = 512;
+/// Files that the daemon may have open, if it is left to it.
+const FILES: u64 = 65_536;
 /// At the end, clients that do not let go are left after this.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -69,6 +78,8 @@ impl Listeners {
             return Err(ServeError::NotLoopback(address));
         }
         let listener = TcpListener::bind(address).map_err(failed)?;
+        // It does already, with 128.
+        rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
         listener.set_nonblocking(true).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         self.tcp.push(listener);
@@ -84,8 +95,10 @@ impl Listeners {
     ) -> Result<(), ServeError> {
         let Self { unix, tcp } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
+        let health_service = health_service.max_decoding_message_size(LONGEST_NAME_BYTES);
         health.set_serving::<ObserverServer<Service>>().await;
         let routes = routes(service)?.add_service(health_service).prepare();
+        let most = places(unix.len() + tcp.len());
         let (stop, stopping) = watch::channel(false);
         let mut servers = JoinSet::new();
         let mut sockets = Vec::new();
@@ -95,7 +108,7 @@ impl Listeners {
                 .listener()
                 .map_err(|source| ServeError::Unix { path, source })
                 .map(UnixListenerStream::new)?;
-            servers.spawn(connections::serve(incoming, routes.clone(), stopping.clone()));
+            servers.spawn(connections::serve(incoming, routes.clone(), most, stopping.clone()));
             sockets.push(socket);
         }
         for listener in tcp {
@@ -107,7 +120,7 @@ impl Listeners {
             // What is small is not held back for the answer to what went before.
             let incoming =
                 incoming.map(|stream| stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream)));
-            servers.spawn(connections::serve(incoming, routes.clone(), stopping.clone()));
+            servers.spawn(connections::serve(incoming, routes.clone(), most, stopping.clone()));
         }
         shutdown.await;
         health.set_not_serving::<ObserverServer<Service>>().await;
@@ -133,5 +146,24 @@ fn routes(service: Service) -> Result<Routes, ServeError> {
     let observer = ObserverServer::new(service)
         .max_decoding_message_size(LONGEST_REQUEST_BYTES)
         .max_encoding_message_size(LONGEST_ANSWER_BYTES);
-    Ok(Routes::new(observer).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?))
+    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    Ok(Routes::new(observer)
+        .add_service(v1.max_decoding_message_size(LONGEST_NAME_BYTES))
+        .add_service(v1alpha.max_decoding_message_size(LONGEST_NAME_BYTES)))
+}
+
+/// How many clients each of so many listeners may have: with all of them, and half as many who have yet to speak, more than
+/// half of the files that the daemon may have open are left for the rest of it. Takes as many files as it may have, since shells and systemd give 1,024 only.
+fn places(listeners: usize) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    let files = match current {
+        Some(current) if current < wanted => {
+            let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+            if raised.is_ok() { wanted } else { current }
+        }
+        current => current.unwrap_or(u64::MAX),
+    };
+    let each = files / 4 / listeners.max(1) as u64;
+    usize::try_from(each).map_or(CLIENTS, |each| each.min(CLIENTS))
 }
