@@ -138,6 +138,8 @@ fn start_logging(config: &Config) {
     let started = env_logger::Builder::new()
         .filter_level(config.log)
         .filter_module("kube_client", log::LevelFilter::Off)
+        // Whoever may connect could fill the log with its warnings.
+        .filter_module("h2", log::LevelFilter::Error)
         .try_init();
     if started.is_err() {
         log::debug!("somebody logs already");

@@ -2,11 +2,14 @@
 
 mod connections;
 mod door;
+mod greeting;
+mod requests;
 mod security;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod visit;
 
 use std::future::Future;
 use std::io;
@@ -17,6 +20,7 @@ use std::time::Duration;
 
 use observer_proto::served::observer_server::ObserverServer;
 use observer_proto::v1::FILE_DESCRIPTOR_SET;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
@@ -24,17 +28,23 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
 use self::connections::Site;
+use self::requests::LONGEST_REQUEST_BYTES;
 use self::security::Security;
 pub(crate) use self::security::SecurityFiles;
-use self::socket::Socket;
+use self::socket::{BACKLOG, Socket};
 pub(crate) use self::tls::{TlsError, TlsFiles};
 use super::Service;
 use super::access::{ClientLimits, Clients, RulesError};
 
-/// The longest request; the longest filter list allowed fits.
-const LONGEST_REQUEST_BYTES: usize = 1024 * 1024;
+/// The longest request of the standard services: a name.
+const LONGEST_NAME_BYTES: usize = 4 * 1024;
 /// The longest answer.
 const LONGEST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Clients of a listener at a time. Each listener has places of its own, so that those who come by TCP cannot take those of
+/// the unix socket.
+const CLIENTS: usize = 512;
+/// Files that the daemon may have open, if it is left to it.
+const FILES: u64 = 65_536;
 /// At the end, clients that do not let go are left after this.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -111,12 +121,14 @@ impl Listeners {
     ) -> Result<(), ServeError> {
         let Self { unix, loopback, secured, files, security } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
+        let health_service = health_service.max_decoding_message_size(LONGEST_NAME_BYTES);
         health.set_serving::<ObserverServer<Service>>().await;
         let routes = routes(service)?.add_service(health_service).prepare();
         let (stop, stopping) = watch::channel(false);
         let (changes, security) = watch::channel(Arc::new(security));
         let following = tokio::spawn(files.follow(changes));
-        let site = Site { routes, security, clients: Clients::new(limits), stopping };
+        let most = places(unix.len() + loopback.len() + secured.len());
+        let site = Site { routes, security, clients: Clients::new(limits), most, stopping };
         let mut servers = JoinSet::new();
         for socket in &unix {
             let failed = |source| ServeError::Unix { path: socket.path().to_owned(), source };
@@ -148,6 +160,8 @@ impl Listeners {
 fn listen(address: SocketAddr, list: &mut Vec<TcpListener>) -> Result<SocketAddr, ServeError> {
     let failed = |source| ServeError::Tcp { address, source };
     let listener = TcpListener::bind(address).map_err(failed)?;
+    // It does already, with 128.
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     list.push(listener);
@@ -171,5 +185,25 @@ fn routes(service: Service) -> Result<Routes, ServeError> {
     let observer = ObserverServer::new(service)
         .max_decoding_message_size(LONGEST_REQUEST_BYTES)
         .max_encoding_message_size(LONGEST_ANSWER_BYTES);
-    Ok(Routes::new(observer).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?))
+    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    Ok(Routes::new(observer)
+        .add_service(v1.max_decoding_message_size(LONGEST_NAME_BYTES))
+        .add_service(v1alpha.max_decoding_message_size(LONGEST_NAME_BYTES)))
+}
+
+/// How many clients each of so many listeners may have: with all of them, and half as many who have yet to speak, more than
+/// half of the files that the daemon may have open are left for the rest of it. Takes as many files as it may have, since
+/// shells and systemd give 1,024 only.
+fn places(listeners: usize) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    let files = match current {
+        Some(current) if current < wanted => {
+            let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+            if raised.is_ok() { wanted } else { current }
+        }
+        current => current.unwrap_or(u64::MAX),
+    };
+    let each = files / 4 / listeners.max(1) as u64;
+    usize::try_from(each).map_or(CLIENTS, |each| each.min(CLIENTS))
 }

@@ -240,6 +240,11 @@ impl Subscribers {
     /// Greets a stream, or refuses it where there are too many.
     fn connect(&mut self, mut sink: Sink, after: u64) -> Option<Sink> {
         sink.share(&self.room);
+        if self.count() >= self.limits.subscribers {
+            // Those whose clients have gone since the last round have no place any more.
+            self.events.retain_mut(|follower| follower.sink.flush().is_ok());
+            self.summaries.retain_mut(|sink| sink.flush().is_ok());
+        }
         let subscribers = self.count();
         let room = subscribers < self.limits.subscribers;
         let greeting = if room { Item::Connected { after } } else { Item::Refused { subscribers } };

@@ -27,7 +27,7 @@ fn drain(source: &mut Source) -> Vec<Item> {
 /// A place for a stream of somebody who may see all.
 fn seat() -> Seat {
     let clients = Clients::new(ClientLimits::default());
-    Caller::new(&Identity::Loopback, Some(Scope::All), &clients).seat().unwrap()
+    Caller::new(&Identity::Loopback, Some(Scope::All), &clients).unwrap().seat().unwrap()
 }
 
 /// A filter for one port.

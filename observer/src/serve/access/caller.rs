@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Status};
 
-use super::clients::Reached;
+use super::clients::{Presence, Reached};
 use super::identity::Name;
 use super::{Clients, Identity, Scope, Seat};
 
@@ -16,11 +16,20 @@ pub(crate) struct Caller {
     /// What it may see; `None` for nothing.
     scope: Option<Scope>,
     clients: Arc<Clients>,
+    /// Its connection.
+    _presence: Presence,
 }
 
 impl Caller {
-    pub(in crate::serve) fn new(identity: &Identity, scope: Option<Scope>, clients: &Arc<Clients>) -> Self {
-        Self { name: identity.name(), pid: identity.pid(), scope, clients: Arc::clone(clients) }
+    /// With one more connection, if that client may have one more.
+    pub(in crate::serve) fn new(
+        identity: &Identity,
+        scope: Option<Scope>,
+        clients: &Arc<Clients>,
+    ) -> Option<Self> {
+        let name = identity.name();
+        let presence = clients.enter(&name, identity.is_many())?;
+        Some(Self { name, pid: identity.pid(), scope, clients: Arc::clone(clients), _presence: presence })
     }
 
     /// What it may see; `None` for nothing.

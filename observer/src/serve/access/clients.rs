@@ -15,6 +15,9 @@ const REMEMBERED: usize = 1_024;
 /// After so long without a call nothing is remembered of a client that a new one would not have.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(2);
 
+/// Connections of one client at a time, root and the daemon's user excepted: an eighth of a listener's places.
+const CONNECTIONS: usize = 64;
+
 /// What one client may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientLimits {
@@ -40,6 +43,7 @@ pub(crate) struct Clients {
 /// What one client uses.
 #[derive(Debug)]
 struct Usage {
+    connections: usize,
     streams: usize,
     calls: Bucket,
     lines: Bucket,
@@ -54,6 +58,13 @@ pub(in crate::serve) struct Seat {
     name: Name,
 }
 
+/// A client's connection, which ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Presence {
+    clients: Arc<Clients>,
+    name: Name,
+}
+
 /// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reached(pub(super) usize);
@@ -61,6 +72,16 @@ pub(super) struct Reached(pub(super) usize);
 impl Clients {
     pub(crate) fn new(limits: ClientLimits) -> Arc<Self> {
         Arc::new(Self { limits, known: Mutex::new(HashMap::new()) })
+    }
+
+    /// Counts a connection, of which some may have any number.
+    pub(super) fn enter(self: &Arc<Self>, name: &Name, any_number: bool) -> Option<Presence> {
+        let room = self.change(name, |usage, _now| {
+            let room = any_number || usage.connections < CONNECTIONS;
+            usage.connections += usize::from(room);
+            room
+        });
+        room.then(|| Presence { clients: Arc::clone(self), name: name.clone() })
     }
 
     /// Counts a call.
@@ -106,10 +127,12 @@ impl Clients {
         let now = Instant::now();
         let mut known = self.lock();
         if known.len() >= REMEMBERED && !known.contains_key(name) {
-            known.retain(|_, usage| usage.streams > 0 || !usage.calls.is_full_after(FORGOTTEN_AFTER, now));
+            known
+                .retain(|_, usage| usage.connections > 0 || !usage.calls.is_full_after(FORGOTTEN_AFTER, now));
         }
         let limits = self.limits;
         let usage = known.entry(name.clone()).or_insert_with(|| Usage {
+            connections: 0,
             streams: 0,
             calls: Bucket::full(limits.calls_a_second, now),
             lines: Bucket::full(LINES_A_SECOND, now),
@@ -128,6 +151,14 @@ impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(usage) = self.clients.lock().get_mut(&self.name) {
             usage.streams = usage.streams.saturating_sub(1);
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if let Some(usage) = self.clients.lock().get_mut(&self.name) {
+            usage.connections = usage.connections.saturating_sub(1);
         }
     }
 }

@@ -38,6 +38,15 @@ impl Identity {
         })
     }
 
+    /// Several clients have this identity, or one that could end the daemon anyway: all who come in plain text, root.
+    pub(super) const fn is_many(&self) -> bool {
+        match self {
+            Self::Process { uid, .. } => *uid == 0,
+            Self::Loopback => true,
+            Self::Certificate(_) => false,
+        }
+    }
+
     /// The process, where it is one of this machine's.
     pub(in crate::serve) const fn pid(&self) -> Option<u32> {
         match self {

@@ -168,7 +168,7 @@ fn connections_with_those_that_are_hidden_are_one_edge() {
 #[test]
 fn a_client_has_its_own_limits() {
     let clients = Clients::new(ClientLimits { streams: 2, calls_a_second: 3 });
-    let caller = |uid| Caller::new(&process(uid, &[]), Some(Scope::All), &clients);
+    let caller = |uid| Caller::new(&process(uid, &[]), Some(Scope::All), &clients).unwrap();
     let (one, same, other) = (caller(1), caller(1), caller(2));
     let first = one.seat().unwrap();
     let _second = same.seat().unwrap();
@@ -192,10 +192,23 @@ fn a_client_has_its_own_limits() {
 }
 
 #[test]
+fn nobody_takes_the_places_of_all() {
+    let clients = Clients::new(ClientLimits::default());
+    let come = |uid| Caller::new(&process(uid, &[]), None, &clients);
+    let mut callers: Vec<_> = (0..64).map(|_| come(9).unwrap()).collect();
+    assert!(come(9).is_none());
+    assert!(come(10).is_some());
+    callers.pop();
+    assert!(come(9).is_some());
+    let roots: Vec<_> = (0..200).map(|_| come(0)).collect();
+    assert!(roots.iter().all(Option::is_some));
+}
+
+#[test]
 fn nobody_is_admitted_of_whom_nothing_is_known() {
     let refused = Caller::admit(&tonic::Request::new(()), "GetStatus").unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unauthenticated);
-    let nobody = Caller::new(&process(9, &[]), None, &Clients::new(ClientLimits::default()));
+    let nobody = Caller::new(&process(9, &[]), None, &Clients::new(ClientLimits::default())).unwrap();
     let mut request = tonic::Request::new(());
     request.extensions_mut().insert(Arc::new(nobody));
     let refused = Caller::admit(&request, "GetStatus").unwrap_err();

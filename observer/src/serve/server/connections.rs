@@ -1,33 +1,24 @@
-//! The connections of clients: accepted from a socket, served by HTTP/2, ended in order.
+//! The connections of clients: accepted from a socket, let in where there is room, ended in order.
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
-use tokio::sync::watch;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::service::Routes;
-use tower::ServiceExt as _;
 
-use super::door::Door;
+use super::door::{Door, Guest};
+use super::greeting::{Greeted, Strangers, greeted};
+use super::requests::{Pool, Receiving};
 use super::security::Current;
+use super::visit;
 use crate::serve::access::{Caller, Clients};
 
-/// An idle client is asked so often whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long it may take to answer.
-const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
-/// Calls at a time over one connection.
-const CALLS_PER_CONNECTION: u32 = 256;
-/// What may wait in a stream for its client to read. More waits in the subscriber's queue, which counts it and drops the
-/// oldest: hyper's own default of 400 KiB takes 40 MiB with a hundred clients that do not read.
-const SEND_BUFFER_BYTES: usize = 128 * 1024;
+/// That there are too many clients is said so often at the most.
+const REFUSALS_TOLD: Duration = Duration::from_secs(10);
 /// Between two attempts to accept where the daemon may open no more files, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -37,6 +28,8 @@ pub(super) struct Site {
     pub(super) routes: Routes,
     pub(super) security: Current,
     pub(super) clients: Arc<Clients>,
+    /// Clients of a listener at a time.
+    pub(super) most: usize,
     /// Says when no new call is to be taken; or whoever would say it is gone.
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -47,17 +40,24 @@ pub(super) async fn serve<D: Door>(
     mut incoming: impl Stream<Item = io::Result<D::Raw>> + Unpin,
     mut site: Site,
 ) {
-    let (door, open) = (Arc::new(door), GracefulShutdown::new());
+    let door = Arc::new(door);
+    let mut visitors = Visitors::new(site.clone());
+    let mut strangers = Strangers::new(site.most / 2);
     loop {
+        let full = strangers.full_until();
         let accepted = tokio::select! {
             _ = site.stopping.wait_for(|stop| *stop) => break,
-            accepted = incoming.next() => accepted,
+            Some(arrived) = strangers.next() => {
+                if let Some((stream, guest)) = arrived {
+                    visitors.add(stream, guest);
+                }
+                continue;
+            }
+            () = tokio::time::sleep_until(full.unwrap_or_else(Instant::now)), if full.is_some() => continue,
+            accepted = incoming.next(), if full.is_none() => accepted,
         };
         match accepted {
-            Some(Ok(raw)) => {
-                let (door, site, open) = (Arc::clone(&door), site.clone(), open.watcher());
-                tokio::spawn(async move { attend(&*door, raw, site, open).await });
-            }
+            Some(Ok(raw)) => strangers.add(arrive(Arc::clone(&door), raw, site.clone())),
             // The client was gone before it was accepted.
             Some(Err(error)) if is_of_client(&error) => {}
             Some(Err(error)) => {
@@ -68,63 +68,61 @@ pub(super) async fn serve<D: Door>(
         }
     }
     // Whoever comes now is refused, and does not wait for an answer.
-    drop(incoming);
-    open.shutdown().await;
+    drop((incoming, strangers));
+    visitors.open.shutdown().await;
 }
 
-/// Lets one client in and serves it until it goes, or may not stay.
-async fn attend<D: Door>(door: &D, raw: D::Raw, mut site: Site, open: Watcher) {
-    let security = Arc::clone(&site.security.borrow_and_update());
-    let entered = tokio::select! {
-        entered = door.enter(raw, &security) => entered,
-        _ = site.stopping.wait_for(|stop| *stop) => return,
-    };
-    let (stream, guest) = match entered {
-        Ok(entered) => entered,
-        Err(error) => return site.clients.turned_away(&error),
-    };
-    let caller = Arc::new(Caller::new(&guest.identity, security.scope(&guest.identity), &site.clients));
-    drop(security);
-    let of_connection = Arc::clone(&caller);
-    let service = site.routes.map_request(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(Arc::clone(&of_connection));
-        request
-    });
-    let connection = http().serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let mut connection = pin!(open.watch(connection));
-    loop {
-        tokio::select! {
-            ended = &mut connection => {
-                // A client that goes without a word is none of the daemon's troubles.
-                if let Err(error) = ended {
-                    log::debug!("a client's connection ended: {error}");
-                }
-                return;
-            }
-            changed = site.security.changed() => {
-                if changed.is_err() {
-                    // Nothing changes any more: the daemon stops.
-                    let _ended = connection.await.is_err();
-                    return;
-                }
-            }
-            () = guest.until_asked_again() => {}
-        }
-        let security = site.security.borrow_and_update();
-        if !guest.is_welcome(&security) || security.scope(&guest.identity).as_ref() != caller.scope() {
-            return caller.shown_out();
+/// Finds out who comes, and hears what it says first.
+async fn arrive<D: Door>(door: Arc<D>, raw: D::Raw, site: Site) -> Option<(Greeted<D::Stream>, Guest)> {
+    let security = Arc::clone(&site.security.borrow());
+    match door.enter(raw, &security).await {
+        Ok((stream, guest)) => Some((greeted(stream).await?, guest)),
+        Err(error) => {
+            site.clients.turned_away(&error);
+            None
         }
     }
 }
 
-fn http() -> http2::Builder<TokioExecutor> {
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE_PATIENCE)
-        .max_concurrent_streams(CALLS_PER_CONNECTION)
-        .max_send_buf_size(SEND_BUFFER_BYTES);
-    http
+/// The clients of a listener.
+struct Visitors {
+    site: Site,
+    open: GracefulShutdown,
+    pool: Pool,
+    places: Arc<Semaphore>,
+    /// Refused since that was said last, and when that was.
+    refused: (u64, Option<Instant>),
+}
+
+impl Visitors {
+    fn new(site: Site) -> Self {
+        let places = Arc::new(Semaphore::new(site.most));
+        Self { site, open: GracefulShutdown::new(), pool: Pool::default(), places, refused: (0, None) }
+    }
+
+    /// Serves one, or refuses it where there are too many, or too many that are the same.
+    fn add<S: visit::Served>(&mut self, stream: Greeted<S>, guest: Guest) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return self.refuse() };
+        let Site { routes, security, clients, .. } = self.site.clone();
+        let scope = security.borrow().scope(&guest.identity);
+        let Some(caller) = Caller::new(&guest.identity, scope, &clients) else { return self.refuse() };
+        let service = Receiving::new(routes, &self.pool);
+        let visit = visit::Visit { guest, caller: Arc::new(caller), security };
+        let open = self.open.watcher();
+        tokio::spawn(async move {
+            visit.serve(stream, service, open).await;
+            drop(place);
+        });
+    }
+
+    fn refuse(&mut self) {
+        let (count, told) = &mut self.refused;
+        *count += 1;
+        if told.is_none_or(|told| told.elapsed() >= REFUSALS_TOLD) {
+            log::warn!("refused {count} clients: as many are connected as may be, or of the same one");
+            self.refused = (0, Some(Instant::now()));
+        }
+    }
 }
 
 fn is_of_client(error: &io::Error) -> bool {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,9 +13,6 @@ use tokio_rustls::server::TlsStream;
 
 use super::security::Security;
 use crate::serve::access::{self, Identity};
-
-/// A client may take so long to show its certificate.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A certificate that was good when its client came in is verified again so often.
 const VERIFIED_EACH: Duration = Duration::from_secs(5);
@@ -95,10 +93,7 @@ impl Door for Secured {
     async fn enter(&self, raw: TcpStream, security: &Security) -> io::Result<(TlsStream<TcpStream>, Guest)> {
         raw.set_nodelay(true)?;
         let tls = security.tls.as_ref().ok_or_else(|| io::Error::other("no TLS is set up"))?;
-        let handshake = TlsAcceptor::from(std::sync::Arc::clone(&tls.config)).accept(raw);
-        let stream = tokio::time::timeout(HANDSHAKE, handshake)
-            .await
-            .map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, "no handshake in time"))??;
+        let stream = TlsAcceptor::from(Arc::clone(&tls.config)).accept(raw).await?;
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let chain: Vec<_> = shown.iter().map(|one| one.clone().into_owned()).collect();
         tls.verify(&chain, now())?;

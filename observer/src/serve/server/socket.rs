@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, 
 use super::ServeError;
 
 /// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1_024;
+pub(super) const BACKLOG: i32 = 1_024;
 
 /// A bound socket. The lock beside it is held as long as this lives, so that of two daemons that start
 /// at once only one touches the socket; the kernel gives it up with the process, however that ends.
