@@ -21,13 +21,15 @@ mod time;
 mod units;
 mod yaml;
 
+pub(crate) mod contexts;
 pub(crate) mod listing;
+pub(crate) mod recorded;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use color::{Paint, Painter};
+pub(crate) use color::{Color, Paint, Painter};
 pub(crate) use compact::Lines;
-pub(crate) use connect::{Answers, Client, Server};
+pub(crate) use connect::{Answers, Client, Server, Target, Tls};
 pub(crate) use error::Error;
 pub(crate) use escape::escape;
 pub(crate) use explain::write_explanation;
@@ -36,4 +38,4 @@ pub(crate) use look::{Format, Look};
 pub(crate) use origin::Origin;
 pub(crate) use status::{write_capability, write_status};
 pub(crate) use summary::{Sort, Window, write_brief, write_tables};
-pub(crate) use time::TimeFormat;
+pub(crate) use time::{TimeFormat, nanos};

@@ -23,9 +23,9 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: Selection<false>,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// What connections are sorted by, from large to small.
