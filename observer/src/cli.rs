@@ -2,6 +2,7 @@
 
 mod again;
 mod connections;
+mod context;
 mod daemon;
 pub(crate) mod doctor;
 mod events;
@@ -13,6 +14,7 @@ mod golden;
 mod options;
 mod pages;
 mod past;
+mod recorded;
 mod selection;
 mod status;
 mod summary;
@@ -22,12 +24,20 @@ mod workloads;
 
 use std::future::Future;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
+use crate::client::contexts::{self, Contexts, File};
 use crate::{client, config};
+use options::Env;
 
 /// Something was asked for in a wrong way; clap's own errors end so too.
 const USAGE: u8 = 2;
+
+/// Flags that do not go together, with what to do instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
 
 /// Shows what the containers of this machine do on the network and as processes.
 #[derive(Debug, clap::Parser)]
@@ -57,6 +67,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Follow events, with a summary table each interval
     Follow(Box<follow::Args>),
+    /// Choose the daemon that is asked, of those in the client's configuration
+    Context(context::Args),
     /// Print the script that completes commands in bash, zsh or fish
     Completion(pages::Completion),
     /// Write the man pages into a folder
@@ -65,10 +77,21 @@ enum Command {
 
 /// Runs the subcommand.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let mut command = cli.command;
+    command.settle(&|name| {
+        // A value that is no text is refused as such, with its name, rather than passed over.
+        std::env::var_os(name)
+            .map(|value| value.to_string_lossy().into_owned())
+            .filter(|value| !value.is_empty())
+    })?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let result = match cli.command {
+    let result = match command {
         Command::Daemon(flags) => daemon::start(&flags),
-        Command::Events(args) => block_on(events::run(*args, &mut out)),
+        Command::Events(args) => match args.recording().map(Path::to_owned) {
+            // Nobody is waited for but who writes it: Ctrl-C ends that, too.
+            Some(input) => events::read(*args, &input, &mut out).map(|()| ExitCode::SUCCESS),
+            None => block_on(events::run(*args, &mut out)),
+        },
         Command::Summary(args) => block_on(summary::run(*args, &mut out)),
         Command::Explain(args) => block_on(explain::run(*args, &mut out)),
         Command::Connections(args) => block_on(connections::run(*args, &mut out)),
@@ -76,6 +99,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => block_on(status::run(args, &mut out)),
         Command::Doctor(args) => doctor::diagnose().and_then(|found| doctor::run(&args, &found, &mut out)),
         Command::Follow(args) => block_on(follow::run(*args, &mut out)),
+        Command::Context(args) => context::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
         Command::Completion(args) => pages::complete(&args, &mut out),
         Command::Man(args) => pages::write_manual(&args),
     };
@@ -84,6 +108,33 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let code = result?;
     flushed?;
     Ok(code)
+}
+
+impl Command {
+    /// Has the client's configuration and the environment fill in what the command line does not say.
+    fn settle(&mut self, env: Env<'_>) -> anyhow::Result<()> {
+        // Nobody is asked for what was recorded.
+        let asks = !matches!(self, Self::Events(args) if args.recording().is_some());
+        let (connection, output) = match self {
+            Self::Events(args) => (Some(&mut args.connection), &mut args.output),
+            Self::Summary(args) => (Some(&mut args.connection), &mut args.output),
+            Self::Explain(args) => (Some(&mut args.connection), &mut args.output),
+            Self::Connections(args) => (Some(&mut args.connection), &mut args.output),
+            Self::Workloads(args) => (Some(&mut args.connection), &mut args.output),
+            Self::Status(args) => (Some(&mut args.connection), &mut args.output),
+            Self::Follow(args) => (Some(&mut args.connection), &mut args.output),
+            Self::Doctor(args) => (None, &mut args.output),
+            Self::Context(args) => return Ok(args.settle(env)?),
+            Self::Daemon(_) | Self::Completion(_) | Self::Man(_) => return Ok(()),
+        };
+        let named = connection.as_ref().and_then(|connection| connection.config());
+        let contexts = Contexts::load(&File::find(named, env))?;
+        output.settle(&contexts);
+        match connection.filter(|_| asks) {
+            Some(connection) => Ok(connection.settle(&contexts, env)?),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Tells an error on stderr, and gives its exit code.
@@ -95,13 +146,19 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     // Where stderr cannot be written to, the exit code has to do.
     let mut stderr = io::stderr().lock();
     // Those of client and configuration have their cause within their words already.
-    let whole = error.is::<client::Error>() || error.is::<config::Error>();
+    let whole = error.is::<client::Error>()
+        || error.is::<config::Error>()
+        || error.is::<contexts::Error>()
+        || error.is::<client::recorded::Error>();
     _ = if whole { writeln!(stderr, "observer: {error}") } else { writeln!(stderr, "observer: {error:#}") };
     if is_usage(error) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }
 
 fn is_usage(error: &anyhow::Error) -> bool {
-    error.is::<config::Error>() || error.downcast_ref::<client::Error>().is_some_and(client::Error::is_usage)
+    error.is::<config::Error>()
+        || error.is::<Usage>()
+        || error.downcast_ref::<contexts::Error>().is_some_and(contexts::Error::is_usage)
+        || error.downcast_ref::<client::Error>().is_some_and(client::Error::is_usage)
 }
 
 /// Runs a client's work until it is done, or until Ctrl-C, which is how following ends.

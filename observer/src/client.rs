@@ -22,15 +22,17 @@ mod time;
 mod units;
 mod yaml;
 
+pub(crate) mod contexts;
 pub(crate) mod listing;
+pub(crate) mod recorded;
 pub(crate) mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub(crate) use chosen::Chosen;
-pub(crate) use color::{Paint, Painter};
+pub(crate) use color::{Color, Paint, Painter};
 pub(crate) use compact::Lines;
-pub(crate) use connect::{Answers, Client, Server};
+pub(crate) use connect::{Answers, Client, Server, Target, Tls};
 pub(crate) use error::Error;
 pub(crate) use escape::escape;
 pub(crate) use explain::{explained_columns, write_explanation};
@@ -39,4 +41,4 @@ pub(crate) use look::{Format, Look};
 pub(crate) use origin::Origin;
 pub(crate) use status::{write_capability, write_status};
 pub(crate) use summary::{Sort, Window, sort, summary_columns, write_brief, write_tables};
-pub(crate) use time::TimeFormat;
+pub(crate) use time::{TimeFormat, nanos};

@@ -12,7 +12,8 @@ mod told;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
-use observer_proto::v1;
+use observer_proto::{served, v1};
+use prost::Message as _;
 
 pub(crate) use self::compile::{InvalidFilter, Purpose};
 use self::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
@@ -67,12 +68,22 @@ impl Filters {
         &self.scope
     }
 
+    /// Checks and compiles what a client asks of events that were told, be it long ago and by any node.
+    pub(crate) fn of_told(allow: &[v1::Filter], deny: &[v1::Filter]) -> Result<Self, InvalidFilter> {
+        // The same messages in the server's types. What did not fit would be an empty filter, which is refused.
+        let served = |filters: &[v1::Filter]| {
+            let same = |filter: &v1::Filter| served::Filter::decode(filter.encode_to_vec().as_slice());
+            filters.iter().map(|filter| same(filter).unwrap_or_default()).collect()
+        };
+        Self::compile(served(allow), served(deny), Purpose::Events, "")
+    }
+
     /// The event passes.
     pub(crate) fn event(&self, event: &Event) -> bool {
         self.is_empty() || self.scope.event(event).is_some_and(|event| self.pass(&Subject::event(&event)))
     }
 
-    /// The same of an event as it was told, be it long ago and by another node.
+    /// The same of an event as it was told.
     pub(crate) fn told_event(&self, event: &v1::Event) -> bool {
         self.is_empty() || self.pass(&Told::new(event).subject())
     }

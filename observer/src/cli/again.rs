@@ -11,17 +11,25 @@ use crate::config;
 
 /// How often a daemon that is away is looked for.
 const STEP: Duration = Duration::from_millis(250);
+/// How long is waited unless something else was asked for.
+const USUAL: Duration = Duration::from_mins(1);
 
 /// What is done when the daemon goes away.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Reconnect {
     /// While following, when the daemon goes away: wait so long for it to come back, and go on; 0s: end
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = patience)]
-    reconnect: Duration,
+    /// [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = patience)]
+    reconnect: Option<Duration>,
 }
 
 impl Reconnect {
+    /// The flag was given.
+    pub(super) const fn is_given(self) -> bool {
+        self.reconnect.is_some()
+    }
+
     /// Says that the stream has ended, waits for the daemon, and opens the stream again. `None` where nobody wants to
     /// wait, and the daemon had said goodbye.
     pub(super) async fn open<T>(
@@ -35,16 +43,17 @@ impl Reconnect {
             Err(error) if error.is_hang_up() => "the connection to the daemon broke".to_owned(),
             Err(_) => return Ok(ended.map(|()| None)?),
         };
-        if self.reconnect.is_zero() {
+        let reconnect = self.reconnect.unwrap_or(USUAL);
+        if reconnect.is_zero() {
             return Ok(ended.map(|()| None)?);
         }
         // Where stderr cannot be written to, there is nobody to tell.
         _ = writeln!(
             io::stderr().lock(),
             "observer: {away}; waiting {} s at most for it to come back",
-            self.reconnect.as_secs_f64()
+            reconnect.as_secs_f64()
         );
-        let until = Instant::now() + self.reconnect;
+        let until = Instant::now() + reconnect;
         loop {
             let opened = match connection.connect().await {
                 Ok(client) => open(client).await,

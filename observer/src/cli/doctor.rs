@@ -19,7 +19,7 @@ use crate::status::{Capability, Missing};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 /// What was found out about this machine.

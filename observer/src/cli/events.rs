@@ -1,14 +1,16 @@
 //! `observer events`: the last events, or with `-f` those that come.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use observer_proto::v1::WatchEventsResponse;
+use observer_proto::v1::{WatchEventsRequest, WatchEventsResponse};
 
 use super::again::Reconnect;
 use super::fields::{self, Fields};
 use super::options::{Connection, Output};
 use super::past::Past;
 use super::selection::Selection;
+use super::{Usage, recorded};
 use crate::client::{Answers, Client, Error, Lines, write_json};
 
 /// Flags of `observer events`.
@@ -17,23 +19,57 @@ pub(super) struct Args {
     /// Go on with events as they happen
     #[arg(short, long)]
     follow: bool,
+    /// Read what `observer events -o json` wrote instead of asking a daemon: a file, or - for the standard
+    /// input; all of it, unless something else is asked for
+    #[arg(short, long, value_name = "FILE")]
+    input: Option<PathBuf>,
     #[command(flatten)]
     past: Past,
     #[command(flatten)]
     selection: Selection<true>,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
     #[command(flatten)]
     fields: Fields,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) connection: Connection,
     #[command(flatten)]
     reconnect: Reconnect,
 }
 
+impl Args {
+    /// The recording that is read instead of asking a daemon.
+    pub(super) fn recording(&self) -> Option<&Path> {
+        self.input.as_deref()
+    }
+}
+
+/// Shows the events of a recording.
+pub(super) fn read(args: Args, input: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Args { follow, input: _, past, selection, output, fields, connection, reconnect } = args;
+    let chosen = fields.of(&output, "Event", &[])?;
+    let flag = connection.given().or(reconnect.is_given().then_some("--reconnect"));
+    if follow {
+        return Err(Usage(
+            "--input with --follow: a recording has an end\nLeave --follow out; for one that grows, use `tail -n +1 -f \
+             FILE | observer events --input -`."
+                .to_owned(),
+        )
+        .into());
+    }
+    if let Some(flag) = flag {
+        return Err(Usage(format!("--input with {flag}: no daemon is asked\nLeave one of them out.")).into());
+    }
+    if selection.print_filters {
+        let request = WatchEventsRequest { allow: selection.allow, deny: selection.deny, ..past.recorded() };
+        return Ok(write_json(out, "WatchEventsRequest", &request)?);
+    }
+    recorded::show(input, &past, &selection, &fields::look(&output, &chosen), out)
+}
+
 /// Shows events.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { follow, past, selection, output, fields, connection, reconnect } = args;
+    let Args { follow, input: _, past, selection, output, fields, connection, reconnect } = args;
     let chosen = fields.of(&output, "Event", &[])?;
     let mut request = past.request(follow);
     (request.allow, request.deny) = (selection.allow, selection.deny);

@@ -24,9 +24,9 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: Selection<true>,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) connection: Connection,
     #[command(flatten)]
     reconnect: Reconnect,
 }

@@ -32,5 +32,10 @@ fn help_is_what_is_written_down() {
     for command in command.get_subcommands_mut() {
         let path = format!("help/{}.txt", command.get_name());
         expect_file![path].assert_eq(&command.render_long_help().to_string());
+        let name = command.get_name().to_owned();
+        for command in command.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+            let path = format!("help/{name}-{}.txt", command.get_name());
+            expect_file![path].assert_eq(&command.render_long_help().to_string());
+        }
     }
 }

@@ -1,58 +1,142 @@
 //! The flags that every client command shares: which daemon, and how the output looks.
 
 use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::client::{self, Chosen, Client, Format, Look, Painter, Server, TimeFormat};
-use crate::config::{self, DEFAULT_SOCKET};
+use crate::client::contexts::{Contexts, Flags};
+use crate::client::{self, Chosen, Client, Color, Format, Look, Painter, Server, Target, TimeFormat, Tls};
+use crate::config;
 
 /// Which daemon is asked.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connection {
-    /// The daemon: unix:///path or http://127.0.0.1:port
-    #[arg(long, env = "OBSERVER_SERVER", hide_env_values = true, value_name = "ADDRESS", default_value = DEFAULT_SOCKET)]
-    server: Server,
-    /// Wait so long for the connection and for each first answer
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = positive)]
-    timeout: Duration,
+    /// The daemon: unix:///path, tcp://host:port, or on this machine in plain text http://127.0.0.1:port
+    /// [env: OBSERVER_SERVER] [default: the context's, else unix:///run/observer/observer.sock]
+    #[arg(long, value_name = "ADDRESS")]
+    server: Option<Server>,
+    /// Ask the daemon of this context of the client's configuration [env: OBSERVER_CONTEXT] [default: the
+    /// current one, unless a daemon is named]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The client's configuration [env: OBSERVER_CLIENT_CONFIG] [default: ~/.config/observer/observer.toml]
+    #[arg(long, value_name = "FILE")]
+    client_config: Option<PathBuf>,
+    /// The authority that the daemon's certificate is of (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// This client's certificate (PEM), with --tls-key
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The key of this client's certificate (PEM), with --tls-cert
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// The name in the daemon's certificate, where that is not the host's
+    #[arg(long, value_name = "NAME")]
+    tls_server_name: Option<String>,
+    /// Wait so long for the connection and for each first answer [default: the context's, else 5s]
+    #[arg(long, value_name = "DURATION", value_parser = positive)]
+    timeout: Option<Duration>,
+    /// What all of these and the environment come to, once that is settled.
+    #[arg(skip)]
+    target: Option<Target>,
 }
 
 /// How the output looks.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct Output {
-    /// The format
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value = "compact")]
-    format: Format,
-    /// Colours; auto: on a terminal, unless NO_COLOR is set
-    #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
-    color: Color,
+    /// The format [default: compact]
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum)]
+    format: Option<Format>,
+    /// Colours; auto: on a terminal, unless NO_COLOR is set [default: auto]
+    #[arg(long, value_name = "WHEN", value_enum)]
+    color: Option<Color>,
     /// How times are written [default: time on a terminal, else rfc3339]
     #[arg(long, value_name = "FORMAT", value_enum)]
     time_format: Option<TimeFormat>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Color {
-    Auto,
-    Always,
-    Never,
-}
+/// A variable of the environment; an empty one is none.
+pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Connection {
+    /// Where the client's configuration is, if the command line says so.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.client_config.as_deref()
+    }
+
+    /// Works out whom to ask.
+    pub(super) fn settle(
+        &mut self,
+        contexts: &Contexts,
+        env: Env<'_>,
+    ) -> Result<(), client::contexts::Error> {
+        self.target = Some(contexts.target(self.flags(), env)?);
+        Ok(())
+    }
+
+    /// The flag of these that was given, if one was: none of them is of use where nobody is asked.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let Self {
+            server,
+            context,
+            client_config: _,
+            tls_ca,
+            tls_cert,
+            tls_key,
+            tls_server_name,
+            timeout,
+            target: _,
+        } = self;
+        let flags = [
+            ("--server", server.is_some()),
+            ("--context", context.is_some()),
+            ("--tls-ca", tls_ca.is_some()),
+            ("--tls-cert", tls_cert.is_some()),
+            ("--tls-key", tls_key.is_some()),
+            ("--tls-server-name", tls_server_name.is_some()),
+            ("--timeout", timeout.is_some()),
+        ];
+        flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+
     /// Connects to the daemon.
     pub(super) async fn connect(&self) -> Result<Client, client::Error> {
-        Client::connect(self.server.clone(), self.timeout).await
+        Client::connect(self.target.clone().unwrap_or_default()).await
+    }
+
+    fn flags(&self) -> Flags {
+        let Self {
+            server,
+            context,
+            client_config: _,
+            tls_ca,
+            tls_cert,
+            tls_key,
+            tls_server_name,
+            timeout,
+            target: _,
+        } = self.clone();
+        let tls = Tls { ca: tls_ca, cert: tls_cert, key: tls_key, server_name: tls_server_name };
+        Flags { server, context, tls, timeout }
     }
 }
 
 impl Output {
     /// The format.
-    pub(super) const fn format(&self) -> Format {
-        self.format
+    pub(super) fn format(&self) -> Format {
+        self.format.unwrap_or(Format::Compact)
+    }
+
+    /// Takes from the client's configuration what the command line does not say.
+    pub(super) fn settle(&mut self, contexts: &Contexts) {
+        self.format = self.format.or(contexts.output);
+        self.color = self.color.or(contexts.color);
+        self.time_format = self.time_format.or(contexts.time_format);
     }
 
     /// How the output looks on this stdout, now.
@@ -62,14 +146,14 @@ impl Output {
         let size = rustix::termios::tcgetwinsize(&stdout).ok().filter(|_| terminal);
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let dumb = set("TERM").is_some_and(|term| term == "dumb");
-        let enabled = match self.color {
+        let enabled = match self.color.unwrap_or(Color::Auto) {
             Color::Auto => terminal && !dumb && set("NO_COLOR").is_none(),
             Color::Always => true,
             Color::Never => false,
         };
         let usual = if terminal { TimeFormat::Time } else { TimeFormat::Rfc3339 };
         Look {
-            format: self.format,
+            format: self.format(),
             painter: Painter { enabled },
             width: size.map(|size| size.ws_col).filter(|columns| *columns > 0),
             times: self.time_format.unwrap_or(usual),

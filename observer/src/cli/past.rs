@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use observer_proto::v1::WatchEventsRequest;
 
+use super::Usage;
+use crate::client::nanos;
+use crate::client::recorded::Wanted;
 use crate::config;
 
 /// How many events are shown when nothing else was asked for.
@@ -14,7 +17,7 @@ const USUAL_LAST: u32 = 20;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "History")]
 pub(super) struct Past {
-    /// Begin with so many of the newest events in memory [default: 20, but none with -f]
+    /// Begin with so many of the newest events in memory [default: 20, but none with -f, and all of --input]
     #[arg(long, value_name = "N")]
     last: Option<u32>,
     /// Show so many of the oldest events in memory
@@ -47,6 +50,22 @@ impl Past {
             until,
             ..WatchEventsRequest::default()
         }
+    }
+}
+
+impl Past {
+    /// The same of a recording, of which everything is shown unless something else was asked for.
+    pub(super) fn recorded(&self) -> WatchEventsRequest {
+        WatchEventsRequest { last: self.last.unwrap_or(0), ..self.request(false) }
+    }
+
+    /// Of what passes the filters what is wanted of a recording.
+    pub(super) fn of(&self, wanted: Wanted) -> Result<Wanted, Usage> {
+        let WatchEventsRequest { since, until, .. } = self.recorded();
+        if since.zip(until).is_some_and(|(since, until)| nanos(&since) > nanos(&until)) {
+            return Err(Usage("--since is later than --until, so nothing can be between them".to_owned()));
+        }
+        Ok(wanted.between(since, until).first(self.first).last(self.last))
     }
 }
 

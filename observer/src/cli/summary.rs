@@ -34,11 +34,11 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: Selection<false>,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
     #[command(flatten)]
     fields: Fields,
     #[command(flatten)]
-    connection: Connection,
+    pub(super) connection: Connection,
     #[command(flatten)]
     reconnect: Reconnect,
 }

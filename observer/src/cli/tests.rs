@@ -23,6 +23,13 @@ fn the_commands_of_the_documentation_parse() {
         "observer workloads -o json --timeout 500ms",
         "observer status --time-format rfc3339",
         "observer doctor -o json",
+        "observer events --input - --last 5 -n shop --not --port 53 -o json",
+        "observer events -i events.json --since 5m",
+        "observer status --context prod --client-config /tmp/o.toml",
+        "observer status --server tcp://node1:4250 --tls-ca a --tls-cert b --tls-key c --tls-server-name d",
+        "observer context list -o json",
+        "observer context show",
+        "observer context use prod --client-config /tmp/o.toml",
         "observer follow --interval 5s -A --server http://127.0.0.1:9000 --reconnect 10s",
     ] {
         let parsed = Cli::try_parse_from(line.split_whitespace());
@@ -37,6 +44,9 @@ fn wrong_flags_end_with_2_and_name_what_is_allowed() {
         ("observer events -o xml", "compact, wide, json"),
         ("observer events --server 10.0.0.1:99", "unix:///path"),
         ("observer events --server http://10.0.0.1:99", "http://127.0.0.1:port"),
+        ("observer events --server tcp://10.0.0.1", "tcp://host:port"),
+        ("observer context", "list"),
+        ("observer context use", "<NAME>"),
         ("observer summary --window 1500ms", "whole seconds from 1s to 1h"),
         ("observer summary --sort colour", "worst, name"),
         ("observer summary --changes", "--follow"),
@@ -57,7 +67,9 @@ async fn output(line: &str) -> anyhow::Result<String> {
     let server = format!("--server=unix://{}", path.display());
     let words = ["observer"].into_iter().chain(line.split_whitespace()).chain([server.as_str()]);
     let mut out = Vec::new();
-    match Cli::try_parse_from(words)?.command {
+    let mut command = Cli::try_parse_from(words)?.command;
+    command.settle(&|_name| None)?;
+    match command {
         Command::Events(args) => events::run(*args, &mut out).await?,
         Command::Summary(args) => summary::run(*args, &mut out).await?,
         Command::Explain(args) => explain::run(*args, &mut out).await?,
@@ -65,7 +77,11 @@ async fn output(line: &str) -> anyhow::Result<String> {
         Command::Workloads(args) => workloads::run(*args, &mut out).await?,
         Command::Status(args) => status::run(args, &mut out).await?,
         Command::Follow(args) => follow::run(*args, &mut out).await?,
-        Command::Daemon(_) | Command::Doctor(_) | Command::Completion(_) | Command::Man(_) => {
+        Command::Daemon(_)
+        | Command::Doctor(_)
+        | Command::Context(_)
+        | Command::Completion(_)
+        | Command::Man(_) => {
             anyhow::bail!("no client's command")
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct Lines {
     origin: Origin,
     /// Where fields were chosen.
     columns: Columns,
+    /// Whose origin it is, where what was recorded is shown: all of it, also what was recorded twice.
+    recorded: Option<String>,
 }
 
 impl Lines {
@@ -35,7 +37,13 @@ impl Lines {
             clock: look.clock(),
             origin: Origin::default(),
             columns: Columns::default(),
+            recorded: None,
         }
+    }
+
+    /// The same for what was recorded, perhaps of several nodes.
+    pub(crate) fn of_recording(look: &Look) -> Self {
+        Self { recorded: Some(String::new()), ..Self::new(look) }
     }
 
     /// The request that goes on where the stream before it was cut off.
@@ -50,8 +58,16 @@ impl Lines {
     pub(crate) fn write(&mut self, out: &mut dyn io::Write, message: &WatchEventsResponse) -> io::Result<()> {
         // What a stream that is opened again has shown already is no news.
         let again = match &message.payload {
-            Some(Payload::NodeStatus(status)) => self.origin.greeted(status, &self.clock),
-            Some(Payload::Event(event)) if !self.origin.is_new(event) => return Ok(()),
+            Some(Payload::NodeStatus(status)) => {
+                if let Some(node) = self.recorded.as_mut().filter(|node| **node != message.node_name) {
+                    node.clone_from(&message.node_name);
+                    self.origin = Origin::default();
+                }
+                self.origin.greeted(status, &self.clock)
+            }
+            Some(Payload::Event(event)) if !self.origin.is_new(event) && self.recorded.is_none() => {
+                return Ok(());
+            }
             Some(Payload::Event(_) | Payload::Lost(_) | Payload::Folded(_) | Payload::History(_)) | None => {
                 None
             }

@@ -1,14 +1,11 @@
 //! Connects to a daemon and calls it, with every failure told in the client's own words.
 
+mod target;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -25,50 +22,16 @@ use tokio_stream::StreamExt as _;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Error;
-use crate::config;
+
+pub(crate) use target::{Server, Target, Tls};
+
+use target::Plain;
 
 /// A list of a busy node's connections is larger than the 4 MiB that gRPC expects.
 const MAX_MESSAGE: usize = 64 << 20;
 
 /// How long the daemon watches before it gives verdicts, at most.
 const WATCHING: Duration = Duration::from_secs(3);
-
-/// Where a daemon is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Server {
-    /// At a unix socket.
-    Unix(PathBuf),
-    /// At a loopback address, in plain text.
-    Loopback(SocketAddr),
-}
-
-impl FromStr for Server {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const ALLOWED: &str = "allowed are unix:///path and, on this machine only, http://127.0.0.1:port";
-        if text.starts_with("unix:") {
-            return config::unix_path(text).map(Self::Unix).ok_or(ALLOWED);
-        }
-        let address = text.strip_prefix("http://").or_else(|| text.strip_prefix("tcp://")).ok_or(ALLOWED)?;
-        let address = address.strip_suffix('/').unwrap_or(address);
-        let local = address.strip_prefix("localhost:").and_then(|port| port.parse().ok());
-        let address = match local {
-            Some(port) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
-            None => address.parse().map_err(|_no_address: std::net::AddrParseError| ALLOWED)?,
-        };
-        if address.ip().is_loopback() { Ok(Self::Loopback(address)) } else { Err(ALLOWED) }
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(out, "unix://{}", path.display()),
-            Self::Loopback(address) => write!(out, "http://{address}"),
-        }
-    }
-}
 
 /// A connection to a daemon.
 #[derive(Clone, Debug)]
@@ -87,16 +50,18 @@ pub(crate) struct Answers<T> {
 
 impl Client {
     /// Connects, within the timeout that also holds for every first answer.
-    pub(crate) async fn connect(server: Server, timeout: Duration) -> Result<Self, Error> {
+    pub(crate) async fn connect(target: Target) -> Result<Self, Error> {
+        let plain = target.in_plain_text()?;
+        let Target { server, tls: _, timeout } = target;
         let unreachable = |source| Error::Unreachable { server: server.clone(), source };
         // The transport would hide the reason in a chain of its own errors: so the socket is opened
         // here, and handed over.
-        let opened = match &server {
-            Server::Unix(path) => {
+        let opened = match &plain {
+            Plain::Unix(path) => {
                 let socket = within(timeout, UnixStream::connect(path)).await.map_err(unreachable)?;
                 channel(socket, timeout).await
             }
-            Server::Loopback(address) => {
+            Plain::Loopback(address) => {
                 let socket = within(timeout, TcpStream::connect(address)).await.map_err(unreachable)?;
                 channel(socket, timeout).await
             }

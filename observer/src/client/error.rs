@@ -19,6 +19,14 @@ pub(crate) enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// It is not to be asked in that way.
+    #[error("cannot ask {server}: {reason}")]
+    Tls {
+        /// Who was to be asked.
+        server: Server,
+        /// Why not.
+        reason: &'static str,
+    },
     /// Somebody answered who does not speak gRPC.
     #[error("cannot talk to {server}: {source}\nIs that an observer daemon? Name another with --server.")]
     Handshake {
@@ -56,7 +64,7 @@ impl Error {
     /// The request itself was wrong.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Fields(_) => true,
+            Self::Fields(_) | Self::Tls { .. } => true,
             Self::Call { status, .. } => status.code() == Code::InvalidArgument,
             Self::Unreachable { .. } | Self::Handshake { .. } | Self::TimedOut { .. } => false,
         }
@@ -71,7 +79,7 @@ impl Error {
 
     /// A daemon is there and says no: asking again would not help.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Call { .. }) && !self.is_hang_up()
+        matches!(self, Self::Tls { .. }) || (matches!(self, Self::Call { .. }) && !self.is_hang_up())
     }
 }
 
@@ -93,7 +101,7 @@ fn advice(server: &Server, error: &io::Error) -> &'static str {
         }
         (_, io::ErrorKind::TimedOut) => "Is the daemon overloaded? Wait longer with --timeout.",
         (Server::Unix(_), _) => "Start one with `observer daemon` as root, or name another with --server.",
-        (Server::Loopback(_), _) => {
+        (Server::Loopback(_) | Server::Tcp { .. }, _) => {
             "Is the daemon started with --listen tcp:// and --insecure-loopback? Or name another with --server."
         }
     }

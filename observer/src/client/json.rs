@@ -1,13 +1,20 @@
 //! JSON: one object a line, the proto's own mapping with its own field names and plain numbers.
 
+mod ordered;
+
 use std::io;
 use std::sync::LazyLock;
 
 use observer_proto::v1::FILE_DESCRIPTOR_SET;
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+};
+use serde::Serialize as _;
+use serde::de::Error as _;
 
 use super::look::{Format, Look};
 use super::{escape, yaml};
+use ordered::Ordered;
 
 /// The descriptors of the API; empty if they could not be read, which a test excludes.
 static POOL: LazyLock<DescriptorPool> =
@@ -56,23 +63,50 @@ pub(crate) fn write_json<M: prost::Message>(
 
 /// A message by its name in `observer.v1`, with what is known of its fields.
 pub(super) fn dynamic(name: &str, message: &[u8]) -> io::Result<DynamicMessage> {
-    let descriptor = POOL
-        .get_message_by_name(&format!("observer.v1.{name}"))
-        .ok_or_else(|| io::Error::other(format!("the API has no message {name}")))?;
-    DynamicMessage::decode(descriptor, message).map_err(io::Error::other)
+    DynamicMessage::decode(descriptor(name).map_err(io::Error::other)?, message).map_err(io::Error::other)
 }
 
 /// A message as JSON; still to be escaped.
 pub(super) fn line(message: &DynamicMessage) -> io::Result<String> {
     let mut line = Vec::with_capacity(256);
     let mut serializer = serde_json::Serializer::new(&mut line);
-    message.serialize_with_options(&mut serializer, &OPTIONS).map_err(io::Error::other)?;
+    Ordered(message, &OPTIONS).serialize(&mut serializer).map_err(io::Error::other)?;
     String::from_utf8(line).map_err(io::Error::other)
+}
+
+/// What to do with fields and values that this version does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// Refuse the message.
+    Refused,
+    /// Leave them out.
+    LeftOut,
+}
+
+/// Reads a message of the API, by its name in `observer.v1`, from one JSON object.
+pub(crate) fn read_json<M: prost::Message + Default>(
+    text: &str,
+    name: &str,
+    unknown: Unknown,
+) -> Result<M, serde_json::Error> {
+    let descriptor = descriptor(name).map_err(serde_json::Error::custom)?;
+    let options = DeserializeOptions::new().deny_unknown_fields(unknown == Unknown::Refused);
+    let mut json = serde_json::Deserializer::from_str(text);
+    let dynamic = DynamicMessage::deserialize_with_options(descriptor, &mut json, &options)?;
+    json.end()?;
+    dynamic.transcode_to().map_err(serde_json::Error::custom)
+}
+
+fn descriptor(name: &str) -> Result<MessageDescriptor, String> {
+    POOL.get_message_by_name(&format!("observer.v1.{name}"))
+        .ok_or_else(|| format!("the API has no message {name}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use observer_proto::v1::{Lost, WatchEventsResponse, watch_events_response::Payload};
+    use observer_proto::v1::event::Detail;
+    use observer_proto::v1::{Event, Lost, ProcessExec, WatchEventsResponse, watch_events_response::Payload};
+    use prost::Message as _;
 
     use super::super::testing;
     use super::*;
@@ -98,6 +132,35 @@ mod tests {
         assert_eq!(event["workload"]["kind"], "WORKLOAD_KIND_POD");
         assert_eq!(event["workload"]["labels"]["app"], "cart");
         assert!(event["workload"].get("sandbox").is_none());
+    }
+
+    #[test]
+    fn keys_of_maps_are_in_order_and_all_else_is_as_the_library_has_it() {
+        let mut event = testing::connect();
+        let labels = &mut event.workload.as_mut().unwrap().labels;
+        labels.extend((10..40).rev().map(|n| (format!("label-{n}"), n.to_string())));
+        let exec = ProcessExec {
+            raw_arguments: vec![b"\xff\x00sh".to_vec(), Vec::new()],
+            arguments: vec!["sh".to_owned(), String::new()],
+            origin: 99,
+            terminal: true,
+            ..ProcessExec::default()
+        };
+        let executed = Event { detail: Some(Detail::ProcessExec(exec)), ..event.clone() };
+        for event in [event, executed] {
+            let response = testing::response(event);
+            let line = json("WatchEventsResponse", &response);
+            let first = line.find("\"labels\":{\"app\":\"cart\",\"label-10\":\"10\",\"label-11\"");
+            assert!(first.is_some(), "{line}");
+            let bytes = response.encode_to_vec();
+            let message = descriptor("WatchEventsResponse").unwrap();
+            let dynamic = DynamicMessage::decode(message, bytes.as_slice()).unwrap();
+            let library = dynamic.serialize_with_options(serde_json::value::Serializer, &OPTIONS).unwrap();
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), library);
+            let read: WatchEventsResponse =
+                read_json(&line, "WatchEventsResponse", Unknown::Refused).unwrap();
+            assert_eq!(read, response);
+        }
     }
 
     #[test]

@@ -6,11 +6,16 @@ use tokio::net::UnixListener;
 
 use super::super::{Lines, testing};
 use super::*;
+use crate::config;
+
+fn target(server: Server, timeout_ms: u64) -> Target {
+    Target { server, timeout: Duration::from_millis(timeout_ms), ..Target::default() }
+}
 
 async fn client(dir: &Path) -> Client {
     let path = dir.join("observer.sock");
     testing::serve(&path);
-    Client::connect(Server::Unix(path), Duration::from_millis(500)).await.unwrap()
+    Client::connect(target(Server::Unix(path), 500)).await.unwrap()
 }
 
 async fn show(client: &Client, last: u32) -> Result<String, Error> {
@@ -93,7 +98,7 @@ async fn a_daemon_that_is_not_there_is_named_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("observer.sock");
     let server = Server::Unix(path.clone());
-    let (error, _) = failed(Client::connect(server.clone(), Duration::from_secs(1)).await);
+    let (error, _) = failed(Client::connect(target(server.clone(), 1_000)).await);
     assert_eq!(
         error,
         format!(
@@ -102,7 +107,7 @@ async fn a_daemon_that_is_not_there_is_named_with_what_to_do() {
         )
     );
     drop(UnixListener::bind(&path).unwrap());
-    let (error, _) = failed(Client::connect(server.clone(), Duration::from_secs(1)).await);
+    let (error, _) = failed(Client::connect(target(server.clone(), 1_000)).await);
     assert!(error.contains("nobody listens there\nStart one"), "{error}");
     let source = io::ErrorKind::PermissionDenied.into();
     let (error, _) = failed::<()>(Err(Error::Unreachable { server, source }));
@@ -123,7 +128,7 @@ async fn somebody_who_is_no_daemon_is_an_error_soon() {
         }
     });
     let status = async {
-        let client = Client::connect(Server::Unix(path), Duration::from_secs(5)).await?;
+        let client = Client::connect(target(Server::Unix(path), 5_000)).await?;
         client.status().await
     };
     let (error, usage) = failed(status.await);
@@ -137,7 +142,11 @@ fn addresses_of_servers() {
         ("unix:///run/observer/observer.sock", "unix:///run/observer/observer.sock"),
         ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
         ("http://localhost:9000", "http://127.0.0.1:9000"),
-        ("tcp://[::1]:9000", "http://[::1]:9000"),
+        ("http://[::1]:9000", "http://[::1]:9000"),
+        ("tcp://[::1]:9000", "tcp://[::1]:9000"),
+        ("tcp://[0:0::1]:9000/", "tcp://[::1]:9000"),
+        ("tcp://node-1.example.com:4250", "tcp://node-1.example.com:4250"),
+        ("tcp://10.0.0.1:4250", "tcp://10.0.0.1:4250"),
     ] {
         assert_eq!(text.parse::<Server>().unwrap().to_string(), shown);
     }
@@ -149,7 +158,51 @@ fn addresses_of_servers() {
         "http://10.0.0.1:1",
         "https://127.0.0.1:1",
         "http://127.0.0.1",
+        "http://node-1:1",
+        "tcp://node-1",
+        "tcp://node-1:0",
+        "tcp://node-1:65536",
+        "tcp://:1",
+        "tcp://::1:1",
+        "tcp://a b:1",
+        "tcp://a/b:1",
     ] {
         assert!(wrong.parse::<Server>().is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn without_a_word_the_daemon_is_asked_at_its_own_socket_alone() {
+    assert_eq!(Target::default().server.to_string(), config::DEFAULT_SOCKET);
+    assert!(Target::default().tls.is_empty() && Target::default().timeout == Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn plain_text_stays_on_this_machine() {
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = socket.local_addr().unwrap().port();
+    // A port of this machine is asked, which only says nothing in time.
+    for server in [
+        format!("tcp://127.0.0.1:{port}"),
+        format!("http://localhost:{port}"),
+        format!("tcp://localhost:{port}"),
+    ] {
+        let client = Client::connect(target(server.parse().unwrap(), 100)).await.unwrap();
+        let (error, _) = failed(client.status().await);
+        assert!(error.starts_with(&format!("asking for the status at {}", client.server)), "{error}");
+    }
+    let (error, usage) = failed(Client::connect(target("tcp://10.0.0.1:9".parse().unwrap(), 100)).await);
+    assert!(
+        usage && error.starts_with("cannot ask tcp://10.0.0.1:9: other machines are asked with TLS alone"),
+        "{error}"
+    );
+    let tls = Tls { ca: Some("/ca.pem".into()), ..Tls::default() };
+    for server in ["unix:///run/o.sock", "http://127.0.0.1:9"] {
+        let target = Target { tls: tls.clone(), ..target(server.parse().unwrap(), 100) };
+        let (error, usage) = failed(Client::connect(target).await);
+        assert!(usage && error.contains("TLS is for tcp:// addresses alone"), "{error}");
+    }
+    let target = Target { tls, ..target("tcp://127.0.0.1:9".parse().unwrap(), 100) };
+    let (error, _) = failed(Client::connect(target).await);
+    assert!(error.contains("cannot speak TLS yet"), "{error}");
 }
