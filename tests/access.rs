@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::authority::{Authority, SEEN_WITHIN, replace};
+use observer_tests::authority::{Authority, SEEN_WITHIN, Signed, replace};
 use observer_tests::client::json;
 use observer_tests::guardian::Guardian;
 use observer_tests::python::call_by_tls;
@@ -140,6 +141,45 @@ async fn nobody_else_gets_an_answer() -> Result<()> {
     let log = daemon.stderr();
     ensure!(log.contains("client=dns:wrong.example call=GetStatus refused code=PermissionDenied"), "{log}");
     ensure!(log.contains("client=unknown turned away"), "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_says_what_is_wrong() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let site = Secured::new(folder.path(), RULES)?;
+    let daemon = Daemon::bare().args(site.args()).start().await?;
+    let at = Secured::address(&daemon)?;
+    let elsewhere = tempfile::tempdir()?;
+    let foreign = Authority::new(elsewhere.path(), "foreign")?;
+    let ops = site.authority.sign("ops", "dns:ops.example")?;
+    let ask = |server: String, ca: &Path, of: &Signed| -> Result<(Option<i32>, String)> {
+        let mut command = Command::new(client::observer()?);
+        Guardian::shared()?.mark(&mut command).args(["status", "--server", &server]);
+        command.arg("--tls-ca").arg(ca).arg("--tls-cert").arg(&of.cert).arg("--tls-key").arg(&of.key);
+        let output = command.output()?;
+        Ok((output.status.code(), String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?))
+    };
+    let ca = &site.authority.ca;
+    let server = format!("tls://{at}");
+    let (code, said) = ask(server.clone(), ca, &ops)?;
+    ensure!(code == Some(0) && said.contains("inet_sock_set_state"), "{said}");
+    let wrong = site.authority.sign("wrong", "dns:wrong.example")?;
+    let (code, said) = ask(server.clone(), ca, &wrong)?;
+    ensure!(code == Some(1) && said.contains("dns:wrong.example may see nothing here"), "{said}");
+    ensure!(said.contains("access file"), "{said}");
+    let expired = site.authority.sign_expired("expired", "dns:ops.example")?;
+    let strange = foreign.sign("strange", "dns:ops.example")?;
+    for certificate in [&expired, &strange] {
+        let (code, said) = ask(server.clone(), ca, certificate)?;
+        ensure!(code == Some(1) && said.contains("does not take this client's certificate"), "{said}");
+    }
+    let (code, said) = ask(server.clone(), &foreign.ca, &ops)?;
+    ensure!(code == Some(1) && said.contains("cannot speak TLS with tls://127.0.0.1:"), "{said}");
+    ensure!(said.contains("--tls-ca"), "{said}");
+    // The certificate is for an address, and not for that name of it.
+    let (code, said) = ask(format!("tls://localhost:{}", at.port()), ca, &ops)?;
+    ensure!(code == Some(1) && said.contains("--tls-server-name"), "{said}");
     Ok(())
 }
 

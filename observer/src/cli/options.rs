@@ -14,7 +14,7 @@ use crate::config;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connection {
-    /// The daemon: unix:///path, tcp://host:port, or on this machine in plain text http://127.0.0.1:port
+    /// The daemon: unix:///path, tls://host:port, or on this machine in plain text tcp://127.0.0.1:port
     /// [env: OBSERVER_SERVER] [default: the context's, else unix:///run/observer/observer.sock]
     #[arg(long, value_name = "ADDRESS")]
     server: Option<Server>,

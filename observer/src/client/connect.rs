@@ -1,5 +1,7 @@
 //! Connects to a daemon and calls it, with every failure told in the client's own words.
 
+mod remembering;
+mod secured;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,8 @@ use super::Error;
 
 pub(crate) use target::{Server, Target, Tls};
 
-use target::Plain;
+use remembering::Remembering;
+use secured::Secured;
 
 /// A list of a busy node's connections is larger than the 4 MiB that gRPC expects.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -51,18 +54,32 @@ pub(crate) struct Answers<T> {
 impl Client {
     /// Connects, within the timeout that also holds for every first answer.
     pub(crate) async fn connect(target: Target) -> Result<Self, Error> {
-        let plain = target.in_plain_text()?;
-        let Target { server, tls: _, timeout } = target;
+        let Target { server, tls, timeout } = target;
+        let refused = |reason: String| Error::Tls { server: server.clone(), reason };
         let unreachable = |source| Error::Unreachable { server: server.clone(), source };
         // The transport would hide the reason in a chain of its own errors: so the socket is opened
         // here, and handed over.
-        let opened = match &plain {
-            Plain::Unix(path) => {
+        let opened = match &server {
+            Server::Unix(_) | Server::Loopback(_) if !tls.is_empty() => {
+                return Err(refused(
+                    "TLS is for tls:// addresses alone: leave the TLS options out, or name such an address"
+                        .to_owned(),
+                ));
+            }
+            Server::Unix(path) => {
                 let socket = within(timeout, UnixStream::connect(path)).await.map_err(unreachable)?;
                 channel(socket, timeout).await
             }
-            Plain::Loopback(address) => {
+            Server::Loopback(address) => {
                 let socket = within(timeout, TcpStream::connect(address)).await.map_err(unreachable)?;
+                channel(socket, timeout).await
+            }
+            Server::Secured { host, port } => {
+                let secured = Secured::read(host, &tls).map_err(refused)?;
+                let place = (host.as_str(), *port);
+                let socket = within(timeout, TcpStream::connect(place)).await.map_err(unreachable)?;
+                let unsafe_ = |source| Error::Certificates { server: server.clone(), source };
+                let socket = within(timeout, secured.connect(socket)).await.map_err(unsafe_)?;
                 channel(socket, timeout).await
             }
         };
@@ -187,10 +204,12 @@ async fn channel<S>(socket: S, timeout: Duration) -> Result<Channel, tonic::tran
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let (socket, broke) = Remembering::new(socket);
     let once = Mutex::new(Some(TokioIo::new(socket)));
     let connector = tower::service_fn(move |_uri| {
         let socket = once.lock().ok().and_then(|mut socket| socket.take());
-        async move { socket.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the daemon hung up")) }
+        let broke = broke.clone();
+        async move { socket.ok_or_else(|| broke.error()) }
     });
     // The name is never looked up: the connector does not ask for it.
     Endpoint::from_static("http://observer").connect_timeout(timeout).connect_with_connector(connector).await

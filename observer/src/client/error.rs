@@ -8,6 +8,13 @@ use tonic::Code;
 use super::connect::Server;
 use super::escape::escape;
 
+/// What to do where the daemon's certificate is not good.
+const MISTRUST: &str = "Is the daemon's certificate of the authority in --tls-ca, and for that host? Name it with \
+                        --tls-server-name if it has another name.";
+/// What to do where the client's is not.
+const MISTRUSTED: &str = "The daemon does not take this client's certificate: see whether it is expired, revoked or of another \
+                          authority than the daemon's --tls-client-ca.";
+
 /// A client's error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -25,7 +32,15 @@ pub(crate) enum Error {
         /// Who was to be asked.
         server: Server,
         /// Why not.
-        reason: &'static str,
+        reason: String,
+    },
+    /// One of the two does not take the other one's certificate, or there is no TLS.
+    #[error("cannot speak TLS with {server}: {}\n{}", escape(&source.to_string()), MISTRUST)]
+    Certificates {
+        /// Who was asked.
+        server: Server,
+        /// Why not.
+        source: io::Error,
     },
     /// Somebody answered who does not speak gRPC.
     #[error("cannot talk to {server}: {source}\nIs that an observer daemon? Name another with --server.")]
@@ -66,7 +81,10 @@ impl Error {
         match self {
             Self::Fields(_) | Self::Tls { .. } => true,
             Self::Call { status, .. } => status.code() == Code::InvalidArgument,
-            Self::Unreachable { .. } | Self::Handshake { .. } | Self::TimedOut { .. } => false,
+            Self::Unreachable { .. }
+            | Self::Certificates { .. }
+            | Self::Handshake { .. }
+            | Self::TimedOut { .. } => false,
         }
     }
 
@@ -97,11 +115,14 @@ fn reason(error: &io::Error) -> String {
 fn advice(server: &Server, error: &io::Error) -> &'static str {
     match (server, error.kind()) {
         (Server::Unix(_), io::ErrorKind::PermissionDenied) => {
-            "Only root, or the socket's group, may open it: try again with sudo."
+            "Only root may open it, unless the daemon has an access file: try again with sudo."
         }
         (_, io::ErrorKind::TimedOut) => "Is the daemon overloaded? Wait longer with --timeout.",
         (Server::Unix(_), _) => "Start one with `observer daemon` as root, or name another with --server.",
-        (Server::Loopback(_) | Server::Tcp { .. }, _) => {
+        (Server::Secured { .. }, _) => {
+            "Is the daemon started with --listen tls://, and its port open? Or name another with --server."
+        }
+        (Server::Loopback(_), _) => {
             "Is the daemon started with --listen tcp:// and --insecure-loopback? Or name another with --server."
         }
     }
@@ -125,11 +146,14 @@ fn said(status: &tonic::Status) -> String {
 fn remedy(status: &tonic::Status) -> &'static str {
     const ENDED: &str = "It ended, or is no observer daemon: see its log, then try again.";
     if std::error::Error::source(status).is_some() {
-        return ENDED;
+        // What TLS calls the other side's refusal, which in TLS 1.3 comes after the handshake.
+        return if said(status).contains("fatal alert") { MISTRUSTED } else { ENDED };
     }
     match status.code() {
         Code::InvalidArgument => "The daemon refused the request: see --help for what is allowed.",
-        Code::PermissionDenied | Code::Unauthenticated => "Ask as root, or as a user that the daemon knows.",
+        Code::PermissionDenied | Code::Unauthenticated => {
+            "Ask as somebody for whom there is a rule in the daemon's access file, or as root on its machine."
+        }
         Code::Unimplemented => {
             "The daemon does not know this call: is it older than this client? See `observer status`."
         }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::super::Error;
 use crate::config::{self, DEFAULT_SOCKET};
 
 /// How long is waited unless something else was asked for.
@@ -19,8 +18,8 @@ pub(crate) enum Server {
     Unix(PathBuf),
     /// At a loopback address, in plain text.
     Loopback(SocketAddr),
-    /// At a port of any host: with TLS or, without a word on TLS, on this machine in plain text.
-    Tcp {
+    /// At a port of any host, by TLS.
+    Secured {
         /// A name or an address, without brackets.
         host: String,
         /// The port.
@@ -52,14 +51,6 @@ pub(crate) struct Target {
     pub(crate) timeout: Duration,
 }
 
-/// What is asked in plain text.
-pub(super) enum Plain {
-    /// A unix socket.
-    Unix(PathBuf),
-    /// A port of this machine.
-    Loopback(SocketAddr),
-}
-
 impl Tls {
     /// Nothing is said about it.
     pub(crate) fn is_empty(&self) -> bool {
@@ -75,32 +66,10 @@ impl Tls {
     }
 }
 
-impl Target {
-    /// What can be asked without TLS.
-    pub(super) fn in_plain_text(&self) -> Result<Plain, Error> {
-        let Self { server, tls, timeout: _ } = self;
-        let refused = |reason| Err(Error::Tls { server: server.clone(), reason });
-        match server {
-            Server::Unix(_) | Server::Loopback(_) if !tls.is_empty() => refused(
-                "TLS is for tcp:// addresses alone: leave the TLS options out, or name such an address",
-            ),
-            Server::Unix(path) => Ok(Plain::Unix(path.clone())),
-            Server::Loopback(address) => Ok(Plain::Loopback(*address)),
-            Server::Tcp { .. } if !tls.is_empty() => refused("this version cannot speak TLS yet"),
-            Server::Tcp { host, port } => match loopback(host) {
-                Some(ip) => Ok(Plain::Loopback(SocketAddr::new(ip, *port))),
-                None => refused(
-                    "other machines are asked with TLS alone: give --tls-ca, --tls-cert and --tls-key",
-                ),
-            },
-        }
-    }
-}
-
 impl Server {
     /// What is allowed as an address.
     pub(crate) const ALLOWED: &str =
-        "unix:///path, tcp://host:port and, on this machine only, http://127.0.0.1:port";
+        "unix:///path, tls://host:port and, on this machine only, tcp://127.0.0.1:port";
 }
 
 impl Default for Target {
@@ -128,9 +97,9 @@ impl fmt::Display for Server {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(out, "unix://{}", path.display()),
-            Self::Loopback(address) => write!(out, "http://{address}"),
-            Self::Tcp { host, port } if host.contains(':') => write!(out, "tcp://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(out, "tcp://{host}:{port}"),
+            Self::Loopback(address) => write!(out, "tcp://{address}"),
+            Self::Secured { host, port } if host.contains(':') => write!(out, "tls://[{host}]:{port}"),
+            Self::Secured { host, port } => write!(out, "tls://{host}:{port}"),
         }
     }
 }
@@ -139,11 +108,12 @@ fn parse(text: &str) -> Option<Server> {
     if text.starts_with("unix:") {
         return config::unix_path(text).map(Server::Unix);
     }
-    if let Some(address) = text.strip_prefix("tcp://") {
+    if let Some(address) = text.strip_prefix("tls://") {
         let (host, port) = host_and_port(address)?;
-        return Some(Server::Tcp { host, port });
+        return Some(Server::Secured { host, port });
     }
-    let (host, port) = host_and_port(text.strip_prefix("http://")?)?;
+    let plain = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("http://"))?;
+    let (host, port) = host_and_port(plain)?;
     loopback(&host).map(|ip| Server::Loopback(SocketAddr::new(ip, port)))
 }
 

@@ -81,7 +81,7 @@ async fn what_the_daemon_refuses_is_told_in_its_words() {
     assert!(error.starts_with(&format!("watching events {at}: stopped\\x1b[2J\n")), "{error}");
     assert!(!usage);
     let (error, _) = failed(client.connections(ListConnectionsRequest::default()).await);
-    assert!(error.contains("uid 1000 may not\nAsk as root"), "{error}");
+    assert!(error.contains("uid 1000 may not\nAsk as somebody for whom"), "{error}");
     let (error, _) = failed(client.workloads(ListWorkloadsRequest::default()).await);
     assert!(error.contains("is it older than this client?"), "{error}");
     let (error, _) = failed(show(&client, 4).await);
@@ -111,7 +111,7 @@ async fn a_daemon_that_is_not_there_is_named_with_what_to_do() {
     assert!(error.contains("nobody listens there\nStart one"), "{error}");
     let source = io::ErrorKind::PermissionDenied.into();
     let (error, _) = failed::<()>(Err(Error::Unreachable { server, source }));
-    assert!(error.contains("permission denied\nOnly root, or the socket's group"), "{error}");
+    assert!(error.contains("permission denied\nOnly root may open it"), "{error}");
 }
 
 #[tokio::test]
@@ -140,13 +140,14 @@ async fn somebody_who_is_no_daemon_is_an_error_soon() {
 fn addresses_of_servers() {
     for (text, shown) in [
         ("unix:///run/observer/observer.sock", "unix:///run/observer/observer.sock"),
-        ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
-        ("http://localhost:9000", "http://127.0.0.1:9000"),
-        ("http://[::1]:9000", "http://[::1]:9000"),
+        ("http://127.0.0.1:9000/", "tcp://127.0.0.1:9000"),
+        ("http://localhost:9000", "tcp://127.0.0.1:9000"),
+        ("http://[::1]:9000", "tcp://[::1]:9000"),
         ("tcp://[::1]:9000", "tcp://[::1]:9000"),
-        ("tcp://[0:0::1]:9000/", "tcp://[::1]:9000"),
-        ("tcp://node-1.example.com:4250", "tcp://node-1.example.com:4250"),
-        ("tcp://10.0.0.1:4250", "tcp://10.0.0.1:4250"),
+        ("http://[0:0::1]:9000/", "tcp://[::1]:9000"),
+        ("tls://[0:0::1]:9000/", "tls://[::1]:9000"),
+        ("tls://node-1.example.com:4250", "tls://node-1.example.com:4250"),
+        ("tls://10.0.0.1:4250", "tls://10.0.0.1:4250"),
     ] {
         assert_eq!(text.parse::<Server>().unwrap().to_string(), shown);
     }
@@ -159,13 +160,13 @@ fn addresses_of_servers() {
         "https://127.0.0.1:1",
         "http://127.0.0.1",
         "http://node-1:1",
-        "tcp://node-1",
-        "tcp://node-1:0",
-        "tcp://node-1:65536",
-        "tcp://:1",
-        "tcp://::1:1",
-        "tcp://a b:1",
-        "tcp://a/b:1",
+        "tls://node-1",
+        "tls://node-1:0",
+        "tls://node-1:65536",
+        "tls://:1",
+        "tls://::1:1",
+        "tls://a b:1",
+        "tls://a/b:1",
     ] {
         assert!(wrong.parse::<Server>().is_err(), "{wrong}");
     }
@@ -191,18 +192,22 @@ async fn plain_text_stays_on_this_machine() {
         let (error, _) = failed(client.status().await);
         assert!(error.starts_with(&format!("asking for the status at {}", client.server)), "{error}");
     }
-    let (error, usage) = failed(Client::connect(target("tcp://10.0.0.1:9".parse().unwrap(), 100)).await);
-    assert!(
-        usage && error.starts_with("cannot ask tcp://10.0.0.1:9: other machines are asked with TLS alone"),
-        "{error}"
-    );
+    assert!("tcp://10.0.0.1:9".parse::<Server>().unwrap_err().contains("tls://host:port"));
     let tls = Tls { ca: Some("/ca.pem".into()), ..Tls::default() };
     for server in ["unix:///run/o.sock", "http://127.0.0.1:9"] {
         let target = Target { tls: tls.clone(), ..target(server.parse().unwrap(), 100) };
         let (error, usage) = failed(Client::connect(target).await);
-        assert!(usage && error.contains("TLS is for tcp:// addresses alone"), "{error}");
+        assert!(usage && error.contains("TLS is for tls:// addresses alone"), "{error}");
     }
-    let target = Target { tls, ..target("tcp://127.0.0.1:9".parse().unwrap(), 100) };
-    let (error, _) = failed(Client::connect(target).await);
-    assert!(error.contains("cannot speak TLS yet"), "{error}");
+    let secured = |tls| Target { tls, ..target("tls://127.0.0.1:9".parse().unwrap(), 100) };
+    let (error, usage) = failed(Client::connect(secured(tls)).await);
+    assert!(usage && error.contains("--tls-ca, --tls-cert and --tls-key"), "{error}");
+    let [ca, cert, key] = ["/nowhere/ca.pem", "/c", "/k"].map(|path| Some(path.into()));
+    let (error, usage) = failed(Client::connect(secured(Tls { ca, cert, key, server_name: None })).await);
+    assert!(
+        usage
+            && error
+                .starts_with("cannot ask tls://127.0.0.1:9: cannot read certificates from /nowhere/ca.pem: "),
+        "{error}"
+    );
 }

@@ -12,7 +12,7 @@ color = \"never\"
 time_format = \"relative\"
 
 [contexts.prod] # a node
-server = \"tcp://node1:4250\"
+server = \"tls://node1:4250\"
 tls_ca = \"ca.pem\"
 tls_cert = \"/dev/null\"
 tls_key = \"/dev/null\"
@@ -48,7 +48,7 @@ impl Folder {
 }
 
 fn tcp(host: &str) -> Server {
-    format!("tcp://{host}:4250").parse().unwrap()
+    format!("tls://{host}:4250").parse().unwrap()
 }
 
 fn env(pairs: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
@@ -82,7 +82,7 @@ fn a_file_says_which_daemons_there_are_and_how_output_looks() {
 
 #[test]
 fn what_is_wrong_is_told_with_its_line_and_what_is_allowed() {
-    let node = "[contexts.a]\nserver = \"tcp://a:1\"\n";
+    let node = "[contexts.a]\nserver = \"tls://a:1\"\n";
     for (text, expected) in [
         ("context = \n".to_owned(), "observer.toml:1: not valid TOML: "),
         (
@@ -132,7 +132,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_is_allowed() {
         (format!("{node}tls_key = \"k\""), "observer.toml:1: contexts.a: no `tls_cert`\n"),
         (
             "[contexts.a]\nserver = \"ftp://a\\u001b\"".to_owned(),
-            "observer.toml:2: contexts.a.server: \"ftp://a\\x1b\" is not allowed\nAllowed: unix:///path, tcp://host:port",
+            "observer.toml:2: contexts.a.server: \"ftp://a\\x1b\" is not allowed\nAllowed: unix:///path, tls://host:port",
         ),
     ] {
         let error = Folder::with(&text).read().unwrap_err();
@@ -187,12 +187,12 @@ fn flags_count_more_than_the_environment_and_that_more_than_the_current_context(
         of(Flags::default(), &[("OBSERVER_CONTEXT", "test")]).server.to_string(),
         "unix:///run/test.sock"
     );
-    assert_eq!(of(context("prod"), &[("OBSERVER_CONTEXT", "test"), ("OBSERVER_SERVER", "tcp://b:1")]), usual);
+    assert_eq!(of(context("prod"), &[("OBSERVER_CONTEXT", "test"), ("OBSERVER_SERVER", "tls://b:1")]), usual);
 
     // Another daemon is not given what was meant for this one, unless that is asked for.
     let named = Target { server: tcp("b"), ..Target::default() };
-    assert_eq!(of(Flags::default(), &[("OBSERVER_SERVER", "tcp://b:4250")]), named);
-    assert_eq!(of(flag("b"), &[("OBSERVER_SERVER", "tcp://c:4250"), ("OBSERVER_CONTEXT", "prod")]), named);
+    assert_eq!(of(Flags::default(), &[("OBSERVER_SERVER", "tls://b:4250")]), named);
+    assert_eq!(of(flag("b"), &[("OBSERVER_SERVER", "tls://c:4250"), ("OBSERVER_CONTEXT", "prod")]), named);
     let both = Flags { context: Some("prod".to_owned()), ..flag("b") };
     assert_eq!(of(both, &[]), Target { server: tcp("b"), ..usual.clone() });
 
@@ -263,8 +263,8 @@ fn choosing_another_context_changes_that_alone() {
     assert_eq!(fs::read_to_string(&folder.file).unwrap(), expected);
 
     // Where none was current, the key stands before the tables.
-    let folder = Folder::with("# Mine.\noutput = \"wide\"\n\n[contexts.a]\nserver = \"tcp://a:1\"\n");
+    let folder = Folder::with("# Mine.\noutput = \"wide\"\n\n[contexts.a]\nserver = \"tls://a:1\"\n");
     folder.read().unwrap().set_current("a").unwrap();
     let text = fs::read_to_string(&folder.file).unwrap();
-    assert_eq!(text, "# Mine.\noutput = \"wide\"\ncontext = \"a\"\n\n[contexts.a]\nserver = \"tcp://a:1\"\n");
+    assert_eq!(text, "# Mine.\noutput = \"wide\"\ncontext = \"a\"\n\n[contexts.a]\nserver = \"tls://a:1\"\n");
 }
