@@ -33,14 +33,13 @@ impl<S> Remembering<S> {
         (Self { inner, broke: broke.clone() }, broke)
     }
 
-    fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(Err(error)) = &result
+    fn note<T>(&self, result: &Poll<io::Result<T>>) {
+        if let Poll::Ready(Err(error)) = result
             && let Ok(mut broke) = self.broke.0.lock()
         {
             // The first one says why.
             broke.get_or_insert_with(|| error.to_string());
         }
-        result
     }
 }
 
@@ -51,7 +50,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Remembering<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.inner).poll_read(context, buffer);
-        self.note(result)
+        self.note(&result);
+        result
     }
 }
 

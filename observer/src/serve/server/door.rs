@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
@@ -14,6 +14,8 @@ use tokio_rustls::server::TlsStream;
 use super::security::Security;
 use crate::serve::access::{self, Identity};
 
+/// A client that was refused may take so long to hear of it.
+const LEAVE: Duration = Duration::from_secs(1);
 /// A certificate that was good when its client came in is verified again so often.
 const VERIFIED_EACH: Duration = Duration::from_secs(5);
 
@@ -93,13 +95,30 @@ impl Door for Secured {
     async fn enter(&self, raw: TcpStream, security: &Security) -> io::Result<(TlsStream<TcpStream>, Guest)> {
         raw.set_nodelay(true)?;
         let tls = security.tls.as_ref().ok_or_else(|| io::Error::other("no TLS is set up"))?;
-        let stream = TlsAcceptor::from(Arc::clone(&tls.config)).accept(raw).await?;
+        let accepted = TlsAcceptor::from(Arc::clone(&tls.config)).accept(raw).into_fallible().await;
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err((error, raw)) => {
+                take_leave(raw).await;
+                return Err(error);
+            }
+        };
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let chain: Vec<_> = shown.iter().map(|one| one.clone().into_owned()).collect();
         tls.verify(&chain, now())?;
         let names = chain.first().map(|own| access::names(own)).unwrap_or_default();
         Ok((stream, Guest { identity: Identity::Certificate(names), chain }))
     }
+}
+
+/// Ends a connection so that the other side gets what was said last: closed with something unread, it would be reset, and
+/// the reason be lost with it.
+async fn take_leave(mut raw: TcpStream) {
+    // It may be gone.
+    let _gone = raw.shutdown().await.is_err();
+    let mut rest = [0; 1024];
+    let drained = async { while raw.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {} };
+    let _late = tokio::time::timeout(LEAVE, drained).await.is_err();
 }
 
 #[allow(clippy::disallowed_methods, reason = "certificates are valid by the wall clock")]
