@@ -1,10 +1,12 @@
 //! Proves the client's commands against a real daemon with real pods: what they show, in which form, and to whom.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use observer_tests::client::{self, command, observer, run};
 use observer_tests::events::{is, is_of, watch};
+use observer_tests::guardian::Guardian;
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Container, Daemon, Pod, Testbed};
 use serde_json::{Value, json};
@@ -184,7 +186,7 @@ fn doctor_needs_no_daemon() -> Result<()> {
 fn help_names_the_flags() -> Result<()> {
     let selection =
         ["--namespace", "--pod", "--container", "--workload", "--service", "--ip", "--port", "--not"];
-    let client = ["--server", "--timeout", "--output", "--color"];
+    let client = ["--server", "--context", "--tls-ca", "--timeout", "--output", "--color"];
     let daemon = ["--config", "--listen", "--cri-endpoint", "--disabled-hooks", "--process-ring-bytes"];
     let cases: [(&str, &[&str]); 8] = [
         ("daemon", &daemon),
@@ -202,5 +204,62 @@ fn help_names_the_flags() -> Result<()> {
         let missing: Vec<_> = flags.iter().filter(|flag| !text.contains(**flag)).collect();
         ensure!(output.status.success() && missing.is_empty(), "{name}: {missing:?} not in {text}");
     }
+    Ok(())
+}
+
+#[test]
+fn contexts_are_listed_chosen_and_asked_without_a_daemon() -> Result<()> {
+    const TEXT: &str = "# Mine.\ncontext = \"a\" # the usual one\noutput = \"json\"\n\n[contexts.a]\n\
+                        server = \"unix:///nowhere/a.sock\"\n[contexts.b]\nserver = \"unix:///nowhere/b.sock\"\n";
+    let folder = Guardian::shared()?.scratch("config")?;
+    let file = folder.join("observer/observer.toml");
+    fs::create_dir_all(folder.join("observer"))?;
+    fs::write(&file, TEXT)?;
+    let run = |args: &[&str], env: &[(&str, &str)]| -> Result<(i32, String, String)> {
+        let mut command = Command::new(observer()?);
+        for name in ["OBSERVER_SERVER", "OBSERVER_CONTEXT", "OBSERVER_CLIENT_CONFIG"] {
+            command.env_remove(name);
+        }
+        let output = command.args(args).env("XDG_CONFIG_HOME", &folder).envs(env.iter().copied()).output()?;
+        let [said, told] =
+            [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+        Ok((output.status.code().context("killed")?, said, told))
+    };
+    let (code, said, _) = run(&["context", "list", "-o", "compact"], &[])?;
+    ensure!(code == 0 && said.lines().count() == 3, "{said}");
+    ensure!(said.contains("*        a     unix:///nowhere/a.sock"), "{said}");
+    // The file's own format, where no flag says another one.
+    let (_, said, _) = run(&["context", "list"], &[])?;
+    let first: Value = serde_json::from_str(said.lines().next().context("nothing")?)?;
+    ensure!(first["name"] == "a" && first["current"] == true, "{said}");
+
+    let asked = |args: &[&str], env: &[(&str, &str)]| -> Result<String> {
+        let (code, _, told) = run(&[&["status"], args].concat(), env)?;
+        ensure!(code == 1 && told.contains("cannot reach the observer daemon at "), "{code}: {told}");
+        Ok(told)
+    };
+    ensure!(asked(&[], &[])?.contains("/nowhere/a.sock"));
+    ensure!(asked(&[], &[("OBSERVER_CONTEXT", "b")])?.contains("/nowhere/b.sock"));
+    ensure!(asked(&[], &[("OBSERVER_SERVER", "unix:///nowhere/c.sock")])?.contains("/nowhere/c.sock"));
+    let env = [("OBSERVER_SERVER", "unix:///nowhere/c.sock"), ("OBSERVER_CONTEXT", "a")];
+    ensure!(asked(&["--context", "b"], &env)?.contains("/nowhere/b.sock"));
+    ensure!(asked(&["--server", "unix:///nowhere/d.sock"], &env)?.contains("/nowhere/d.sock"));
+
+    let (code, said, told) = run(&["context", "use", "b"], &[])?;
+    ensure!(code == 0 && said == "`b` is the current context\n" && told.is_empty(), "{said}{told}");
+    ensure!(fs::read_to_string(&file)? == TEXT.replacen("\"a\" #", "\"b\" #", 1));
+    ensure!(asked(&[], &[])?.contains("/nowhere/b.sock"));
+    let (_, said, _) = run(&["context", "show", "-o", "compact"], &[])?;
+    ensure!(said == "context: b\nserver: unix:///nowhere/b.sock\ntimeout: 5 s\n", "{said}");
+
+    let (code, _, told) = run(&["context", "use", "x"], &[])?;
+    ensure!(code == 2 && told.contains("no context `x`\nThere are a, b."), "{told}");
+    fs::write(&file, "\n[contexts.a]\nsever = \"x\"\n")?;
+    let (code, _, told) = run(&["status"], &[])?;
+    let expected =
+        format!("observer: {}:3: unknown key `contexts.a.sever`\nAllowed are server, ", file.display());
+    ensure!(code == 2 && told.starts_with(&expected), "{told}");
+    let (code, _, told) = run(&["status", "--client-config", "/nowhere/o.toml"], &[])?;
+    ensure!(code == 2 && told.contains("cannot read the client's configuration /nowhere/o.toml"), "{told}");
     Ok(())
 }

@@ -60,6 +60,8 @@ pub fn observer() -> Result<PathBuf> {
 /// A client command of the binary, to be run against the daemon on `socket`: `["events", "-o", "json"]`.
 pub fn command<'a>(socket: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Command> {
     let mut command = Command::new(observer()?);
+    // What this machine's user has configured is not for tests.
+    command.env("XDG_CONFIG_HOME", "/nowhere").env_remove("OBSERVER_CLIENT_CONFIG");
     Guardian::shared()?
         .mark(&mut command)
         .args(args)

@@ -17,8 +17,8 @@ fn the_examples_of_the_readme_parse() {
     let lines: Vec<&str> = code.flat_map(str::lines).filter(|line| line.starts_with("observer ")).collect();
     assert!(lines.len() > 15, "{lines:#?}");
     for line in lines {
-        // What follows a pipe is another program's.
-        let words = shlex::split(line).unwrap().into_iter().take_while(|word| word != "|");
+        // What follows a pipe is another program's, and what follows `>` the shell's.
+        let words = shlex::split(line).unwrap().into_iter().take_while(|word| word != "|" && word != ">");
         let parsed = Cli::try_parse_from(words);
         assert!(parsed.is_ok(), "{line}: {:?}", parsed.err().map(|error| error.to_string()));
     }

@@ -83,7 +83,7 @@ impl Reader<'_> {
                 "tls_key" => tls.key = file("tls_key")?,
                 "tls_server_name" => tls.server_name = Some(self.filled(entry)?.to_owned()),
                 "timeout" => {
-                    timeout = Some(self.parsed(entry, "durations above 0, such as \"5s\"", duration)?)
+                    timeout = Some(self.parsed(entry, "durations above 0, such as \"5s\"", duration)?);
                 }
                 _ => return Err(self.unknown(key.span().start, &inner, &CONTEXT_KEYS)),
             }

@@ -65,9 +65,9 @@ pub(crate) fn write_target(
         writeln!(out, "{} none", look.painter.paint(Paint::Bold, "context:"))?;
     }
     for (key, value) in value {
-        let value = match &value {
-            Value::String(text) => escape(text).into_owned(),
-            other => format!("{} s", other.as_f64().unwrap_or_default()),
+        let value = match value.as_str() {
+            Some(text) => escape(text).into_owned(),
+            None => format!("{} s", value.as_f64().unwrap_or_default()),
         };
         writeln!(
             out,

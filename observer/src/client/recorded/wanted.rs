@@ -70,29 +70,19 @@ impl Wanted {
 
     /// Takes in the next message, and gives it back if it is wanted now.
     pub(crate) fn take(&mut self, message: WatchEventsResponse) -> Option<WatchEventsResponse> {
-        let is_event = match &message.payload {
-            Some(Payload::Event(event)) => {
-                let wanted = self.is_within(event.time.or(message.time)) && self.event(event, &message);
-                if !wanted {
-                    return None;
-                }
-                true
+        let (is_event, time, passes) = match &message.payload {
+            Some(Payload::Event(event)) => (true, event.time.or(message.time), self.event(event, &message)),
+            Some(Payload::Folded(folded)) => {
+                (false, message.time, self.filters.told_folded(folded, &message.node_name))
             }
-            other => {
-                let wanted = match other {
-                    Some(Payload::Folded(folded)) => self.filters.told_folded(folded, &message.node_name),
-                    Some(
-                        Payload::Event(_) | Payload::Lost(_) | Payload::NodeStatus(_) | Payload::History(_),
-                    ) => true,
-                    // Of a newer version; what it is, nobody here knows.
-                    None => true,
-                };
-                if !(wanted && self.is_within(message.time)) {
-                    return None;
-                }
-                false
+            // Without a payload that is known here, it is of a newer version.
+            Some(Payload::Lost(_) | Payload::NodeStatus(_) | Payload::History(_)) | None => {
+                (false, message.time, true)
             }
         };
+        if !passes || !self.is_within(time) {
+            return None;
+        }
         if is_event && let Some(first) = &mut self.first {
             *first = first.checked_sub(1)?;
         }

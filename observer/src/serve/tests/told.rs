@@ -11,12 +11,13 @@ use proptest::sample::{select, subsequence};
 use proptest::strategy::ValueTree as _;
 use prost::Message as _;
 
-use crate::event::examples::{close, connect, counters, event, exited, host, pod, tcp};
+use crate::event::examples::{connect, counters, event, exited, host, pod, tcp};
 use crate::event::{
-    Backend, BootTime, ContainerCrashLoop, ContainerReady, ContainerStart, ContainerStop, Detail, Ending,
-    Event, EventType, FoldNotice, Now, OomKill, Owner, Peer, PeerKind, Place, ProcessExec, ResetDirection,
-    RetransmitCause, RetransmitPhase, RuntimeEnd, Shortage, Tcp, TcpAccept, TcpConnectFailure,
-    TcpConnectPending, TcpReset, TcpRetransmit, TcpState, Workload, WorkloadId, WorkloadKind,
+    Backend, BootTime, ContainerCrashLoop, ContainerReady, ContainerStart, ContainerStop, Counters, Detail,
+    Ending, Event, EventType, FoldNotice, Now, OomKill, Owner, Peer, PeerKind, Place, ProcessExec,
+    ResetDirection, RetransmitCause, RetransmitPhase, RuntimeEnd, Shortage, Tcp, TcpAccept, TcpClose,
+    TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit, TcpState, Workload, WorkloadId,
+    WorkloadKind,
 };
 use crate::filter::Purpose;
 use crate::serve::{Filters, wire};
@@ -82,7 +83,18 @@ fn ends() -> impl Strategy<Value = Tcp> {
     )
 }
 
-fn of_connection(tcp: Tcp, ns: Option<u64>, errno: u32, kind: EventType) -> Detail {
+/// What an event is made of, where its type has it.
+#[derive(Debug)]
+struct Parts {
+    tcp: Tcp,
+    ns: Option<u64>,
+    errno: u32,
+    ending: Option<Ending>,
+    runtime: Option<RuntimeEnd>,
+}
+
+fn detail(kind: EventType, parts: Parts) -> Detail {
+    let Parts { tcp, ns, errno, ending, runtime } = parts;
     let (waited_ns, syn_retransmits) = (ns.unwrap_or(0), 1);
     match kind {
         EventType::TcpConnect => connect(&tcp),
@@ -110,19 +122,12 @@ fn of_connection(tcp: Tcp, ns: Option<u64>, errno: u32, kind: EventType) -> Deta
         EventType::TcpConnectPending => {
             Detail::TcpConnectPending(TcpConnectPending { tcp, waited_ns, syn_retransmits })
         }
-        _ => match close(&tcp, counters(1, 0)) {
-            Detail::TcpClose(mut close) => {
-                (close.errno, close.counters.rtt_ns) = (errno, ns);
-                Detail::TcpClose(close)
-            }
-            other => other,
-        },
-    }
-}
-
-fn of_workload(ending: Option<Ending>, runtime: Option<RuntimeEnd>, kind: EventType) -> Detail {
-    match kind {
+        EventType::TcpClose => {
+            let counters = Counters { rtt_ns: ns, ..counters(1, 0) };
+            Detail::TcpClose(TcpClose { tcp, duration_ns: Some(5), counters, errno })
+        }
         EventType::ProcessExec => Detail::ProcessExec(ProcessExec::default()),
+        EventType::ProcessExit => Detail::ProcessExit(exited(ending.unwrap_or(Ending::Code(0)))),
         EventType::OomKill => Detail::OomKill(OomKill { resident_bytes: None, shortage: Shortage::Unknown }),
         EventType::ContainerStart => Detail::ContainerStart(ContainerStart::default()),
         EventType::ContainerStop => Detail::ContainerStop(ContainerStop {
@@ -141,7 +146,6 @@ fn of_workload(ending: Option<Ending>, runtime: Option<RuntimeEnd>, kind: EventT
             restarts_seen: 3,
             ends: Vec::new(),
         }),
-        _ => Detail::ProcessExit(exited(ending.unwrap_or(Ending::Code(0)))),
     }
 }
 
@@ -159,11 +163,7 @@ fn events() -> impl Strategy<Value = Event> {
     let kinds = select(EventType::ALL.to_vec());
     (option::of(workloads()), kinds, (ends(), ns, select(vec![0, 111])), (endings, runtimes)).prop_map(
         |(owner, kind, (tcp, ns, errno), (ending, runtime))| {
-            let detail = if kind.name().starts_with("tcp_") {
-                of_connection(tcp, ns, errno, kind)
-            } else {
-                of_workload(ending, runtime, kind)
-            };
+            let detail = detail(kind, Parts { tcp, ns, errno, ending, runtime });
             Event { workload: owner, ..event(&host(7), 1, detail) }
         },
     )
