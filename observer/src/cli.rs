@@ -17,6 +17,7 @@ mod status;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod top;
 mod workloads;
 
 use std::future::Future;
@@ -40,6 +41,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Watch this machine and serve what happens (as root)
     Daemon(Box<config::Flags>),
+    /// Watch workloads and edges on the whole terminal, the worst first, and go down to their events
+    Top(Box<top::Args>),
     /// Show events: what happened, or with -f what happens
     Events(Box<events::Args>),
     /// Show summaries of workloads and their edges over a window
@@ -67,6 +70,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let result = match cli.command {
         Command::Daemon(flags) => daemon::start(&flags),
+        Command::Top(args) => block_on(top::run(*args, &mut out)),
         Command::Events(args) => block_on(events::run(*args, &mut out)),
         Command::Summary(args) => block_on(summary::run(*args, &mut out)),
         Command::Explain(args) => block_on(explain::run(*args, &mut out)),
@@ -100,7 +104,9 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn is_usage(error: &anyhow::Error) -> bool {
-    error.is::<config::Error>() || error.downcast_ref::<client::Error>().is_some_and(client::Error::is_usage)
+    error.is::<config::Error>()
+        || error.is::<top::NoTerminal>()
+        || error.downcast_ref::<client::Error>().is_some_and(client::Error::is_usage)
 }
 
 /// Runs a client's work until it is done, or until Ctrl-C, which is how following ends.

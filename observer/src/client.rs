@@ -24,6 +24,7 @@ mod yaml;
 pub(crate) mod listing;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod top;
 
 pub(crate) use color::{Paint, Painter};
 pub(crate) use compact::Lines;

@@ -35,11 +35,33 @@ pub(super) struct Output {
     time_format: Option<TimeFormat>,
 }
 
+/// When there are colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Color {
+pub(super) enum Color {
     Auto,
     Always,
     Never,
+}
+
+impl Color {
+    /// Whether there are, on a terminal or elsewhere.
+    pub(super) fn enabled(self, terminal: bool) -> bool {
+        match self {
+            Self::Auto => terminal && !is_dumb() && set("NO_COLOR").is_none(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// The terminal is one that does nothing but print.
+pub(super) fn is_dumb() -> bool {
+    set("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// A variable of the environment that is not empty.
+pub(super) fn set(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 impl Connection {
@@ -55,13 +77,7 @@ impl Output {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
         let size = rustix::termios::tcgetwinsize(&stdout).ok().filter(|_| terminal);
-        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let dumb = set("TERM").is_some_and(|term| term == "dumb");
-        let enabled = match self.color {
-            Color::Auto => terminal && !dumb && set("NO_COLOR").is_none(),
-            Color::Always => true,
-            Color::Never => false,
-        };
+        let enabled = self.color.enabled(terminal);
         let usual = if terminal { TimeFormat::Time } else { TimeFormat::Rfc3339 };
         Look {
             format: self.format,

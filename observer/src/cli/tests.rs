@@ -54,6 +54,7 @@ async fn output(line: &str) -> anyhow::Result<String> {
     let words = ["observer"].into_iter().chain(line.split_whitespace()).chain([server.as_str()]);
     let mut out = Vec::new();
     match Cli::try_parse_from(words)?.command {
+        Command::Top(args) => top::run(*args, &mut out).await?,
         Command::Events(args) => events::run(*args, &mut out).await?,
         Command::Summary(args) => summary::run(*args, &mut out).await?,
         Command::Explain(args) => explain::run(*args, &mut out).await?,
@@ -117,6 +118,8 @@ async fn the_request_can_be_printed_without_a_daemon() {
     assert_eq!(shown, "{\"allow\":[{\"namespaces\":[\"shop\"]}],\"deny\":[{\"ports\":[53]}],\"last\":20}\n");
     let shown = output("summary --window 2s --print-filters").await.unwrap();
     assert_eq!(shown, "{\"window\":\"2s\"}\n");
+    let shown = output("top -n shop --print-filters").await.unwrap();
+    assert_eq!(shown, "{\"allow\":[{\"namespaces\":[\"shop\"]}],\"follow\":true,\"window\":\"2s\"}\n");
     let shown = output("follow -t tcp_close --print-filters").await.unwrap();
     assert_eq!(
         shown,

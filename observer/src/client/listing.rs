@@ -1,8 +1,8 @@
 //! Tables of live connections, of listeners and of workloads.
 
-mod connections;
+pub(super) mod connections;
 mod listeners;
-mod workloads;
+pub(super) mod workloads;
 
 pub(crate) use connections::{trouble, write_connections};
 pub(crate) use listeners::write_listeners;

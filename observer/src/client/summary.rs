@@ -1,7 +1,7 @@
 //! Summaries of one window: gathered until it is complete, sorted, shown as tables.
 
 mod order;
-mod rows;
+pub(super) mod rows;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -22,6 +22,7 @@ use super::{label, lost};
 use self::services::{Part, Row};
 
 pub(crate) use order::Sort;
+pub(super) use order::weight;
 pub(crate) use rows::way;
 
 /// How many edges a brief table shows of one workload.
@@ -30,17 +31,17 @@ const BRIEF_EDGES: usize = 3;
 /// The summaries of a window that have come so far.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    node_name: String,
-    workloads: Vec<Summary>,
-    edges: Vec<Summary>,
-    losses: Vec<Lost>,
+    pub(super) node_name: String,
+    pub(super) workloads: Vec<Summary>,
+    pub(super) edges: Vec<Summary>,
+    pub(super) losses: Vec<Lost>,
 }
 
 /// A window that is complete.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    window: Window,
-    end: WindowEnd,
+    pub(super) window: Window,
+    pub(super) end: WindowEnd,
 }
 
 impl Window {

@@ -66,12 +66,7 @@ fn workload_row(status: &WorkloadStatus, look: &Look) -> Vec<String> {
         status.live_connections.to_string(),
         status.connections_opened.to_string(),
         status.execs.to_string(),
-        // The runtime counts restarts that were before the daemon, too.
-        workload
-            .restart_count
-            .map(|counted| counted.max(status.restarts_seen))
-            .or((status.restarts_seen > 0).then_some(status.restarts_seen))
-            .map_or_else(|| "-".to_owned(), |count| count.to_string()),
+        restarts(status).map_or_else(|| "-".to_owned(), |count| count.to_string()),
         status.last_end.as_ref().map_or_else(|| "-".to_owned(), container::end),
         status.ready_after_ns.map_or_else(|| "-".to_owned(), duration),
         status.first_seen.as_ref().map_or_else(|| "-".to_owned(), |time| look.clock().date(time)),
@@ -80,8 +75,16 @@ fn workload_row(status: &WorkloadStatus, look: &Look) -> Vec<String> {
     ]
 }
 
+/// How often a container was started again. The runtime counts restarts that were before the daemon, too.
+pub(crate) fn restarts(status: &WorkloadStatus) -> Option<u32> {
+    let counted = status.workload.as_ref().and_then(|workload| workload.restart_count);
+    counted
+        .map(|counted| counted.max(status.restarts_seen))
+        .or((status.restarts_seen > 0).then_some(status.restarts_seen))
+}
+
 /// Whether a container runs, since when it does not, and whether it fails again and again.
-fn state(status: &WorkloadStatus, look: &Look) -> String {
+pub(crate) fn state(status: &WorkloadStatus, look: &Look) -> String {
     let ended = status.last_end.as_ref().and_then(|end| end.time.as_ref());
     let state = match status.state() {
         ContainerState::Unspecified => return "-".to_owned(),
@@ -93,7 +96,8 @@ fn state(status: &WorkloadStatus, look: &Look) -> String {
     if status.crash_loop { format!("crash loop, {state}") } else { state }
 }
 
-fn paint(status: &WorkloadStatus) -> Paint {
+/// The colour of its row.
+pub(crate) fn paint(status: &WorkloadStatus) -> Paint {
     let failed = status.last_end.as_ref().is_some_and(|end| end.kind() != EndKind::Completed);
     match status.state() {
         _ if status.crash_loop => Paint::Failure,

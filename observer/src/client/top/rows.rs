@@ -1,0 +1,243 @@
+//! The rows of pages: workloads, edges and connections with their figures, and lines of events.
+
+mod details;
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+use observer_proto::v1::{
+    Connection, ContainerState, Diagnosis, ListConnectionsResponse, Summary, WorkloadKind, WorkloadStatus,
+};
+
+use super::super::color::Paint;
+use super::super::compact::Line;
+use super::super::listing::connections::{CONNECTIONS, connection_row};
+use super::super::listing::{trouble, workloads as listed};
+use super::super::look::Look;
+use super::super::summary::{rows, way, weight};
+use super::super::table::{Column, figures, text};
+use super::super::{explain, label};
+use super::grid::Row;
+use super::identity;
+use super::sort::By;
+
+/// The columns of workloads. Where there are 80 in all, names have 33 of them.
+pub(super) const WORKLOADS: [Column; 18] = [
+    text("WORKLOAD", 30, 0),
+    text("RESTARTS", 8, 1),
+    figures("OPENED", 6, 2),
+    figures("FAILED", 6, 1),
+    figures("LIVE", 5, 3),
+    figures("HS-P50", 7, 2),
+    figures("HS-P99", 7, 1),
+    figures("RTT-P50", 7, 2),
+    figures("RTT-P99", 7, 1),
+    figures("RETR", 6, 1),
+    figures("RESETS", 6, 1),
+    figures("OUT", 7, 3),
+    figures("IN", 7, 3),
+    figures("STALLED", 7, 3),
+    figures("EXECS", 5, 4),
+    figures("OOM", 3, 2),
+    figures("CLOSED", 6, 4),
+    figures("DROPS", 5, 5),
+];
+
+/// The columns of edges.
+pub(super) const EDGES: [Column; 15] = [
+    text("EDGE", 30, 0),
+    text("VERDICT", 18, 1),
+    figures("OPENED", 6, 2),
+    figures("FAILED", 6, 1),
+    figures("LIVE", 5, 3),
+    figures("HS-P50", 7, 4),
+    figures("HS-P99", 7, 2),
+    figures("RTT-P50", 7, 3),
+    figures("RTT-P99", 7, 1),
+    figures("RETR", 6, 1),
+    figures("RESETS", 6, 2),
+    figures("OUT", 7, 3),
+    figures("IN", 7, 3),
+    figures("STALLED", 7, 3),
+    figures("CLOSED", 6, 4),
+];
+
+/// The columns of connections.
+pub(super) const LIVE: [Column; 12] = [
+    text("CONNECTION", 30, 0),
+    figures("AGE", 8, 1),
+    figures("HS", 7, 2),
+    figures("RTT", 7, 1),
+    figures("RETR", 6, 1),
+    text("NOW", 21, 1),
+    figures("OUT", 7, 2),
+    figures("IN", 7, 2),
+    text("STATE", 11, 3),
+    figures("ACCEPT", 7, 3),
+    text("PROCESS", 18, 3),
+    text("ADDRESSES", 44, 4),
+];
+
+/// The one column of events.
+pub(super) const EVENTS: [Column; 1] = [text("EVENT", 30, 0)];
+
+/// The cells of a row of another table, put into the columns of this one by their titles.
+fn chosen(wanted: &[Column], columns: &[Column], cells: &[String]) -> Vec<String> {
+    let cell = |column: &Column| columns.iter().position(|one| one.title == column.title);
+    let cell = |column| cell(column).and_then(|at| cells.get(at)).cloned().unwrap_or_default();
+    wanted.iter().skip(1).map(cell).collect()
+}
+
+/// Those that did something in the window, and with `idle` the containers that did nothing in it or have ended.
+pub(super) fn workloads(
+    summaries: &[Summary],
+    statuses: &[WorkloadStatus],
+    (by, idle): (By, bool),
+    look: &Look,
+) -> Vec<Row> {
+    let status = |id: &str| statuses.iter().find(|status| identity::workload(status.workload.as_ref()) == id);
+    let mut seen = HashSet::new();
+    let mut all: Vec<([u64; 6], Row)> = Vec::new();
+    for summary in summaries {
+        let id = identity::workload(summary.workload.as_ref());
+        if seen.insert(id.clone()) {
+            let status = status(&id);
+            all.push((place(summary, status, by), workload(summary, status, id, look)));
+        }
+    }
+    for status in statuses.iter().filter(|status| idle && is_container(status)) {
+        let id = identity::workload(status.workload.as_ref());
+        if seen.insert(id.clone()) {
+            let summary = Summary { workload: status.workload.clone(), ..Summary::default() };
+            all.push((place(&summary, Some(status), by), workload(&summary, Some(status), id, look)));
+        }
+    }
+    sorted(all)
+}
+
+/// A container; the pods' own (pause) containers do nothing that would be missed.
+fn is_container(status: &WorkloadStatus) -> bool {
+    status.workload.as_ref().is_some_and(|workload| {
+        !workload.sandbox && matches!(workload.kind(), WorkloadKind::Pod | WorkloadKind::Container)
+    })
+}
+
+/// A container that fails again and again is worse than whatever happens on the network.
+fn place(summary: &Summary, status: Option<&WorkloadStatus>, by: By) -> [u64; 6] {
+    let restarts = status.and_then(listed::restarts).map_or(0, u64::from);
+    let first = match by {
+        By::Worst => status.map_or(0, |status| u64::from(status.crash_loop)),
+        By::Restarts => restarts,
+        By::Failed
+        | By::Retransmits
+        | By::Resets
+        | By::Handshake
+        | By::Rtt
+        | By::Bytes
+        | By::Opened
+        | By::Name => 0,
+    };
+    let [a, b, c, d, e] = weight(summary, by.of_summaries());
+    [first, a, b, c, d, e]
+}
+
+fn sorted(mut all: Vec<([u64; 6], Row)>) -> Vec<Row> {
+    all.sort_by(|(a, one), (b, other)| {
+        (Reverse(a), &one.name, &one.id).cmp(&(Reverse(b), &other.name, &other.id))
+    });
+    all.into_iter().map(|(_, row)| row).collect()
+}
+
+fn workload(summary: &Summary, status: Option<&WorkloadStatus>, id: String, look: &Look) -> Row {
+    let mut cells = chosen(&WORKLOADS, &rows::workload_columns(), &rows::workload(summary));
+    if let Some(cell) = cells.first_mut() {
+        *cell = restarts(status);
+    }
+    let paint = worse(rows::paint(summary), status.map_or(Paint::Plain, listed::paint));
+    let name = vec![label::owner(summary.workload.as_ref())];
+    Row { id, paint, name, cells, detail: details::workload(summary, status, look) }
+}
+
+/// How often it was started again, and what is the matter with it.
+fn restarts(status: Option<&WorkloadStatus>) -> String {
+    let Some(status) = status else { return "-".to_owned() };
+    let count = listed::restarts(status).map_or_else(|| "-".to_owned(), |count| count.to_string());
+    match status.state() {
+        _ if status.crash_loop => format!("{count} loop"),
+        ContainerState::Ended => format!("{count} ended"),
+        ContainerState::Unspecified | ContainerState::Running => count,
+    }
+}
+
+fn worse(one: Paint, other: Paint) -> Paint {
+    let rank = |paint: Paint| match paint {
+        Paint::Failure => 2,
+        Paint::Warning => 1,
+        Paint::Plain | Paint::Good | Paint::Dim | Paint::Bold => 0,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
+/// Edges; of one workload without its name.
+pub(super) fn edges<'a>(summaries: impl Iterator<Item = &'a Summary>, by: By, of_one: bool) -> Vec<Row> {
+    let mut seen = HashSet::new();
+    let mut all = Vec::new();
+    for summary in summaries {
+        let id = identity::edge(summary);
+        if seen.insert(id.clone()) {
+            let [a, b, c, d, e] = weight(summary, by.of_summaries());
+            // A fault that stands still shows in no figure of the window but in its verdict.
+            let fault =
+                rows::verdict(summary).is_some_and(|verdict| explain::paint(verdict) == Paint::Failure);
+            all.push(([u64::from(fault && by == By::Worst), a, b, c, d, e], edge(summary, id, of_one)));
+        }
+    }
+    sorted(all)
+}
+
+fn edge(summary: &Summary, id: String, of_one: bool) -> Row {
+    let mut cells = chosen(&EDGES, &rows::workload_columns(), &rows::workload(summary));
+    let verdict = summary.diagnosis.as_ref().map(Diagnosis::verdict);
+    if let Some(cell) = cells.first_mut() {
+        verdict.map_or("-", explain::name).clone_into(cell);
+    }
+    let owner = (!of_one).then(|| label::owner(summary.workload.as_ref()));
+    let name = owner.into_iter().chain([way(summary)]).collect();
+    Row { id, paint: rows::paint(summary), name, cells, detail: details::edge(summary) }
+}
+
+/// Live connections, as the daemon sorted them.
+pub(super) fn connections(response: &ListConnectionsResponse) -> Vec<Row> {
+    response.connections.iter().map(|one| connection(one, response)).collect()
+}
+
+fn connection(connection: &Connection, response: &ListConnectionsResponse) -> Row {
+    let tcp = connection.tcp.clone().unwrap_or_default();
+    let name = if tcp.outgoing {
+        format!("-> {}", label::destination(&tcp))
+    } else {
+        let port = tcp.destination.as_ref().map_or(0, |end| end.port);
+        format!(":{port} <- {}", label::endpoint(tcp.source.as_ref()))
+    };
+    let again = connection.counters.as_ref().is_some_and(|counters| counters.retransmitted_segments > 0);
+    let bad = again || trouble(connection, response).is_some();
+    Row {
+        id: identity::connection(connection),
+        paint: if bad { Paint::Warning } else { Paint::Plain },
+        name: vec![name],
+        cells: chosen(&LIVE, &CONNECTIONS, &connection_row(connection, response)),
+        detail: details::connection(connection, response),
+    }
+}
+
+/// Lines of events, each with its number.
+pub(super) fn lines<'a>(lines: impl Iterator<Item = &'a (u64, Line)>) -> Vec<Row> {
+    let row = |(number, Line { paint, text, .. }): &(u64, Line)| Row {
+        id: number.to_string(),
+        paint: *paint,
+        name: vec![text.clone()],
+        cells: Vec::new(),
+        detail: vec![text.clone()],
+    };
+    lines.map(row).collect()
+}
