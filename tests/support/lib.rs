@@ -43,6 +43,7 @@ pub mod snoop;
 pub mod soak;
 pub mod steady;
 pub mod summed;
+pub mod terminal;
 pub mod totals;
 pub mod watch;
 
@@ -64,6 +65,7 @@ pub use raw::RawPeer;
 pub use snoop::Snoop;
 pub use steady::Steady;
 pub use summed::Summed;
+pub use terminal::Terminal;
 pub use testbed::Testbed;
 pub use vm::Vm;
 pub use wait::eventually;

@@ -24,6 +24,7 @@ use observer_proto::v1::{
 use prost_types::Timestamp;
 
 use super::compact::Line;
+use super::label;
 use super::look::Look;
 use super::origin::Origin;
 use super::summary::{Finished, Window};
@@ -205,7 +206,8 @@ impl Top {
             Kind::Workloads => {
                 let statuses = self.workloads.get().map_or(&[][..], Vec::as_slice);
                 let idle = self.setup.selected.selects_idle();
-                vec![(rows::workloads(summaries, statuses, (page.by, idle), look), &rows::WORKLOADS[..])]
+                let known = rows::Known { summaries, edges, statuses, idle };
+                vec![(rows::workloads(&known, page.by, look), &rows::WORKLOADS[..])]
             }
             Kind::Edges => vec![(rows::edges(edges.iter(), page.by, false), &rows::EDGES[..])],
             Kind::Workload(workload) => {
@@ -213,7 +215,10 @@ impl Top {
                 let live = page.connections.get().map(rows::connections).unwrap_or_default();
                 vec![(own, &rows::EDGES[..]), (live, &rows::LIVE[..])]
             }
-            Kind::Events(_) => vec![(rows::lines(page.lines.shown()), &rows::EVENTS[..])],
+            Kind::Events(subject) => {
+                let owner = label::owner(subject.workload());
+                vec![(rows::lines(page.lines.shown(), &owner), &rows::EVENTS[..])]
+            }
         };
         let searched = page.search.to_lowercase();
         for (rows, _) in &mut grids {

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::panic;
 
 use crossterm::cursor::Show;
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use crossterm::{execute, style};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -27,8 +29,8 @@ impl<'a> Screen<'a> {
         let mut screen =
             terminal.map(|terminal| Self { terminal }).inspect_err(|_| _ = disable_raw_mode())?;
         give_back_on_panic();
-        execute!(screen.terminal.backend_mut(), EnterAlternateScreen)?;
-        screen.terminal.clear()?;
+        // Not by the library's own way, which asks the terminal where its cursor is: a slow one answers too late.
+        execute!(screen.terminal.backend_mut(), EnterAlternateScreen, Clear(ClearType::All))?;
         Ok(screen)
     }
 

@@ -89,12 +89,13 @@ impl Grid {
         let mut order: Vec<usize> = (1..self.columns.len()).collect();
         order.sort_by_key(|&at| self.columns[at].rank);
         let mut used = MARK + name.width;
-        order.retain(|&at| {
+        let fits = order.iter().take_while(|&&at| {
             let with = used + 1 + self.columns[at].width;
-            let fits = with <= width;
-            used = if fits { with } else { used };
-            fits
+            used = if with <= width { with } else { used };
+            with <= width
         });
+        let fits = fits.count();
+        order.truncate(fits);
         order.sort_unstable();
         let rest = name.width + width.saturating_sub(used);
         let rest = rest.min(width.saturating_sub(MARK));
@@ -143,7 +144,7 @@ fn push(line: &mut String, text: &str, width: usize, right: bool, gap: bool) {
 
 /// A name in so many columns: where there is no room, parts that are longer than their share are cut.
 pub(super) fn cut_name(parts: &[String], width: usize) -> String {
-    let [first, second] = parts else { return cut(&parts.join(" "), width) };
+    let [first, second] = parts else { return cut_before_port(&parts.join(" "), width) };
     let (left, right) = (first.width(), second.width());
     if left + 1 + right <= width {
         return format!("{first} {second}");
@@ -152,7 +153,17 @@ pub(super) fn cut_name(parts: &[String], width: usize) -> String {
     // What the shorter one does not need is the longer one's.
     let second_gets = right.min((room / 2).max(room.saturating_sub(left)));
     let first_gets = room - second_gets;
-    format!("{} {}", cut(first, first_gets), cut(second, second_gets))
+    format!("{} {}", cut(first, first_gets), cut_before_port(second, second_gets))
+}
+
+/// The text in so many columns, with the port at its end left there.
+fn cut_before_port(text: &str, width: usize) -> String {
+    let port = text.rfind(':').map(|at| &text[at..]).unwrap_or_default();
+    let is_port = (2..=6).contains(&port.len()) && port[1..].bytes().all(|c| c.is_ascii_digit());
+    if !is_port || text.width() <= width || width < 2 * port.len() {
+        return cut(text, width);
+    }
+    format!("{}{port}", cut(&text[..text.len() - port.len()], width - port.len()))
 }
 
 /// The text in so many columns; what is cut off is told by its last character.
@@ -233,8 +244,8 @@ mod tests {
     fn names_keep_the_beginning_of_each_part() {
         let parts = ["shop/cart-7d9f/app".to_owned(), "-> shop/redis-0:6379".to_owned()];
         assert_eq!(cut_name(&parts, 39), "shop/cart-7d9f/app -> shop/redis-0:6379");
-        assert_eq!(cut_name(&parts, 25), "shop/cart-7… -> shop/red…");
-        assert_eq!(cut_name(&["host".to_owned(), parts[1].clone()], 20), "host -> shop/redis-…");
+        assert_eq!(cut_name(&parts, 25), "shop/cart-7… -> sho…:6379");
+        assert_eq!(cut_name(&["host".to_owned(), parts[1].clone()], 20), "host -> shop/r…:6379");
         assert_eq!(
             (cut("日本語", 5), cut("日本語", 6), cut("ab", 0)),
             ("日本…".into(), "日本語".into(), "".into())

@@ -7,24 +7,25 @@ use super::grid::{bar, cut};
 use super::theme::Theme;
 
 const HELP: &str = "\
-Enter, Right   from a workload to its edges and connections, from there to events
-Esc, Left      back; Backspace as well
-Tab            workloads or edges
-e              events of the workload
-/              search: rows with that text stay; Enter keeps them, Esc shows all
-s, r           sort by the next figure; the other way round
-p, Space       pause: what is shown stays; again: what is new
-Up, Down, j, k, PageUp, PageDown, Home, End    move; Home goes back to the worst
-q, Ctrl-C      quit
+Enter, Right  from a workload to its edges and connections, then to events
+Esc, Left     back; so does Backspace
+Tab           workloads, or edges
+e             the events of the workload
+/             search: rows with that text stay. Enter keeps them, Esc shows all
+s, r          sort by the next figure; turn the order round
+p, Space      pause: what is shown stays. Again: go on with what is new
+Up, Down, j, k, PageUp, PageDown, Home, End  move. Home: back to the worst
+q, Ctrl-C     quit
 
-!  failed, out of memory, a crash loop or a verdict that says whose fault it is
-~  sent again, reset, or ended with failure
-RESTARTS   how often the container was started again; loop: it fails again and again
-HS, RTT    handshake latency and round-trip time: half (P50), 99 of 100 (P99) took no longer
-RETR       segments sent again, of those sent;  RESETS  in both directions
-VERDICT    whose fault it is; the figures that say so are below the table
-NOW        what is remarkable in how a connection stands
-Counts are those of the window whose time stands above.";
+!         failed, out of memory, a crash loop, or a verdict that names a fault
+~         sent again, reset, or ended with failure
+RESTARTS  of the container; loop: it fails again and again
+VERDICT   whose fault it is; the figures that say so are below the table
+HS, RTT   handshake latency and round-trip time that half (P50) or 99 of 100
+          (P99) did not exceed
+RETR      segments sent again, of all that were sent
+NOW       what is remarkable in how a connection stands
+Counts are of the window whose time stands above.";
 
 /// Draws it over a part of the screen.
 pub(super) fn draw(area: Rect, buffer: &mut Buffer, theme: Theme) {

@@ -173,6 +173,7 @@ impl Top {
     fn pause(&mut self) {
         self.paused = !self.paused;
         if self.paused {
+            self.deeper.iter_mut().for_each(|page| page.lines.stay());
             return;
         }
         self.finished.go_on();

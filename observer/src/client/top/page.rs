@@ -151,16 +151,18 @@ pub(super) struct Lines {
     shown: VecDeque<(u64, Line)>,
     /// Those that came while the view was paused.
     waiting: VecDeque<(u64, Line)>,
+    /// They were shown when it was paused: none is added.
+    stay: bool,
     /// How many came.
     pub(super) count: u64,
 }
 
 impl Lines {
-    /// Takes one in; paused since a time, only what was before it is shown.
+    /// Takes one in; of a page that was opened while paused, what was before the time that is shown is shown.
     pub(super) fn push(&mut self, line: Line, paused: Option<Timestamp>) {
         self.count += 1;
         let later = |since: &Timestamp| line.time.is_none_or(|time| time::nanos(&time) > time::nanos(since));
-        let waits = !self.waiting.is_empty() || paused.as_ref().is_some_and(later);
+        let waits = self.stay || !self.waiting.is_empty() || paused.as_ref().is_some_and(later);
         let lines = if waits { &mut self.waiting } else { &mut self.shown };
         lines.push_back((self.count, line));
         if lines.len() > MOST_LINES {
@@ -168,8 +170,14 @@ impl Lines {
         }
     }
 
+    /// Shows no more than now.
+    pub(super) const fn stay(&mut self) {
+        self.stay = true;
+    }
+
     /// Shows those that waited.
     pub(super) fn go_on(&mut self) {
+        self.stay = false;
         self.shown.append(&mut self.waiting);
         let more = self.shown.len().saturating_sub(MOST_LINES);
         self.shown.drain(..more);

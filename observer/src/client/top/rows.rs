@@ -3,10 +3,11 @@
 mod details;
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use observer_proto::v1::{
-    Connection, ContainerState, Diagnosis, ListConnectionsResponse, Summary, WorkloadKind, WorkloadStatus,
+    Connection, ContainerState, Diagnosis, ListConnectionsResponse, Summary, TcpSummary, Verdict,
+    WorkloadKind, WorkloadStatus,
 };
 
 use super::super::color::Paint;
@@ -14,17 +15,18 @@ use super::super::compact::Line;
 use super::super::listing::connections::{CONNECTIONS, connection_row};
 use super::super::listing::{trouble, workloads as listed};
 use super::super::look::Look;
-use super::super::summary::{rows, way, weight};
+use super::super::summary::{Sort, rows, way, weight};
 use super::super::table::{Column, figures, text};
 use super::super::{explain, label};
 use super::grid::Row;
 use super::identity;
 use super::sort::By;
 
-/// The columns of workloads. Where there are 80 in all, names have 33 of them.
-pub(super) const WORKLOADS: [Column; 18] = [
+/// The columns of workloads. Where the screen has 80, names have 31 of them.
+pub(super) const WORKLOADS: [Column; 19] = [
     text("WORKLOAD", 30, 0),
     text("RESTARTS", 8, 1),
+    text("VERDICT", 18, 2),
     figures("OPENED", 6, 2),
     figures("FAILED", 6, 1),
     figures("LIVE", 5, 3),
@@ -38,7 +40,7 @@ pub(super) const WORKLOADS: [Column; 18] = [
     figures("IN", 7, 3),
     figures("STALLED", 7, 3),
     figures("EXECS", 5, 4),
-    figures("OOM", 3, 2),
+    figures("OOM", 3, 3),
     figures("CLOSED", 6, 4),
     figures("DROPS", 5, 5),
 ];
@@ -88,31 +90,69 @@ fn chosen(wanted: &[Column], columns: &[Column], cells: &[String]) -> Vec<String
     wanted.iter().skip(1).map(cell).collect()
 }
 
-/// Those that did something in the window, and with `idle` the containers that did nothing in it or have ended.
-pub(super) fn workloads(
-    summaries: &[Summary],
-    statuses: &[WorkloadStatus],
-    (by, idle): (By, bool),
-    look: &Look,
-) -> Vec<Row> {
+/// What is known of workloads.
+pub(super) struct Known<'a> {
+    /// Those that did something in the window.
+    pub(super) summaries: &'a [Summary],
+    /// What they did with whom.
+    pub(super) edges: &'a [Summary],
+    /// Those that there are.
+    pub(super) statuses: &'a [WorkloadStatus],
+    /// Containers that did nothing or have ended are shown as well.
+    pub(super) idle: bool,
+}
+
+/// Workloads, the first by that figure first.
+pub(super) fn workloads(known: &Known<'_>, by: By, look: &Look) -> Vec<Row> {
+    let Known { summaries, edges, statuses, idle } = known;
+    let faults = faults(edges);
     let status = |id: &str| statuses.iter().find(|status| identity::workload(status.workload.as_ref()) == id);
     let mut seen = HashSet::new();
     let mut all: Vec<([u64; 6], Row)> = Vec::new();
-    for summary in summaries {
+    let mut add = |summary: &Summary, status: Option<&WorkloadStatus>, id: String| {
+        let fault = faults.get(&id).map(|(_, verdict)| *verdict);
+        let place = place(summary, status, (by, fault.is_some()));
+        let mut row = workload(summary, status, id, look);
+        if let (Some(fault), Some(cell)) = (fault, row.cells.get_mut(1)) {
+            explain::name(fault).clone_into(cell);
+            row.paint = Paint::Failure;
+        }
+        all.push((place, row));
+    };
+    for summary in *summaries {
         let id = identity::workload(summary.workload.as_ref());
         if seen.insert(id.clone()) {
-            let status = status(&id);
-            all.push((place(summary, status, by), workload(summary, status, id, look)));
+            add(summary, status(&id), id);
         }
     }
-    for status in statuses.iter().filter(|status| idle && is_container(status)) {
+    for status in statuses.iter().filter(|status| *idle && is_container(status)) {
         let id = identity::workload(status.workload.as_ref());
         if seen.insert(id.clone()) {
-            let summary = Summary { workload: status.workload.clone(), ..Summary::default() };
-            all.push((place(&summary, Some(status), by), workload(&summary, Some(status), id, look)));
+            let live = TcpSummary { live: status.live_connections, ..TcpSummary::default() };
+            let workload = status.workload.clone();
+            add(&Summary { workload, tcp: Some(live), ..Summary::default() }, Some(status), id);
         }
     }
     sorted(all)
+}
+
+/// The verdict that names a fault on the worst edge of each workload that has one.
+fn faults(edges: &[Summary]) -> HashMap<String, ([u64; 5], Verdict)> {
+    let mut faults = HashMap::new();
+    for edge in edges {
+        let Some(verdict) = fault(edge) else { continue };
+        let id = identity::workload(edge.workload.as_ref());
+        let weight = weight(edge, Sort::Worst);
+        let worst = faults.entry(id).or_insert((weight, verdict));
+        if weight > worst.0 {
+            *worst = (weight, verdict);
+        }
+    }
+    faults
+}
+
+fn fault(edge: &Summary) -> Option<Verdict> {
+    rows::verdict(edge).filter(|verdict| explain::paint(*verdict) == Paint::Failure)
 }
 
 /// A container; the pods' own (pause) containers do nothing that would be missed.
@@ -122,11 +162,12 @@ fn is_container(status: &WorkloadStatus) -> bool {
     })
 }
 
-/// A container that fails again and again is worse than whatever happens on the network.
-fn place(summary: &Summary, status: Option<&WorkloadStatus>, by: By) -> [u64; 6] {
+/// A container that fails again and again is worse than whatever happens on the network, and there what has a verdict that
+/// names a fault: one that stands still shows in few figures.
+fn place(summary: &Summary, status: Option<&WorkloadStatus>, (by, fault): (By, bool)) -> [u64; 6] {
     let restarts = status.and_then(listed::restarts).map_or(0, u64::from);
     let first = match by {
-        By::Worst => status.map_or(0, |status| u64::from(status.crash_loop)),
+        By::Worst => 2 * status.map_or(0, |status| u64::from(status.crash_loop)) + u64::from(fault),
         By::Restarts => restarts,
         By::Failed
         | By::Retransmits
@@ -186,9 +227,7 @@ pub(super) fn edges<'a>(summaries: impl Iterator<Item = &'a Summary>, by: By, of
         let id = identity::edge(summary);
         if seen.insert(id.clone()) {
             let [a, b, c, d, e] = weight(summary, by.of_summaries());
-            // A fault that stands still shows in no figure of the window but in its verdict.
-            let fault =
-                rows::verdict(summary).is_some_and(|verdict| explain::paint(verdict) == Paint::Failure);
+            let fault = fault(summary).is_some();
             all.push(([u64::from(fault && by == By::Worst), a, b, c, d, e], edge(summary, id, of_one)));
         }
     }
@@ -214,7 +253,8 @@ pub(super) fn connections(response: &ListConnectionsResponse) -> Vec<Row> {
 fn connection(connection: &Connection, response: &ListConnectionsResponse) -> Row {
     let tcp = connection.tcp.clone().unwrap_or_default();
     let name = if tcp.outgoing {
-        format!("-> {}", label::destination(&tcp))
+        let port = tcp.source.as_ref().map_or(0, |end| end.port);
+        format!(":{port} -> {}", label::destination(&tcp))
     } else {
         let port = tcp.destination.as_ref().map_or(0, |end| end.port);
         format!(":{port} <- {}", label::endpoint(tcp.source.as_ref()))
@@ -230,12 +270,14 @@ fn connection(connection: &Connection, response: &ListConnectionsResponse) -> Ro
     }
 }
 
-/// Lines of events, each with its number.
-pub(super) fn lines<'a>(lines: impl Iterator<Item = &'a (u64, Line)>) -> Vec<Row> {
+/// Lines of events of one workload, whose name stands above, each with its number.
+pub(super) fn lines<'a>(lines: impl Iterator<Item = &'a (u64, Line)>, owner: &str) -> Vec<Row> {
+    let owners = [' ', ':'].map(|after| format!(" {owner}{after}"));
+    let rest = |text: &str| text.replacen(&owners[0], " ", 1).replacen(&owners[1], " :", 1);
     let row = |(number, Line { paint, text, .. }): &(u64, Line)| Row {
         id: number.to_string(),
         paint: *paint,
-        name: vec![text.clone()],
+        name: vec![rest(text)],
         cells: Vec::new(),
         detail: vec![text.clone()],
     };

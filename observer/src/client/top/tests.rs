@@ -116,7 +116,7 @@ pub(super) fn client(size: (u16, u16)) -> Shown {
 /// Goes on to the events of its first edge.
 pub(super) fn events(size: (u16, u16)) -> Shown {
     let mut shown = client(size);
-    shown.press(&[KeyCode::Enter]);
+    shown.press(&[KeyCode::Down, KeyCode::Enter]);
     let (number, ..) = shown.top.wants().events.unwrap();
     shown.tell(fixture::lines(1..=30).map(|line| Message::Line(number, line)));
     shown

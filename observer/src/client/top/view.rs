@@ -188,13 +188,11 @@ fn keys(top: &Top, area: Rect, buffer: &mut Buffer) {
         let words = format!("/{search}_  rows with that text; Enter keeps them, Esc shows all");
         return bar(buffer, area, &words, theme.bar());
     }
-    let words = match (&top.page().kind, top.deeper.is_empty()) {
-        (Kind::Events(_), _) => "Esc back  / search  p pause  End newest  ? help  q quit",
-        (Kind::Workload(_), _) => {
-            "Enter events  Esc back  / search  s sort  r reverse  p pause  ? help  q quit"
-        }
-        (_, true) => "Enter open  Tab edges  / search  s sort  r reverse  p pause  ? help  q quit",
-        (_, false) => "Enter open  Esc back  / search  s sort  r reverse  p pause  ? help  q quit",
+    let words = match &top.page().kind {
+        Kind::Workloads => "Enter open  e events  Tab edges  / search  s sort  p pause  ? help  q quit",
+        Kind::Edges => "Enter events  Tab workloads  / search  s sort  p pause  ? help  q quit",
+        Kind::Workload(_) => "Enter events  e all events  Esc back  / search  s sort  p pause  ? help",
+        Kind::Events(_) => "Esc back  / search  p pause  End newest  ? help  q quit",
     };
     bar(buffer, area, words, theme.bar());
 }
@@ -213,6 +211,10 @@ pub(super) fn entitle(top: &Top, grid: &mut Grid, total: usize) {
     let plural = if shown == 1 && all == 1 { "" } else { "S" };
     let of = if shown == all { String::new() } else { format!(" of {all}") };
     grid.title = format!("{shown}{of} {name}{plural}");
+    if let (Kind::Edges, Some(column)) = (&page.kind, grid.columns.first_mut()) {
+        // Two names, of which both are to be known.
+        column.width = column.width.max(36).max(top.size.0 * 2 / 5);
+    }
     grid.newest_last = matches!(page.kind, Kind::Events(_));
     grid.empty = empty(top, name, total);
 }

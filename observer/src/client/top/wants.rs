@@ -53,7 +53,8 @@ impl Subject {
         }
     }
 
-    const fn workload(&self) -> Option<&Workload> {
+    /// Whose they are.
+    pub(super) const fn workload(&self) -> Option<&Workload> {
         match self {
             Self::Workload(workload) => Some(workload),
             Self::Edge(edge) => edge.workload.as_ref(),

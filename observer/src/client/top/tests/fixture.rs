@@ -190,7 +190,7 @@ pub(super) fn connections(n: u64) -> ListConnectionsResponse {
             ..Connection::default()
         }
     };
-    let connections = (n..n + 12).map(connection).collect();
+    let connections = (n + 1..n + 13).map(connection).collect();
     let (total, time) = (1_200, Some(at(75)));
     ListConnectionsResponse { connections, total, time, ..ListConnectionsResponse::default() }
 }

@@ -82,15 +82,15 @@ fn a_page_asks_for_what_it_shows_in_its_order() {
     shown.press(&[DOWN, DOWN, KeyCode::Enter]);
     let (events, request, subject) = shown.top.wants().events.unwrap();
     assert!(events > number && request.follow && request.last > 0);
-    assert_eq!(request.allow[0].ports, [40_000]);
-    assert!(matches!(subject, Subject::Connection(_, tcp) if tcp.connection_id == "0"));
+    assert_eq!(request.allow[0].ports, [40_001]);
+    assert!(matches!(subject, Subject::Connection(_, tcp) if tcp.connection_id == "1"));
     assert_eq!(shown.top.wants().connections, None);
     // Answers to another page are not for this one.
     shown.tell(fixture::lines(1..=1).map(|line| Message::Line(number, line)));
     assert!(shown.screen().contains("nothing of it is in the daemon's memory"));
     shown.press(&[KeyCode::Esc]);
     assert_eq!(shown.top.wants().connections.unwrap().0, number);
-    assert!(shown.chosen().contains("-> shop/server-0-8c0a:8080"), "{}", shown.chosen());
+    assert!(shown.chosen().starts_with(":40001 -> shop/server-0-8c…:8080"), "{}", shown.chosen());
     shown.press(&[KeyCode::Left, KeyCode::Backspace, KeyCode::Esc]);
     assert!(shown.screen().contains("Workloads, worst first"));
     shown.type_in("q");
@@ -130,6 +130,14 @@ fn paused_events_are_those_up_to_the_time_that_is_shown() {
     assert!(screen.contains("2 EVENTS") && screen.contains("PAUSED (7 new)"), "{screen}");
     shown.type_in("p");
     assert!(shown.screen().contains("9 EVENTS"), "{}", shown.screen());
+    // And also where it was paused before there was a window.
+    let mut early = Shown::new(setup(), (80, 24));
+    early.tell([Message::Workloads(fixture::workloads())]);
+    early.press(&[KeyCode::Char('e')]);
+    let (number, ..) = early.top.wants().events.unwrap();
+    early.type_in("p");
+    early.tell(fixture::lines(1..=2).map(|line| Message::Line(number, line)));
+    assert!(early.screen().contains("PAUSED (2 new)"), "{}", early.screen());
 }
 
 #[test]
