@@ -182,6 +182,22 @@ async fn a_daemon_that_comes_back_is_found_and_the_view_stays() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_terminal_is_given_back_however_it_ends() -> Result<()> {
+    let daemon = Daemon::bare().args(["--cri-endpoint", "none"]).start().await?;
+    for signal in [None, Some(Signal::INT), Some(Signal::TERM), Some(Signal::HUP)] {
+        let mut top = top(daemon.socket(), (80, 24), Vec::new())?;
+        top.shows("a window", |screen| screen.contains("observer top [")).await?;
+        ensure!(top.taken()?);
+        match signal {
+            Some(signal) => top.signal(signal)?,
+            None => top.press("\x03")?,
+        }
+        ensure!(top.wait().await?.code() == Some(0), "{signal:?}: {}", top.text());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_ends_it_is_told_on_the_terminal_as_it_was() -> Result<()> {
     let mut daemon = Daemon::bare().args(["--cri-endpoint", "none"]).start().await?;
     let mut top = top(daemon.socket(), (80, 24), vec!["--reconnect", "0s"])?;

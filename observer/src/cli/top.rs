@@ -85,8 +85,8 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut screen = Screen::enter(out, colours)?;
     let top = Top::new(setup, screen.size()?);
     tokio::select! {
-        ended = feed.run(wants) => ended,
-        ended = show(top, &mut screen, receive, wanted) => ended,
+        ended = Box::pin(feed.run(wants)) => ended,
+        ended = Box::pin(show(top, &mut screen, receive, wanted)) => ended,
     }
 }
 
@@ -133,9 +133,7 @@ fn message(event: &Event) -> Option<Message> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => Some(Message::Key(*key)),
         Event::Resize(columns, rows) => Some(Message::Resized(*columns, *rows)),
-        Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
-        #[allow(unreachable_patterns, reason = "pasted text is an event only with a feature of the library")]
-        _ => None,
+        Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_) => None,
     }
 }
 

@@ -77,6 +77,17 @@ pub(crate) struct Setup {
     pub(crate) interval: Duration,
 }
 
+/// What keys are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// To look at what is there.
+    Looking,
+    /// For the text that is searched for.
+    Typing,
+    /// To leave the page that says what they do.
+    Help,
+}
+
 /// The view.
 #[derive(Debug)]
 pub(crate) struct Top {
@@ -94,8 +105,7 @@ pub(crate) struct Top {
     /// The tables of the page that is shown.
     grids: Vec<Grid>,
     paused: bool,
-    help: bool,
-    typing: bool,
+    mode: Mode,
     ended: bool,
     away: Option<String>,
     notice: Option<(String, u8)>,
@@ -118,8 +128,7 @@ impl Top {
             pages: 0,
             grids: Vec::new(),
             paused: false,
-            help: false,
-            typing: false,
+            mode: Mode::Looking,
             ended: false,
             away: None,
             notice: None,
@@ -143,12 +152,14 @@ impl Top {
                 let paused = self.paused;
                 if let Some(page) = self.page_of(number) {
                     page.connections.put(response, paused);
+                    page.refused = None;
                 }
             }
             Message::Line(number, line) => {
                 let paused = if self.paused { self.until() } else { None };
                 if let Some(page) = self.page_of(number) {
                     page.lines.push(line, paused);
+                    page.refused = None;
                 }
             }
             Message::Refused(number, words) => match self.page_of(number) {

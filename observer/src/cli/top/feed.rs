@@ -75,6 +75,7 @@ impl Feed {
     /// Tells what comes, until the summaries end.
     async fn attend(&mut self, wants: &mut watch::Receiver<Wants>) -> Result<(), Error> {
         let now = wants.borrow_and_update().clone();
+        self.follow(&now).await;
         self.list(&now).await;
         loop {
             let mut nothing = || Ok(());

@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(cut_name(&["host".to_owned(), parts[1].clone()], 20), "host -> shop/r…:6379");
         assert_eq!(
             (cut("日本語", 5), cut("日本語", 6), cut("ab", 0)),
-            ("日本…".into(), "日本語".into(), "".into())
+            ("日本…".into(), "日本語".into(), String::new())
         );
     }
 

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::grid::{bar, cut};
-use super::theme::Theme;
+use super::theme::{BAR, Theme};
 
 const HELP: &str = "\
 Enter, Right  from a workload to its edges and connections, then to events
@@ -36,7 +36,7 @@ pub(super) fn draw(area: Rect, buffer: &mut Buffer, theme: Theme) {
         bar(buffer, Rect { y, height: 1, ..area }, "", theme.style(super::super::color::Paint::Plain));
     }
     let title = Rect { height: 1, ..area };
-    bar(buffer, title, " Help: any key goes back", theme.bar());
+    bar(buffer, title, " Help: any key goes back", BAR);
     for (y, line) in (area.y + 1..area.bottom()).zip(HELP.lines()) {
         let line = cut(line, usize::from(area.width.saturating_sub(1)));
         buffer.set_stringn(

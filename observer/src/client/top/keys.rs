@@ -1,10 +1,11 @@
 //! What keys do.
+#![allow(clippy::wildcard_enum_match_arm, reason = "keyboards have more keys than there is to do")]
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::page::{Kind, Page};
 use super::wants::Subject;
-use super::{Top, identity};
+use super::{Mode, Top, identity};
 
 /// So many characters may be searched for.
 const LONGEST: usize = 64;
@@ -16,11 +17,11 @@ impl Top {
         match key.code {
             KeyCode::Char('c') if control => self.ended = true,
             // Whatever else was pressed: it was read.
-            _ if self.help => self.help = false,
-            _ if self.typing => self.typed(key.code, control),
+            _ if self.mode == Mode::Help => self.mode = Mode::Looking,
+            _ if self.mode == Mode::Typing => self.typed(key.code, control),
             KeyCode::Char(letter) if control => self.control(letter),
             KeyCode::Char(letter) => self.letter(letter),
-            KeyCode::F(1) => self.help = true,
+            KeyCode::F(1) => self.mode = Mode::Help,
             KeyCode::Enter | KeyCode::Right => self.open(),
             KeyCode::Esc if !self.page().search.is_empty() => self.page_mut().search.clear(),
             KeyCode::Esc | KeyCode::Backspace | KeyCode::Left => self.back(),
@@ -33,9 +34,9 @@ impl Top {
     fn letter(&mut self, letter: char) {
         match letter {
             'q' => self.ended = true,
-            '?' | 'h' => self.help = true,
+            '?' | 'h' => self.mode = Mode::Help,
             '/' => {
-                self.typing = true;
+                self.mode = Mode::Typing;
                 self.page_mut().search.clear();
             }
             's' => {
@@ -72,9 +73,9 @@ impl Top {
         match code {
             KeyCode::Esc => {
                 search.clear();
-                self.typing = false;
+                self.mode = Mode::Looking;
             }
-            KeyCode::Enter => self.typing = false,
+            KeyCode::Enter => self.mode = Mode::Looking,
             KeyCode::Char('u') if control => search.clear(),
             KeyCode::Char('h') if control => _ = search.pop(),
             KeyCode::Char(letter) if !control => {
@@ -83,7 +84,7 @@ impl Top {
                     search.push(letter);
                 }
             }
-            KeyCode::Backspace if search.is_empty() => self.typing = false,
+            KeyCode::Backspace if search.is_empty() => self.mode = Mode::Looking,
             KeyCode::Backspace => _ = search.pop(),
             code @ (KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown) => self.move_by(code),
             _ => {}
@@ -113,7 +114,7 @@ impl Top {
         let to = to.min(last);
         // At the end where the next ones come, or the worst ones stand, the place is meant and not the row.
         let end = if newest_last { last } else { 0 };
-        let pinned = to == end && matches!(code, KeyCode::Home | KeyCode::End) || newest_last && to == end;
+        let pinned = to == end && (newest_last || matches!(code, KeyCode::Home | KeyCode::End));
         let id = self.grids.iter().flat_map(|grid| &grid.rows).nth(to).map(|row| row.id.clone());
         let page = self.page_mut();
         (page.at, page.selected) = (to, if pinned { None } else { id });

@@ -151,6 +151,8 @@ pub(super) struct Lines {
     shown: VecDeque<(u64, Line)>,
     /// Those that came while the view was paused.
     waiting: VecDeque<(u64, Line)>,
+    /// So many of those made room.
+    missed: u64,
     /// They were shown when it was paused: none is added.
     stay: bool,
     /// How many came.
@@ -167,6 +169,7 @@ impl Lines {
         lines.push_back((self.count, line));
         if lines.len() > MOST_LINES {
             lines.pop_front();
+            self.missed += u64::from(waits);
         }
     }
 
@@ -178,6 +181,7 @@ impl Lines {
     /// Shows those that waited.
     pub(super) fn go_on(&mut self) {
         self.stay = false;
+        self.missed = 0;
         self.shown.append(&mut self.waiting);
         let more = self.shown.len().saturating_sub(MOST_LINES);
         self.shown.drain(..more);
@@ -189,7 +193,7 @@ impl Lines {
     }
 
     /// How many are not shown since the view is paused.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.len() as u64 + self.missed
     }
 }

@@ -106,23 +106,25 @@ pub(super) struct Known<'a> {
 pub(super) fn workloads(known: &Known<'_>, by: By, look: &Look) -> Vec<Row> {
     let Known { summaries, edges, statuses, idle } = known;
     let faults = faults(edges);
-    let status = |id: &str| statuses.iter().find(|status| identity::workload(status.workload.as_ref()) == id);
+    let by_id = statuses.iter().map(|status| (identity::workload(status.workload.as_ref()), status));
+    let by_id: HashMap<String, &WorkloadStatus> = by_id.collect();
     let mut seen = HashSet::new();
     let mut all: Vec<([u64; 6], Row)> = Vec::new();
     let mut add = |summary: &Summary, status: Option<&WorkloadStatus>, id: String| {
-        let fault = faults.get(&id).map(|(_, verdict)| *verdict);
+        let fault = faults.get(&id);
         let place = place(summary, status, (by, fault.is_some()));
         let mut row = workload(summary, status, id, look);
-        if let (Some(fault), Some(cell)) = (fault, row.cells.get_mut(1)) {
-            explain::name(fault).clone_into(cell);
+        if let (Some((_, verdict, way)), Some(cell)) = (fault, row.cells.get_mut(1)) {
+            explain::name(*verdict).clone_into(cell);
             row.paint = Paint::Failure;
+            row.detail.insert(1.min(row.detail.len()), format!("{}: {way}", explain::name(*verdict)));
         }
         all.push((place, row));
     };
     for summary in *summaries {
         let id = identity::workload(summary.workload.as_ref());
         if seen.insert(id.clone()) {
-            add(summary, status(&id), id);
+            add(summary, by_id.get(&id).copied(), id);
         }
     }
     for status in statuses.iter().filter(|status| *idle && is_container(status)) {
@@ -137,15 +139,14 @@ pub(super) fn workloads(known: &Known<'_>, by: By, look: &Look) -> Vec<Row> {
 }
 
 /// The verdict that names a fault on the worst edge of each workload that has one.
-fn faults(edges: &[Summary]) -> HashMap<String, ([u64; 5], Verdict)> {
-    let mut faults = HashMap::new();
+fn faults(edges: &[Summary]) -> HashMap<String, ([u64; 5], Verdict, String)> {
+    let mut faults: HashMap<String, ([u64; 5], Verdict, String)> = HashMap::new();
     for edge in edges {
         let Some(verdict) = fault(edge) else { continue };
         let id = identity::workload(edge.workload.as_ref());
         let weight = weight(edge, Sort::Worst);
-        let worst = faults.entry(id).or_insert((weight, verdict));
-        if weight > worst.0 {
-            *worst = (weight, verdict);
+        if faults.get(&id).is_none_or(|(worst, ..)| weight > *worst) {
+            faults.insert(id, (weight, verdict, way(edge)));
         }
     }
     faults
@@ -178,8 +179,14 @@ fn place(summary: &Summary, status: Option<&WorkloadStatus>, (by, fault): (By, b
         | By::Opened
         | By::Name => 0,
     };
-    let [a, b, c, d, e] = weight(summary, by.of_summaries());
-    [first, a, b, c, d, e]
+    placed(first, summary, by)
+}
+
+/// That figure before those of the order.
+fn placed(first: u64, summary: &Summary, by: By) -> [u64; 6] {
+    let mut place = [first; 6];
+    place[1..].copy_from_slice(&weight(summary, by.of_summaries()));
+    place
 }
 
 fn sorted(mut all: Vec<([u64; 6], Row)>) -> Vec<Row> {
@@ -226,9 +233,9 @@ pub(super) fn edges<'a>(summaries: impl Iterator<Item = &'a Summary>, by: By, of
     for summary in summaries {
         let id = identity::edge(summary);
         if seen.insert(id.clone()) {
-            let [a, b, c, d, e] = weight(summary, by.of_summaries());
             let fault = fault(summary).is_some();
-            all.push(([u64::from(fault && by == By::Worst), a, b, c, d, e], edge(summary, id, of_one)));
+            let place = placed(u64::from(fault && by == By::Worst), summary, by);
+            all.push((place, edge(summary, id, of_one)));
         }
     }
     sorted(all)

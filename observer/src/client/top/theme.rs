@@ -5,6 +5,9 @@ use ratatui::style::{Color, Modifier, Style};
 
 use super::super::color::Paint;
 
+/// The style of the bars that say where one is and what keys do.
+pub(super) const BAR: Style = Style::new().add_modifier(Modifier::REVERSED);
+
 /// What the terminal can, and what is wanted of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Theme {
@@ -19,25 +22,18 @@ impl Theme {
     pub(super) const fn style(self, paint: Paint) -> Style {
         let style = Style::new();
         match paint {
-            Paint::Plain => style,
-            Paint::Bold => style.add_modifier(Modifier::BOLD),
             Paint::Dim => style.add_modifier(Modifier::DIM),
             Paint::Failure if self.colours => style.fg(Color::Red),
             Paint::Warning if self.colours => style.fg(Color::Yellow),
             Paint::Good if self.colours => style.fg(Color::Green),
-            Paint::Failure => style.add_modifier(Modifier::BOLD),
-            Paint::Warning | Paint::Good => style,
+            Paint::Failure | Paint::Bold => style.add_modifier(Modifier::BOLD),
+            Paint::Warning | Paint::Good | Paint::Plain => style,
         }
     }
 
     /// The style of a table's heading.
     pub(super) const fn heading(self) -> Style {
         self.style(Paint::Bold)
-    }
-
-    /// The style of the bars that say where one is and what keys do.
-    pub(super) const fn bar(self) -> Style {
-        Style::new().add_modifier(Modifier::REVERSED)
     }
 
     /// Where the terminal shows ASCII alone, spells the rest with it.

@@ -12,7 +12,8 @@ use super::super::units::{bytes, duration, percent, plural, tight};
 use super::super::{lost, time::after};
 use super::grid::{Grid, bar, cut, wrap};
 use super::page::Kind;
-use super::{Top, help};
+use super::theme::BAR;
+use super::{Mode, Top, help};
 
 /// The lines of the selected row in full, and the rule above them.
 const DETAIL: u16 = 4;
@@ -27,7 +28,7 @@ pub(crate) fn view(top: &Top, frame: &mut Frame<'_>) {
     let rest = head(top, area, buffer);
     let (rest, foot) = split(rest, rest.height.saturating_sub(1));
     keys(top, foot, buffer);
-    if top.help {
+    if top.mode == Mode::Help {
         help::draw(rest, buffer, top.setup.theme);
     } else {
         body(top, rest, buffer);
@@ -49,7 +50,7 @@ fn head(top: &Top, area: Rect, buffer: &mut Buffer) -> Rect {
     let room = usize::from(area.width).saturating_sub(state.width() + 1);
     let left = cut(&where_and_when(top), room);
     let space = " ".repeat(usize::from(area.width).saturating_sub(left.width() + state.width()));
-    bar(buffer, line, &format!("{left}{space}{state}"), theme.bar());
+    bar(buffer, line, &format!("{left}{space}{state}"), BAR);
     for (paint, words) in below(top) {
         let (line, more) = split(rest, 1);
         bar(buffer, line, &words, theme.style(paint));
@@ -91,6 +92,7 @@ fn state(top: &Top) -> String {
 fn below(top: &Top) -> Vec<(Paint, String)> {
     let mut lines = vec![(Paint::Plain, totals(top))];
     lines.extend(top.away.iter().map(|words| (Paint::Failure, words.clone())));
+    lines.extend(top.page().refused.iter().map(|words| (Paint::Failure, words.clone())));
     lines.extend(top.notice.iter().map(|(words, _)| (Paint::Warning, words.clone())));
     let Some(finished) = top.finished.get() else { return lines };
     if finished.end.lost_events > 0 {
@@ -182,11 +184,10 @@ fn detail(top: &Top, area: Rect, buffer: &mut Buffer) {
 }
 
 fn keys(top: &Top, area: Rect, buffer: &mut Buffer) {
-    let theme = top.setup.theme;
-    if top.typing {
+    if top.mode == Mode::Typing {
         let search = &top.page().search;
         let words = format!("/{search}_  rows with that text; Enter keeps them, Esc shows all");
-        return bar(buffer, area, &words, theme.bar());
+        return bar(buffer, area, &words, BAR);
     }
     let words = match &top.page().kind {
         Kind::Workloads => "Enter open  e events  Tab edges  / search  s sort  p pause  ? help  q quit",
@@ -194,7 +195,7 @@ fn keys(top: &Top, area: Rect, buffer: &mut Buffer) {
         Kind::Workload(_) => "Enter events  e all events  Esc back  / search  s sort  p pause  ? help",
         Kind::Events(_) => "Esc back  / search  p pause  End newest  ? help  q quit",
     };
-    bar(buffer, area, words, theme.bar());
+    bar(buffer, area, words, BAR);
 }
 
 /// Gives a table its title, and what it says where it has no row.
@@ -204,6 +205,11 @@ pub(super) fn entitle(top: &Top, grid: &mut Grid, total: usize) {
     let all = match (&page.kind, page.connections.get()) {
         (Kind::Workload(_), Some(response)) if name == "CONNECTION" => {
             usize::try_from(response.total).unwrap_or(usize::MAX).max(total)
+        }
+        // The oldest lines made room.
+        (Kind::Events(_), _) => {
+            let others = page.lines.count.saturating_sub(page.lines.waiting());
+            usize::try_from(others).unwrap_or(usize::MAX).max(total)
         }
         _ => total,
     };
@@ -224,8 +230,8 @@ fn empty(top: &Top, name: &str, total: usize) -> String {
     if total > 0 {
         return format!("nothing here has \"{}\": Esc shows all", page.search);
     }
-    if let Some(words) = &page.refused {
-        return words.clone();
+    if page.refused.is_some() {
+        return "nothing of it is known: see above".to_owned();
     }
     let Some(_) = top.finished.get() else { return "waiting for the first window to end".to_owned() };
     let edges = top.summaries().1.len() as u64;

@@ -20,21 +20,21 @@ pub(super) fn workload(summary: &Summary, status: Option<&WorkloadStatus>, look:
     if let Some(processes) = summary.processes.as_ref().filter(|processes| !processes.exits.is_empty()) {
         second.push(format!("exits {}", rows::exits(&processes.exits)));
     }
-    told(first, second)
+    told(&first, &second)
 }
 
 /// Of an edge: the verdict with the figures that led to it.
 pub(super) fn edge(summary: &Summary) -> Vec<String> {
     let owner = label::owner(summary.workload.as_ref());
     let mut first = vec![format!("{owner} {}", way(summary))];
-    let Some(diagnosis) = &summary.diagnosis else { return told(first, failures(summary)) };
+    let Some(diagnosis) = &summary.diagnosis else { return told(&first, &failures(summary)) };
     first.push(explain::name(diagnosis.verdict()).to_owned());
     let mut second: Vec<String> = diagnosis.evidence.iter().map(explain::figure::words).collect();
     second.extend(diagnosis.others.iter().map(|other| format!("also {}", explain::name(other.verdict()))));
     if second.is_empty() {
         second = failures(summary);
     }
-    told(first, second)
+    told(&first, &second)
 }
 
 /// Of a connection: its process, its addresses and how it stands.
@@ -45,7 +45,7 @@ pub(super) fn connection(connection: &Connection, response: &ListConnectionsResp
     let peer = if tcp.outgoing { label::destination(&tcp) } else { label::endpoint(tcp.source.as_ref()) };
     let mut first = vec![peer, format!("{source} -> {destination}"), escape(&connection.state).into_owned()];
     first.extend(connection.process.as_ref().map(label::process));
-    told(first, trouble(connection, response).into_iter().collect())
+    told(&first, &Vec::from_iter(trouble(connection, response)))
 }
 
 fn failures(summary: &Summary) -> Vec<String> {
@@ -55,7 +55,7 @@ fn failures(summary: &Summary) -> Vec<String> {
     if failures.is_empty() { Vec::new() } else { vec![format!("failed: {}", failures.join(", "))] }
 }
 
-fn told(first: Vec<String>, second: Vec<String>) -> Vec<String> {
+fn told(first: &[String], second: &[String]) -> Vec<String> {
     let lines = [first.join("  "), second.join("; ")];
     lines.into_iter().filter(|line| !line.is_empty()).collect()
 }

@@ -23,8 +23,8 @@ fn host() -> Workload {
     Workload { kind: WorkloadKind::Host.into(), name: "host".to_owned(), ..Workload::default() }
 }
 
-fn distribution(p50_ns: u64, p99_ns: u64) -> Option<Distribution> {
-    Some(Distribution { count: 10, p50_ns, p99_ns, ..Distribution::default() })
+fn distribution(p50_ns: u64, p99_ns: u64) -> Distribution {
+    Distribution { count: 10, p50_ns, p99_ns, ..Distribution::default() }
 }
 
 fn tcp(opened: u64, failed: u64, again: u64) -> TcpSummary {
@@ -37,8 +37,8 @@ fn tcp(opened: u64, failed: u64, again: u64) -> TcpSummary {
         received_bytes: opened * 5_000,
         sent_segments: 1_000,
         retransmitted_segments: again,
-        handshake_latency: distribution(63_000, 142_300),
-        rtt: distribution(39_000, 1_240_000),
+        handshake_latency: Some(distribution(63_000, 142_300)),
+        rtt: Some(distribution(39_000, 1_240_000)),
         failures: if failed > 0 {
             vec![FailureCount { error: "refused".to_owned(), count: failed }]
         } else {
@@ -185,8 +185,8 @@ pub(super) fn connections(n: u64) -> ListConnectionsResponse {
             process: Some(testing::process()),
             state: "ESTABLISHED".to_owned(),
             start_time: Some(at(0)),
-            counters: Some(counters).filter(|_| number % 2 == 0),
-            flow: Some(flow).filter(|_| number % 2 == 0),
+            counters: Some(counters).filter(|_| number.is_multiple_of(2)),
+            flow: Some(flow).filter(|_| number.is_multiple_of(2)),
             ..Connection::default()
         }
     };

@@ -39,8 +39,10 @@ fn a_search_narrows_as_it_is_typed() {
     assert!(shown.chosen().contains("shop/server-0-8c0a"), "{screen}");
     shown.press(&[KeyCode::Backspace, KeyCode::Enter]);
     assert!(shown.screen().contains("Workloads, worst first, with \"SER\""), "{}", shown.screen());
-    // `q` is a key again.
-    shown.type_in("/xyz");
+    // `q` and `?` are keys again only after that.
+    shown.type_in("/xyz?q");
+    assert!(!shown.top.ended());
+    shown.press(&[KeyCode::Backspace, KeyCode::Backspace]);
     assert!(shown.screen().contains("nothing here has \"xyz\": Esc shows all"));
     shown.press(&[KeyCode::Esc]);
     assert!(shown.screen().contains("5 WORKLOADS"));
@@ -154,6 +156,40 @@ fn events_go_on_at_the_bottom_unless_another_one_is_selected() {
     assert!(shown.chosen().contains("08:12:41"));
     shown.press(&[KeyCode::Home]);
     assert!(shown.chosen().contains("08:12:01"));
+}
+
+#[test]
+fn lines_that_make_room_are_told() {
+    let mut shown = events((80, 24));
+    let (number, ..) = shown.top.wants().events.unwrap();
+    let lines = |count| fixture::lines(1..=count).map(move |line| Message::Line(number, line));
+    shown.tell(lines(1_980));
+    assert!(shown.screen().contains("2000 of 2010 EVENTS"), "{}", shown.screen());
+    shown.type_in("p");
+    shown.tell(lines(2_003));
+    assert!(shown.screen().contains("PAUSED (2003 new)"), "{}", shown.screen());
+    shown.type_in("p");
+    assert!(shown.screen().contains("2000 of 4013 EVENTS"), "{}", shown.screen());
+}
+
+#[test]
+fn a_page_that_is_refused_says_why_until_it_is_told() {
+    let mut shown = client((80, 24));
+    let (number, _) = shown.top.wants().connections.unwrap();
+    shown.tell([Message::Refused(number, "listing connections: no answer within 5 s".to_owned())]);
+    assert!(shown.screen().contains("no answer within 5 s"), "{}", shown.screen());
+    shown.tell([Message::Connections(number, fixture::connections(0))]);
+    assert!(!shown.screen().contains("no answer"), "{}", shown.screen());
+}
+
+#[test]
+fn control_c_ends_it_whatever_the_keys_are_for() {
+    for before in ["", "/", "/a", "?", "p"] {
+        let mut shown = Shown::of_shop((80, 24));
+        shown.type_in(before);
+        shown.top.update(Message::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
+        assert!(shown.top.ended(), "{before}");
+    }
 }
 
 #[test]
