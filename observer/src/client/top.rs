@@ -223,7 +223,8 @@ impl Top {
             Kind::Edges => vec![(rows::edges(edges.iter(), page.by, false), &rows::EDGES[..])],
             Kind::Workload(workload) => {
                 let own = rows::edges(own_edges(edges, workload), page.by, true);
-                let live = page.connections.get().map(rows::connections).unwrap_or_default();
+                let live = page.connections.get();
+                let live = live.map(|response| rows::connections(response, workload)).unwrap_or_default();
                 vec![(own, &rows::EDGES[..]), (live, &rows::LIVE[..])]
             }
             Kind::Events(subject) => {

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use observer_proto::v1::{
-    Connection, ContainerState, Diagnosis, ListConnectionsResponse, Summary, TcpSummary, Verdict,
+    Connection, ContainerState, Diagnosis, ListConnectionsResponse, Summary, TcpSummary, Verdict, Workload,
     WorkloadKind, WorkloadStatus,
 };
 
@@ -252,9 +252,12 @@ fn edge(summary: &Summary, id: String, of_one: bool) -> Row {
     Row { id, paint: rows::paint(summary), name, cells, detail: details::edge(summary) }
 }
 
-/// Live connections, as the daemon sorted them.
-pub(super) fn connections(response: &ListConnectionsResponse) -> Vec<Row> {
-    response.connections.iter().map(|one| connection(one, response)).collect()
+/// Live connections of a workload, as the daemon sorted them; where a pod's container is not known, it tells all of the pod.
+pub(super) fn connections(response: &ListConnectionsResponse, of: &Workload) -> Vec<Row> {
+    let own = identity::workload(Some(of));
+    let all = response.connections.iter();
+    let own = all.filter(|one| identity::workload(one.workload.as_ref()) == own);
+    own.map(|one| connection(one, response)).collect()
 }
 
 fn connection(connection: &Connection, response: &ListConnectionsResponse) -> Row {

@@ -204,7 +204,8 @@ pub(super) fn entitle(top: &Top, grid: &mut Grid, total: usize) {
     let name = grid.columns.first().map(|column| column.title).unwrap_or_default();
     let all = match (&page.kind, page.connections.get()) {
         (Kind::Workload(_), Some(response)) if name == "CONNECTION" => {
-            usize::try_from(response.total).unwrap_or(usize::MAX).max(total)
+            let more = response.total.saturating_sub(response.connections.len() as u64);
+            total.saturating_add(usize::try_from(more).unwrap_or(usize::MAX))
         }
         // The oldest lines made room.
         (Kind::Events(_), _) => {

@@ -6,6 +6,7 @@ use observer_proto::v1::{
 };
 
 use super::super::{detail, explain};
+use super::identity;
 
 /// So many of the events in memory come first.
 const EVENTS: u32 = 500;
@@ -47,7 +48,9 @@ impl Subject {
     pub(crate) fn has(&self, event: &Event) -> bool {
         let tcp = detail::tcp(event);
         match self {
-            Self::Workload(_) => true,
+            Self::Workload(one) => {
+                identity::workload(Some(one)) == identity::workload(event.workload.as_ref())
+            }
             Self::Edge(edge) => tcp.is_some_and(|tcp| explain::is_of(event.workload.as_ref(), tcp, edge)),
             Self::Connection(_, one) => tcp.is_some_and(|tcp| tcp.connection_id == one.connection_id),
         }
@@ -172,6 +175,9 @@ mod tests {
         let other = Tcp { connection_id: "8".to_owned(), ..testing::tcp(true) };
         assert!(Subject::Connection(None, Box::new(testing::tcp(true))).has(&event));
         assert!(!Subject::Connection(None, Box::new(other)).has(&event));
+        assert!(Subject::Workload(testing::pod("shop", "cart-7d9f", "app")).has(&event));
+        let pod = Workload { container_id: String::new(), ..testing::pod("shop", "cart-7d9f", "") };
+        assert!(!Subject::Workload(pod).has(&event), "a pod whose container is not known is another one");
         let workload = Some(testing::pod("shop", "redis-0", "redis"));
         let edge =
             Edge { kind: PeerKind::Pod.into(), port: 6_379, outgoing: true, workload, ..Edge::default() };
