@@ -106,7 +106,6 @@ async fn show(
         let drawn = Instant::now();
         let wants = top.wants();
         wanted.send_if_modified(|last| std::mem::replace(last, wants.clone()) != wants);
-        let mut changed = false;
         loop {
             tokio::select! {
                 key = keys.next() => {
@@ -115,11 +114,8 @@ async fn show(
                     top.update(message);
                     break;
                 }
-                Some(message) = inbox.recv() => {
-                    top.update(message);
-                    changed = true;
-                }
-                () = sleep_until(drawn + FRAME), if changed => break,
+                Some(message) = inbox.recv() => top.update(message),
+                () = sleep_until(drawn + FRAME), if top.changed() => break,
                 _ = ended.recv() => return Ok(()),
                 _ = hung_up.recv() => return Ok(()),
             }

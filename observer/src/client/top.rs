@@ -104,6 +104,8 @@ pub(crate) struct Top {
     pages: u64,
     /// The tables of the page that is shown.
     grids: Vec<Grid>,
+    /// They are not of all that is known.
+    changed: bool,
     paused: bool,
     mode: Mode,
     ended: bool,
@@ -127,6 +129,7 @@ impl Top {
             deeper: Vec::new(),
             pages: 0,
             grids: Vec::new(),
+            changed: true,
             paused: false,
             mode: Mode::Looking,
             ended: false,
@@ -140,6 +143,7 @@ impl Top {
 
     /// Takes a message in. Before the next look at it comes [`Self::settle`].
     pub(crate) fn update(&mut self, message: Message) {
+        self.changed |= !matches!(message, Message::Summary(_));
         match message {
             Message::Key(key) => {
                 self.settle();
@@ -174,10 +178,12 @@ impl Top {
 
     fn summary(&mut self, message: WatchSummariesResponse) {
         if let Some(Payload::NodeStatus(status)) = &message.payload {
+            self.changed = true;
             let words = self.origin.greeted(status, &self.setup.look.clock());
             self.notice = words.map(|words| (words, NOTICE)).or(self.notice.take());
         }
         let Some(finished) = self.window.add(message) else { return };
+        self.changed = true;
         self.lost = self.lost.saturating_add(finished.end.lost_events);
         self.notice = self.notice.take().and_then(|(words, left)| Some((words, left.checked_sub(1)?)));
         self.finished.put(finished, self.paused);
@@ -193,8 +199,16 @@ impl Top {
         self.ended
     }
 
+    /// Whether there is something new to look at. Of a window there is when all of it has come.
+    pub(crate) const fn changed(&self) -> bool {
+        self.changed
+    }
+
     /// Makes the tables of what is known, and finds the selected row again.
     pub(crate) fn settle(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
         self.grids = self.tables();
         let Some(id) = self.page().selected.clone() else { return };
         let rows = self.grids.iter().flat_map(|grid| &grid.rows);

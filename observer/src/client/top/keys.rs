@@ -28,6 +28,7 @@ impl Top {
             KeyCode::Tab | KeyCode::BackTab => self.other(),
             code => self.move_by(code),
         }
+        self.changed = true;
         self.settle();
     }
 

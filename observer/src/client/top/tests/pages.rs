@@ -183,6 +183,34 @@ fn a_page_that_is_refused_says_why_until_it_is_told() {
 }
 
 #[test]
+fn edges_that_were_selected_without_their_workloads_are_told_of() {
+    let port = Filter { ports: vec![8080], ..Filter::default() };
+    let selected = Selected { allow: vec![port], deny: Vec::new() };
+    let mut shown = Shown::new(Setup { selected, ..setup() }, (80, 24));
+    shown.tell([Message::Workloads(fixture::workloads())]);
+    shown.tell(fixture::window(0).into_iter().skip(3));
+    let screen = shown.screen();
+    assert!(screen.contains("no workload was selected by itself: Tab shows 3 edges"), "{screen}");
+    assert!(screen.contains("12 opened, 4 failed"), "the totals are the edges': {screen}");
+    shown.press(&[KeyCode::Tab]);
+    assert!(shown.screen().contains("3 EDGES"));
+    shown.press(&[KeyCode::Enter]);
+    assert!(matches!(shown.top.wants().events, Some((_, _, Subject::Edge(_)))));
+}
+
+#[test]
+fn a_window_is_news_when_all_of_it_has_come() {
+    let mut shown = Shown::of_shop((80, 24));
+    let before = shown.screen();
+    let mut messages = fixture::window(1);
+    let end = messages.pop().unwrap();
+    shown.tell(messages);
+    assert!(!shown.top.changed());
+    shown.tell([end]);
+    assert!(shown.top.changed() && shown.screen() != before && !shown.top.changed());
+}
+
+#[test]
 fn control_c_ends_it_whatever_the_keys_are_for() {
     for before in ["", "/", "/a", "?", "p"] {
         let mut shown = Shown::of_shop((80, 24));
