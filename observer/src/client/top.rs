@@ -143,7 +143,8 @@ impl Top {
 
     /// Takes a message in. Before the next look at it comes [`Self::settle`].
     pub(crate) fn update(&mut self, message: Message) {
-        self.changed |= !matches!(message, Message::Summary(_));
+        // Keys and summaries say so themselves.
+        self.changed |= !matches!(message, Message::Summary(_) | Message::Key(_));
         match message {
             Message::Key(key) => {
                 self.settle();
@@ -206,10 +207,9 @@ impl Top {
 
     /// Makes the tables of what is known, and finds the selected row again.
     pub(crate) fn settle(&mut self) {
-        if !std::mem::take(&mut self.changed) {
-            return;
+        if std::mem::take(&mut self.changed) {
+            self.grids = self.tables();
         }
-        self.grids = self.tables();
         let Some(id) = self.page().selected.clone() else { return };
         let rows = self.grids.iter().flat_map(|grid| &grid.rows);
         let place = rows.clone().position(|row| row.id == id);

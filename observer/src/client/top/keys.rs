@@ -28,7 +28,11 @@ impl Top {
             KeyCode::Tab | KeyCode::BackTab => self.other(),
             code => self.move_by(code),
         }
-        self.changed = true;
+        // The tables stay as they are where another row is selected.
+        self.changed |= !matches!(
+            key.code,
+            KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown | KeyCode::Home | KeyCode::End
+        );
         self.settle();
     }
 
