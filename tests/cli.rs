@@ -188,8 +188,9 @@ fn help_names_the_flags() -> Result<()> {
         ["--namespace", "--pod", "--container", "--workload", "--service", "--ip", "--port", "--not"];
     let client = ["--server", "--context", "--tls-ca", "--timeout", "--output", "--color"];
     let daemon = ["--config", "--listen", "--cri-endpoint", "--disabled-hooks", "--process-ring-bytes"];
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("daemon", &daemon),
+        ("top", &[&selection[..], &["--server", "--timeout", "--color", "--interval"]].concat()),
         ("events", &[&selection[..], &client, &["--follow", "--last", "--type"]].concat()),
         ("summary", &[&selection[..], &client, &["--window", "--sort"]].concat()),
         ("connections", &[&selection[..], &client, &["--limit"]].concat()),

@@ -20,6 +20,7 @@ mod status;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod top;
 mod workloads;
 
 use std::future::Future;
@@ -27,9 +28,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::client::Color;
 use crate::client::contexts::{self, Contexts, File};
 use crate::{client, config};
-use options::Env;
+use options::{Env, Output};
 
 /// Something was asked for in a wrong way; clap's own errors end so too.
 const USAGE: u8 = 2;
@@ -51,6 +53,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Watch this machine and serve what happens (as root)
     Daemon(Box<config::Flags>),
+    /// Watch workloads and edges on the whole terminal, the worst first, and go down to their events
+    Top(Box<top::Args>),
     /// Show events: what happened, or with -f what happens
     Events(Box<events::Args>),
     /// Show summaries of workloads and their edges over a window
@@ -92,6 +96,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Some(input) => events::read(*args, &input, &mut out).map(|()| ExitCode::SUCCESS),
             None => block_on(events::run(*args, &mut out)),
         },
+        Command::Top(args) => block_on(top::run(*args, &mut out)),
         Command::Summary(args) => block_on(summary::run(*args, &mut out)),
         Command::Explain(args) => block_on(explain::run(*args, &mut out)),
         Command::Connections(args) => block_on(connections::run(*args, &mut out)),
@@ -110,26 +115,36 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+/// What says how a command's output looks.
+enum Shown<'a> {
+    Output(&'a mut Output),
+    Color(&'a mut Option<Color>),
+}
+
 impl Command {
     /// Has the client's configuration and the environment fill in what the command line does not say.
     fn settle(&mut self, env: Env<'_>) -> anyhow::Result<()> {
         // Nobody is asked for what was recorded.
         let asks = !matches!(self, Self::Events(args) if args.recording().is_some());
-        let (connection, output) = match self {
-            Self::Events(args) => (Some(&mut args.connection), &mut args.output),
-            Self::Summary(args) => (Some(&mut args.connection), &mut args.output),
-            Self::Explain(args) => (Some(&mut args.connection), &mut args.output),
-            Self::Connections(args) => (Some(&mut args.connection), &mut args.output),
-            Self::Workloads(args) => (Some(&mut args.connection), &mut args.output),
-            Self::Status(args) => (Some(&mut args.connection), &mut args.output),
-            Self::Follow(args) => (Some(&mut args.connection), &mut args.output),
-            Self::Doctor(args) => (None, &mut args.output),
+        let (connection, shown) = match self {
+            Self::Events(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
+            Self::Summary(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
+            Self::Explain(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
+            Self::Connections(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
+            Self::Workloads(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
+            Self::Status(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
+            Self::Follow(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
+            Self::Top(args) => (Some(&mut args.connection), Shown::Color(&mut args.color)),
+            Self::Doctor(args) => (None, Shown::Output(&mut args.output)),
             Self::Context(args) => return Ok(args.settle(env)?),
             Self::Daemon(_) | Self::Completion(_) | Self::Man(_) => return Ok(()),
         };
         let named = connection.as_ref().and_then(|connection| connection.config());
         let contexts = Contexts::load(&File::find(named, env))?;
-        output.settle(&contexts);
+        match shown {
+            Shown::Output(output) => output.settle(&contexts),
+            Shown::Color(color) => *color = color.or(contexts.color),
+        }
         match connection.filter(|_| asks) {
             Some(connection) => Ok(connection.settle(&contexts, env)?),
             None => Ok(()),
@@ -158,6 +173,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<config::Error>()
         || error.is::<Usage>()
         || error.downcast_ref::<contexts::Error>().is_some_and(contexts::Error::is_usage)
+        || error.is::<top::NoTerminal>()
         || error.downcast_ref::<client::Error>().is_some_and(client::Error::is_usage)
 }
 

@@ -28,6 +28,7 @@ pub(crate) mod recorded;
 pub(crate) mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod top;
 
 pub(crate) use chosen::Chosen;
 pub(crate) use color::{Color, Paint, Painter};

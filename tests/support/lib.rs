@@ -47,6 +47,7 @@ pub mod snoop;
 pub mod soak;
 pub mod steady;
 pub mod summed;
+pub mod terminal;
 pub mod totals;
 pub mod watch;
 
@@ -71,6 +72,7 @@ pub use secured::Secured;
 pub use snoop::Snoop;
 pub use steady::Steady;
 pub use summed::Summed;
+pub use terminal::Terminal;
 pub use testbed::Testbed;
 pub use vm::Vm;
 pub use wait::eventually;

@@ -38,6 +38,19 @@ impl Reconnect {
         ended: Result<(), Error>,
         open: impl AsyncFn(Client) -> Result<T, Error>,
     ) -> anyhow::Result<Option<T>> {
+        // Where stderr cannot be written to, there is nobody to tell.
+        let tell = async |words| _ = writeln!(io::stderr().lock(), "observer: {words}");
+        self.open_telling(connection, ended, tell, open).await
+    }
+
+    /// The same with another way to say it.
+    pub(super) async fn open_telling<T>(
+        self,
+        connection: &Connection,
+        ended: Result<(), Error>,
+        tell: impl AsyncFnOnce(String),
+        open: impl AsyncFn(Client) -> Result<T, Error>,
+    ) -> anyhow::Result<Option<T>> {
         let away = match &ended {
             Ok(()) => "the daemon stopped".to_owned(),
             Err(error) if error.is_hang_up() => "the connection to the daemon broke".to_owned(),
@@ -47,12 +60,8 @@ impl Reconnect {
         if reconnect.is_zero() {
             return Ok(ended.map(|()| None)?);
         }
-        // Where stderr cannot be written to, there is nobody to tell.
-        _ = writeln!(
-            io::stderr().lock(),
-            "observer: {away}; waiting {} s at most for it to come back",
-            reconnect.as_secs_f64()
-        );
+        let patience = reconnect.as_secs_f64();
+        tell(format!("{away}; waiting {patience} s at most for it to come back")).await;
         let until = Instant::now() + reconnect;
         loop {
             let opened = match connection.connect().await {

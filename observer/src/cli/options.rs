@@ -63,6 +63,27 @@ pub(super) struct Output {
 /// A variable of the environment; an empty one is none.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+impl Color {
+    /// Whether there are, on a terminal or elsewhere.
+    pub(super) fn enabled(self, terminal: bool) -> bool {
+        match self {
+            Self::Auto => terminal && !is_dumb() && set("NO_COLOR").is_none(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// The terminal is one that does nothing but print.
+pub(super) fn is_dumb() -> bool {
+    set("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// A variable of the environment that is not empty.
+pub(super) fn set(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 impl Connection {
     /// Where the client's configuration is, if the command line says so.
     pub(super) fn config(&self) -> Option<&Path> {
@@ -144,13 +165,7 @@ impl Output {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
         let size = rustix::termios::tcgetwinsize(&stdout).ok().filter(|_| terminal);
-        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let dumb = set("TERM").is_some_and(|term| term == "dumb");
-        let enabled = match self.color.unwrap_or(Color::Auto) {
-            Color::Auto => terminal && !dumb && set("NO_COLOR").is_none(),
-            Color::Always => true,
-            Color::Never => false,
-        };
+        let enabled = self.color.unwrap_or(Color::Auto).enabled(terminal);
         let usual = if terminal { TimeFormat::Time } else { TimeFormat::Rfc3339 };
         Look {
             format: self.format(),

@@ -43,7 +43,7 @@ fn wrong_flags_end_with_2_and_name_what_is_allowed() {
         ("observer events --window 1s", "--window"),
         ("observer events -o xml", "compact, wide, json"),
         ("observer events --server 10.0.0.1:99", "unix:///path"),
-        ("observer events --server http://10.0.0.1:99", "http://127.0.0.1:port"),
+        ("observer events --server http://10.0.0.1:99", "tcp://127.0.0.1:port"),
         ("observer events --server tls://10.0.0.1", "tls://host:port"),
         ("observer context", "list"),
         ("observer context use", "<NAME>"),
@@ -70,6 +70,7 @@ async fn output(line: &str) -> anyhow::Result<String> {
     let mut command = Cli::try_parse_from(words)?.command;
     command.settle(&|_name| None)?;
     match command {
+        Command::Top(args) => top::run(*args, &mut out).await?,
         Command::Events(args) => events::run(*args, &mut out).await?,
         Command::Summary(args) => summary::run(*args, &mut out).await?,
         Command::Explain(args) => explain::run(*args, &mut out).await?,
@@ -137,6 +138,8 @@ async fn the_request_can_be_printed_without_a_daemon() {
     assert_eq!(shown, "{\"allow\":[{\"namespaces\":[\"shop\"]}],\"deny\":[{\"ports\":[53]}],\"last\":20}\n");
     let shown = output("summary --window 2s --print-filters").await.unwrap();
     assert_eq!(shown, "{\"window\":\"2s\"}\n");
+    let shown = output("top -n shop --print-filters").await.unwrap();
+    assert_eq!(shown, "{\"allow\":[{\"namespaces\":[\"shop\"]}],\"follow\":true,\"window\":\"2s\"}\n");
     let shown = output("follow -t tcp_close --print-filters").await.unwrap();
     assert_eq!(
         shown,

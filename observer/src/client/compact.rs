@@ -29,6 +29,17 @@ pub(crate) struct Lines {
     recorded: Option<String>,
 }
 
+/// A message of an event stream as text.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    /// When it happened or was sent.
+    pub(crate) time: Option<Timestamp>,
+    /// What it is, for its colour.
+    pub(crate) paint: Paint,
+    /// The text, its time before it.
+    pub(crate) text: String,
+}
+
 impl Lines {
     /// Lines of the given look.
     pub(crate) fn new(look: &Look) -> Self {
@@ -57,77 +68,80 @@ impl Lines {
     /// Writes one message, if it is worth a line.
     pub(crate) fn write(&mut self, out: &mut dyn io::Write, message: &WatchEventsResponse) -> io::Result<()> {
         // What a stream that is opened again has shown already is no news.
-        let again = match &message.payload {
+        let Some(again) = self.again(message) else { return Ok(()) };
+        if self.look.is_whole() {
+            return json::write_whole(out, &self.look, "WatchEventsResponse", message);
+        }
+        let (time, node) = (message.time.as_ref(), message.node_name.as_str());
+        if let Some(Payload::Event(event)) = &message.payload {
+            if let Chosen::Fields(fields) = &self.look.chosen {
+                return self.columns.write(out, &self.look, fields, event);
+            }
+            let node = if node.is_empty() { &event.node_name } else { node };
+            let head = self.head(event.time.as_ref(), node);
+            return writeln!(out, "{head}{}", self.event(event));
+        }
+        let Some((paint, words)) = self.notice(message, again) else { return Ok(()) };
+        let head = self.head(time, node);
+        writeln!(out, "{head}{}", self.look.painter.paint(paint, words))
+    }
+
+    /// One message without its node, and what it is; `None` where it is not worth a line.
+    pub(crate) fn line(&mut self, message: &WatchEventsResponse) -> Option<Line> {
+        let again = self.again(message)?;
+        let (time, paint, words) = match &message.payload {
+            Some(Payload::Event(event)) => (event.time, detail::severity(event), self.event(event)),
+            Some(Payload::Lost(_) | Payload::Folded(_) | Payload::History(_) | Payload::NodeStatus(_))
+            | None => {
+                let (paint, words) = self.notice(message, again)?;
+                (message.time, paint, words)
+            }
+        };
+        Some(Line { time, paint, text: format!("{}{words}", self.clock.prefix(time.as_ref())) })
+    }
+
+    /// `None` for an event that a stream which is opened again has shown already; else what there is to say of its
+    /// being opened again.
+    #[allow(clippy::option_option, reason = "the outer one is whether to go on")]
+    fn again(&mut self, message: &WatchEventsResponse) -> Option<Option<String>> {
+        match &message.payload {
             Some(Payload::NodeStatus(status)) => {
                 if let Some(node) = self.recorded.as_mut().filter(|node| **node != message.node_name) {
                     node.clone_from(&message.node_name);
                     self.origin = Origin::default();
                 }
-                self.origin.greeted(status, &self.clock)
+                Some(self.origin.greeted(status, &self.clock))
             }
-            Some(Payload::Event(event)) if !self.origin.is_new(event) && self.recorded.is_none() => {
-                return Ok(());
-            }
-            Some(Payload::Event(_) | Payload::Lost(_) | Payload::Folded(_) | Payload::History(_)) | None => {
-                None
-            }
-        };
-        if self.look.is_whole() {
-            return json::write_whole(out, &self.look, "WatchEventsResponse", message);
-        }
-        let node = message.node_name.as_str();
-        match &message.payload {
             Some(Payload::Event(event)) => {
-                if let Chosen::Fields(fields) = &self.look.chosen {
-                    return self.columns.write(out, &self.look, fields, event);
-                }
-                let head =
-                    self.head(event.time.as_ref(), if node.is_empty() { &event.node_name } else { node });
-                writeln!(out, "{head}{}", self.event(event))
+                (self.origin.is_new(event) || self.recorded.is_some()).then_some(None)
             }
-            Some(Payload::Lost(notice)) => {
-                let head = self.head(message.time.as_ref(), node);
-                let words = format!("lost: {}", lost::words(notice, &self.clock));
-                writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
-            }
-            Some(Payload::Folded(notice)) => {
-                let head = self.head(message.time.as_ref(), node);
-                let words = folded::words(notice, &self.clock);
-                writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
-            }
-            Some(Payload::History(history)) => {
-                let Some(words) = lost::missing(history, &self.clock) else { return Ok(()) };
-                let head = self.head(message.time.as_ref(), node);
-                writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
-            }
-            Some(Payload::NodeStatus(status)) => match again {
-                Some(words) => {
-                    let head = self.head(message.time.as_ref(), node);
-                    writeln!(out, "{head}{}", self.look.painter.paint(Paint::Warning, words))
-                }
-                None => self.node_status(out, status, message),
-            },
-            None => Ok(()),
+            Some(Payload::Lost(_) | Payload::Folded(_) | Payload::History(_)) | None => Some(None),
+        }
+    }
+
+    /// What is no event, in words.
+    fn notice(&self, message: &WatchEventsResponse, again: Option<String>) -> Option<(Paint, String)> {
+        let warning = |words| Some((Paint::Warning, words));
+        match message.payload.as_ref()? {
+            Payload::Event(_) => None,
+            Payload::Lost(notice) => warning(format!("lost: {}", lost::words(notice, &self.clock))),
+            Payload::Folded(notice) => warning(folded::words(notice, &self.clock)),
+            Payload::History(history) => warning(lost::missing(history, &self.clock)?),
+            Payload::NodeStatus(_) if again.is_some() => warning(again?),
+            Payload::NodeStatus(status) => Some((Paint::Bold, self.node_status(status)?)),
         }
     }
 
     /// That the stream began is no news, unless everything is wanted.
-    fn node_status(
-        &mut self,
-        out: &mut dyn io::Write,
-        status: &NodeStatus,
-        message: &WatchEventsResponse,
-    ) -> io::Result<()> {
+    fn node_status(&self, status: &NodeStatus) -> Option<String> {
         let state = match status.state() {
-            NodeState::Connected if !self.look.is_wide() => return Ok(()),
+            NodeState::Connected if !self.look.is_wide() => return None,
             NodeState::Connected => "connected",
             NodeState::Stopping => "the daemon stops",
             NodeState::Unspecified => "status",
         };
-        let head = self.head(message.time.as_ref(), &message.node_name);
         let colon = if status.message.is_empty() { "" } else { ": " };
-        let words = format!("{state}{colon}{}", escape(&status.message));
-        writeln!(out, "{head}{}", self.look.painter.paint(Paint::Bold, words))
+        Some(format!("{state}{colon}{}", escape(&status.message)))
     }
 
     fn head(&mut self, time: Option<&Timestamp>, node: &str) -> String {

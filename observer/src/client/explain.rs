@@ -1,12 +1,12 @@
 //! Verdicts on edges, with the figures that led to them, in words.
 
-mod figure;
+pub(super) mod figure;
 
 use std::io;
 
 use observer_proto::v1::{
-    Connection, Diagnosis, Endpoint, Evidence, ExplainResponse, ListConnectionsResponse, Summary, Verdict,
-    Workload,
+    Connection, Diagnosis, Endpoint, Evidence, ExplainResponse, ListConnectionsResponse, Summary, Tcp,
+    Verdict, Workload,
 };
 
 use super::chosen::Chosen;
@@ -100,7 +100,10 @@ fn write_edge(
         write_figures(out, &other.evidence)?;
     }
     let shown = if look.is_wide() { usize::MAX } else { SHOWN };
-    let of_edge = connections.connections.iter().filter(|connection| is_of(connection, edge));
+    let of_edge = connections
+        .connections
+        .iter()
+        .filter(|one| one.tcp.as_ref().is_some_and(|tcp| is_of(one.workload.as_ref(), tcp, edge)));
     for connection in of_edge.filter_map(|one| Some((one, trouble(one, connections)?))).take(shown) {
         let (Connection { tcp, process, .. }, words) = connection;
         let tcp = tcp.clone().unwrap_or_default();
@@ -120,18 +123,17 @@ fn write_figures(out: &mut dyn io::Write, evidence: &[Evidence]) -> io::Result<(
     evidence.iter().try_for_each(|one| writeln!(out, "    {}", figure::words(one)))
 }
 
-/// The connection is one of the edge's.
-fn is_of(connection: &Connection, edge: &Summary) -> bool {
-    let (Some(tcp), Some(to)) = (&connection.tcp, &edge.edge) else { return false };
+/// The workload's connection is one of the edge's.
+pub(super) fn is_of(workload: Option<&Workload>, tcp: &Tcp, edge: &Summary) -> bool {
+    let Some(to) = &edge.edge else { return false };
     let remote = if tcp.outgoing { &tcp.destination } else { &tcp.source };
     let port = tcp.destination.as_ref().map_or(0, |end| end.port);
-    let cgroup = |workload: &Option<Workload>| workload.as_ref().map(|of| of.cgroup_id);
     let answers = match (&tcp.backend, &to.backend) {
         (Some(end), Some(to)) => end.port == to.port && is_at(end, to.workload.as_ref(), &to.address),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
-    cgroup(&connection.workload) == cgroup(&edge.workload)
+    workload.map(|of| of.cgroup_id) == edge.workload.as_ref().map(|of| of.cgroup_id)
         && tcp.outgoing == to.outgoing
         && port == to.port
         && remote.as_ref().is_some_and(|remote| is_at(remote, to.workload.as_ref(), &to.address))

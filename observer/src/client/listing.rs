@@ -1,10 +1,10 @@
 //! Tables of live connections, of listeners and of workloads.
 
-mod connections;
+pub(super) mod connections;
 mod contexts;
 mod listeners;
 mod order;
-mod workloads;
+pub(super) mod workloads;
 
 pub(crate) use connections::{CONNECTIONS, trouble, write_connections};
 pub(crate) use contexts::{write_contexts, write_target};

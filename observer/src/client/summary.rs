@@ -1,7 +1,7 @@
 //! Summaries of one window: gathered until it is complete, sorted, shown as tables.
 
 mod order;
-mod rows;
+pub(super) mod rows;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -23,6 +23,7 @@ use super::{label, lost};
 
 use self::services::{Part, Row};
 
+pub(super) use order::weight;
 pub(crate) use order::{Sort, sort};
 pub(crate) use rows::{edge_columns, way};
 
@@ -34,10 +35,10 @@ const GONE_SHOWN: usize = 10;
 /// The summaries of a window that have come so far.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    node_name: String,
-    workloads: Vec<Summary>,
-    edges: Vec<Summary>,
-    losses: Vec<Lost>,
+    pub(super) node_name: String,
+    pub(super) workloads: Vec<Summary>,
+    pub(super) edges: Vec<Summary>,
+    pub(super) losses: Vec<Lost>,
     /// Of a stream of changes: what the keys stand for.
     names: HashMap<u64, String>,
 }
@@ -45,8 +46,8 @@ pub(crate) struct Window {
 /// A window that is complete.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    window: Window,
-    end: WindowEnd,
+    pub(super) window: Window,
+    pub(super) end: WindowEnd,
     /// What the window before had and this one has not.
     gone: Vec<String>,
 }

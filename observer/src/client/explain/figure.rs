@@ -6,7 +6,7 @@ use super::super::escape::escape;
 use super::super::units::{duration, percent, plural, tight};
 
 /// A figure in words.
-pub(super) fn words(evidence: &Evidence) -> String {
+pub(crate) fn words(evidence: &Evidence) -> String {
     let Evidence { figure, value, of, unit: _ } = evidence;
     let value = *value;
     let whole = of.unwrap_or(0);

@@ -11,7 +11,7 @@ use super::super::table::{Column, Table, figures, text};
 use super::super::time::between;
 use super::super::{json, label, units};
 
-/// Its columns.
+/// The columns of connections.
 pub(crate) const CONNECTIONS: [Column; 14] = [
     text("WORKLOAD", 24, 0),
     text("DIR", 3, 0),
@@ -57,7 +57,8 @@ pub(crate) fn write_connections(
     writeln!(out, "{}", look.painter.paint(Paint::Dim, words))
 }
 
-fn connection_row(connection: &Connection, response: &ListConnectionsResponse) -> Vec<String> {
+/// A connection's row.
+pub(crate) fn connection_row(connection: &Connection, response: &ListConnectionsResponse) -> Vec<String> {
     let tcp = connection.tcp.clone().unwrap_or_default();
     let counters = connection.counters.unwrap_or_default();
     let tight = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| units::tight(&units::duration(ns)));

@@ -77,7 +77,7 @@ fn workload_row(status: &WorkloadStatus, look: &Look) -> Vec<String> {
 }
 
 /// How often a container was started again, where that is known.
-pub(super) fn restarts(status: &WorkloadStatus) -> Option<u32> {
+pub(crate) fn restarts(status: &WorkloadStatus) -> Option<u32> {
     // The runtime counts restarts that were before the daemon, too.
     let counted = status.workload.as_ref().and_then(|workload| workload.restart_count);
     let seen = status.restarts_seen;
@@ -85,7 +85,7 @@ pub(super) fn restarts(status: &WorkloadStatus) -> Option<u32> {
 }
 
 /// Whether a container runs, since when it does not, and whether it fails again and again.
-fn state(status: &WorkloadStatus, look: &Look) -> String {
+pub(crate) fn state(status: &WorkloadStatus, look: &Look) -> String {
     let ended = status.last_end.as_ref().and_then(|end| end.time.as_ref());
     let state = match status.state() {
         ContainerState::Unspecified => return "-".to_owned(),
@@ -97,7 +97,8 @@ fn state(status: &WorkloadStatus, look: &Look) -> String {
     if status.crash_loop { format!("crash loop, {state}") } else { state }
 }
 
-fn paint(status: &WorkloadStatus) -> Paint {
+/// The colour of its row.
+pub(crate) fn paint(status: &WorkloadStatus) -> Paint {
     let failed = status.last_end.as_ref().is_some_and(|end| end.kind() != EndKind::Completed);
     match status.state() {
         _ if status.crash_loop => Paint::Failure,

@@ -49,7 +49,7 @@ pub(crate) fn sort(summaries: &mut [Summary], by: Sort) {
 }
 
 /// The figures to sort by, the first before the next.
-fn weight(summary: &Summary, by: Sort) -> [u64; 5] {
+pub(crate) fn weight(summary: &Summary, by: Sort) -> [u64; 5] {
     let tcp = summary.tcp.clone().unwrap_or_default();
     let processes = summary.processes.clone().unwrap_or_default();
     let p99 = |distribution: &Option<Distribution>| distribution.as_ref().map_or(0, |d| d.p99_ns);

@@ -43,7 +43,7 @@ pub(crate) fn edge_columns() -> Vec<Column> {
 }
 
 /// The columns of workloads.
-pub(super) fn workload_columns() -> Vec<Column> {
+pub(crate) fn workload_columns() -> Vec<Column> {
     let processes = [
         figures("EXECS", 5, 2),
         text("EXITS", 14, 2),
@@ -93,7 +93,7 @@ fn answering(edge: &Edge) -> String {
 }
 
 /// A workload's row.
-pub(super) fn workload(summary: &Summary) -> Vec<String> {
+pub(crate) fn workload(summary: &Summary) -> Vec<String> {
     let processes = summary.processes.clone().unwrap_or_default();
     let own = [
         processes.execs.to_string(),
@@ -138,12 +138,12 @@ pub(super) fn way_of(Row { summary, part }: &Row) -> String {
 }
 
 /// The verdict on an edge.
-fn verdict(summary: &Summary) -> Option<Verdict> {
+pub(crate) fn verdict(summary: &Summary) -> Option<Verdict> {
     summary.diagnosis.as_ref().map(Diagnosis::verdict)
 }
 
 /// The colour of a row: what failed, what was sent again.
-pub(super) fn paint(summary: &Summary) -> Paint {
+pub(crate) fn paint(summary: &Summary) -> Paint {
     let tcp = summary.tcp.clone().unwrap_or_default();
     let oom = summary.processes.as_ref().is_some_and(|processes| processes.oom_kills > 0);
     let fault = verdict(summary).is_some_and(|verdict| explain::paint(verdict) == Paint::Failure);
@@ -192,7 +192,7 @@ pub(super) const fn stalled(stalled: &Stalled) -> u64 {
 }
 
 /// How processes ended: `0×12 1×3 SIGKILL×1`; codes before signals.
-pub(super) fn exits(exits: &[ExitCount]) -> String {
+pub(crate) fn exits(exits: &[ExitCount]) -> String {
     let mut exits: Vec<&ExitCount> = exits.iter().collect();
     exits.sort_by_key(|exit| (exit.signal, exit.code));
     let name = |exit: &ExitCount| match (exit.code, exit.signal) {
