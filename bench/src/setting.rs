@@ -1,11 +1,11 @@
 //! Where loads run: in the cgroups of real containers, and in network namespaces of their own.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use observer_tests::daemon::DaemonBuilder;
+use observer_tests::steady::cgroup_of;
 use observer_tests::{Daemon, NetnsPair, Pod, Steady, Testbed};
 
 /// Containers of a pod.
@@ -50,7 +50,6 @@ impl Setting {
             // Otherwise what has ended is kept for a minute, ports run out, and each round finds more of them.
             side.netns.output("sh", ["-c", "echo 0 > /proc/sys/net/ipv4/tcp_max_tw_buckets"])?;
         }
-        let root = hierarchy()?;
         let (mut pods, mut cgroups) = (Vec::new(), Vec::new());
         for number in 0..containers {
             if number % IN_A_POD == 0 {
@@ -58,10 +57,7 @@ impl Setting {
             }
             let pod = pods.last().context("no pod")?;
             let container = pod.container(&format!("c{number}"), ["workload", "pause"]).start().await?;
-            let of = format!("/proc/{}/cgroup", container.pid().await?);
-            let text = fs::read_to_string(&of).with_context(|| format!("cannot read {of}"))?;
-            let path = text.lines().find_map(|line| line.strip_prefix("0::/")).context("no cgroup")?;
-            cgroups.push(root.join(path));
+            cgroups.push(cgroup_of(&container).await?);
         }
         Ok(Self { testbed, pods, cgroups, pair })
     }
@@ -99,56 +95,5 @@ impl Setting {
             pod.remove().await?;
         }
         Ok(())
-    }
-}
-
-/// Where the version 2 hierarchy is mounted.
-fn hierarchy() -> Result<PathBuf> {
-    let text = fs::read_to_string("/proc/self/mountinfo")?;
-    let mount = text.lines().find(|line| line.contains(" - cgroup2 ")).context("no version 2 hierarchy")?;
-    Ok(mount.split(' ').nth(4).context("no mount point")?.into())
-}
-
-/// Processes that do the same at the same time.
-pub(crate) struct Load {
-    processes: Vec<Steady>,
-}
-
-/// What they did.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Done {
-    pub(crate) count: u64,
-    pub(crate) per_second: f64,
-    /// Of the slowest of them.
-    pub(crate) p50_ns: u64,
-    pub(crate) p99_ns: u64,
-}
-
-impl Load {
-    /// Runs it for a while; `rate` is all processes' together.
-    pub(crate) fn run(&mut self, length: Duration, rate: Option<u64>) -> Result<Done> {
-        self.begin(length, rate)?;
-        self.done()
-    }
-
-    /// Has it begin.
-    pub(crate) fn begin(&mut self, length: Duration, rate: Option<u64>) -> Result<()> {
-        let count = self.processes.len() as u64;
-        self.processes
-            .iter_mut()
-            .try_for_each(|process| process.begin(length, rate.map(|rate| (rate / count).max(1))))
-    }
-
-    /// Waits for its end.
-    pub(crate) fn done(&mut self) -> Result<Done> {
-        let mut all = Done::default();
-        for process in &self.processes {
-            let done = process.done()?;
-            all.count += done.count;
-            all.per_second += done.count as f64 / done.elapsed.as_secs_f64();
-            all.p50_ns = all.p50_ns.max(done.p50_ns);
-            all.p99_ns = all.p99_ns.max(done.p99_ns);
-        }
-        Ok(all)
     }
 }

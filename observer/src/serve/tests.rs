@@ -1,6 +1,6 @@
 //! Subscribers, and the service over a unix socket with a small event loop in place of the daemon's.
 
-mod calls;
+pub(super) mod calls;
 mod changes;
 mod fanout;
 mod masks;
