@@ -3,6 +3,8 @@
 //! A target is a test called `fuzz_NAME`, beside what it is about. `cargo test` runs each for a moment, always with the same
 //! inputs; `cargo xtask fuzz` for as long as it is told, guided by the coverage of each input. See docs/fuzzing.md.
 
+#![allow(clippy::print_stdout, reason = "a run tells what it tried, and what failed")]
+
 mod corpus;
 mod coverage;
 mod memory;
