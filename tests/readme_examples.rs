@@ -81,6 +81,11 @@ impl Shell {
         let mut command = Command::new("bash");
         Guardian::shared()?.mark(&mut command).args(["-c", line]).current_dir(&self.folder);
         command.env("PATH", format!("{}:{path}", self.folder.display())).env("OBSERVER_SERVER", &self.server);
+        // Nor are this user's own settings.
+        command
+            .env("XDG_CONFIG_HOME", &self.folder)
+            .env_remove("OBSERVER_CLIENT_CONFIG")
+            .env_remove("OBSERVER_CONTEXT");
         // A cluster that this machine happens to lead to is not for tests.
         command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
         Ok(command)

@@ -38,7 +38,10 @@ pub(crate) fn run(name: &str, words: &[&str], mut check: impl FnMut(&[u8])) {
     let mut corpus = Corpus::read(name, length.is_some());
     let mut coverage = Coverage::default();
     // What is set up once is none of an input's.
-    check(&[]);
+    for input in corpus.inputs() {
+        // A panic shows below.
+        drop(catch_unwind(AssertUnwindSafe(|| check(input))));
+    }
     for input in corpus.inputs().to_vec() {
         attempt(&corpus, &input, &mut check);
         coverage.is_new();

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use expect_test::expect_file;
-use jiff::tz::TimeZone;
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{
     EventType, ExplainResponse, FILE_DESCRIPTOR_SET, GetStatusResponse, ListConnectionsResponse,
@@ -12,6 +11,7 @@ use observer_proto::v1::{
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
+use crate::client::testing::look;
 use crate::client::{
     Format, Lines, Look, Painter, Sort, TimeFormat, Window, listing, write_brief, write_explanation,
     write_status, write_tables, write_whole,
@@ -43,8 +43,7 @@ fn message<M: Message + Default>(file: &str, name: &str) -> M {
 /// What is written in each format is in `outputs`.
 fn shown(command: &str, write: impl Fn(&mut dyn Write, &Look) -> io::Result<()>) {
     for (format, name) in FORMATS {
-        let painter = Painter { enabled: false };
-        let look = Look { format, painter, width: None, times: TimeFormat::Rfc3339, zone: TimeZone::UTC };
+        let look = Look { format, times: TimeFormat::Rfc3339, ..look() };
         let mut out = Vec::new();
         write(&mut out, &look).unwrap();
         let out = String::from_utf8(out).unwrap();
@@ -59,8 +58,7 @@ fn shown(command: &str, write: impl Fn(&mut dyn Write, &Look) -> io::Result<()>)
 /// In colours, at a width.
 fn painted(command: &str, write: impl Fn(&mut dyn Write, &Look) -> io::Result<()>) {
     let painter = Painter { enabled: true };
-    let zone = TimeZone::UTC;
-    let look = Look { format: Format::Compact, painter, width: Some(100), times: TimeFormat::Relative, zone };
+    let look = Look { painter, width: Some(100), times: TimeFormat::Relative, ..look() };
     let mut out = Vec::new();
     write(&mut out, &look).unwrap();
     let out = String::from_utf8(out).unwrap().replace('\x1b', "ESC");

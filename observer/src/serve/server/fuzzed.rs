@@ -3,6 +3,7 @@
 //! An input is a method's name, a line's end, and the request as JSON; or `raw` before the name, and the bytes of what is
 //! sent after it, with gRPC's prefix and all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,8 @@ use tower::Service as _;
 
 use super::requests::{Pool, Receiving};
 use super::routes;
-use crate::serve::tests::calls::event_loop;
+use crate::serve::access::ClientLimits;
+use crate::serve::tests::{caller, calls::event_loop};
 use crate::serve::{Service, Settings};
 
 /// What a call may answer at once is read; what follows later is not waited for.
@@ -101,17 +103,22 @@ fn fuzz_requests() {
     let mut service = Receiving::new(routes(service).unwrap(), &Pool::default());
     let (_stop, stopped) = oneshot::channel();
     let (shut_down, _shutdown) = oneshot::channel();
+    // As often as the fuzzer does.
+    let caller = Arc::new(caller(ClientLimits { streams: usize::MAX, calls_a_second: u32::MAX }));
     let running = runtime.spawn(event_loop(inbox, stopped, shut_down));
     crate::fuzz::run("requests", &WORDS, |input| {
         let Some((method, body)) = request(&pool, input) else { return };
         let request = http::Request::post(format!("/observer.v1.Observer/{}", method.name()))
             .header("content-type", "application/grpc")
+            .extension(Arc::clone(&caller))
             .body(Full::new(body))
             .unwrap();
         runtime.block_on(async {
             let call = service.call(request);
             let Ok(Ok(response)) = tokio::time::timeout(AT_ONCE, call).await else { return };
             assert_eq!(response.status(), 200);
+            let code = tonic::Status::from_header_map(response.headers()).map(|status| status.code());
+            assert_ne!(code, Some(tonic::Code::Unauthenticated));
             let mut body = response.into_body();
             let read = async {
                 for _ in 0..READ {
