@@ -97,3 +97,47 @@ impl Setting {
         Ok(())
     }
 }
+
+/// Processes that do the same at the same time.
+pub(crate) struct Load {
+    processes: Vec<Steady>,
+}
+
+/// What they did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) count: u64,
+    pub(crate) per_second: f64,
+    /// Of the slowest of them.
+    pub(crate) p50_ns: u64,
+    pub(crate) p99_ns: u64,
+}
+
+impl Load {
+    /// Runs it for a while; `rate` is all processes' together.
+    pub(crate) fn run(&mut self, length: Duration, rate: Option<u64>) -> Result<Done> {
+        self.begin(length, rate)?;
+        self.done()
+    }
+
+    /// Has it begin.
+    pub(crate) fn begin(&mut self, length: Duration, rate: Option<u64>) -> Result<()> {
+        let count = self.processes.len() as u64;
+        self.processes
+            .iter_mut()
+            .try_for_each(|process| process.begin(length, rate.map(|rate| (rate / count).max(1))))
+    }
+
+    /// Waits for its end.
+    pub(crate) fn done(&mut self) -> Result<Done> {
+        let mut all = Done::default();
+        for process in &self.processes {
+            let done = process.done()?;
+            all.count += done.count;
+            all.per_second += done.count as f64 / done.elapsed.as_secs_f64();
+            all.p50_ns = all.p50_ns.max(done.p50_ns);
+            all.p99_ns = all.p99_ns.max(done.p99_ns);
+        }
+        Ok(all)
+    }
+}
