@@ -1,11 +1,11 @@
 //! Where loads run: in the cgroups of real containers, and in network namespaces of their own.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use observer_tests::daemon::DaemonBuilder;
+use observer_tests::steady::cgroup_of;
 use observer_tests::{Daemon, NetnsPair, Pod, Steady, Testbed};
 
 /// Containers of a pod.
@@ -50,7 +50,6 @@ impl Setting {
             // Otherwise what has ended is kept for a minute, ports run out, and each round finds more of them.
             side.netns.output("sh", ["-c", "echo 0 > /proc/sys/net/ipv4/tcp_max_tw_buckets"])?;
         }
-        let root = hierarchy()?;
         let (mut pods, mut cgroups) = (Vec::new(), Vec::new());
         for number in 0..containers {
             if number % IN_A_POD == 0 {
@@ -58,10 +57,7 @@ impl Setting {
             }
             let pod = pods.last().context("no pod")?;
             let container = pod.container(&format!("c{number}"), ["workload", "pause"]).start().await?;
-            let of = format!("/proc/{}/cgroup", container.pid().await?);
-            let text = fs::read_to_string(&of).with_context(|| format!("cannot read {of}"))?;
-            let path = text.lines().find_map(|line| line.strip_prefix("0::/")).context("no cgroup")?;
-            cgroups.push(root.join(path));
+            cgroups.push(cgroup_of(&container).await?);
         }
         Ok(Self { testbed, pods, cgroups, pair })
     }
@@ -100,13 +96,6 @@ impl Setting {
         }
         Ok(())
     }
-}
-
-/// Where the version 2 hierarchy is mounted.
-fn hierarchy() -> Result<PathBuf> {
-    let text = fs::read_to_string("/proc/self/mountinfo")?;
-    let mount = text.lines().find(|line| line.contains(" - cgroup2 ")).context("no version 2 hierarchy")?;
-    Ok(mount.split(' ').nth(4).context("no mount point")?.into())
 }
 
 /// Processes that do the same at the same time.

@@ -6,6 +6,8 @@ mod bounds;
 mod error;
 mod file;
 mod flags;
+#[cfg(test)]
+mod fuzzed;
 mod kubernetes;
 mod setting;
 #[cfg(test)]

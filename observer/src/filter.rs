@@ -1,6 +1,8 @@
 //! Filters: compiled once a request, then asked for every event.
 
 mod compile;
+#[cfg(test)]
+mod fuzzed;
 mod impossible;
 mod pattern;
 mod scope;

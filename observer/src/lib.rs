@@ -31,6 +31,9 @@ mod serve;
 #[cfg(feature = "bench")]
 pub mod bench;
 
+#[cfg(test)]
+mod fuzz;
+
 use std::process::ExitCode;
 
 use clap::Parser as _;

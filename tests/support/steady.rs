@@ -1,11 +1,13 @@
 //! A load to measure by: a process that does one thing again and again for as long as it is told.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::asked::Asked;
+use crate::container::Container;
 use crate::guardian::program;
 use crate::netns::Netns;
 
@@ -72,4 +74,15 @@ impl Steady {
             p99_ns: number("p99_ns")?,
         })
     }
+}
+
+/// The cgroup of a running container in the version 2 hierarchy, for a load to be started in.
+pub async fn cgroup_of(container: &Container) -> Result<PathBuf> {
+    let text = fs::read_to_string("/proc/self/mountinfo")?;
+    let mount = text.lines().find(|line| line.contains(" - cgroup2 ")).context("no version 2 hierarchy")?;
+    let root = mount.split(' ').nth(4).context("no mount point")?;
+    let of = format!("/proc/{}/cgroup", container.pid().await?);
+    let text = fs::read_to_string(&of).with_context(|| format!("cannot read {of}"))?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/")).context("no cgroup")?;
+    Ok(Path::new(root).join(path))
 }

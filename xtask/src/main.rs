@@ -9,6 +9,7 @@ mod toolchain;
 mod setup;
 
 mod bench;
+mod fuzz;
 mod kernels;
 mod soak;
 
@@ -96,6 +97,18 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Try changed inputs on requests, filters and the configuration, guided by what each of them reaches
+    ///
+    /// The unit tests do that for a moment. What is found is kept in target/fuzz, for the next run; an input that fails, beside
+    /// the seeds in observer/src/fuzz/corpus. See docs/fuzzing.md.
+    Fuzz {
+        /// How long each target is tried
+        #[arg(long, value_name = "N", default_value_t = 60.0)]
+        seconds: f64,
+        /// Only these targets, such as `requests`
+        #[arg(value_name = "TARGET")]
+        targets: Vec<String>,
+    },
     /// Check what compiler and clippy do not: the size of files, their first line, the order of the stages
     Tidy,
 }
@@ -111,6 +124,7 @@ fn main() -> ExitCode {
             bench::run(&loads, quick, &arguments).map(|()| ExitCode::SUCCESS)
         }
         Task::Soak { minutes, arguments } => soak::run(minutes, &arguments).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz { seconds, targets } => fuzz::run(seconds, &targets).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

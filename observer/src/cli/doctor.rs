@@ -216,6 +216,19 @@ the daemon cannot do its work here: see the remedies above
     }
 
     #[test]
+    fn each_format_is_what_is_written_down() {
+        for (format, name) in [
+            (Format::Compact, "compact"),
+            (Format::Wide, "wide"),
+            (Format::Json, "json"),
+            (Format::Yaml, "yaml"),
+        ] {
+            let path = format!("golden/outputs/doctor.{name}.txt");
+            expect_test::expect_file![path].assert_eq(&shown(format, &diagnosis("tcp_reset")));
+        }
+    }
+
+    #[test]
     fn json_is_one_line() {
         let line = shown(Format::Json, &diagnosis("tcp_reset"));
         assert_eq!(line.lines().count(), 1);

@@ -1,6 +1,8 @@
 //! What `--help` says, to the letter: a change of it shows in the change's own text, and `UPDATE_EXPECT=1` writes it anew.
 //! And what the documentation says of the command line.
 
+mod outputs;
+
 use clap::{CommandFactory as _, Parser as _};
 use expect_test::expect_file;
 

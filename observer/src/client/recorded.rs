@@ -2,6 +2,8 @@
 
 mod error;
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod tests;
 mod wanted;
 

@@ -1,5 +1,6 @@
 //! Filters that can never match: refused, as who waits for what never comes takes silence for health.
 
+use itertools::Itertools as _;
 use observer_proto::served as v1;
 
 use super::InvalidFilter;
@@ -30,7 +31,8 @@ fn reason(filter: &v1::Filter) -> Option<String> {
     if types.is_empty() {
         return None;
     }
-    let names = || types.iter().map(|of| of.name()).collect::<Vec<_>>().join(", ");
+    // Each once, however often it is asked for.
+    let names = || EventType::ALL.into_iter().filter(|of| types.contains(of)).map(EventType::name).join(", ");
     let none = |is: fn(EventType) -> bool| !types.iter().any(|of| is(*of));
     let set = of_ends(filter).into_iter().find(|(_, set)| *set);
     if let Some((field, _)) = set.filter(|_| none(is_of_connection)) {

@@ -2,6 +2,8 @@
 
 mod connections;
 mod door;
+#[cfg(test)]
+mod fuzzed;
 mod greeting;
 mod requests;
 mod security;

@@ -1,6 +1,6 @@
 //! Subscribers, and the service over a unix socket with a small event loop in place of the daemon's.
 
-mod calls;
+pub(super) mod calls;
 mod changes;
 mod fanout;
 mod masks;
@@ -24,10 +24,14 @@ fn drain(source: &mut Source) -> Vec<Item> {
     std::iter::from_fn(next).collect()
 }
 
+/// Somebody who may see all, and as often as that allows.
+pub(super) fn caller(limits: ClientLimits) -> Caller {
+    Caller::new(&Identity::Loopback, Some(Scope::All), &Clients::new(limits)).unwrap()
+}
+
 /// A place for a stream of somebody who may see all.
 fn seat() -> Seat {
-    let clients = Clients::new(ClientLimits::default());
-    Caller::new(&Identity::Loopback, Some(Scope::All), &clients).unwrap().seat().unwrap()
+    caller(ClientLimits::default()).seat().unwrap()
 }
 
 /// A filter for one port.

@@ -133,9 +133,14 @@ where
             ));
         }
         message.extend_from_slice(&data);
-        if claimed(&message) > LONGEST_REQUEST_BYTES {
-            return Err(too_long());
+        match claimed(&message) {
+            Some(length) if length > LONGEST_REQUEST_BYTES => return Err(too_long()),
+            Some(length) if message.len() > PREFIX_BYTES + length => return Err(not_one()),
+            Some(_) | None => {}
         }
+    }
+    if claimed(&message).is_none_or(|length| message.len() < PREFIX_BYTES + length) {
+        return Err(not_one());
     }
     let [fields, values] = count(message.get(PREFIX_BYTES..).unwrap_or_default());
     if fields > MOST_FIELDS || values > MOST_VALUES {
@@ -147,9 +152,9 @@ where
 }
 
 /// The length that a message says it has, once it has said it.
-fn claimed(message: &[u8]) -> usize {
-    let length = message.get(1..PREFIX_BYTES).and_then(|length| length.try_into().ok());
-    length.map_or(0, |length| u32::from_be_bytes(length) as usize)
+fn claimed(message: &[u8]) -> Option<usize> {
+    let length = message.get(1..PREFIX_BYTES)?.try_into().ok()?;
+    Some(u32::from_be_bytes(length) as usize)
 }
 
 /// A message's fields, and the fields of the messages among them, as far as they can be read.
@@ -176,6 +181,10 @@ fn count(mut message: &[u8]) -> [usize; 2] {
 
 fn too_long() -> Status {
     Status::out_of_range(format!("the request is longer than {LONGEST_REQUEST_BYTES} bytes"))
+}
+
+fn not_one() -> Status {
+    Status::invalid_argument("the request is not one whole message")
 }
 
 fn late() -> Status {
@@ -211,6 +220,16 @@ mod tests {
         assert_eq!(sent(framed(LONGEST_REQUEST_BYTES + 1, &[])).await, Err(Code::OutOfRange));
         assert_eq!(sent(framed(u32::MAX as usize, b"text")).await, Err(Code::OutOfRange));
         assert_eq!(sent([longest.as_ref(), b"m"].concat().into()).await, Err(Code::OutOfRange));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_one_whole_message_is_refused() {
+        for body in
+            [Bytes::new(), framed(4, b"tex"), framed(4, b"text and more"), Bytes::from_static(&[0; 10])]
+        {
+            assert_eq!(sent(body).await, Err(Code::InvalidArgument));
+        }
+        assert!(sent(framed(0, b"")).await.is_ok());
     }
 
     #[tokio::test]

@@ -52,7 +52,7 @@ pub(super) fn start() -> Daemon {
     Daemon { path, stop, done, _directory: directory }
 }
 
-async fn event_loop(
+pub(in crate::serve) async fn event_loop(
     mut inbox: mpsc::Receiver<Request>,
     mut stopped: oneshot::Receiver<()>,
     shut_down: oneshot::Sender<()>,
