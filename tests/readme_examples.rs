@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use observer_tests::client::{observer, serving};
 use observer_tests::guardian::Guardian;
+use observer_tests::terminal::Terminal;
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, Lines, Pod, Testbed, eventually};
 
@@ -23,6 +24,8 @@ enum Kind {
     Man,
     /// Its words are for the shell.
     Source,
+    /// It draws on a terminal until a key ends it.
+    Terminal,
     /// It ends by itself.
     Ends,
     /// It goes on until it is ended.
@@ -45,6 +48,7 @@ fn kind(line: &str) -> Result<Kind> {
         ["source", ..] => Kind::Source,
         ["observer", "daemon", ..] => Kind::Daemon,
         ["observer", "man", ..] => Kind::Man,
+        ["observer", "top", ..] => Kind::Terminal,
         ["observer", "follow", ..] => Kind::Follows,
         ["observer", "events" | "summary", ..] if has(&["-f", "--follow"]) => Kind::Follows,
         [
@@ -107,14 +111,21 @@ impl Shell {
         line: &str,
         subscribers: impl AsyncFn() -> Result<u32>,
     ) -> Result<Vec<String>> {
-        let before = subscribers().await?;
+        // The one before is let go within a second.
+        let nobody = async || {
+            Ok(match subscribers().await? {
+                0 => Ok(()),
+                some => Err(some),
+            })
+        };
+        eventually(PATIENCE, "the streams before to be gone", nobody).await?;
         let mut lines = Lines::spawn(line, self.command(&format!("exec {line}"))?)?;
         let written = eventually(PATIENCE, &format!("output of {line}"), async || {
             // That a stream has begun is no output yet.
             let json = lines.matching(|line| line.get("node_status").is_none());
             let written: Vec<String> =
                 if json.is_empty() { lines.other() } else { json.iter().map(ToString::to_string).collect() };
-            let is_served = may_be_silent(line) && subscribers().await? > before;
+            let is_served = may_be_silent(line) && subscribers().await? > 0;
             Ok(if !written.is_empty() || is_served { Ok(written) } else { Err(lines.account()) })
         })
         .await?;
@@ -188,6 +199,13 @@ async fn each_example_does_what_it_says() -> Result<()> {
             Kind::Source => {
                 let said = shell.output(&format!("{line} && complete -p observer"), None)?;
                 ensure!(said.contains("observer"), "{line}: {said}");
+                continue;
+            }
+            Kind::Terminal => {
+                let mut terminal = Terminal::spawn(&shell.command(&format!("exec {line}"))?, (120, 40))?;
+                terminal.shows("a pod", |screen| screen.contains("shop/cart")).await?;
+                terminal.press("q")?;
+                ensure!(terminal.wait().await?.success(), "{line}: {}", terminal.text());
                 continue;
             }
             Kind::Ends => shell.output(line, None)?,
