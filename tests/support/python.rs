@@ -37,8 +37,12 @@ pub fn command(address: &str, service: &str, method: &str, request: &Value) -> R
 
 /// Calls a method by the daemon's unix socket.
 pub fn call(daemon: &Daemon, service: &str, method: &str, request: &Value) -> Result<Lines> {
-    let address = format!("unix://{}", daemon.socket().display());
-    Lines::spawn("the Python client", command(&address, service, method, request)?)
+    call_at(&format!("unix://{}", daemon.socket().display()), service, method, request)
+}
+
+/// Calls a method by an address in plain text.
+pub fn call_at(address: &str, service: &str, method: &str, request: &Value) -> Result<Lines> {
+    Lines::spawn("the Python client", command(address, service, method, request)?)
 }
 
 /// Calls a method by TLS, with that certificate or with none, trusting that authority.

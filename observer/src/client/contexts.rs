@@ -4,6 +4,8 @@ mod choose;
 mod error;
 mod file;
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod tests;
 
 use std::io::Write as _;

@@ -19,6 +19,9 @@ const MOST_VALUES: usize = 1_000;
 /// At most so many bytes in one value; the longest name of Kubernetes has 253.
 const LONGEST_VALUE: usize = 512;
 
+/// At most so many bytes in all values of one request: a subscription keeps them for as long as it lasts.
+const MOST_TEXT: usize = 32 * 1024;
+
 /// What the filters are for, which decides on the fields that have a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -57,6 +60,11 @@ impl Filters {
         if values > MOST_VALUES {
             let allowed = format!("at most {MOST_VALUES} in one request");
             return Err(invalid("allow, deny", format!("{values} values"), allowed));
+        }
+        let text: usize = allow.iter().chain(&deny).map(prost::Message::encoded_len).sum();
+        if text > MOST_TEXT {
+            let allowed = format!("at most {MOST_TEXT} in one request");
+            return Err(invalid("allow, deny", format!("{text} bytes"), allowed));
         }
         let refused = impossible::find(&allow, &deny);
         let compile = |list: &str, filters: Vec<v1::Filter>| {

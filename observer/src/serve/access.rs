@@ -3,6 +3,8 @@
 mod caller;
 mod certificate;
 mod clients;
+#[cfg(test)]
+mod fuzzed;
 mod identity;
 mod peer;
 mod rules;

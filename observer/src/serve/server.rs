@@ -11,6 +11,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unread;
 mod visit;
 
 use std::future::Future;

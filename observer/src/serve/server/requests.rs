@@ -18,6 +18,8 @@ use tonic::Status;
 use tonic::service::Routes;
 use tower::Service;
 
+use super::unread::Unread;
+
 /// The longest request; the longest filter list allowed fits.
 pub(super) const LONGEST_REQUEST_BYTES: usize = 1024 * 1024;
 /// What precedes a message: whether it is compressed, and its length.
@@ -32,6 +34,10 @@ const POOL_BYTES: usize = 8 * 1024 * 1024;
 const MOST_FIELDS: usize = 256;
 /// Fields of all messages in a request; each may become some 30 bytes.
 const MOST_VALUES: usize = 8 * 1024;
+/// Answers that are lists, some of 4 MiB, and that a client has not read yet, over one connection.
+const UNREAD_ANSWERS: usize = 8;
+/// Calls that answer with a stream, whose queue has bounds of its own.
+const STREAMS: [&str; 2] = ["WatchEvents", "WatchSummaries"];
 /// The paths of the service whose every call is one request.
 const OWN_PATHS: &str = "/observer.v1.Observer/";
 
@@ -41,6 +47,7 @@ pub(super) struct Receiving {
     routes: Routes,
     share: Arc<Semaphore>,
     pool: Pool,
+    unread: Arc<Semaphore>,
 }
 
 /// What all connections have together.
@@ -56,7 +63,8 @@ impl Default for Pool {
 impl Receiving {
     /// For a new connection.
     pub(super) fn new(routes: Routes, pool: &Pool) -> Self {
-        Self { routes, share: Arc::new(Semaphore::new(SHARE_BYTES)), pool: pool.clone() }
+        let (share, unread) = (Semaphore::new(SHARE_BYTES), Semaphore::new(UNREAD_ANSWERS));
+        Self { routes, share: Arc::new(share), pool: pool.clone(), unread: Arc::new(unread) }
     }
 }
 
@@ -80,13 +88,25 @@ where
             // The standard services: each bounds its own messages, and some have many in a call.
             return Box::pin(routes.call(request.map(tonic::body::Body::new)));
         }
+        let streams = STREAMS.iter().any(|name| request.uri().path().ends_with(name));
+        let place = (!streams).then(|| Arc::clone(&self.unread).try_acquire_owned());
         let mut held = Held { free: [self.share.clone(), self.pool.0.clone()], taken: [None, None] };
         let (parts, body) = request.into_parts();
         Box::pin(async move {
+            let place = match place.transpose() {
+                Ok(place) => place,
+                Err(_all_taken) => return Ok(unread().into_http()),
+            };
             let received = timeout(PATIENCE, receive(body, &mut held)).await;
             match received.unwrap_or_else(|_elapsed| Err(late())) {
                 // What is held is held until there is an answer, as what was made of it is.
-                Ok(message) => routes.call(http::Request::from_parts(parts, Full::new(message))).await,
+                Ok(message) => {
+                    let answer = routes.call(http::Request::from_parts(parts, Full::new(message))).await?;
+                    Ok(match place {
+                        Some(place) => answer.map(|body| tonic::body::Body::new(Unread::new(body, place))),
+                        None => answer,
+                    })
+                }
                 Err(status) => Ok(status.into_http()),
             }
         })
@@ -177,6 +197,12 @@ fn count(mut message: &[u8]) -> [usize; 2] {
         }
     }
     [fields, values]
+}
+
+fn unread() -> Status {
+    Status::resource_exhausted(format!(
+        "{UNREAD_ANSWERS} answers are on their way over this connection already: read them first",
+    ))
 }
 
 fn too_long() -> Status {
