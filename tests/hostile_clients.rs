@@ -33,9 +33,11 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// A daemon that listens at a port, too.
 async fn start() -> Result<(Daemon, SocketAddr)> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    let listen = format!("tcp://{port}");
-    let daemon = Daemon::bare().args(["--listen", &listen, "--insecure-loopback"]).start().await?;
+    let daemon =
+        Daemon::bare().args(["--listen", "tcp://127.0.0.1:0", "--insecure-loopback"]).start().await?;
+    let said = daemon.stderr();
+    let line = said.lines().find_map(|line| line.split_once("of this machine may connect to "));
+    let port = line.context("it does not say where")?.1.trim().parse()?;
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     Ok((daemon, port))
@@ -53,14 +55,18 @@ async fn by_tcp(port: SocketAddr) -> Result<ObserverClient<Channel>> {
 /// New clients are answered, by both ways. Gives how long it took.
 async fn is_answered(daemon: &Daemon, port: SocketAddr) -> Result<Duration> {
     let start = Instant::now();
-    let asked = async {
+    let asked = async || {
         let by_socket = ObserverClient::new(daemon.channel().await?);
         for mut client in [by_socket, by_tcp(port).await?] {
             client.get_status(GetStatusRequest {}).await?;
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(SOON, asked).await.context("nobody answers a new client")??;
+    // One that this busy process does not have speak at once may be sent away, and comes again.
+    eventually(SOON, "a new client to be answered", async || {
+        Ok(asked().await.map_err(|error| format!("{error:#}")))
+    })
+    .await?;
     Ok(start.elapsed())
 }
 
@@ -259,6 +265,8 @@ async fn hostile_clients_change_nothing_for_others() -> Result<()> {
         let end = Instant::now() + ROUND;
         while Instant::now() < end {
             slowest = slowest.max(is_answered(&daemon, port).await?);
+            // As many calls in a second as one client may make are the attackers' as well.
+            tokio::time::sleep(Duration::from_millis(20)).await;
             most_files = most_files.max(open_files(&daemon)?);
             while let Some(done) = tasks.try_join_next() {
                 done??;

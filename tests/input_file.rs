@@ -160,7 +160,7 @@ async fn a_follower_that_is_killed_leaves_what_can_be_read() -> Result<()> {
     // A kill may come in the midst of a line.
     let written = fs::read_to_string(&file)?;
     let complete = &written[..=written.trim_end().rfind('\n').context("one line only")?];
-    let cut = &written[..complete.len() + 9];
+    let cut = &written[..written.len().min(complete.len() + 9)];
     fs::write(&file, cut)?;
     let output = read(&file, false, &["-o", "json"])?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

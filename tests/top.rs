@@ -133,7 +133,18 @@ async fn paused_the_screen_stays_and_events_come_when_it_goes_on() -> Result<()>
     ensure!(screen.contains(&format!("Events of {ask}")) && !top.coloured(), "{screen}");
     top.shows("a window", |screen| screen.contains("observer top [")).await?;
     top.press("p")?;
-    let paused = top.shows("a pause", |screen| screen.contains("PAUSED")).await?;
+    top.shows("a pause", |screen| screen.contains("PAUSED")).await?;
+    // A screen comes in pieces: it is whole once there is no other one for a while.
+    let mut paused = top.text();
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let now = top.text();
+        let same = |screen: &str| screen.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        if same(&now) == same(&paused) {
+            break;
+        }
+        paused = now;
+    }
     let later = top.shows("what waits", |screen| screen.contains(" new)")).await?;
     let rest = |screen: &str| screen.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
     ensure!(rest(&paused) == rest(&later), "{paused}\n{later}");

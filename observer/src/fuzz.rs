@@ -90,8 +90,8 @@ impl Plan {
 fn attempt(corpus: &Corpus, input: &[u8], check: &mut impl FnMut(&[u8])) {
     let Err(failure) = tried(input, check) else { return };
     let small = shortened(input, check);
-    let path = corpus.keep(&small);
-    println!("this input failed, and is kept as {path}: \"{}\"", small.escape_ascii());
+    println!("this input failed: \"{}\"", small.escape_ascii());
+    println!("it is kept as {}", corpus.keep(&small));
     resume_unwind(failure);
 }
 

@@ -97,7 +97,7 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Try changed inputs on requests, filters and the configuration, guided by what each of them reaches
+    /// Try changed inputs on requests, filters, files and configurations, guided by what each of them reaches
     ///
     /// The unit tests do that for a moment. What is found is kept in target/fuzz, for the next run; an input that fails, beside
     /// the seeds in observer/src/fuzz/corpus. See docs/fuzzing.md.

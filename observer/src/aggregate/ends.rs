@@ -1,6 +1,7 @@
 //! The two ends of one connection, where both are on this node.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
 
@@ -38,9 +39,11 @@ fn is_other_end(connection: &Connection, other: &Connection) -> bool {
 }
 
 fn end(connection: &Connection) -> PeerEnd {
-    let Connection { tcp, process, start, state, handshake_latency_ns, flow, stalls, .. } = connection;
+    let Connection { tcp, workload, process, start, state, handshake_latency_ns, flow, stalls, .. } =
+        connection;
     PeerEnd {
         id: tcp.id,
+        workload: Arc::clone(workload),
         process: process.clone(),
         state: *state,
         start: *start,

@@ -9,6 +9,7 @@ mod fuzzed;
 mod tests;
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -108,11 +109,14 @@ fn with_current(text: &str, name: &str) -> Result<String, toml_edit::TomlError> 
 /// Writes the file anew, all of it or nothing, also where a link leads to it.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
-    let mode = fs::metadata(&path)?.permissions().mode();
+    let before = fs::metadata(&path)?;
+    let mode = before.permissions().mode();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
     let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+        // With sudo it is another user's. Whoever may not give it away leaves it his own.
+        _ = std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid()));
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;

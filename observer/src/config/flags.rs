@@ -78,7 +78,7 @@ pub(crate) struct Flags {
     /// and resets; execs and exits. The rest is counted exactly and told as sums; 0: no limit [default: 40000]
     #[arg(long, value_name = "N")]
     event_budget: Option<String>,
-    /// Keep the newest events in memory, so much of them, for --last, --since and clients that come back [default: 5MiB]
+    /// Keep the newest events in memory, so much of them, for --last, --since and clients that come back [default: 32MiB]
     #[arg(long, value_name = "SIZE")]
     history_bytes: Option<String>,
     /// Take at most so much memory, whatever the load: tables that would need more take nothing new in, and tell so.

@@ -38,7 +38,7 @@ fn defaults_are_those_that_the_help_names() {
     assert!(!config.dns && load(&["--dns"], &[], Some("")).unwrap().dns);
     assert_eq!(config.window, Duration::from_secs(10));
     assert_eq!((config.process_ring_bytes, config.network_ring_bytes), (4 << 20, 16 << 20));
-    assert_eq!((config.history_bytes, config.subscriber_queue), (5 << 20, 8_192));
+    assert_eq!((config.history_bytes, config.subscriber_queue), (32 << 20, 8_192));
     assert_eq!((config.max_workloads, config.max_connections, config.max_edges), (10_000, 200_000, 50_000));
     assert_eq!(config.attribution_hold, Duration::from_secs(1));
     assert_eq!((config.crash_loop_ends, config.crash_loop_window), (3, Duration::from_mins(10)));

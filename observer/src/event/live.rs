@@ -94,6 +94,8 @@ pub(crate) enum ConnectionOrder {
 #[derive(Clone, Debug)]
 pub(crate) struct PeerEnd {
     pub(crate) id: ConnectionId,
+    /// Whose it is.
+    pub(crate) workload: Arc<Workload>,
     pub(crate) process: Option<Arc<Process>>,
     pub(crate) state: TcpState,
     pub(crate) start: BootTime,

@@ -66,12 +66,14 @@ impl Scope {
         if !self.sees(&connection.workload) {
             return None;
         }
-        if !self.hides_of(&connection.tcp) {
+        // The other end's owner may be known where its address is nobody's in particular: a node's, say.
+        let hides_end = connection.peer_end.as_ref().is_some_and(|end| !self.sees(&end.workload));
+        if !hides_end && !self.hides_of(&connection.tcp) {
             return Some(Cow::Borrowed(connection));
         }
         let mut connection = connection.clone();
         self.hide(&mut connection.tcp);
-        connection.peer_end = None;
+        connection.peer_end = connection.peer_end.filter(|end| self.sees(&end.workload));
         Some(Cow::Owned(connection))
     }
 

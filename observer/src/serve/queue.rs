@@ -7,6 +7,7 @@ mod item;
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -25,13 +26,15 @@ const TAKEN: usize = 512;
 
 /// What both ends share.
 #[derive(Debug, Default)]
-struct Shared(Mutex<State>);
+struct Shared {
+    state: Mutex<State>,
+    /// What the items take. Counted beside the lock: to look at each of them takes longer than the rest.
+    bytes: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
-    /// What they take.
-    bytes: usize,
     /// Who waits for items.
     waiting: Option<Waker>,
     /// Nothing more comes.
@@ -45,7 +48,7 @@ struct State {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is locked; if something did, what is in there is whole all the same.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what is shared, and wakes the stream for it.
@@ -116,11 +119,9 @@ impl Source {
     /// The next item; `None` once the queue has ended and is empty.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Item>> {
         if self.taken.is_empty() {
-            let mut guard = self.shared.lock();
-            let state = &mut *guard;
+            let mut state = self.shared.lock();
             let count = state.items.len().min(TAKEN);
             self.taken.extend(state.items.drain(..count));
-            state.bytes -= self.taken.iter().map(Item::bytes).sum::<usize>();
             if state.items.is_empty() && state.items.capacity() > PLACES_KEPT {
                 state.items = VecDeque::new();
             }
@@ -128,6 +129,9 @@ impl Source {
                 state.waiting = Some(context.waker().clone());
                 return Poll::Pending;
             }
+            drop(state);
+            let bytes = self.taken.iter().map(Item::bytes).sum();
+            self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         Poll::Ready(self.taken.pop_front())
     }
@@ -207,14 +211,15 @@ impl Sink {
             self.shared.lock().gone
         } else {
             let (pending, bytes) = (&mut self.pending, mem::take(&mut self.pending_bytes));
+            // Before the stream can take them out.
+            self.waiting_bytes = self.shared.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
             let (gone, waiting) = self.shared.change(|state| {
                 if !state.gone {
                     state.items.extend(pending.drain(..));
-                    state.bytes += bytes;
                 }
-                (state.gone, (state.items.len(), state.bytes))
+                (state.gone, state.items.len())
             });
-            (self.waiting, self.waiting_bytes) = waiting;
+            self.waiting = waiting;
             gone
         };
         if gone { Err(Gone) } else { Ok(()) }
@@ -232,8 +237,8 @@ impl Sink {
     fn has_room(&mut self) -> bool {
         if !self.holds_less() {
             // Some may have been taken out since.
-            let state = self.shared.lock();
-            (self.waiting, self.waiting_bytes) = (state.items.len(), state.bytes);
+            self.waiting = self.shared.lock().items.len();
+            self.waiting_bytes = self.shared.bytes.load(Ordering::Relaxed);
         }
         self.holds_less()
     }

@@ -32,8 +32,8 @@ use tonic_health::ServingStatus;
 
 use self::connections::Site;
 use self::requests::LONGEST_REQUEST_BYTES;
-use self::security::Security;
 pub(crate) use self::security::SecurityFiles;
+use self::security::{Security, Stamps};
 use self::socket::{BACKLOG, Socket};
 pub(crate) use self::tls::{TlsError, TlsFiles};
 use super::Service;
@@ -82,7 +82,8 @@ pub(crate) struct Listeners {
     loopback: Vec<TcpListener>,
     secured: Vec<TcpListener>,
     files: SecurityFiles,
-    security: Security,
+    /// What they say, and which versions of them.
+    security: (Security, Stamps),
 }
 
 impl Listeners {
@@ -108,7 +109,7 @@ impl Listeners {
 
     /// Listens for TLS with certificates on both sides. Returns where (port 0 is any).
     pub(crate) fn secured(&mut self, address: SocketAddr) -> Result<SocketAddr, ServeError> {
-        if self.security.tls.is_none() {
+        if self.security.0.tls.is_none() {
             return Err(ServeError::NoCertificates(address));
         }
         listen(address, &mut self.secured)
@@ -122,14 +123,14 @@ impl Listeners {
         limits: ClientLimits,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let Self { unix, loopback, secured, files, security } = self;
+        let Self { unix, loopback, secured, files, security: (security, known) } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
         let health_service = health_service.max_decoding_message_size(LONGEST_NAME_BYTES);
         health.set_serving::<ObserverServer<Service>>().await;
         let routes = routes(service)?.add_service(health_service).prepare();
         let (stop, stopping) = watch::channel(false);
         let (changes, security) = watch::channel(Arc::new(security));
-        let following = tokio::spawn(files.follow(changes));
+        let following = tokio::spawn(files.follow(known, changes));
         let most = places(unix.len() + loopback.len() + secured.len());
         let site = Site { routes, security, clients: Clients::new(limits), most, stopping };
         let mut servers = JoinSet::new();

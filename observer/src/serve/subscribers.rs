@@ -28,7 +28,7 @@ const PAGE: usize = 512;
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { subscribers: 1_000, history_bytes: 5 << 20, kept_windows: 60, kept_entries: 20_000 }
+        Self { subscribers: 1_000, history_bytes: 32 << 20, kept_windows: 60, kept_entries: 20_000 }
     }
 }
 

@@ -28,7 +28,8 @@ impl Caller {
         clients: &Arc<Clients>,
     ) -> Option<Self> {
         let name = identity.name();
-        let presence = clients.enter(&name, identity.is_many())?;
+        let counted = if scope.is_some() { name.clone() } else { Name::without_a_rule() };
+        let presence = clients.enter(&counted, identity.is_many())?;
         Some(Self { name, pid: identity.pid(), scope, clients: Arc::clone(clients), _presence: presence })
     }
 
@@ -68,10 +69,9 @@ impl Caller {
 
     /// A place for a stream.
     pub(in crate::serve) fn seat(&self) -> Result<Seat, Status> {
-        self.clients.seat(&self.name).map_err(|Reached(most)| {
+        self.clients.seat(&self.name, self.name == Name::root()).map_err(|Reached(most)| {
             Status::resource_exhausted(format!(
-                "{most} streams of {} are open already, as many as the daemon allows one client; end one or try again \
-                 later",
+                "{most} streams are open already, as many as the daemon allows {}; end one or try again later",
                 self.name
             ))
         })

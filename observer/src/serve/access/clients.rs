@@ -15,8 +15,10 @@ const REMEMBERED: usize = 1_024;
 /// After so long without a call nothing is remembered of a client that a new one would not have.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(2);
 
-/// Connections of one client at a time, root and the daemon's user excepted: an eighth of a listener's places.
+/// Connections of one client at a time, root and those by loopback excepted: an eighth of a listener's places.
 const CONNECTIONS: usize = 64;
+/// Streams of all clients but root together: the rest of the 1,000 that there are is root's.
+const STREAMS_OF_OTHERS: usize = 900;
 
 /// What one client may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +105,11 @@ impl Clients {
     }
 
     /// Takes a place among the client's streams.
-    pub(super) fn seat(self: &Arc<Self>, name: &Name) -> Result<Seat, Reached> {
+    pub(super) fn seat(self: &Arc<Self>, name: &Name, is_root: bool) -> Result<Seat, Reached> {
         let most = self.limits.streams;
+        if !is_root && self.streams_of_others() >= STREAMS_OF_OTHERS {
+            return Err(Reached(STREAMS_OF_OTHERS));
+        }
         let found = self.change(name, |usage, _now| {
             let room = usage.streams < most;
             usage.streams += usize::from(room);
@@ -120,6 +125,11 @@ impl Clients {
             // Some of its words may be the client's.
             log::info!(target: "audit", "client=unknown turned away why={:?}{before}", why.to_string());
         }
+    }
+
+    fn streams_of_others(&self) -> usize {
+        let (known, root) = (self.lock(), Name::root());
+        known.iter().filter(|(of, _)| **of != root).map(|(_, usage)| usage.streams).sum()
     }
 
     #[allow(clippy::disallowed_methods, reason = "calls are counted by the time in which they come")]

@@ -61,6 +61,16 @@ impl Name {
     pub(super) fn unknown() -> Self {
         Self("unknown".into())
     }
+
+    /// Of all for whom there is no rule: together they may not have more connections than one who has one.
+    pub(super) fn without_a_rule() -> Self {
+        Self("without-a-rule".into())
+    }
+
+    /// Of root.
+    pub(super) fn root() -> Self {
+        Self("uid:0".into())
+    }
 }
 
 impl fmt::Display for Name {

@@ -7,22 +7,28 @@ use tokio::net::UnixStream;
 
 use super::Identity;
 
-/// More groups than that are not looked at; the kernel's own limit for a process is 65,536 (`NGROUPS_MAX`).
-const MOST_GROUPS: usize = 4_096;
+/// Room for so many groups is enough for nearly all.
+const USUAL_GROUPS: usize = 64;
+/// The kernel's own limit for a process (`NGROUPS_MAX`).
+const MOST_GROUPS: usize = 65_536;
 
 /// Who connected, as the kernel noted it then: `SO_PEERCRED` and `SO_PEERGROUPS` (socket(7), unix(7)).
 pub(in crate::serve) fn process(stream: &UnixStream) -> io::Result<Identity> {
     let credentials = stream.peer_cred()?;
     let mut groups = vec![credentials.gid()];
-    groups.extend(further_groups(stream)?);
+    let further = match further_groups(stream, USUAL_GROUPS) {
+        Err(error) if error.raw_os_error() == Some(libc::ERANGE) => further_groups(stream, MOST_GROUPS),
+        result => result,
+    };
+    groups.extend(further?);
     let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
     Ok(Identity::Process { uid: credentials.uid(), groups, pid })
 }
 
-/// Its groups beside the primary one. No library offers this option of sockets.
+/// Its groups beside the primary one; an error (`ERANGE`) where there are more. No library offers this option of sockets.
 #[allow(unsafe_code, reason = "getsockopt with an option that no library knows")]
-fn further_groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
-    let mut groups = vec![0_u32; MOST_GROUPS];
+fn further_groups(stream: &UnixStream, most: usize) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0_u32; most];
     let mut length = libc::socklen_t::try_from(size_of_val(groups.as_slice())).map_err(io::Error::other)?;
     // SAFETY: the kernel writes at most `length` bytes to `groups`, which is as long, and the new length to `length`; both
     // live until it returns, and the descriptor is open.

@@ -5,6 +5,7 @@
 //! uids = [1000]                  # who: processes of these users, at the unix socket
 //! gids = [993]                   # ... or of these groups
 //! names = ["dns:ops.example"]    # ... or certificates with one of these names
+//! loopback = true                # ... or whoever comes in plain text
 //! namespaces = ["shop", "pay"]   # what: pods of these namespaces, or `all = true`
 //! ```
 

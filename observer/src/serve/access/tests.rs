@@ -174,7 +174,11 @@ fn a_client_has_its_own_limits() {
     let _second = same.seat().unwrap();
     let full = one.seat().unwrap_err();
     assert_eq!(full.code(), tonic::Code::ResourceExhausted);
-    assert!(full.message().starts_with("2 streams of uid:1 are open already"), "{}", full.message());
+    assert!(
+        full.message().starts_with("2 streams are open already, as many as the daemon allows uid:1"),
+        "{}",
+        full.message()
+    );
     assert!(other.seat().is_ok());
     drop(first);
     assert!(one.seat().is_ok());
@@ -194,14 +198,28 @@ fn a_client_has_its_own_limits() {
 #[test]
 fn nobody_takes_the_places_of_all() {
     let clients = Clients::new(ClientLimits::default());
-    let come = |uid| Caller::new(&process(uid, &[]), None, &clients);
-    let mut callers: Vec<_> = (0..64).map(|_| come(9).unwrap()).collect();
-    assert!(come(9).is_none());
-    assert!(come(10).is_some());
+    let come = |uid, scope| Caller::new(&process(uid, &[]), scope, &clients);
+    let all = Some(Scope::All);
+    let mut callers: Vec<_> = (0..64).map(|_| come(9, all.clone()).unwrap()).collect();
+    assert!(come(9, all.clone()).is_none());
+    assert!(come(10, all.clone()).is_some());
     callers.pop();
-    assert!(come(9).is_some());
-    let roots: Vec<_> = (0..200).map(|_| come(0)).collect();
+    assert!(come(9, all.clone()).is_some());
+    // Those who may see nothing are one, however many users they are.
+    let _nobodies: Vec<_> = (100..164).map(|uid| come(uid, None).unwrap()).collect();
+    assert!(come(200, None).is_none());
+    let roots: Vec<_> = (0..200).map(|_| come(0, all.clone())).collect();
     assert!(roots.iter().all(Option::is_some));
+}
+
+#[test]
+fn others_leave_streams_to_root() {
+    let clients = Clients::new(ClientLimits { streams: 300, ..ClientLimits::default() });
+    let caller = |uid| Caller::new(&process(uid, &[]), Some(Scope::All), &clients).unwrap();
+    let others: Vec<_> = (1..=3).map(caller).collect();
+    let _seats: Vec<_> = others.iter().flat_map(|one| (0..300).map(|_| one.seat().unwrap())).collect();
+    assert!(caller(4).seat().is_err());
+    assert!(caller(0).seat().is_ok());
 }
 
 #[test]

@@ -50,7 +50,7 @@ const WORDS: [&str; 47] = [
     "\"window\":\"5s\"",
     "\"limit\":",
     "\"order\":",
-    "\"resume\":{\"start_time\":\"2023-11-14T22:13:21Z\",\"after_sequence\":1}",
+    "\"resume\":{\"start_time\":\"2023-11-14T22:13:21Z\",\"sequence\":1}",
     "\"pods\":[\"shop/web\"]",
     "\"namespaces\":[\"shop\"]",
     "\"ports\":[5432]",

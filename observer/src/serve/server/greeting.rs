@@ -156,7 +156,7 @@ mod tests {
         assert!(said(&PREFACE[..23]).await.is_none());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_oldest_makes_room_and_silence_ends() {
         let mut strangers = Strangers::new(3);
         strangers.patience = [Duration::from_millis(100), Duration::from_secs(1)];

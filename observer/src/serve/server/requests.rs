@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Body;
+use hyper::body::{Body, Frame};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -34,8 +34,10 @@ const POOL_BYTES: usize = 8 * 1024 * 1024;
 const MOST_FIELDS: usize = 256;
 /// Fields of all messages in a request; each may become some 30 bytes.
 const MOST_VALUES: usize = 8 * 1024;
-/// Answers that are lists, some of 4 MiB, and that a client has not read yet, over one connection.
-const UNREAD_ANSWERS: usize = 8;
+/// Of answers that are lists so much may wait for the client of a connection to read it, whatever the others have.
+const UNREAD_SHARE_BYTES: usize = 128 * 1024;
+/// And beyond that for all clients of a listener. A list has 4 MiB at the most.
+const UNREAD_POOL_BYTES: usize = 32 * 1024 * 1024;
 /// Calls that answer with a stream, whose queue has bounds of its own.
 const STREAMS: [&str; 2] = ["WatchEvents", "WatchSummaries"];
 /// The paths of the service whose every call is one request.
@@ -46,25 +48,29 @@ const OWN_PATHS: &str = "/observer.v1.Observer/";
 pub(super) struct Receiving {
     routes: Routes,
     share: Arc<Semaphore>,
-    pool: Pool,
     unread: Arc<Semaphore>,
+    pool: Pool,
 }
 
 /// What all connections have together.
 #[derive(Clone, Debug)]
-pub(super) struct Pool(Arc<Semaphore>);
+pub(super) struct Pool {
+    requests: Arc<Semaphore>,
+    unread: Arc<Semaphore>,
+}
 
 impl Default for Pool {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(POOL_BYTES)))
+        let [requests, unread] = [POOL_BYTES, UNREAD_POOL_BYTES].map(|bytes| Arc::new(Semaphore::new(bytes)));
+        Self { requests, unread }
     }
 }
 
 impl Receiving {
     /// For a new connection.
     pub(super) fn new(routes: Routes, pool: &Pool) -> Self {
-        let (share, unread) = (Semaphore::new(SHARE_BYTES), Semaphore::new(UNREAD_ANSWERS));
-        Self { routes, share: Arc::new(share), pool: pool.clone(), unread: Arc::new(unread) }
+        let [share, unread] = [SHARE_BYTES, UNREAD_SHARE_BYTES].map(|bytes| Arc::new(Semaphore::new(bytes)));
+        Self { routes, share, unread, pool: pool.clone() }
     }
 }
 
@@ -89,23 +95,26 @@ where
             return Box::pin(routes.call(request.map(tonic::body::Body::new)));
         }
         let streams = STREAMS.iter().any(|name| request.uri().path().ends_with(name));
-        let place = (!streams).then(|| Arc::clone(&self.unread).try_acquire_owned());
-        let mut held = Held { free: [self.share.clone(), self.pool.0.clone()], taken: [None, None] };
+        let mut held = Held::of(&self.share, &self.pool.requests);
+        let mut unread = Held::of(&self.unread, &self.pool.unread);
         let (parts, body) = request.into_parts();
         Box::pin(async move {
-            let place = match place.transpose() {
-                Ok(place) => place,
-                Err(_all_taken) => return Ok(unread().into_http()),
-            };
             let received = timeout(PATIENCE, receive(body, &mut held)).await;
             match received.unwrap_or_else(|_elapsed| Err(late())) {
                 // What is held is held until there is an answer, as what was made of it is.
                 Ok(message) => {
                     let answer = routes.call(http::Request::from_parts(parts, Full::new(message))).await?;
-                    Ok(match place {
-                        Some(place) => answer.map(|body| tonic::body::Body::new(Unread::new(body, place))),
-                        None => answer,
-                    })
+                    if streams {
+                        return Ok(answer);
+                    }
+                    let (parts, mut body) = answer.into_parts();
+                    let first = body.frame().await.and_then(Result::ok);
+                    let bytes = first.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len);
+                    if !unread.take(bytes) {
+                        return Ok(too_much_unread().into_http());
+                    }
+                    let body = tonic::body::Body::new(Unread::new(first, body, unread));
+                    Ok(http::Response::from_parts(parts, body))
                 }
                 Err(status) => Ok(status.into_http()),
             }
@@ -113,13 +122,18 @@ where
     }
 }
 
-/// What a request has of its connection's share and of what all have.
-struct Held {
+/// What a request or an answer has of its connection's share and of what all have.
+pub(super) struct Held {
     free: [Arc<Semaphore>; 2],
     taken: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl Held {
+    /// Nothing yet.
+    fn of(share: &Arc<Semaphore>, pool: &Arc<Semaphore>) -> Self {
+        Self { free: [share, pool].map(Arc::clone), taken: [None, None] }
+    }
+
     /// Takes so many bytes more, if there are as many.
     fn take(&mut self, bytes: usize) -> bool {
         let Ok(bytes) = u32::try_from(bytes) else { return false };
@@ -199,10 +213,8 @@ fn count(mut message: &[u8]) -> [usize; 2] {
     [fields, values]
 }
 
-fn unread() -> Status {
-    Status::resource_exhausted(format!(
-        "{UNREAD_ANSWERS} answers are on their way over this connection already: read them first",
-    ))
+fn too_much_unread() -> Status {
+    Status::resource_exhausted("too many long answers wait to be read; read them first, or try again later")
 }
 
 fn too_long() -> Status {
@@ -226,8 +238,8 @@ mod tests {
     use super::*;
 
     fn held() -> Held {
-        let free = [SHARE_BYTES, POOL_BYTES].map(|bytes| Arc::new(Semaphore::new(bytes)));
-        Held { free, taken: [None, None] }
+        let [share, pool] = [SHARE_BYTES, POOL_BYTES].map(|bytes| Arc::new(Semaphore::new(bytes)));
+        Held::of(&share, &pool)
     }
 
     fn framed(length: usize, message: &[u8]) -> Bytes {

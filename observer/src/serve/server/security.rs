@@ -41,21 +41,31 @@ impl Security {
     }
 }
 
+/// What tells one version of the files from another.
+pub(super) type Stamps = Vec<Option<[i64; 5]>>;
+
 impl SecurityFiles {
-    pub(super) fn read(&self) -> Result<Security, ServeError> {
-        let rules = Rules::read(self.access.as_deref())?;
-        let tls = self.tls.as_ref().map(TlsFiles::read).transpose()?;
-        Ok(Security { rules, tls })
+    /// What they say, and which versions of them: looked at before they are read, so that a change meanwhile shows later.
+    pub(super) fn read(&self) -> Result<(Security, Stamps), ServeError> {
+        let stamps = self.stamps();
+        Ok((Security { rules: self.rules()?, tls: self.certificates()? }, stamps))
+    }
+
+    fn rules(&self) -> Result<Rules, ServeError> {
+        Ok(Rules::read(self.access.as_deref())?)
+    }
+
+    fn certificates(&self) -> Result<Option<Tls>, ServeError> {
+        Ok(self.tls.as_ref().map(TlsFiles::read).transpose()?)
     }
 
     fn paths(&self) -> impl Iterator<Item = &Path> {
         self.access.as_deref().into_iter().chain(self.tls.iter().flat_map(TlsFiles::paths))
     }
 
-    /// Reads the files again whenever one of them is another one, or was written to; `first` is what they said at first.
-    /// What cannot be used is told, and what was read before stays in force. Ends when nobody wants to know any more.
-    pub(super) async fn follow(self, sender: watch::Sender<Arc<Security>>) {
-        let mut known = self.stamps();
+    /// Reads the files again whenever one of them is not the version that is known. What cannot be used is told, and what
+    /// was read of that before stays in force, of the rules or of the certificates. Ends when nobody wants to know any more.
+    pub(super) async fn follow(self, mut known: Stamps, sender: watch::Sender<Arc<Security>>) {
         let mut told = String::new();
         let mut timer = tokio::time::interval(INTERVAL);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -68,27 +78,33 @@ impl SecurityFiles {
             if stamps == known {
                 continue;
             }
-            match self.read() {
-                Ok(security) => {
-                    log::info!("certificates and the access file are read again: one of them changed");
-                    sender.send_replace(Arc::new(security));
-                    known = stamps;
-                    told.clear();
-                }
-                // It is tried again: several files are seldom replaced in the same moment.
-                Err(error) => {
-                    let words = format!("{:#}", anyhow::Error::from(error));
-                    if words != told {
-                        log::error!("{words}; what was read before stays in force");
-                    }
-                    told = words;
-                }
+            let mut wrong = Vec::new();
+            let mut security = Security::clone(&sender.borrow());
+            match self.rules() {
+                Ok(rules) => security.rules = rules,
+                Err(error) => wrong.push(error),
             }
+            match self.certificates() {
+                Ok(tls) => security.tls = tls,
+                Err(error) => wrong.push(error),
+            }
+            sender.send_replace(Arc::new(security));
+            let words: Vec<_> =
+                wrong.into_iter().map(|error| format!("{:#}", anyhow::Error::from(error))).collect();
+            let words = words.join("; ");
+            if words.is_empty() {
+                log::info!("certificates and the access file are read again: one of them changed");
+                known = stamps;
+            } else if words != told {
+                // It is tried again: several files are seldom replaced in the same moment.
+                log::error!("{words}; what was read before stays in force");
+            }
+            told = words;
         }
     }
 
-    /// What tells one version of the files from another, through links: those of Kubernetes' volumes are links.
-    fn stamps(&self) -> Vec<Option<[i64; 5]>> {
+    /// Through links: those of Kubernetes' volumes are links.
+    fn stamps(&self) -> Stamps {
         let stamp = |path: &Path| {
             let found = std::fs::metadata(path).ok()?;
             let size = i64::try_from(found.size()).unwrap_or(i64::MAX);

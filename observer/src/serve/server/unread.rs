@@ -4,19 +4,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use hyper::body::{Body, Frame};
 use tonic::Status;
 
-/// An answer that takes its place until it is read, or given up.
+use super::requests::Held;
+
+/// An answer that takes its bytes until it is read, or given up.
 pub(super) struct Unread {
-    body: tonic::body::Body,
-    _place: OwnedSemaphorePermit,
+    first: Option<Frame<Bytes>>,
+    rest: tonic::body::Body,
+    _held: Held,
 }
 
 impl Unread {
-    pub(super) const fn new(body: tonic::body::Body, place: OwnedSemaphorePermit) -> Self {
-        Self { body, _place: place }
+    /// One whose first part is there already.
+    pub(super) const fn new(first: Option<Frame<Bytes>>, rest: tonic::body::Body, held: Held) -> Self {
+        Self { first, rest, _held: held }
     }
 }
 
@@ -28,14 +31,9 @@ impl Body for Unread {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => Pin::new(&mut self.rest).poll_frame(context),
+        }
     }
 }

@@ -39,7 +39,8 @@ pub(in crate::serve) fn connection(connection: &Connection, sampled: BootTime, n
 }
 
 fn peer(end: &PeerEnd, sampled: BootTime, now: Now) -> v1::PeerEnd {
-    let PeerEnd { id, process: of, state, start, handshake_latency_ns, flow: stands, stalls } = end;
+    let PeerEnd { id, workload: _, process: of, state, start, handshake_latency_ns, flow: stands, stalls } =
+        end;
     v1::PeerEnd {
         connection_id: connection_id(*id),
         process: of.as_deref().map(|of| process(of, now)),
