@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it tells what it measured, and when")]
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
