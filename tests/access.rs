@@ -203,13 +203,17 @@ async fn who_is_revoked_is_shown_out() -> Result<()> {
     let (rule, _) = RULES.rsplit_once("[[allow]]").context("two rules")?;
     replace(&site.access, rule)?;
     ensure!(streams[1].wait().await?.code() == Some(1), "{}", streams[1].account());
-    let code = site.refusal(at, Some(&of_shop), "GetStatus", &json!({})).await?;
-    ensure!(code == "PERMISSION_DENIED", "{code}");
+    for (method, request) in calls() {
+        let code = site.refusal(at, Some(&of_shop), method, &request).await?;
+        ensure!(code == "PERMISSION_DENIED", "{method}: {code}");
+    }
     // By the authority's list: that one certificate, and no other with the same name.
     replace(&site.crl, &site.authority.revoked(&[&ops])?)?;
     ensure!(streams[0].wait().await?.code() == Some(1), "{}", streams[0].account());
-    let code = site.refusal(at, Some(&ops), "GetStatus", &json!({})).await?;
-    ensure!(code == "UNAVAILABLE", "{code}");
+    for (method, request) in calls() {
+        let code = site.refusal(at, Some(&ops), method, &request).await?;
+        ensure!(code == "UNAVAILABLE", "{method}: {code}");
+    }
     let mut still = site.call(at, Some(&other), "GetStatus", &json!({}))?;
     ensure!(still.wait().await?.success(), "{}", still.account());
     // A file that cannot be used changes nothing.

@@ -130,7 +130,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Nothing yet.
-    fn of(share: &Arc<Semaphore>, pool: &Arc<Semaphore>) -> Self {
+    pub(super) fn of(share: &Arc<Semaphore>, pool: &Arc<Semaphore>) -> Self {
         Self { free: [share, pool].map(Arc::clone), taken: [None, None] }
     }
 

@@ -36,4 +36,27 @@ impl Body for Unread {
             None => Pin::new(&mut self.rest).poll_frame(context),
         }
     }
+
+    /// A refusal has no body: its headers have to say that they are the end.
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_its_headers_alone() {
+        let free = Arc::new(Semaphore::new(1));
+        let refused = Unread::new(None, tonic::body::Body::empty(), Held::of(&free, &free));
+        assert!(refused.is_end_stream());
+        let first = Some(Frame::data(Bytes::from_static(b"answer")));
+        assert!(!Unread::new(first, tonic::body::Body::empty(), Held::of(&free, &free)).is_end_stream());
+    }
 }
