@@ -27,7 +27,7 @@ const LENGTH: Duration = Duration::from_secs(20);
 /// So many clients do not read while this happens.
 const SLOW: usize = 5;
 /// More than waits for a client anywhere: then it has to miss some.
-const WAITING: u64 = 40_960;
+const WAITING: u64 = 16_384;
 /// The daemon's bound unless told otherwise.
 const MOST: u64 = 128 << 20;
 /// Longer than anything that a daemon holds back.
@@ -112,9 +112,7 @@ async fn each_of_a_hundred_clients_gets_what_its_filter_says() -> Result<()> {
     let pods = pods(testbed).await?;
     let pair = NetnsPair::new()?;
     let mut loads = loads(&pair, &pods).await?;
-    // This test's own processes may have to wait for a processor: that is none of what is tried.
-    let room = ["--subscriber-queue", "24576", "--subscriber-queue-bytes", "64MiB"];
-    let daemon = Daemon::on(testbed).args(room).start().await?;
+    let daemon = Daemon::on(testbed).start().await?;
     let clients = clients(&daemon, &pods).await?;
     let firings = Firings::start(&daemon)?;
     // What the start took is none of theirs.
