@@ -23,6 +23,8 @@ impl Smallest {
     /// Writes it.
     pub(crate) fn new() -> Result<Self, String> {
         let path = std::env::temp_dir().join(format!("smallest-{}", std::process::id()));
+        // One that was killed had no time to take its file away, and its number comes again.
+        let _ = fs::remove_file(&path);
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
