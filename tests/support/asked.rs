@@ -25,8 +25,11 @@ pub(crate) struct Asked {
 impl Asked {
     /// Starts it; `name` is what its folder is called.
     pub(crate) fn start(command: &mut Command, name: &str) -> Result<Self> {
-        let stderr = Guardian::shared()?.scratch(name)?.join("stderr");
+        let scratch = Guardian::shared()?.scratch(name)?;
+        let stderr = scratch.join("stderr");
+        // It is killed in the end, and takes no file of its own away then: the guardian does.
         let mut child = command
+            .env("TMPDIR", &scratch)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr)?)
