@@ -2,6 +2,7 @@
 
 mod codec;
 mod encoded;
+mod event;
 mod mask;
 #[cfg(test)]
 mod rules;

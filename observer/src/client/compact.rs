@@ -168,7 +168,7 @@ impl Lines {
 
 /// The workload, and for a connection the direction and the other side.
 fn who(event: &Event) -> String {
-    match detail::tcp(event) {
+    match event.tcp() {
         None => label::owner(event.workload.as_ref()),
         Some(tcp) if tcp.outgoing => {
             format!("{} -> {}", own(event, tcp), label::destination(tcp))
@@ -192,7 +192,7 @@ fn own(event: &Event, tcp: &Tcp) -> String {
 /// What a wide line has beyond a compact one.
 fn more(event: &Event) -> String {
     let mut words = Vec::new();
-    if let Some(tcp) = detail::tcp(event) {
+    if let Some(tcp) = event.tcp() {
         let (source, destination) =
             (label::address(tcp.source.as_ref()), label::address(tcp.destination.as_ref()));
         let backend = tcp.backend.as_ref().map(|end| format!(" -> {}", label::address(Some(end))));

@@ -4,8 +4,8 @@ mod process;
 
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{
-    Event, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp, TcpAccept, TcpClose,
-    TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit,
+    Event, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, TcpClose, TcpConnectFailure,
+    TcpReset, TcpRetransmit,
 };
 
 use super::color::Paint;
@@ -39,26 +39,6 @@ pub(crate) fn words(event: &Event) -> Vec<String> {
         Some(Detail::TcpReset(reset)) => tcp_reset(reset),
         Some(Detail::TcpClose(close)) => tcp_close(close),
         None => vec!["no detail: is the daemon newer than this client?".to_owned()],
-    }
-}
-
-/// The connection of an event.
-pub(crate) fn tcp(event: &Event) -> Option<&Tcp> {
-    match event.detail.as_ref()? {
-        Detail::TcpConnect(TcpConnect { tcp, .. })
-        | Detail::TcpAccept(TcpAccept { tcp, .. })
-        | Detail::TcpConnectFailure(TcpConnectFailure { tcp, .. })
-        | Detail::TcpConnectPending(TcpConnectPending { tcp, .. })
-        | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
-        | Detail::TcpReset(TcpReset { tcp, .. })
-        | Detail::TcpClose(TcpClose { tcp, .. }) => tcp.as_ref(),
-        Detail::ProcessExec(_)
-        | Detail::ProcessExit(_)
-        | Detail::OomKill(_)
-        | Detail::ContainerStart(_)
-        | Detail::ContainerStop(_)
-        | Detail::ContainerReady(_)
-        | Detail::ContainerCrashLoop(_) => None,
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Told<'a> {
 
 impl<'a> Told<'a> {
     pub(super) fn new(event: &'a v1::Event) -> Self {
-        let tcp = event.detail.as_ref().and_then(tcp);
+        let tcp = event.tcp();
         let peer = tcp.and_then(answerer).and_then(|end| end.workload.as_ref());
         Self { event, tcp, owner: event.workload.as_ref().map(workload), peer: peer.map(workload) }
     }
@@ -91,26 +91,6 @@ pub(super) fn workload(told: &v1::Workload) -> Workload {
         sandbox: *sandbox,
         owner,
         told: Memo::default(),
-    }
-}
-
-/// The connection, for an event that is about one.
-fn tcp(detail: &Detail) -> Option<&v1::Tcp> {
-    match detail {
-        Detail::TcpConnect(v1::TcpConnect { tcp, .. })
-        | Detail::TcpAccept(v1::TcpAccept { tcp, .. })
-        | Detail::TcpConnectFailure(v1::TcpConnectFailure { tcp, .. })
-        | Detail::TcpRetransmit(v1::TcpRetransmit { tcp, .. })
-        | Detail::TcpReset(v1::TcpReset { tcp, .. })
-        | Detail::TcpClose(v1::TcpClose { tcp, .. })
-        | Detail::TcpConnectPending(v1::TcpConnectPending { tcp, .. }) => tcp.as_ref(),
-        Detail::ProcessExec(_)
-        | Detail::ProcessExit(_)
-        | Detail::OomKill(_)
-        | Detail::ContainerStart(_)
-        | Detail::ContainerStop(_)
-        | Detail::ContainerReady(_)
-        | Detail::ContainerCrashLoop(_) => None,
     }
 }
 

@@ -5,7 +5,7 @@ use observer_proto::v1::{
     WatchEventsRequest, Workload,
 };
 
-use super::super::{detail, explain};
+use super::super::explain;
 use super::identity;
 
 /// So many of the events in memory come first.
@@ -46,7 +46,7 @@ pub(crate) enum Subject {
 impl Subject {
     /// Whether an event is of this. The daemon sends those of the workload with one of the ports.
     pub(crate) fn has(&self, event: &Event) -> bool {
-        let tcp = detail::tcp(event);
+        let tcp = event.tcp();
         match self {
             Self::Workload(one) => {
                 identity::workload(Some(one)) == identity::workload(event.workload.as_ref())
