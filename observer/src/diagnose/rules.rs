@@ -240,11 +240,15 @@ fn is_lossy(tcp: &TcpSummary) -> bool {
 }
 
 /// Segments overtook each other, and at least half of what was sent again had arrived already; a third where they did so
-/// more often than any was sent again. The other side tells of one such segment with each acknowledgement at most, so
-/// of many at once not all are told.
+/// more often than any was sent again, a tenth where twice as often. The other side tells of one such segment with each
+/// acknowledgement at most, so of many at once not all are told.
 fn is_reordered(tcp: &TcpSummary) -> bool {
     let again = of_connections(tcp);
-    let part = if tcp.reorderings > again { 3 } else { 2 };
+    let part = match tcp.reorderings {
+        many if many > 2 * again => 10,
+        more if more > again => 3,
+        _ => 2,
+    };
     tcp.reorderings > 0 && tcp.spurious_retransmits * part >= again
 }
 

@@ -129,6 +129,7 @@ fn segments() {
     let figures: &[_] = &["retransmitted_segments", "spurious_retransmits", "reorderings"];
     let overtaken = TcpSummary { spurious_retransmits: 55, reorderings: 17, ..retransmitted(85) };
     let often = TcpSummary { spurious_retransmits: 11, reorderings: 54, ..retransmitted(24) };
+    let twice = TcpSummary { spurious_retransmits: 4, reorderings: 50, ..retransmitted(20) };
     let both = TcpSummary { spurious_retransmits: 17, reorderings: 1, ..retransmitted(84) };
     let few = TcpSummary { sent_segments: 8, ..retransmitted(1) };
     let answers = BTreeMap::from([((RetransmitPhase::SynAck, RetransmitCause::Timeout), 9)]);
@@ -143,6 +144,7 @@ fn segments() {
         ("reordering", reordered, V::Healthy, &[]),
         ("much reordering", overtaken, V::Unknown, figures),
         ("reordering more often than that", often, V::Unknown, figures),
+        ("reordering twice as often", twice, V::Unknown, figures),
         ("loss and reordering", both, V::NetworkLoss, &["retransmitted_segments", "spurious_retransmits"]),
         ("one of few", few, V::Unknown, &["retransmitted_segments"]),
         ("handshakes asked for", asked_again, V::NetworkLoss, &["syn_retransmits"]),
