@@ -3,6 +3,7 @@
 mod bytes;
 mod capability;
 mod container;
+mod entry;
 #[cfg(test)]
 pub(crate) mod examples;
 mod fold;
@@ -22,6 +23,7 @@ pub(crate) use container::{
     ContainerCrashLoop, ContainerEnd, ContainerReady, ContainerStart, ContainerStop, EndKind, Origin,
     RuntimeEnd, SIGKILL, SignalSent,
 };
+pub(crate) use entry::WorkloadEntry;
 pub(crate) use fold::{FoldNotice, Folded, FoldedFigures};
 pub(crate) use identity::{Memo, Owner, Peer, PeerKind, Place, Workload, WorkloadId, WorkloadKind};
 pub(crate) use live::{Connection, ConnectionOrder, Flow, Listener, PeerEnd, Queue, QueueSample, Sample};

@@ -26,6 +26,8 @@ mod diagnose;
 
 mod filter;
 
+mod wire;
+
 mod serve;
 
 #[cfg(feature = "bench")]

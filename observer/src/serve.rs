@@ -7,16 +7,12 @@
 
 mod access;
 mod history;
-mod published;
 mod queue;
 mod server;
 mod service;
 mod subscribers;
 #[cfg(test)]
 mod tests;
-mod wire;
-
-use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -26,7 +22,7 @@ pub(crate) use self::queue::Sink;
 pub(crate) use self::server::{Listeners, SecurityFiles, ServeError, TlsFiles};
 pub(crate) use self::service::{Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
-use crate::event::{BootTime, Connection, ConnectionOrder, ContainerEnd, Listener, Now, Workload};
+use crate::event::{BootTime, Connection, ConnectionOrder, Listener, Now, WorkloadEntry};
 use crate::filter::Filters;
 use crate::status::Status;
 
@@ -100,29 +96,4 @@ pub(crate) struct ListenerList {
 pub(crate) struct WorkloadList {
     pub(crate) workloads: Vec<WorkloadEntry>,
     pub(crate) now: Now,
-}
-
-/// A workload and what it is doing.
-#[derive(Clone, Debug)]
-pub(crate) struct WorkloadEntry {
-    pub(crate) workload: Arc<Workload>,
-    pub(crate) live_connections: u64,
-    /// Since the daemon started.
-    pub(crate) execs: u64,
-    /// Since the daemon started.
-    pub(crate) connections_opened: u64,
-    /// Below the mount point of the hierarchy; empty where it is not known.
-    pub(crate) cgroup_path: String,
-    /// For a container, when its cgroup was made.
-    pub(crate) first_seen: BootTime,
-    /// Earlier runs of the container that were seen.
-    pub(crate) restarts_seen: u32,
-    /// It has ended, and no run after it has begun.
-    pub(crate) has_ended: bool,
-    /// The container ends with failure again and again.
-    pub(crate) crash_loop: bool,
-    /// How it ended or, while it runs, how the run before did.
-    pub(crate) last_end: Option<ContainerEnd>,
-    /// From the container's start to its first listening socket, in nanoseconds.
-    pub(crate) ready_after_ns: Option<u64>,
 }

@@ -7,7 +7,10 @@ mod windows;
 
 pub(super) use self::events::{Events, Page};
 pub(super) use self::windows::Windows;
+use observer_proto::served as v1;
+
 use crate::event::WallTime;
+use crate::wire::timestamp;
 
 /// Which of the events in memory somebody wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +40,18 @@ pub(crate) struct Reach {
     pub(crate) missing: u64,
     /// As in what was asked.
     pub(crate) another_run: bool,
+}
+
+impl From<&Reach> for v1::History {
+    fn from(reach: &Reach) -> Self {
+        let Reach { complete_since, oldest, missing, another_run } = *reach;
+        Self {
+            complete_since: Some(timestamp(complete_since)),
+            oldest: oldest.map(timestamp),
+            missing,
+            another_run,
+        }
+    }
 }
 
 /// What of it is still to be read.

@@ -26,11 +26,10 @@ use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
 use super::queue::queue;
-use super::{
-    ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList, wire,
-};
+use super::{ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList};
 use crate::event::WallTime;
 use crate::filter::{InvalidFilter, Purpose};
+use crate::wire;
 
 /// How long the event loop may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::history::{self, Span};
-use super::published::Published;
 use super::queue::{Gone, Item, Page, Past, Sink};
 use super::{EventsRequest, Filters, SummariesRequest};
 use crate::event::{BootTime, Event, FoldNotice, Loss, LossSource, Now, WallTime, Window, Workload};
 use crate::room::Room;
 use crate::status::Table;
+use crate::wire::Published;
 
 /// The bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,19 +7,24 @@ use super::source::Source;
 
 const MOST_LINES: usize = 300;
 /// The folders of `observer/src` through which data moves; a later one never serves an earlier one.
-const STAGES: [&str; 10] = [
+const STAGES: [&str; 14] = [
     "probe",
     "decode",
     "inventory",
     "attribute",
     "aggregate",
     "diagnose",
+    "trigger",
     "filter",
+    "wire",
+    "story",
+    "record",
     "serve",
     "export",
-    "record",
+    "replay",
 ];
-const PURE_STAGES: [&str; 5] = ["decode", "attribute", "aggregate", "diagnose", "filter"];
+const PURE_STAGES: [&str; 8] =
+    ["decode", "attribute", "aggregate", "diagnose", "trigger", "filter", "wire", "story"];
 const EMPTY_NAMES: [&str; 8] =
     ["utils", "util", "common", "helpers", "helper", "manager", "managers", "misc"];
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];

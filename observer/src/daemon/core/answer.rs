@@ -6,11 +6,11 @@ use observer_ebpf::event::Kind;
 
 use super::Core;
 use crate::attribute::{NameFigures, Standing};
-use crate::event::{ConnectionOrder, EventType, Now};
+use crate::event::{ConnectionOrder, EventType, Now, WorkloadEntry};
 use crate::filter::Filters;
 use crate::inventory::host;
 use crate::probe::{self, ProgramReport};
-use crate::serve::{ConnectionList, ListenerList, Request, WorkloadEntry, WorkloadList};
+use crate::serve::{ConnectionList, ListenerList, Request, WorkloadList};
 use crate::status::{IdentitySource, ProbeStats, RingStats, Status, Table};
 
 /// A list of connections shows counters that are at most so old.

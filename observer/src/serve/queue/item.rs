@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::event::{Event, FoldNotice, Loss, Now, Window};
 use crate::serve::history::Reach;
-use crate::serve::published::Published;
+use crate::wire::Published;
 
 /// What travels to a stream. Most are events, so all else is behind a pointer: a hundred clients may have a place for
 /// each of 8,192.

@@ -9,7 +9,7 @@ use observer_proto::served as v1;
 use prost::Message as _;
 use tonic::Status;
 
-use crate::serve::wire::Summarized;
+use crate::wire::Summarized;
 
 /// So many summaries may be kept to compare with, by all streams together: some 16 MiB.
 const MOST_COMPARED: usize = 200_000;

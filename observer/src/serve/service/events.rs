@@ -12,9 +12,10 @@ use tonic::Status;
 
 use super::{Settings, connected, refused, sent_at, stopping};
 use crate::event::{Event, Loss, Now};
+use crate::serve::Request;
 use crate::serve::access::{Scope, Seat};
 use crate::serve::queue::{Item, Source};
-use crate::serve::{Request, wire};
+use crate::wire;
 
 /// The answer to `WatchEvents`.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ impl EventStream {
                 Ok(Some(Carried::Own((&self.greeting).into())))
             }
             Item::Refused { subscribers } => Err(refused(subscribers)),
-            Item::History(reach) => Ok(Some(Carried::Own((&wire::history(&reach)).into()))),
+            Item::History(reach) => Ok(Some(Carried::Own((&v1::History::from(&*reach)).into()))),
             Item::Page(page) => {
                 self.past = page.events.into();
                 self.more = page.more;

@@ -6,7 +6,7 @@ use observer_proto::served as v1;
 use tonic::Status;
 
 use super::{PATIENCE, Settings};
-use crate::serve::wire;
+use crate::wire;
 
 pub(super) fn busy() -> Status {
     Status::unavailable(format!("the daemon did not answer within {} s; try again", PATIENCE.as_secs()))

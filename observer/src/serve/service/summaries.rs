@@ -14,9 +14,10 @@ use tonic::Status;
 use super::changes::Changes;
 use super::{Settings, connected, masked, refused, sent_at, stopping};
 use crate::event::{Loss, Now, Window};
+use crate::serve::Filters;
 use crate::serve::access::Seat;
 use crate::serve::queue::{Item, Source, add, same_kind};
-use crate::serve::{Filters, wire};
+use crate::wire;
 
 /// The answer to `WatchSummaries`.
 #[derive(Debug)]

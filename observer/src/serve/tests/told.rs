@@ -20,7 +20,8 @@ use crate::event::{
     WorkloadKind,
 };
 use crate::filter::Purpose;
-use crate::serve::{Filters, wire};
+use crate::serve::Filters;
+use crate::wire;
 
 const NODE: &str = "node-1";
 const ADDRESSES: [&str; 6] = [

@@ -8,7 +8,7 @@ use crate::event::{
 };
 
 /// A live connection, as of its last reading.
-pub(in crate::serve) fn connection(connection: &Connection, sampled: BootTime, now: Now) -> v1::Connection {
+pub(crate) fn connection(connection: &Connection, sampled: BootTime, now: Now) -> v1::Connection {
     let Connection {
         tcp: ends,
         workload: owner,
@@ -93,7 +93,7 @@ fn flow(flow: &Flow, stalls: &Stalls, start: BootTime, sampled: BootTime) -> v1:
 }
 
 /// A listening socket.
-pub(in crate::serve) fn listener(listener: &Listener, now: Now) -> v1::Listener {
+pub(crate) fn listener(listener: &Listener, now: Now) -> v1::Listener {
     let Listener {
         id: _,
         workload: owner,

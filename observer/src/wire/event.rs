@@ -12,7 +12,7 @@ use crate::event::{
 };
 
 /// An event.
-pub(in crate::serve) fn event(event: &Event, node_name: &str) -> v1::Event {
+pub(crate) fn event(event: &Event, node_name: &str) -> v1::Event {
     let event_type = event.event_type() as i32;
     let Event { sequence, boot_time, time, workload: owner, process: of, detail } = event;
     // The event's own two times date all that it holds, so that they fit one another.

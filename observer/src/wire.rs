@@ -6,6 +6,7 @@ mod diagnosis;
 mod event;
 mod live;
 mod process;
+mod published;
 mod status;
 mod summary;
 #[cfg(test)]
@@ -17,28 +18,28 @@ use observer_proto::v1::{Process as WholeProcess, Workload as WholeWorkload};
 use observer_proto::{Encoded, served as v1};
 use prost_types::Timestamp;
 
-pub(super) use self::event::event;
-pub(super) use self::live::{connection, listener};
-pub(super) use self::status::{status, workload_status};
-pub(super) use self::summary::{Summarized, explained, order, summaries, window_end};
-use super::history::Reach;
+pub(crate) use self::event::event;
+pub(crate) use self::live::{connection, listener};
+pub(crate) use self::published::Published;
+pub(crate) use self::status::{status, workload_status};
+pub(crate) use self::summary::{Summarized, explained, order, summaries, window_end};
 use crate::event::{
     Backend, BootTime, ConnectionId, Counters, FoldNotice, Loss, LossSource, Now, Owner, Peer, PeerKind,
     Place, Process, ProcessKey, Tcp, WallTime, Workload, WorkloadKind, interface,
 };
 
 /// A time of the wall clock.
-pub(super) fn timestamp(WallTime(ns): WallTime) -> Timestamp {
+pub(crate) fn timestamp(WallTime(ns): WallTime) -> Timestamp {
     Timestamp { seconds: (ns / 1_000_000_000) as i64, nanos: (ns % 1_000_000_000) as i32 }
 }
 
 /// A time of the boot clock, by a reading of both.
-pub(super) fn boot_timestamp(time: BootTime, now: Now) -> Timestamp {
+pub(crate) fn boot_timestamp(time: BootTime, now: Now) -> Timestamp {
     timestamp(now.wall_of(time))
 }
 
 /// What was lost.
-pub(super) fn lost(loss: &Loss, now: Now) -> v1::Lost {
+pub(crate) fn lost(loss: &Loss, now: Now) -> v1::Lost {
     let Loss { source, kind, cpu, count, since, until } = loss;
     let source = match source {
         LossSource::Ring => v1::LossSource::Ring,
@@ -59,19 +60,8 @@ pub(super) fn lost(loss: &Loss, now: Now) -> v1::Lost {
     }
 }
 
-/// How far back the memory reaches.
-pub(super) fn history(reach: &Reach) -> v1::History {
-    let Reach { complete_since, oldest, missing, another_run } = *reach;
-    v1::History {
-        complete_since: Some(timestamp(complete_since)),
-        oldest: oldest.map(timestamp),
-        missing,
-        another_run,
-    }
-}
-
 /// What of a workload was only counted.
-pub(super) fn folded(notice: &FoldNotice, now: Now) -> v1::Folded {
+pub(crate) fn folded(notice: &FoldNotice, now: Now) -> v1::Folded {
     let FoldNotice { workload: owner, counts, budget, since, until } = notice;
     let count = |(kind, count): &(&str, u64)| v1::EventCount { r#type: (*kind).to_owned(), count: *count };
     v1::Folded {
@@ -84,7 +74,7 @@ pub(super) fn folded(notice: &FoldNotice, now: Now) -> v1::Folded {
 }
 
 /// A workload, encoded: it is told with each of its events, and does not change.
-pub(super) fn workload(workload: &Workload) -> Encoded {
+pub(crate) fn workload(workload: &Workload) -> Encoded {
     Encoded::from(workload.told.get_or_make(|| Encoded::of(&whole_workload(workload)).into()))
 }
 

@@ -11,10 +11,10 @@ use crate::event::{
     Edge, EdgeSummary, Now, Peer, ProcessSummary, Stalled, Standstill, TcpSummary, Window, Workload,
     WorkloadId, WorkloadSummary,
 };
-use crate::serve::Filters;
+use crate::filter::Filters;
 
 /// What of a window passes the filters: each workload, followed by its edges, in a stable order.
-pub(in crate::serve) fn summaries<'a>(
+pub(crate) fn summaries<'a>(
     window: &'a Window,
     filters: &Filters,
     now: Now,
@@ -36,13 +36,13 @@ pub(in crate::serve) fn summaries<'a>(
 
 /// What a summary is of: a workload, or an edge of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::serve) struct Summarized<'a> {
+pub(crate) struct Summarized<'a> {
     workload: WorkloadId,
     edge: Option<&'a Edge>,
 }
 
 /// The edges of a window that are to be explained: those with a fault first, in a stable order.
-pub(in crate::serve) fn explained(window: &Window, filters: &Filters, now: Now) -> Vec<v1::Summary> {
+pub(crate) fn explained(window: &Window, filters: &Filters, now: Now) -> Vec<v1::Summary> {
     let whole = whole(window, now);
     let ends = Ends::of(window);
     let passing = window.edges.iter().filter(|(edge, summary)| filters.explained(edge, summary));
@@ -85,7 +85,7 @@ fn whole(window: &Window, now: Now) -> v1::Summary {
 }
 
 /// A window is complete: so many summaries it has.
-pub(in crate::serve) fn window_end(window: &Window, total: usize, now: Now) -> v1::WindowEnd {
+pub(crate) fn window_end(window: &Window, total: usize, now: Now) -> v1::WindowEnd {
     v1::WindowEnd {
         window_start: Some(boot_timestamp(window.start, now)),
         window_ns: window.length_ns,
@@ -104,7 +104,7 @@ fn folded(window: &Window) -> u64 {
 }
 
 /// The stable order of workloads: by namespace, pod, container, name, and then by age.
-pub(in crate::serve) fn order(workload: &Workload) -> (&str, &str, &str, &str, WorkloadId) {
+pub(crate) fn order(workload: &Workload) -> (&str, &str, &str, &str, WorkloadId) {
     (&workload.namespace, &workload.pod, &workload.container, workload.name(), workload.id)
 }
 

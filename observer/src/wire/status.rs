@@ -3,12 +3,12 @@
 use observer_proto::served as v1;
 
 use super::{boot_timestamp, container, lost, timestamp, workload};
+use crate::event::WorkloadEntry;
 use crate::event::{EventType, Now};
-use crate::serve::WorkloadEntry;
 use crate::status::{Capability, IdentitySource, KernelMap, ProbeStats, RingStats, Status, Table};
 
 /// The daemon's state.
-pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
+pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
     let Status {
         start_time,
         uptime_ns,
@@ -61,7 +61,7 @@ pub(in crate::serve) fn status(status: Status, node_name: &str, now: Now) -> v1:
 }
 
 /// A workload and what it is doing.
-pub(in crate::serve) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::WorkloadStatus {
+pub(crate) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::WorkloadStatus {
     let WorkloadEntry {
         workload: of,
         live_connections,

@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 
 use observer_proto::EventsPayload;
 
-use super::wire;
 use crate::event::Event;
 
 /// What an event takes encoded, beside what is in it of bytes that are there anyway.
@@ -12,16 +11,16 @@ const ENCODED_BYTES: usize = 512;
 
 /// The first client whose turn it is puts it into bytes; the others send the same ones.
 #[derive(Debug)]
-pub(super) struct Published {
-    pub(super) event: Arc<Event>,
+pub(crate) struct Published {
+    pub(crate) event: Arc<Event>,
     /// What is kept while it waits for somebody.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
     node_name: Arc<str>,
     payload: OnceLock<EventsPayload>,
 }
 
 impl Published {
-    pub(super) fn new(event: &Arc<Event>, node_name: &Arc<str>) -> Arc<Self> {
+    pub(crate) fn new(event: &Arc<Event>, node_name: &Arc<str>) -> Arc<Self> {
         Arc::new(Self {
             event: Arc::clone(event),
             bytes: event.bytes() + ENCODED_BYTES,
@@ -34,6 +33,6 @@ impl Published {
 impl AsRef<EventsPayload> for Published {
     /// What messages carry of it.
     fn as_ref(&self) -> &EventsPayload {
-        self.payload.get_or_init(|| (&wire::event(&self.event, &self.node_name)).into())
+        self.payload.get_or_init(|| (&super::event(&self.event, &self.node_name)).into())
     }
 }
