@@ -119,4 +119,7 @@ pub(crate) static VICTIM_IS_TASK: Setting = Setting(0);
 pub(crate) static RESET_HAS_REASON: Setting = Setting(0);
 /// See `observer_ebpf::settings::name`.
 #[unsafe(no_mangle)]
+pub(crate) static DROP_HAS_SOCKET: Setting = Setting(0);
+/// See `observer_ebpf::settings::name`.
+#[unsafe(no_mangle)]
 pub(crate) static EVENT_BUDGET: Setting = Setting(0);

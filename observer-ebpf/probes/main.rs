@@ -1,5 +1,5 @@
 //! The programs in the kernel: typed tracepoints (`tp_btf`), iterators and, if asked for, one that sees packets; one
-//! file a subject.
+//! file a subject. `watched.rs`, `responses.rs`, `drops.rs`, `signals.rs` and `opens.rs` are attached for debugging sessions alone.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![cfg_attr(
@@ -27,6 +27,8 @@ mod cgroup;
 #[cfg(target_arch = "bpf")]
 mod dns;
 #[cfg(target_arch = "bpf")]
+mod drops;
+#[cfg(target_arch = "bpf")]
 mod emit;
 #[cfg(target_arch = "bpf")]
 mod exec;
@@ -45,9 +47,13 @@ mod names;
 #[cfg(target_arch = "bpf")]
 mod oom;
 #[cfg(target_arch = "bpf")]
+mod opens;
+#[cfg(target_arch = "bpf")]
 mod process;
 #[cfg(target_arch = "bpf")]
 mod reset;
+#[cfg(target_arch = "bpf")]
+mod responses;
 #[cfg(target_arch = "bpf")]
 mod retransmit;
 #[cfg(target_arch = "bpf")]
@@ -55,11 +61,15 @@ mod sample;
 #[cfg(target_arch = "bpf")]
 mod signal;
 #[cfg(target_arch = "bpf")]
+mod signals;
+#[cfg(target_arch = "bpf")]
 mod socket;
 #[cfg(target_arch = "bpf")]
 mod tcp;
 #[cfg(target_arch = "bpf")]
 mod treated;
+#[cfg(target_arch = "bpf")]
+mod watched;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -5,6 +5,7 @@ use core::ptr::null;
 use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
+use observer_ebpf::debug::Exchange;
 use observer_ebpf::event::{Hook, Kind};
 use observer_ebpf::live::Ticks;
 use observer_ebpf::tcp::Track;
@@ -77,3 +78,8 @@ pub(crate) static SOCKETS: SocketStorage<Track> = SocketStorage::new();
 #[unsafe(link_section = ".maps")]
 #[unsafe(export_name = "SENT_AGAIN")]
 pub(crate) static SENT_AGAIN: SocketStorage<u32> = SocketStorage::new();
+
+/// What a process owes an answer to, on each socket that a debugging session watches.
+#[unsafe(link_section = ".maps")]
+#[unsafe(export_name = "EXCHANGES")]
+pub(crate) static EXCHANGES: SocketStorage<Exchange> = SocketStorage::new();

@@ -84,7 +84,7 @@ unsafe fn why(sk: *const Kernel, skb: *const Kernel) -> u32 {
 /// # Safety
 /// `skb` is typed as an `sk_buff`.
 #[inline(always)]
-unsafe fn control<T: Copy>(skb: *const Kernel, member: &'static Field<T>) -> T {
+pub(crate) unsafe fn control<T: Copy>(skb: *const Kernel, member: &'static Field<T>) -> T {
     let offset = SKB_CB.offset_of() + member.offset_of();
     // SAFETY: the verifier allows any aligned read inside `cb`, which is scratch space.
     unsafe { core::ptr::read_volatile(skb.cast::<u8>().add(offset).cast::<T>()) }
@@ -95,7 +95,7 @@ unsafe fn control<T: Copy>(skb: *const Kernel, member: &'static Field<T>) -> T {
 /// # Safety
 /// `skb` is typed as an `sk_buff`.
 #[inline(always)]
-unsafe fn flags(skb: *const Kernel) -> u32 {
+pub(crate) unsafe fn flags(skb: *const Kernel) -> u32 {
     // SAFETY: as promised to this function.
     unsafe {
         if TCP_CB_FLAGS_WIDE.is_present() {

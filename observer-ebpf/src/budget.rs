@@ -31,8 +31,10 @@ pub mod class {
     pub const SIGNALS: usize = 3;
     /// Answers of name servers.
     pub const NAMES: usize = 4;
+    /// What debugging sessions see.
+    pub const SESSIONS: usize = 5;
     /// How many classes there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 }
 
 /// What a cgroup has used; an element of the map `BUDGETS`.
@@ -47,8 +49,6 @@ pub struct Budget {
     pub used: [u32; class::COUNT],
     /// Edges that were folded apart in it.
     pub edges: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// Which sockets are added up together; the key of the map `FOLDED_SOCKETS`.

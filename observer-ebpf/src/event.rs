@@ -36,6 +36,14 @@ pub enum Kind {
     Signal = 13,
     /// [`crate::dns::Answer`], in the ring `NETWORK`: it stands before the connections that follow from it.
     DnsAnswer = 14,
+    /// [`crate::debug::Response`], in the ring `NETWORK`.
+    Response = 15,
+    /// [`crate::debug::PacketDrop`], in the ring `NETWORK`.
+    PacketDrop = 16,
+    /// [`crate::debug::SignalSent`], in the ring `PROCESS`.
+    SignalSent = 17,
+    /// [`crate::debug::OpenFailure`], in the ring `PROCESS`.
+    OpenFailure = 18,
 }
 
 /// Hooks with a second program for what the first one does not see; the numbers are places in the map `MADE_UP`.
@@ -55,7 +63,7 @@ impl Hook {
 
 impl Kind {
     /// How many kinds there are: the size of the map `LOST`.
-    pub const COUNT: u32 = 15;
+    pub const COUNT: u32 = 19;
 
     /// All kinds, by their numbers.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -74,6 +82,10 @@ impl Kind {
         Self::Listening,
         Self::Signal,
         Self::DnsAnswer,
+        Self::Response,
+        Self::PacketDrop,
+        Self::SignalSent,
+        Self::OpenFailure,
     ];
 
     /// The kind of that number.
@@ -99,8 +111,12 @@ impl Kind {
             Self::Reset => "tcp_reset",
             Self::Untracked => "untracked_socket",
             Self::Listening => "tcp_listen",
-            Self::Signal => "signal",
+            Self::Signal => "ending_signal",
             Self::DnsAnswer => "dns_answer",
+            Self::Response => "tcp_response",
+            Self::PacketDrop => "packet_drop",
+            Self::SignalSent => "signal",
+            Self::OpenFailure => "open_failure",
         }
     }
 }

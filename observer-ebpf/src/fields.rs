@@ -139,6 +139,14 @@ macro_rules! kernel_fields {
             TCP_CB_FLAGS_WIDE: "tcp_skb_cb", "tcp_flags", u16, optional;
             TCP_CB_END_SEQ: "tcp_skb_cb", "end_seq", u32, required;
             TCP_CB_SEGMENTS: "tcp_skb_cb", "tcp_gso_segs", u16, required;
+            SKB_SK: "sk_buff", "sk", *const Kernel, optional;
+            SKB_PROTOCOL: "sk_buff", "protocol", u16, optional;
+            SKB_INCOMING: "sk_buff", "skb_iif", u32, optional;
+            TCP_CB_SEQ: "tcp_skb_cb", "seq", u32, optional;
+            SIGINFO_CODE: "kernel_siginfo", "si_code", i32, optional;
+            REGS_SYSCALL: "pt_regs", "orig_ax", u64, optional;
+            REGS_FIRST: "pt_regs", "di", u64, optional;
+            REGS_SECOND: "pt_regs", "si", u64, optional;
             NETDEV_NET: "net_device", "nd_net.net", *const Kernel, required;
             NETDEV_INDEX: "net_device", "ifindex", u32, required;
         }

@@ -3,6 +3,7 @@
 
 pub mod budget;
 pub mod cgroup;
+pub mod debug;
 pub mod dns;
 pub mod event;
 pub mod fields;

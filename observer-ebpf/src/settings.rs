@@ -10,6 +10,8 @@ pub mod name {
     pub const MEMORY_CONTROLLER: &str = "MEMORY_CONTROLLER";
     /// 1 where `tcp_send_reset` gives a reason (its third argument).
     pub const RESET_HAS_REASON: &str = "RESET_HAS_REASON";
+    /// 1 where `kfree_skb` gives the socket that the packet came to (its fourth argument).
+    pub const DROP_HAS_SOCKET: &str = "DROP_HAS_SOCKET";
     /// Records of one cgroup and [`class`](crate::budget::class) that are told in a period; 0 for no limit.
     pub const EVENT_BUDGET: &str = "EVENT_BUDGET";
 }

@@ -4,6 +4,7 @@ mod addresses;
 mod cgroup_path;
 mod cluster;
 mod containers;
+mod deeper;
 mod dns;
 mod emit;
 mod endings;
@@ -104,6 +105,7 @@ pub(crate) struct Output {
 pub(crate) struct Attributor {
     settings: Settings,
     reset_reasons: HashMap<u32, Arc<str>>,
+    drop_reasons: HashMap<u32, Arc<str>>,
     identities: Identities,
     addresses: Addresses,
     own_pods: OwnPods,
@@ -127,6 +129,7 @@ impl Attributor {
     pub(crate) fn new(settings: Settings, reset_reasons: &HashMap<u32, String>) -> Self {
         Self {
             reset_reasons: reset_reasons.iter().map(|(&n, name)| (n, Arc::from(name.as_str()))).collect(),
+            drop_reasons: HashMap::new(),
             identities: Identities::new(settings.max_workloads),
             addresses: Addresses::new(Cluster::new(settings.max_cluster_objects)),
             own_pods: OwnPods::default(),
@@ -202,6 +205,9 @@ impl Attributor {
             Body::Exit { .. } | Body::Oom { .. } => self.end(body, at, out),
             Body::Established { .. } | Body::Ended { .. } | Body::Retransmit { .. } | Body::Reset { .. } => {
                 self.connection(body, at, out);
+            }
+            Body::Answered(_) | Body::Dropped(_) | Body::Signalled(_) | Body::OpenFailed { .. } => {
+                self.deeper(body, at, out);
             }
         }
     }

@@ -4,6 +4,7 @@ mod again;
 mod connections;
 mod context;
 mod daemon;
+mod debug;
 pub(crate) mod doctor;
 mod events;
 mod explain;
@@ -61,6 +62,8 @@ enum Command {
     Summary(Box<summary::Args>),
     /// Say whose fault it is: a verdict on each edge of a pod, with the figures of the last minute
     Explain(Box<explain::Args>),
+    /// Look closely at some pods for a while: how long they take to answer, dropped packets, signals, failed opens
+    Debug(Box<debug::Args>),
     /// List the connections that are alive, or the sockets that listen
     Connections(Box<connections::Args>),
     /// List the workloads that the node knows
@@ -98,6 +101,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         },
         Command::Top(args) => block_on(top::run(*args, &mut out)),
         Command::Summary(args) => block_on(summary::run(*args, &mut out)),
+        Command::Debug(args) => block_on_whole(debug::run(*args, &mut out)),
         Command::Explain(args) => block_on(explain::run(*args, &mut out)),
         Command::Connections(args) => block_on(connections::run(*args, &mut out)),
         Command::Workloads(args) => block_on(workloads::run(*args, &mut out)),
@@ -130,6 +134,7 @@ impl Command {
             Self::Events(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
             Self::Summary(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
             Self::Explain(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
+            Self::Debug(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
             Self::Connections(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
             Self::Workloads(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
             Self::Status(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
@@ -175,6 +180,12 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<contexts::Error>().is_some_and(contexts::Error::is_usage)
         || error.is::<top::NoTerminal>()
         || error.downcast_ref::<client::Error>().is_some_and(client::Error::is_usage)
+}
+
+/// Runs a client's work that sees to Ctrl-C itself.
+fn block_on_whole(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs a client's work until it is done, or until Ctrl-C, which is how following ends.

@@ -13,6 +13,7 @@ mod setting;
 #[cfg(test)]
 mod tests;
 
+use itertools::Itertools as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub(crate) use kubernetes::KubernetesApi;
 
 use setting::{Origin, Setting};
 
-use crate::probe::HOOKS;
+use crate::probe::{HOOKS, deeper_hooks};
 
 /// The socket that the daemon listens on, and the client asks, unless told otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "unix:///run/observer/observer.sock";
@@ -207,8 +208,8 @@ fn node_name(setting: Option<&Setting>) -> Result<String, Error> {
 fn disabled_hooks(setting: Option<&Setting>) -> Result<Vec<String>, Error> {
     let Some(setting) = setting else { return Ok(Vec::new()) };
     for name in &setting.values {
-        if !HOOKS.iter().any(|(hook, _)| hook == name) {
-            let names: Vec<_> = HOOKS.iter().map(|&(hook, _)| hook).collect();
+        if !HOOKS.iter().map(|&(hook, _)| hook).chain(deeper_hooks()).any(|hook| hook == name) {
+            let names: Vec<_> = HOOKS.iter().map(|&(hook, _)| hook).chain(deeper_hooks()).unique().collect();
             return Err(setting.refused(name, names.join(", ")));
         }
     }

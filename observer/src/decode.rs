@@ -1,5 +1,6 @@
 //! Ring bytes become records of our own types. Pure: what cannot be understood is an error to count.
 
+mod deeper;
 mod dns;
 mod fold;
 mod name;
@@ -15,6 +16,7 @@ use crate::event::{
     Sample, TcpState,
 };
 
+pub(crate) use deeper::{Answered, Dropped, Signalled};
 pub(crate) use dns::Answer;
 pub(crate) use fold::{Sum, SumOf, count_sum, sockets_sum};
 use name::Name;
@@ -151,13 +153,34 @@ pub(crate) enum Body {
         /// How it was around the socket.
         situation: Situation,
     },
+    /// A process began to answer what had come on a connection.
+    Answered(Box<Answered>),
+    /// A packet was dropped.
+    Dropped(Box<Dropped>),
+    /// A process was sent a signal, told by a debugging session.
+    Signalled(Box<Signalled>),
+    /// A process failed to open a file.
+    OpenFailed {
+        /// The process.
+        task: Task,
+        /// The path, any bytes.
+        path: Vec<u8>,
+        /// It was longer.
+        path_truncated: bool,
+        /// The error.
+        errno: u32,
+    },
 }
 
 impl Body {
     /// The process that did it, of those that may not be known yet; an exec tells of itself, and one that ended is gone.
     pub(crate) fn actor(&self) -> Option<&Task> {
         match self {
-            Self::Oom { task, .. } | Self::Signal { sender: task, .. } => Some(task),
+            Self::Oom { task, .. } | Self::Signal { sender: task, .. } | Self::OpenFailed { task, .. } => {
+                Some(task)
+            }
+            Self::Answered(answered) => Some(&answered.task),
+            Self::Signalled(signalled) => Some(&signalled.receiver),
             Self::Listening { task, .. }
             | Self::Established { task, .. }
             | Self::Ended { task, .. }
@@ -167,6 +190,7 @@ impl Body {
             | Self::Exit { .. }
             | Self::CgroupMade { .. }
             | Self::CgroupRemoved
+            | Self::Dropped(_)
             | Self::Answer(_) => None,
         }
     }
@@ -269,6 +293,10 @@ pub(crate) fn decode(bytes: &[u8], tick: Tick) -> Result<Record, DecodeError> {
         Kind::Listening => tcp::listening(bytes),
         Kind::Signal => process::signal(bytes),
         Kind::DnsAnswer => dns::answer(bytes),
+        Kind::Response => deeper::response(bytes),
+        Kind::PacketDrop => deeper::packet_drop(bytes),
+        Kind::SignalSent => deeper::signal(bytes),
+        Kind::OpenFailure => deeper::open_failure(bytes),
         Kind::Untracked => Err(DecodeError::UnknownKind(header.kind)),
     }?;
     Ok(Record { time: BootTime(header.time_ns), cgroup_id: header.cgroup_id, body })

@@ -3,6 +3,7 @@
 mod bytes;
 mod capability;
 mod container;
+mod deeper;
 mod entry;
 #[cfg(test)]
 pub(crate) mod examples;
@@ -23,6 +24,7 @@ pub(crate) use container::{
     ContainerCrashLoop, ContainerEnd, ContainerReady, ContainerStart, ContainerStop, EndKind, Origin,
     RuntimeEnd, SIGKILL, SignalSent,
 };
+pub(crate) use deeper::{OpenFailure, PacketDrop, Sender, Signal, SignalEffect, TcpResponse, open_error};
 pub(crate) use entry::WorkloadEntry;
 pub(crate) use fold::{FoldNotice, Folded, FoldedFigures};
 pub(crate) use identity::{Memo, Owner, Peer, PeerKind, Place, Workload, WorkloadId, WorkloadKind};
@@ -80,6 +82,10 @@ pub(crate) enum Detail {
     TcpConnectPending(TcpConnectPending),
     ContainerReady(ContainerReady),
     ContainerCrashLoop(ContainerCrashLoop),
+    TcpResponse(TcpResponse),
+    PacketDrop(PacketDrop),
+    Signal(Signal),
+    OpenFailure(OpenFailure),
 }
 
 /// The types of events, in the order of the proto's enumeration.
@@ -100,11 +106,15 @@ pub(crate) enum EventType {
     TcpConnectPending,
     ContainerReady,
     ContainerCrashLoop,
+    TcpResponse,
+    PacketDrop,
+    Signal,
+    OpenFailure,
 }
 
 impl EventType {
     /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::ProcessExec,
         Self::ProcessExit,
         Self::OomKill,
@@ -119,6 +129,10 @@ impl EventType {
         Self::TcpConnectPending,
         Self::ContainerReady,
         Self::ContainerCrashLoop,
+        Self::TcpResponse,
+        Self::PacketDrop,
+        Self::Signal,
+        Self::OpenFailure,
     ];
 
     /// The name, the same in the proto, in JSON and on the command line.
@@ -138,6 +152,10 @@ impl EventType {
             Self::TcpConnectPending => "tcp_connect_pending",
             Self::ContainerReady => "container_ready",
             Self::ContainerCrashLoop => "container_crash_loop",
+            Self::TcpResponse => "tcp_response",
+            Self::PacketDrop => "packet_drop",
+            Self::Signal => "signal",
+            Self::OpenFailure => "open_failure",
         }
     }
 }
@@ -152,14 +170,18 @@ macro_rules! connection {
             | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
             | Detail::TcpReset(TcpReset { tcp, .. })
             | Detail::TcpClose(TcpClose { tcp, .. })
-            | Detail::TcpConnectPending(TcpConnectPending { tcp, .. }) => Some(tcp),
+            | Detail::TcpConnectPending(TcpConnectPending { tcp, .. })
+            | Detail::TcpResponse(TcpResponse { tcp, .. }) => Some(tcp),
             Detail::ProcessExec(_)
             | Detail::ProcessExit(_)
             | Detail::OomKill(_)
             | Detail::ContainerStart(_)
             | Detail::ContainerStop(_)
             | Detail::ContainerReady(_)
-            | Detail::ContainerCrashLoop(_) => None,
+            | Detail::ContainerCrashLoop(_)
+            | Detail::PacketDrop(_)
+            | Detail::Signal(_)
+            | Detail::OpenFailure(_) => None,
         }
     };
 }
@@ -182,6 +204,10 @@ impl Event {
             Detail::TcpConnectPending(_) => EventType::TcpConnectPending,
             Detail::ContainerReady(_) => EventType::ContainerReady,
             Detail::ContainerCrashLoop(_) => EventType::ContainerCrashLoop,
+            Detail::TcpResponse(_) => EventType::TcpResponse,
+            Detail::PacketDrop(_) => EventType::PacketDrop,
+            Detail::Signal(_) => EventType::Signal,
+            Detail::OpenFailure(_) => EventType::OpenFailure,
         }
     }
 
@@ -203,7 +229,9 @@ impl Event {
             | Detail::TcpConnectFailure(_)
             | Detail::TcpConnectPending(_)
             | Detail::TcpRetransmit(_)
-            | Detail::TcpReset(_) => true,
+            | Detail::TcpReset(_)
+            | Detail::PacketDrop(_)
+            | Detail::OpenFailure(_) => true,
             Detail::ProcessExit(exit) => exit.ending.is_failure(),
             Detail::ContainerStop(stop) => stop.is_failure(),
             Detail::TcpClose(close) => close.errno != 0,
@@ -211,7 +239,9 @@ impl Event {
             | Detail::ContainerStart(_)
             | Detail::ContainerReady(_)
             | Detail::TcpConnect(_)
-            | Detail::TcpAccept(_) => false,
+            | Detail::TcpAccept(_)
+            | Detail::TcpResponse(_)
+            | Detail::Signal(_) => false,
         }
     }
 }

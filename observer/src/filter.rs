@@ -34,6 +34,8 @@ pub(crate) struct Filters {
     deny: Vec<Filter>,
     /// What is not to be seen does not pass, and no filter is asked about it.
     scope: Scope,
+    /// They are about owners alone, whatever the other side is.
+    owners: bool,
 }
 
 /// Every field that is set must match; one of its values does.
@@ -44,7 +46,7 @@ struct Filter {
     /// It names other nodes than this one.
     elsewhere: bool,
     /// A bit for each type; 0 for all.
-    types: u16,
+    types: u32,
     failure_only: bool,
     namespaces: Vec<String>,
     pods: Vec<PodPattern>,
@@ -65,6 +67,11 @@ impl Filters {
         Self { scope, ..self }
     }
 
+    /// The same, of whose owner they are asked alone.
+    pub(crate) fn of_owners(self) -> Self {
+        Self { owners: true, ..self }
+    }
+
     /// What is to be seen.
     pub(crate) const fn scope(&self) -> &Scope {
         &self.scope
@@ -82,6 +89,9 @@ impl Filters {
 
     /// The event passes.
     pub(crate) fn event(&self, event: &Event) -> bool {
+        if self.owners {
+            return event.workload.as_deref().is_some_and(|owner| self.workload(owner));
+        }
         self.is_empty() || self.scope.event(event).is_some_and(|event| self.pass(&Subject::event(&event)))
     }
 
@@ -248,6 +258,6 @@ fn side(outgoing: Option<bool>, asking: bool, [owner, peer]: [Option<&Workload>;
     if outgoing? == asking { owner } else { peer }
 }
 
-const fn bit(event_type: EventType) -> u16 {
-    1 << event_type as u16
+const fn bit(event_type: EventType) -> u32 {
+    1 << event_type as u32
 }

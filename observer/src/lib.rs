@@ -10,6 +10,7 @@ mod event;
 mod loss;
 mod privileges;
 mod room;
+mod session;
 mod status;
 
 mod probe;

@@ -3,6 +3,7 @@
 mod attach;
 mod btf;
 mod capabilities;
+mod deeper;
 mod features;
 mod folds;
 mod load;
@@ -13,6 +14,7 @@ mod system;
 
 pub(crate) use attach::hook_of;
 pub(crate) use capabilities::{DNS_NAMES, capabilities, examine, reset_reason};
+pub(crate) use deeper::{Cost, DeeperProbes, deeper_hooks, part_of};
 pub(crate) use features::{Features, FeaturesError, HOOKS};
 pub(crate) use folds::Sum;
 pub(crate) use load::{Attached, Loaded, ProgramReport, RingSizes};
@@ -43,6 +45,9 @@ pub(crate) enum ProbeError {
     /// What the probes added up could not be read.
     #[error("cannot read what the probes added up")]
     ReadFolds(#[source] aya::maps::MapError),
+    /// Nothing more can be watched.
+    #[error("cannot have the probes watch it")]
+    Watch(#[source] aya::maps::MapError),
     /// The probes could not be asked to wake the daemon.
     #[error("cannot ask the probes for a wake-up")]
     SetAlarm(#[source] aya::maps::MapError),

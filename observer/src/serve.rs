@@ -14,7 +14,7 @@ mod subscribers;
 #[cfg(test)]
 mod tests;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::access::ClientLimits;
 pub(crate) use self::history::Ask;
@@ -24,6 +24,7 @@ pub(crate) use self::service::{Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{BootTime, Connection, ConnectionOrder, Listener, Now, WorkloadEntry};
 use crate::filter::Filters;
+use crate::session::{News, Part, Refusal, SessionId};
 use crate::status::Status;
 
 /// What a client asks of the event loop.
@@ -33,6 +34,8 @@ pub(crate) enum Request {
     Events(EventsRequest),
     /// For `Subscribers::read_on`: the stream with that name has sent what it got from the memory.
     ReadOn(u64),
+    /// Opens a debugging session.
+    Debug(Box<DebugAsk>),
     /// For `Subscribers::add_summaries`.
     Summaries(SummariesRequest),
     /// The live connections that pass, in order, `limit` at most.
@@ -61,6 +64,25 @@ pub(crate) struct EventsRequest {
     /// Goes on with new ones.
     pub(crate) follow: bool,
     pub(crate) sink: Sink,
+}
+
+/// Asks for a debugging session. Its events are a stream of their own.
+#[derive(Debug)]
+pub(crate) struct DebugAsk {
+    /// Names the session; no other one has the same.
+    pub(crate) id: SessionId,
+    /// The containers that are watched.
+    pub(crate) filters: Filters,
+    pub(crate) parts: Vec<Part>,
+    /// Failed opens are to be seen at any cost.
+    pub(crate) costly_opens: bool,
+    pub(crate) length_ns: u64,
+    pub(crate) max_cpu_share: f64,
+    /// Who asks.
+    pub(crate) client: String,
+    /// The session ends when nobody listens there any more.
+    pub(crate) news: mpsc::Sender<News>,
+    pub(crate) reply: oneshot::Sender<Result<(), Refusal>>,
 }
 
 /// Asks for windows. They are merged and filtered in the stream's own task.

@@ -2,11 +2,13 @@
 //! forgotten here.
 
 mod container;
+mod deeper;
 mod diagnosis;
 mod event;
 mod live;
 mod process;
 mod published;
+mod session;
 mod status;
 mod summary;
 #[cfg(test)]
@@ -21,6 +23,7 @@ use prost_types::Timestamp;
 pub(crate) use self::event::event;
 pub(crate) use self::live::{connection, listener};
 pub(crate) use self::published::Published;
+pub(crate) use self::session::{debug_end, debug_session, debug_statistics, end_words};
 pub(crate) use self::status::{status, workload_status};
 pub(crate) use self::summary::{Summarized, explained, order, summaries, window_end};
 use crate::event::{

@@ -2,7 +2,7 @@
 
 use crate::v1::event::Detail;
 use crate::v1::{
-    Event, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset,
+    Event, Tcp, TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpResponse,
     TcpRetransmit,
 };
 
@@ -16,14 +16,18 @@ impl Event {
             | Detail::TcpConnectPending(TcpConnectPending { tcp, .. })
             | Detail::TcpRetransmit(TcpRetransmit { tcp, .. })
             | Detail::TcpReset(TcpReset { tcp, .. })
-            | Detail::TcpClose(TcpClose { tcp, .. }) => tcp.as_ref(),
+            | Detail::TcpClose(TcpClose { tcp, .. })
+            | Detail::TcpResponse(TcpResponse { tcp, .. }) => tcp.as_ref(),
             Detail::ProcessExec(_)
             | Detail::ProcessExit(_)
             | Detail::OomKill(_)
             | Detail::ContainerStart(_)
             | Detail::ContainerStop(_)
             | Detail::ContainerReady(_)
-            | Detail::ContainerCrashLoop(_) => None,
+            | Detail::ContainerCrashLoop(_)
+            | Detail::PacketDrop(_)
+            | Detail::Signal(_)
+            | Detail::OpenFailure(_) => None,
         }
     }
 }

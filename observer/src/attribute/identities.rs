@@ -112,6 +112,11 @@ impl Identities {
         self.cgroups.get(&cgroup).copied().unwrap_or(HOST)
     }
 
+    /// The cgroups that belong to a workload.
+    pub(super) fn cgroups_of(&self, id: WorkloadId) -> Vec<u64> {
+        self.cgroups.iter().filter(|(_, owner)| **owner == id).map(|(cgroup, _)| *cgroup).collect()
+    }
+
     /// The cgroup is a container's.
     pub(super) fn is_container(&self, cgroup: u64) -> bool {
         !self.get(self.owner_of(cgroup)).workload.container_id.is_empty()

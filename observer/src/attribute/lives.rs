@@ -132,6 +132,10 @@ impl Attributor {
             | Body::CgroupRemoved
             | Body::Signal { .. }
             | Body::Answer(_)
+            | Body::Answered(_)
+            | Body::Dropped(_)
+            | Body::Signalled(_)
+            | Body::OpenFailed { .. }
             | Body::Listening { .. }
             | Body::Established { .. }
             | Body::Ended { .. }

@@ -109,6 +109,10 @@ impl Attributor {
             | Body::Oom { .. }
             | Body::Signal { .. }
             | Body::Answer(_)
+            | Body::Answered(_)
+            | Body::Dropped(_)
+            | Body::Signalled(_)
+            | Body::OpenFailed { .. }
             | Body::Listening { .. }
             | Body::CgroupMade { .. }
             | Body::CgroupRemoved => {}

@@ -74,6 +74,7 @@ async fn output(line: &str) -> anyhow::Result<String> {
         Command::Events(args) => events::run(*args, &mut out).await?,
         Command::Summary(args) => summary::run(*args, &mut out).await?,
         Command::Explain(args) => explain::run(*args, &mut out).await?,
+        Command::Debug(args) => debug::run(*args, &mut out).await?,
         Command::Connections(args) => connections::run(*args, &mut out).await?,
         Command::Workloads(args) => workloads::run(*args, &mut out).await?,
         Command::Status(args) => status::run(args, &mut out).await?,

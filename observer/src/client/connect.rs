@@ -14,9 +14,10 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::{
-    ExplainRequest, ExplainResponse, GetStatusRequest, ListConnectionsRequest, ListConnectionsResponse,
-    ListListenersRequest, ListListenersResponse, ListWorkloadsRequest, ListWorkloadsResponse, Status,
-    WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse,
+    DebugRequest, DebugResponse, ExplainRequest, ExplainResponse, GetStatusRequest, ListConnectionsRequest,
+    ListConnectionsResponse, ListListenersRequest, ListListenersResponse, ListWorkloadsRequest,
+    ListWorkloadsResponse, Status, WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest,
+    WatchSummariesResponse,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -129,6 +130,13 @@ impl Client {
     ) -> Result<ListListenersResponse, Error> {
         let mut grpc = self.grpc.clone();
         self.answer("listing listeners", grpc.list_listeners(request)).await
+    }
+
+    /// Opens a debugging session.
+    pub(crate) async fn debug(&self, request: DebugRequest) -> Result<Answers<DebugResponse>, Error> {
+        let mut grpc = self.grpc.clone();
+        let call = "opening a debugging session";
+        self.stream(call, async move { grpc.debug(request).await }).await
     }
 
     /// Lists the workloads.

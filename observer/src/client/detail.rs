@@ -1,5 +1,6 @@
 //! What is worth knowing of an event: the words in the brackets at the end of its line.
 
+mod deeper;
 mod process;
 
 use observer_proto::v1::event::Detail;
@@ -38,6 +39,10 @@ pub(crate) fn words(event: &Event) -> Vec<String> {
         Some(Detail::TcpRetransmit(retransmit)) => tcp_retransmit(retransmit),
         Some(Detail::TcpReset(reset)) => tcp_reset(reset),
         Some(Detail::TcpClose(close)) => tcp_close(close),
+        Some(Detail::TcpResponse(response)) => deeper::tcp_response(response),
+        Some(Detail::PacketDrop(drop)) => deeper::packet_drop(drop),
+        Some(Detail::Signal(signal)) => deeper::signal(signal),
+        Some(Detail::OpenFailure(failure)) => deeper::open_failure(failure),
         None => vec!["no detail: is the daemon newer than this client?".to_owned()],
     }
 }
@@ -61,9 +66,21 @@ pub(crate) fn severity(event: &Event) -> Paint {
         Some(Detail::ProcessExit(exit)) => ended(exit.code, exit.signal, exit.oom_killed),
         Some(Detail::ContainerStop(stop)) => container::severity(stop),
         Some(Detail::TcpClose(close)) if !close.error.is_empty() => Paint::Failure,
-        Some(Detail::TcpRetransmit(_) | Detail::TcpConnectPending(_)) => Paint::Warning,
+        Some(
+            Detail::TcpRetransmit(_)
+            | Detail::TcpConnectPending(_)
+            | Detail::PacketDrop(_)
+            | Detail::OpenFailure(_),
+        ) => Paint::Warning,
         Some(Detail::ContainerStart(_) | Detail::ContainerReady(_)) => Paint::Good,
-        Some(Detail::ProcessExec(_) | Detail::TcpConnect(_) | Detail::TcpAccept(_) | Detail::TcpClose(_))
+        Some(
+            Detail::ProcessExec(_)
+            | Detail::TcpConnect(_)
+            | Detail::TcpAccept(_)
+            | Detail::TcpClose(_)
+            | Detail::TcpResponse(_)
+            | Detail::Signal(_),
+        )
         | None => Paint::Plain,
     }
 }
@@ -189,13 +206,17 @@ pub(crate) fn process(event: &Event) -> Option<String> {
         | Detail::TcpConnect(_)
         | Detail::TcpAccept(_)
         | Detail::TcpConnectFailure(_)
-        | Detail::TcpConnectPending(_) => event.process.as_ref().map(label::process),
+        | Detail::TcpConnectPending(_)
+        | Detail::TcpResponse(_)
+        | Detail::Signal(_)
+        | Detail::OpenFailure(_) => event.process.as_ref().map(label::process),
         Detail::ProcessExec(_)
         | Detail::ContainerStart(_)
         | Detail::ContainerStop(_)
         | Detail::ContainerCrashLoop(_)
         | Detail::TcpRetransmit(_)
         | Detail::TcpReset(_)
-        | Detail::TcpClose(_) => None,
+        | Detail::TcpClose(_)
+        | Detail::PacketDrop(_) => None,
     }
 }

@@ -5,6 +5,7 @@ mod deliver;
 mod folds;
 mod lookups;
 mod round;
+mod sessions;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use tokio::io::unix::AsyncFd;
 
 use self::folds::Folds;
+use self::sessions::Sessions;
 use self::sockets::Sampling;
 use super::DaemonError;
 use super::adopt::Adoption;
@@ -88,6 +90,7 @@ pub(super) struct Core<'a> {
     refused_translations: u64,
     sampling: Sampling,
     folds: Folds,
+    sessions: Sessions,
     tick: Tick,
     adoption: Adoption,
     memory: Memory,
@@ -135,6 +138,7 @@ impl<'a> Core<'a> {
         let mut attributor = Attributor::new(attribution, &features.reset_reasons);
         let mut aggregator = Aggregator::new(aggregation, now.boot);
         let mut subscribers = Subscribers::new(&config.node_name, limits, started);
+        attributor.name_drops(&features.drop_reasons);
         attributor.share(&room);
         aggregator.share(&room);
         subscribers.share(&room);
@@ -162,6 +166,7 @@ impl<'a> Core<'a> {
             refused_translations: 0,
             sampling: Sampling::default(),
             folds: Folds::default(),
+            sessions: Sessions::default(),
             tick: Tick::default(),
             adoption,
             memory: Memory::new(config.max_memory, room),
@@ -254,6 +259,10 @@ impl<'a> Core<'a> {
         if let Body::Signal { sender_cgroup, .. } = record.body {
             self.find_cgroup(sender_cgroup, now);
         }
+        if let Body::Signalled(signalled) = &record.body {
+            self.find_cgroup(signalled.sender_cgroup, now);
+            self.find_process(signalled.sender.key);
+        }
         if let Some(task) = record.body.actor() {
             self.find_process(task.key);
         }
@@ -264,6 +273,7 @@ impl<'a> Core<'a> {
     fn finish(&mut self) {
         while self.drain() == Found::More {}
         let now = self.now();
+        self.end_sessions(now);
         self.attributor.flush(&mut self.out);
         self.deliver(now);
         self.count_folds(now, true);

@@ -193,6 +193,15 @@ fn known_task(raw: &observer_ebpf::process::Task) -> Option<Task> {
     (raw.tgid != 0).then(|| task(raw))
 }
 
+/// An address of that family.
+pub(super) fn address(family: u16, bytes: [u8; 16]) -> Option<IpAddr> {
+    match family {
+        INET => Some(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into()),
+        INET6 => Some(Ipv6Addr::from(bytes).into()),
+        _ => None,
+    }
+}
+
 pub(super) fn socket(raw: &tcp::Socket) -> Result<Socket, DecodeError> {
     let end = |bytes: [u8; 16], port: u16| match raw.family {
         INET => Ok((Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]), port).into()),

@@ -73,7 +73,7 @@ impl Filters {
                 .collect::<Result<Vec<_>, _>>()
         };
         let [allow, deny] = [compile("allow", allow)?, compile("deny", deny)?];
-        let compiled = Self { allow, deny, scope: Scope::All };
+        let compiled = Self { allow, deny, scope: Scope::All, owners: false };
         refused.map_or(Ok(compiled), Err)
     }
 }

@@ -63,14 +63,19 @@ fn is_of_connection(of: EventType) -> bool {
 
 /// Events of that type may have what `min_latency` asks for.
 const fn has_latency(of: EventType) -> bool {
-    use EventType::{TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending};
-    matches!(of, TcpConnect | TcpAccept | TcpConnectFailure | TcpConnectPending | TcpClose)
+    use EventType::{TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpResponse};
+    matches!(of, TcpConnect | TcpAccept | TcpConnectFailure | TcpConnectPending | TcpClose | TcpResponse)
 }
 
 /// Events of that type may tell of something that went wrong.
 const fn may_fail(of: EventType) -> bool {
-    use EventType::{ContainerReady, ContainerStart, ProcessExec, TcpAccept, TcpConnect};
-    !matches!(of, ProcessExec | ContainerStart | ContainerReady | TcpConnect | TcpAccept)
+    use EventType::{
+        ContainerReady, ContainerStart, ProcessExec, Signal, TcpAccept, TcpConnect, TcpResponse,
+    };
+    !matches!(
+        of,
+        ProcessExec | ContainerStart | ContainerReady | TcpConnect | TcpAccept | TcpResponse | Signal
+    )
 }
 
 /// Whatever `filter` matches, `deny` does: each field that it sets has all the values of the other one's.

@@ -45,7 +45,9 @@ impl Scope {
             return Some(Cow::Borrowed(event));
         }
         event.workload.as_deref().filter(|owner| self.sees(owner))?;
-        let hides = event.tcp().is_some_and(|tcp| self.hides_of(tcp)) || self.hides_origin(&event.detail);
+        let hides = event.tcp().is_some_and(|tcp| self.hides_of(tcp))
+            || self.hides_origin(&event.detail)
+            || self.hides_sender(&event.detail);
         if !hides {
             return Some(Cow::Borrowed(event));
         }
@@ -57,6 +59,11 @@ impl Scope {
             && let ExecOrigin::Namespaces { .. } = exec.origin
         {
             exec.origin = ExecOrigin::Descendant;
+        }
+        if let Detail::Signal(signal) = &mut event.detail
+            && self.hides_sender(&Detail::Signal(signal.clone()))
+        {
+            signal.sender = None;
         }
         Some(Cow::Owned(event))
     }
@@ -140,6 +147,13 @@ impl Scope {
         };
         peer.workload.as_deref().is_some_and(|workload| !self.sees(workload))
             || peer.place.as_deref().is_some_and(service)
+    }
+
+    /// A signal came from somebody who is not to be seen.
+    fn hides_sender(&self, detail: &Detail) -> bool {
+        let Detail::Signal(signal) = detail else { return false };
+        let of = signal.sender.as_ref().and_then(|sender| sender.workload.as_deref());
+        of.is_some_and(|workload| !self.sees(workload))
     }
 
     fn hides_origin(&self, detail: &Detail) -> bool {

@@ -48,6 +48,7 @@ impl Latency<'_> {
             Self::Event(Detail::TcpConnectFailure(failure)) => failure.duration_ns,
             Self::Event(Detail::TcpConnectPending(pending)) => Some(pending.waited_ns),
             Self::Event(Detail::TcpClose(close)) => close.counters.rtt_ns,
+            Self::Event(Detail::TcpResponse(response)) => Some(response.latency_ns),
             Self::Told(ns) => Some(ns),
             Self::Event(_) | Self::None => None,
             Self::Connection(connection) => connection.handshake_latency_ns.max(connection.counters.rtt_ns),

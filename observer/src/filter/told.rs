@@ -102,7 +102,9 @@ fn is_failure(detail: &Detail) -> bool {
         | Detail::TcpConnectFailure(_)
         | Detail::TcpConnectPending(_)
         | Detail::TcpRetransmit(_)
-        | Detail::TcpReset(_) => true,
+        | Detail::TcpReset(_)
+        | Detail::PacketDrop(_)
+        | Detail::OpenFailure(_) => true,
         Detail::ProcessExit(exit) => exit.code != Some(0),
         Detail::ContainerStop(stop) => stop.kind() != v1::EndKind::Completed,
         Detail::TcpClose(close) => !close.error.is_empty(),
@@ -110,7 +112,9 @@ fn is_failure(detail: &Detail) -> bool {
         | Detail::ContainerStart(_)
         | Detail::ContainerReady(_)
         | Detail::TcpConnect(_)
-        | Detail::TcpAccept(_) => false,
+        | Detail::TcpAccept(_)
+        | Detail::TcpResponse(_)
+        | Detail::Signal(_) => false,
     }
 }
 
@@ -122,6 +126,7 @@ fn latency_ns(detail: &Detail) -> Option<u64> {
         Detail::TcpConnectFailure(failure) => failure.duration_ns,
         Detail::TcpConnectPending(pending) => Some(pending.waited_ns),
         Detail::TcpClose(close) => close.counters.as_ref()?.rtt_ns,
+        Detail::TcpResponse(response) => Some(response.latency_ns),
         Detail::TcpRetransmit(_)
         | Detail::TcpReset(_)
         | Detail::ProcessExec(_)
@@ -130,7 +135,10 @@ fn latency_ns(detail: &Detail) -> Option<u64> {
         | Detail::ContainerStart(_)
         | Detail::ContainerStop(_)
         | Detail::ContainerReady(_)
-        | Detail::ContainerCrashLoop(_) => None,
+        | Detail::ContainerCrashLoop(_)
+        | Detail::PacketDrop(_)
+        | Detail::Signal(_)
+        | Detail::OpenFailure(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachT
 use aya::{Btf, Ebpf};
 use observer_ebpf::event::Hook;
 
+use super::deeper;
 use super::features::{Features, SECOND};
 use super::load::{Cause, Refused};
 use super::sockets::ITERATORS;
@@ -29,6 +30,10 @@ pub(super) fn load(ebpf: &mut Ebpf, features: &Features, btf: &Btf, left_out: &[
     let programs: Vec<_> = ebpf
         .programs_mut()
         .filter_map(|(name, program)| {
+            if let Some(hook) = deeper::hook_of(name) {
+                let wanted = deeper::is_wanted(name, features, left_out);
+                return wanted.then(|| (name.to_owned(), hook.target().to_owned(), program));
+            }
             let iterates = ITERATORS.iter().find(|(iterator, _)| *iterator == name).map(|&(_, over)| over);
             let target = iterates.unwrap_or_else(|| hooked(name)).to_owned();
             (iterates.is_some() || wanted(&target)).then(|| (name.to_owned(), target, program))
@@ -41,10 +46,17 @@ pub(super) fn load(ebpf: &mut Ebpf, features: &Features, btf: &Btf, left_out: &[
         loop {
             let next = programs.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some((name, target, program)) = next else { return };
-            let verdict = if let Program::Iter(program) = program {
-                program.load(&target, btf)
-            } else {
-                <&mut BtfTracePoint>::try_from(program).and_then(|program| program.load(&target, btf))
+            #[allow(
+                clippy::wildcard_enum_match_arm,
+                reason = "aya knows 30 kinds, and the last one here is the usual"
+            )]
+            let verdict = match program {
+                Program::Iter(program) => program.load(&target, btf),
+                Program::FEntry(program) => program.load(&target, btf),
+                Program::FExit(program) => program.load(&target, btf),
+                program => {
+                    <&mut BtfTracePoint>::try_from(program).and_then(|program| program.load(&target, btf))
+                }
             };
             verdicts.lock().unwrap_or_else(PoisonError::into_inner).insert(name, verdict);
         }
@@ -152,7 +164,8 @@ pub(super) fn explain(error: &(dyn std::error::Error + 'static), features: &Feat
                     && !["processed ", "verification time", "stack depth"].iter().any(|p| line.starts_with(p))
             })
             .unwrap_or_default()
-            .trim();
+            .trim()
+            .trim_end_matches(" Verifier output:");
         if !text.contains(telling) {
             if !text.is_empty() {
                 text.push_str(": ");
@@ -172,6 +185,9 @@ pub(super) fn explain(error: &(dyn std::error::Error + 'static), features: &Feat
 pub(crate) fn hook_of(program: &str) -> String {
     if program == DNS {
         return "cgroup_skb/ingress".to_owned();
+    }
+    if let Some(hook) = deeper::hook_of(program) {
+        return hook.name();
     }
     if let Some((_, target)) = ITERATORS.iter().find(|(name, _)| *name == program) {
         return format!("iter/{target}");

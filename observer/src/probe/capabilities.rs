@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::attach::DNS;
+use super::deeper;
 use super::features::{Features, HOOKS};
 use super::load::{Cause, Loaded, Refused, RingSizes};
 use super::sockets::{ITERATORS, SAMPLE};
@@ -20,6 +21,10 @@ const CONSEQUENCES: &[(&str, &str)] = &[
     ("tcp_reset", "resets are not seen"),
     ("tcp_samples", "live connections show no counters before they end"),
     ("tcp_adoption", "connections and listeners that are older than the daemon are not followed"),
+    ("debug_responses", "debugging sessions do not show how long processes take to answer"),
+    ("debug_drops", "debugging sessions do not show the packets that the kernel drops"),
+    ("debug_signals", "debugging sessions do not show signals"),
+    ("debug_open_failures", "debugging sessions do not show the files that processes fail to open"),
     (DNS_NAMES, "outside addresses show without the names that were looked up for them"),
 ];
 
@@ -57,6 +62,9 @@ pub(crate) fn reset_reason(features: &Features) -> Capability {
 }
 
 fn capability_of(program: &str) -> &'static str {
+    if let Some(name) = deeper::capability_of(program) {
+        return name;
+    }
     let hooked = HOOKS.iter().find(|(hook, _)| *hook == program).map(|&(_, capability)| capability);
     hooked.unwrap_or(match program {
         SAMPLE => "tcp_samples",
@@ -69,6 +77,11 @@ fn remedy(refused: &[&Refused]) -> String {
     let remedy = match refused.first().map(|refused| refused.cause) {
         Some(Cause::Configuration) => "take it out of disabled_hooks in the configuration",
         Some(Cause::Privileges) => "see `privileges`",
+        Some(Cause::Functions) => "a kernel that lets its functions be hooked (fentry, fexit)",
+        Some(Cause::CostlyOpens) => {
+            "`observer debug --failed-opens`, which makes every system call of the machine take longer meanwhile; or a \
+             kernel that lets its functions be hooked (fexit)"
+        }
         Some(Cause::NetAdmin) => "grant it CAP_NET_ADMIN",
         Some(Cause::Cgroups) => "mount cgroup2, as systemd does",
         Some(Cause::Kernel) | None => {
@@ -119,6 +132,7 @@ fn all_refused(reason: &str, cause: Cause) -> Vec<Refused> {
         .map(|&(program, _)| program)
         .chain(ITERATORS.map(|(program, _)| program))
         .chain([DNS])
+        .chain(deeper::first_programs())
         .map(|program| Refused { program, reason: reason.to_owned(), cause })
         .collect()
 }

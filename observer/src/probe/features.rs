@@ -8,6 +8,7 @@ use observer_ebpf::fields::{FIELDS, Field};
 use observer_ebpf::settings::{ABSENT, name};
 
 use super::btf::{Btf, BtfError};
+use super::deeper::deeper_hooks;
 
 /// Where the kernel shows its types.
 pub(crate) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -65,12 +66,22 @@ pub(crate) struct Features {
     pub(crate) hooks: HashMap<&'static str, usize>,
     /// The kernel's reasons for a reset, by number; empty before 6.10.
     pub(crate) reset_reasons: HashMap<u32, String>,
+    /// The kernel's reasons to drop a packet, by number.
+    pub(crate) drop_reasons: HashMap<u32, String>,
 }
 
 impl Features {
     /// Examines the running kernel.
     pub(crate) fn examine(release: &str) -> Result<Self, FeaturesError> {
         Self::examine_file(Path::new(VMLINUX), release)
+    }
+
+    /// Where the registers of a system call are is known: only for x86-64.
+    pub(crate) fn has_registers(&self) -> bool {
+        let registers = ["REGS_SYSCALL", "REGS_FIRST", "REGS_SECOND"];
+        registers
+            .iter()
+            .all(|wanted| self.globals.iter().any(|(global, offset)| global == wanted && *offset != ABSENT))
     }
 
     fn examine_file(path: &Path, release: &str) -> Result<Self, FeaturesError> {
@@ -97,8 +108,9 @@ impl Features {
             };
             globals.push((field.global, offset));
         }
+        let hooks = HOOKS.iter().map(|&(hook, _)| hook).chain(deeper_hooks());
         let arguments: HashMap<&'static str, Vec<u32>> =
-            HOOKS.iter().filter_map(|&(hook, _)| Some((hook, btf.hook_arguments(hook)?))).collect();
+            hooks.filter_map(|hook| Some((hook, btf.hook_arguments(hook)?))).collect();
         let count = |hook: &str| arguments.get(hook).map_or(0, Vec::len);
         let victim_is_task = arguments
             .get("mark_victim")
@@ -112,14 +124,36 @@ impl Features {
         globals.push((name::MEMORY_CONTROLLER, memory_controller.unwrap_or(ABSENT)));
         globals.push((name::VICTIM_IS_TASK, u32::from(victim_is_task)));
         globals.push((name::RESET_HAS_REASON, u32::from(count("tcp_send_reset") > 2)));
+        globals.push((name::DROP_HAS_SOCKET, u32::from(count("kfree_skb") > 3)));
         let strip = |(value, name): (u32, String)| (value, reason_name(&name));
         Self {
             hooks: arguments.iter().map(|(&hook, arguments)| (hook, arguments.len())).collect(),
             reset_reasons: btf.enumerators("sk_rst_reason").into_iter().map(strip).collect(),
+            drop_reasons: drop_reasons(btf),
             globals,
             missing_fields,
         }
     }
+}
+
+/// Enumerations of reasons to drop a packet: the kernel's own, and those of its subsystems, as far as they are no modules.
+const DROP_REASONS: [&str; 4] =
+    ["skb_drop_reason", "mac80211_drop_reason", "ovs_drop_reason", "qdisc_drop_reason"];
+
+/// All reasons to drop a packet by number; of a subsystem whose own are not known, its name by its part of the number.
+fn drop_reasons(btf: &Btf) -> HashMap<u32, String> {
+    let subsystems = btf.enumerators("skb_drop_reason_subsys").into_iter().map(|(number, name)| {
+        let name = name.strip_prefix("SKB_DROP_REASON_SUBSYS_").unwrap_or(&name).to_owned();
+        (number << 16, name)
+    });
+    let own = DROP_REASONS.into_iter().flat_map(|of| btf.enumerators(of)).map(|(number, name)| {
+        (
+            number,
+            name.strip_prefix("SKB_DROP_REASON_").or(name.strip_prefix("SKB_")).unwrap_or(&name).to_owned(),
+        )
+    });
+    // Where there are no subsystems, the kernel's own begin at 0 as well.
+    subsystems.filter(|(number, _)| *number != 0).chain(own).collect()
 }
 
 /// `SK_RST_REASON_TCP_STATE` is `TCP_STATE` to users.
@@ -135,7 +169,8 @@ mod tests {
     fn the_running_kernel_has_all_that_is_required() {
         let features = Features::examine("test").unwrap();
         assert_eq!(features.missing_fields.len(), 0, "{:?}", features.missing_fields);
-        assert_eq!(features.hooks.len(), HOOKS.len(), "{:?}", features.hooks);
+        assert!(HOOKS.iter().all(|(hook, _)| features.hooks.contains_key(hook)), "{:?}", features.hooks);
+        assert_eq!(features.drop_reasons[&2], "NOT_SPECIFIED");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::ProbeError;
 /// Gives aya the contract's types.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Abi<T>(T);
+pub(super) struct Abi<T>(pub(super) T);
 
 // SAFETY: the contract's types are plain old data of any bits without padding, as `zerocopy` has verified.
 #[allow(unsafe_code, reason = "aya wants the promise that `zerocopy` has checked")]

@@ -11,6 +11,7 @@ use observer_ebpf::event::{Hook, Kind};
 use observer_ebpf::settings::name;
 
 use super::attach::{self, attach, attach_dns, attach_second, explain};
+use super::deeper::{Deeper, DeeperProbes};
 use super::features::{Features, HOOKS};
 use super::folds::Folds;
 use super::maps::{KernelMaps, memory};
@@ -51,6 +52,10 @@ pub(crate) enum Cause {
     Privileges,
     /// This process may not attach anything to cgroups.
     NetAdmin,
+    /// The kernel does not let its functions be hooked.
+    Functions,
+    /// The same, and there is another way that costs more.
+    CostlyOpens,
     /// There is no cgroup hierarchy that it could be attached to.
     Cgroups,
     /// The kernel cannot carry it.
@@ -73,6 +78,7 @@ pub(crate) struct Attached {
     pub(crate) sockets: Sockets,
     /// What was added up instead of being told.
     pub(crate) folds: Folds,
+    deeper: Deeper,
     maps: KernelMaps,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// How often each program was left out.
@@ -158,11 +164,14 @@ impl Loaded {
             refused.push(Refused { program, reason: explain(error, features), cause: Cause::Kernel });
         })?;
         refused.extend(dns.and_then(|root| attach_dns(&mut ebpf, root, features).err()));
+        let deeper = Deeper::take(&mut ebpf, features, &verdicts, leave_out)?;
+        refused.extend(deeper.refused().map(|(_, refused)| refused.clone()));
         let attached = Attached {
             alarm,
             lost,
             sockets,
             folds,
+            deeper,
             maps,
             logger,
             missed: [Missed::default(); HOOKS.len()],
@@ -199,6 +208,11 @@ impl Loaded {
 }
 
 impl Attached {
+    /// The deeper programs.
+    pub(crate) const fn deeper(&mut self) -> DeeperProbes<'_> {
+        DeeperProbes { deeper: &mut self.deeper, ebpf: &mut self.ebpf }
+    }
+
     /// Has the next record, on either ring, wake the daemon.
     pub(crate) fn set_alarm(&mut self) -> Result<(), ProbeError> {
         self.alarm.set()

@@ -2,6 +2,7 @@
 
 mod asked;
 mod changes;
+mod debug;
 mod events;
 mod explain;
 mod states;
@@ -21,6 +22,7 @@ use tokio_util::sync::PollSender;
 use tonic::{Request as Call, Response, Status};
 
 pub(super) use self::changes::Changes;
+pub(super) use self::debug::DebugStream;
 pub(super) use self::events::EventStream;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
@@ -86,6 +88,7 @@ pub(crate) struct Service {
 impl Observer for Service {
     type WatchEventsStream = EventStream;
     type WatchSummariesStream = SummaryStream;
+    type DebugStream = DebugStream;
 
     async fn watch_events(
         &self,
@@ -203,6 +206,11 @@ impl Observer for Service {
             workloads: told.map(|entry| masked(entry, mask.as_ref())).collect(),
             node_name: self.settings.node_name.clone(),
         }))
+    }
+
+    async fn debug(&self, call: Call<v1::DebugRequest>) -> Result<Response<DebugStream>, Status> {
+        let (scope, caller) = Caller::admit(&call, "Debug")?;
+        Ok(Response::new(self.open_session(call.into_inner(), scope, caller).await?))
     }
 
     async fn get_status(

@@ -3,6 +3,7 @@
 use observer_proto::served as v1;
 use observer_proto::served::event::Detail as WireDetail;
 
+use super::deeper::{open_failure, packet_drop, signal, tcp_response};
 use super::process::{oom_kill, process_exec, process_exit};
 use super::{container, counters, process, tcp, timestamp, workload};
 use crate::event::{
@@ -52,6 +53,10 @@ fn of_detail(detail: &Detail, owner: Option<&Workload>, now: Now) -> WireDetail 
         Detail::TcpRetransmit(retransmit) => WireDetail::TcpRetransmit(tcp_retransmit(retransmit, owner)),
         Detail::TcpReset(reset) => WireDetail::TcpReset(tcp_reset(reset, owner)),
         Detail::TcpClose(close) => WireDetail::TcpClose(tcp_close(close, owner)),
+        Detail::TcpResponse(response) => WireDetail::TcpResponse(tcp_response(response, owner)),
+        Detail::PacketDrop(drop) => WireDetail::PacketDrop(packet_drop(drop)),
+        Detail::Signal(sent) => WireDetail::Signal(signal(sent, now)),
+        Detail::OpenFailure(failure) => WireDetail::OpenFailure(open_failure(failure)),
     }
 }
 

@@ -8,10 +8,10 @@ use observer_proto::v1::observer_server::{Observer, ObserverServer};
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::watch_summaries_response::Payload as SummaryPayload;
 use observer_proto::v1::{
-    ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListConnectionsRequest,
-    ListConnectionsResponse, ListListenersRequest, ListListenersResponse, ListWorkloadsRequest,
-    ListWorkloadsResponse, Lost, NodeState, NodeStatus, Status, Summary, WatchEventsRequest,
-    WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse, WindowEnd,
+    DebugRequest, DebugResponse, ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse,
+    ListConnectionsRequest, ListConnectionsResponse, ListListenersRequest, ListListenersResponse,
+    ListWorkloadsRequest, ListWorkloadsResponse, Lost, NodeState, NodeStatus, Status, Summary,
+    WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse, WindowEnd,
 };
 use tokio::net::UnixListener;
 use tokio_stream::Stream;
@@ -36,6 +36,7 @@ struct Fake;
 impl Observer for Fake {
     type WatchEventsStream = Items<WatchEventsResponse>;
     type WatchSummariesStream = Items<WatchSummariesResponse>;
+    type DebugStream = Items<DebugResponse>;
 
     async fn watch_events(&self, request: Request<WatchEventsRequest>) -> Reply<Self::WatchEventsStream> {
         let event = super::response(super::connect());
@@ -100,6 +101,10 @@ impl Observer for Fake {
     }
 
     async fn list_workloads(&self, _: Request<ListWorkloadsRequest>) -> Reply<ListWorkloadsResponse> {
+        Err(tonic::Status::unimplemented(""))
+    }
+
+    async fn debug(&self, _: Request<DebugRequest>) -> Reply<Self::DebugStream> {
         Err(tonic::Status::unimplemented(""))
     }
 

@@ -22,6 +22,7 @@ impl Core<'_> {
         let now = self.now();
         match request {
             Request::Events(request) => self.subscribers.add_events(request),
+            Request::Debug(ask) => self.open_session(*ask, now),
             Request::ReadOn(id) => self.subscribers.read_on(id),
             Request::Summaries(request) => self.subscribers.add_summaries(request),
             Request::Connections { filters, order, limit, reply } => {

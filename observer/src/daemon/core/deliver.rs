@@ -32,6 +32,7 @@ impl Core<'_> {
         for event in &self.out.events {
             self.counts[event.event_type() as usize - 1] += 1;
             self.aggregator.record(event);
+            Self::note_for_sessions(&mut self.sessions, event);
         }
         self.subscribers.publish(&self.out.events);
         self.out.events.clear();

@@ -77,6 +77,7 @@ impl Core<'_> {
             let counts = counts.into_iter().collect();
             let budget = self.config.event_budget;
             let notice = FoldNotice { workload, counts, budget, since, until: now.boot };
+            Self::note_folded_for_sessions(&mut self.sessions, &notice);
             self.subscribers.publish_folded(&Arc::new(notice));
         }
     }

@@ -22,6 +22,7 @@ impl Core<'_> {
         self.deliver(now);
         self.count_folds(now, false);
         self.count_losses(now);
+        self.tick_sessions(now);
         let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
         let pause = pause.max(self.sampling.pass_ns * SHARE);
         if self.adoption.has_ended() || now.boot.since_ns(self.aggregator.sampled()) + EARLY_NS >= pause {
@@ -63,6 +64,7 @@ impl Core<'_> {
             if figures && !matches!(loss.source, LossSource::Table | LossSource::Netns) {
                 self.aggregator.lost(loss.count);
             }
+            Self::note_lost_for_sessions(&mut self.sessions, &loss);
             self.subscribers.publish_loss(&loss);
         }
     }

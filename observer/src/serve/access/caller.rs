@@ -1,5 +1,6 @@
 //! A client's connection, as calls know it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tonic::{Request, Status};
@@ -87,5 +88,11 @@ impl Caller {
             Err(code) => format!("refused code={code:?}"),
         };
         log::info!(target: "audit", "client={}{pid} call={call} {result}{before}", self.name);
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.name)
     }
 }

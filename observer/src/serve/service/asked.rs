@@ -8,9 +8,13 @@ use tonic::Status;
 
 use crate::event::{ConnectionOrder, WallTime};
 use crate::serve::Ask;
+use crate::session::Part;
 
 /// The longest window.
 const LONGEST_WINDOW_S: u64 = 3_600;
+/// A debugging session's length where the client names none, and at most.
+const USUAL_SESSION: Duration = Duration::from_secs(60);
+const LONGEST_SESSION: Duration = Duration::from_secs(3_600);
 
 /// What is asked for; `None` for new events alone. `started` is this daemon's start.
 pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<Option<Ask>, Status> {
@@ -77,6 +81,45 @@ pub(super) fn window_ns(asked: Option<&prost_types::Duration>, default: Duration
             "window: {seconds} s and {nanos} ns is not allowed: whole seconds from 1 to {LONGEST_WINDOW_S}",
         ))),
     }
+}
+
+/// How long a session may be, in nanoseconds.
+pub(super) fn session_ns(asked: Option<&prost_types::Duration>) -> Result<u64, Status> {
+    let Some(duration) = asked else { return Ok(USUAL_SESSION.as_nanos() as u64) };
+    match Duration::try_from(*duration) {
+        Ok(length) if !length.is_zero() && length <= LONGEST_SESSION => Ok(length.as_nanos() as u64),
+        Ok(_) | Err(_) => Err(Status::invalid_argument(format!(
+            "duration: {} s and {} ns is not allowed: more than 0 and at most {} s",
+            duration.seconds,
+            duration.nanos,
+            LONGEST_SESSION.as_secs()
+        ))),
+    }
+}
+
+/// What a session is to see; all where nothing is named.
+pub(super) fn debug_parts(asked: &[i32]) -> Result<Vec<Part>, Status> {
+    if asked.is_empty() {
+        return Ok(Part::ALL.to_vec());
+    }
+    let mut parts = Vec::new();
+    for number in asked {
+        let part = match v1::DebugPart::try_from(*number) {
+            Ok(v1::DebugPart::Responses) => Part::Responses,
+            Ok(v1::DebugPart::PacketDrops) => Part::PacketDrops,
+            Ok(v1::DebugPart::Signals) => Part::Signals,
+            Ok(v1::DebugPart::OpenFailures) => Part::OpenFailures,
+            Ok(v1::DebugPart::Unspecified) | Err(_) => {
+                return Err(Status::invalid_argument(format!(
+                    "parts: there is none with the number {number}"
+                )));
+            }
+        };
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    Ok(parts)
 }
 
 /// The order that is asked for.

@@ -91,6 +91,7 @@ pub(in crate::serve) async fn event_loop(
                 let listeners = aggregator.listeners(|one| filters.listener(one));
                 drop(reply.send(ListenerList { listeners, sampled: aggregator.sampled(), now: now(3) }));
             }
+            Request::Debug(ask) => drop(ask.reply.send(Err(crate::session::Refusal::NothingMatches))),
             // Nobody answers: as if the loop had ended meanwhile.
             Request::Status { reply } => drop(reply),
         }

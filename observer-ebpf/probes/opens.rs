@@ -1,0 +1,81 @@
+//! Files that the processes of watched cgroups failed to open.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user_str;
+use aya_ebpf::macros::{btf_tracepoint, fexit};
+use aya_ebpf::programs::{BtfTracePointContext, FExitContext};
+use observer_ebpf::debug::{OPEN_PATH_MAX, OpenFailure, watch};
+use observer_ebpf::event::{Header, Kind};
+use observer_ebpf::fields::Kernel;
+
+use crate::emit::{current, emit, fill_current, task_cgroup};
+use crate::kernel::{REGS_FIRST, REGS_SECOND, REGS_SYSCALL};
+use crate::maps::PROCESS;
+use crate::watched::watched;
+
+/// Errors are below this (`MAX_ERRNO`); those of calls that are begun again are above what processes see.
+const MOST: u32 = 512;
+/// The calls that open a file by its path, as x86-64 numbers them.
+const OPEN: u64 = 2;
+const CREAT: u64 = 85;
+const OPENAT: u64 = 257;
+const OPENAT2: u64 = 437;
+
+/// `long do_sys_openat2(int dfd, const char __user *filename, struct open_how *how)`, 5.11 to 7.2, where functions may be
+/// hooked: opens alone run this.
+#[fexit(function = "do_sys_openat2")]
+pub(crate) fn do_sys_openat2(ctx: FExitContext) -> i32 {
+    let result = ctx.arg::<u64>(3) as i64;
+    if result < 0 {
+        failed(result.wrapping_neg() as u32, ctx.arg::<u64>(1));
+    }
+    0
+}
+
+/// `void sys_exit(struct pt_regs *regs, long ret)`, 5.11 to 7.2: every system call of the machine ends here while it is
+/// attached, and takes a longer way.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    let result = ctx.arg::<u64>(1) as i64;
+    if result >= 0 {
+        return 0;
+    }
+    let regs: *const Kernel = ctx.arg(0);
+    // SAFETY: `regs` is typed by the hook.
+    unsafe {
+        let path = match REGS_SYSCALL.read(regs) {
+            OPEN | CREAT => REGS_FIRST.read(regs),
+            OPENAT | OPENAT2 => REGS_SECOND.read(regs),
+            _ => return 0,
+        };
+        failed(result.wrapping_neg() as u32, path);
+    }
+    0
+}
+
+#[inline(always)]
+fn failed(errno: u32, path: u64) {
+    let task = current();
+    // SAFETY: the current task is typed by its helper; the record is ours, and a helper checks the path.
+    unsafe {
+        let Some(seen) = watched(task_cgroup(task), watch::OPENS) else { return };
+        if errno < MOST && seen.may_tell(Kind::OpenFailure) {
+            emit::<OpenFailure>(&PROCESS, Kind::OpenFailure, |record| {
+                (*record).header = Header {
+                    time_ns: seen.now_ns,
+                    cgroup_id: seen.cgroup_id,
+                    kind: Kind::OpenFailure as u32,
+                    reserved: 0,
+                };
+                fill_current(&raw mut (*record).task, task);
+                (*record).errno = errno;
+                let read = bpf_probe_read_user_str(
+                    (&raw mut (*record).path).cast(),
+                    OPEN_PATH_MAX as u32,
+                    path as usize as *const _,
+                );
+                (*record).path_len = if read > 0 { read as u32 } else { 0 };
+            });
+        }
+        seen.done();
+    }
+}
