@@ -5,15 +5,16 @@ use std::io::{self, Write};
 use expect_test::expect_file;
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{
-    EventType, ExplainResponse, FILE_DESCRIPTOR_SET, GetStatusResponse, ListConnectionsResponse,
-    ListListenersResponse, ListWorkloadsResponse, WatchEventsResponse, WatchSummariesResponse,
+    DebugResponse, EventType, ExplainResponse, FILE_DESCRIPTOR_SET, GetStatusResponse,
+    ListConnectionsResponse, ListListenersResponse, ListWorkloadsResponse, WatchEventsResponse,
+    WatchSummariesResponse,
 };
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
 use crate::client::testing::look;
 use crate::client::{
-    Format, Lines, Look, Painter, Sort, TimeFormat, Window, listing, write_brief, write_explanation,
+    Format, Lines, Look, Painter, Session, Sort, TimeFormat, Window, listing, write_brief, write_explanation,
     write_status, write_tables, write_whole,
 };
 
@@ -79,6 +80,19 @@ fn events() {
     };
     shown("events", write);
     painted("events", write);
+}
+
+/// A session's lines, and its summary.
+#[test]
+fn debug() {
+    let all: Vec<DebugResponse> = messages("debug", "DebugResponse");
+    let write = |out: &mut dyn Write, look: &Look| {
+        let mut session = Session::new(look);
+        all.iter().try_for_each(|message| session.write(out, message.clone()))?;
+        session.write_summary(out)
+    };
+    shown("debug", write);
+    painted("debug", write);
 }
 
 /// A window's tables, and what `observer follow` shows of it.

@@ -17,6 +17,7 @@ fn names_need_a_hierarchy() {
     let missing: Vec<_> = super::super::capabilities(&loaded.refused, true)
         .into_iter()
         .filter_map(|capability| Some((capability.name, capability.missing?)))
+        .filter(|(name, _)| *name != "debug_open_failures")
         .collect();
     let [("dns_names", missing)] = missing.as_slice() else { panic!("{missing:?}") };
     assert_eq!(missing.reason, "dns_answers: / is no cgroup hierarchy of version 2");
@@ -29,5 +30,7 @@ fn the_running_kernel_takes_all_probes() {
     let features = Features::examine("test").unwrap();
     let sizes = RingSizes { process: 4096, network: 4096 };
     let loaded = Loaded::load(&features, sizes, 0, &[], Some(&cgroups())).unwrap();
-    assert_eq!(loaded.refused, Vec::new());
+    // This machine's kernel may not let its functions be hooked; then failed opens can be seen at a cost.
+    let refused: Vec<_> = loaded.refused.iter().filter(|one| one.cause != Cause::CostlyOpens).collect();
+    assert_eq!(refused, Vec::<&Refused>::new());
 }
