@@ -181,13 +181,17 @@ pub fn tcp(event: &Event) -> Option<&Tcp> {
         Detail::TcpRetransmit(detail) => detail.tcp.as_ref(),
         Detail::TcpReset(detail) => detail.tcp.as_ref(),
         Detail::TcpClose(detail) => detail.tcp.as_ref(),
+        Detail::TcpResponse(detail) => detail.tcp.as_ref(),
         Detail::ProcessExec(_)
         | Detail::ProcessExit(_)
         | Detail::OomKill(_)
         | Detail::ContainerStart(_)
         | Detail::ContainerStop(_)
         | Detail::ContainerReady(_)
-        | Detail::ContainerCrashLoop(_) => None,
+        | Detail::ContainerCrashLoop(_)
+        | Detail::PacketDrop(_)
+        | Detail::Signal(_)
+        | Detail::OpenFailure(_) => None,
     }
 }
 

@@ -22,7 +22,7 @@ use args::Args;
 
 const USAGE: &str = "workload SUBCOMMAND
   serve --port P [--v4] [--echo | --sink | --stall | --reset | --request N --response M] [--log]
-          [--accept-after-ms M]
+          [--accept-after-ms M] [--read-after-ms M] [--answer-after-ms M]   (the last two with --request)
   listen-only --port P --backlog B
   connect --to HOST:PORT [--count N] [--parallel K] [--interval-ms M] [--rate PER_SECOND]
           [--bytes B | --send B --receive B] [--requests R] [--hold SECONDS]

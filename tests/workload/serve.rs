@@ -23,7 +23,7 @@ enum Manner {
     /// The connection is reset as soon as it is accepted.
     Reset,
     /// For each request of that many bytes, a response of that many.
-    Respond { request: usize, response: usize },
+    Respond { request: usize, response: usize, before_read: Duration, before_answer: Duration },
 }
 
 impl Manner {
@@ -38,7 +38,12 @@ impl Manner {
             return Ok(Self::Reset);
         }
         match (args.optional("--request")?, args.optional("--response")?) {
-            (Some(request), Some(response)) => Ok(Self::Respond { request, response }),
+            (Some(request), Some(response)) => Ok(Self::Respond {
+                request,
+                response,
+                before_read: args.milliseconds("--read-after-ms")?.unwrap_or_default(),
+                before_answer: args.milliseconds("--answer-after-ms")?.unwrap_or_default(),
+            }),
             (None, None) => Ok(Self::Echo),
             _ => Err("--request and --response go together".to_owned()),
         }
@@ -142,10 +147,11 @@ fn converse(stream: &mut TcpStream, manner: Manner, received: &mut u64, sent: &m
             thread::park();
         },
         Manner::Reset => Ok(sockopt::set_socket_linger(&*stream, Some(Duration::ZERO))?),
-        Manner::Respond { request, response } => {
+        Manner::Respond { request, response, before_read, before_answer } => {
             let body = vec![b'r'; response];
             let mut pending = 0;
             loop {
+                thread::sleep(before_read);
                 let count = stream.read(&mut buffer)?;
                 if count == 0 {
                     return Ok(());
@@ -154,6 +160,7 @@ fn converse(stream: &mut TcpStream, manner: Manner, received: &mut u64, sent: &m
                 pending += count;
                 while pending >= request.max(1) {
                     pending -= request.max(1);
+                    thread::sleep(before_answer);
                     stream.write_all(&body)?;
                     *sent += response as u64;
                 }

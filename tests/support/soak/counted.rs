@@ -106,7 +106,11 @@ impl Seen {
             | EventType::TcpClose
             | EventType::TcpConnectPending
             | EventType::ContainerReady
-            | EventType::ContainerCrashLoop => {}
+            | EventType::ContainerCrashLoop
+            | EventType::TcpResponse
+            | EventType::PacketDrop
+            | EventType::Signal
+            | EventType::OpenFailure => {}
         }
     }
 }
