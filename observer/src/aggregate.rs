@@ -135,9 +135,13 @@ impl Aggregator {
                 self.figures.processes(workload, |processes| processes.container_stops += 1);
             }
             // Both are told of ends and sockets that are counted themselves.
-            Detail::ContainerReady(_) | Detail::ContainerCrashLoop(_) => {}
-            // Seen while somebody looks closely: figures of windows are to be comparable.
-            Detail::TcpResponse(_) | Detail::PacketDrop(_) | Detail::Signal(_) | Detail::OpenFailure(_) => {}
+            // And the others are seen while somebody looks closely: figures of windows are to be comparable.
+            Detail::ContainerReady(_)
+            | Detail::ContainerCrashLoop(_)
+            | Detail::TcpResponse(_)
+            | Detail::PacketDrop(_)
+            | Detail::Signal(_)
+            | Detail::OpenFailure(_) => {}
             Detail::TcpConnect(connect) => {
                 self.open(event, workload, &connect.tcp, Some(connect.handshake_latency_ns));
             }

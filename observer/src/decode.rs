@@ -3,6 +3,7 @@
 mod deeper;
 mod dns;
 mod fold;
+mod live;
 mod name;
 mod process;
 mod tcp;
@@ -12,13 +13,13 @@ use observer_ebpf::event::{Header, Kind};
 use zerocopy::FromBytes;
 
 use crate::event::{
-    BootTime, Counters, Ending, ProcessKey, QueueSample, ResetDirection, RetransmitCause, RetransmitPhase,
-    Sample, TcpState,
+    BootTime, Counters, Ending, ProcessKey, ResetDirection, RetransmitCause, RetransmitPhase, TcpState,
 };
 
 pub(crate) use deeper::{Answered, Dropped, Signalled};
 pub(crate) use dns::Answer;
 pub(crate) use fold::{Sum, SumOf, count_sum, sockets_sum};
+pub(crate) use live::{Known, Reading};
 use name::Name;
 pub(crate) use process::{Executed, LimitHit};
 pub(crate) use tcp::{known, sample};
@@ -229,36 +230,6 @@ pub(crate) struct Socket {
     pub(crate) state: Option<TcpState>,
     /// Whether it asked for the connection; `None` where the socket is not tracked.
     pub(crate) outgoing: Option<bool>,
-}
-
-/// A reading of a live socket.
-#[derive(Clone, Copy, Debug)]
-#[allow(clippy::large_enum_variant, reason = "it is taken apart at once, and nearly all are the large one")]
-pub(crate) enum Reading {
-    /// A connection.
-    Connection(Sample),
-    /// A listener.
-    Listener(QueueSample),
-}
-
-/// Who a live socket is, for one that no record has told of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
-    /// The cgroup that made it.
-    pub(crate) cgroup_id: u64,
-    pub(crate) socket: Socket,
-    /// The process that asked, listened or holds it.
-    pub(crate) task: Option<Task>,
-    /// When it began, or was adopted.
-    pub(crate) since: BootTime,
-    /// It is older than the daemon.
-    pub(crate) adopted: bool,
-    /// When the other side closed its half while ours stayed open.
-    pub(crate) half_closed: Option<BootTime>,
-    /// It listens.
-    pub(crate) listens: bool,
-    /// What a listener had dropped when it was taken over.
-    pub(crate) dropped: u32,
 }
 
 /// Why bytes are no record.

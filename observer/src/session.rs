@@ -110,3 +110,15 @@ pub(crate) enum Refusal {
     #[error("nothing of that can be seen here: {0}")]
     NothingToSee(String),
 }
+
+/// A session that is open, for the status: nothing in it is of a workload.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SessionState {
+    pub(crate) id: SessionId,
+    pub(crate) start: BootTime,
+    pub(crate) end: BootTime,
+    pub(crate) workloads: u32,
+    pub(crate) events: u64,
+    pub(crate) cpu_share: f64,
+    pub(crate) max_cpu_share: f64,
+}

@@ -1,6 +1,7 @@
 //! What the daemon says of itself: capabilities, probes, sources, tables, rings.
 
 use crate::event::{EventType, Loss, WallTime};
+use crate::session::SessionState;
 
 /// One thing that the daemon can see, or cannot and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) struct ProbeStats {
     pub(crate) hook: String,
     pub(crate) run_count: u64,
     pub(crate) run_time_ns: u64,
+    /// It does not run now.
+    pub(crate) detached: bool,
 }
 
 /// A source of identities and whether it answers.
@@ -100,4 +103,5 @@ pub(crate) struct Status {
     /// The kernel's memory that maps and programs take.
     pub(crate) kernel_bytes: u64,
     pub(crate) kernel_maps: Vec<KernelMap>,
+    pub(crate) debug_sessions: Vec<SessionState>,
 }

@@ -154,7 +154,7 @@ impl Attributor {
             origin: self.identities.origin(receiving, *sender_cgroup),
         });
         let detail = Detail::Signal(Signal {
-            signal: *signal,
+            number: *signal,
             effect: *effect,
             to_thread: *to_thread,
             by_kernel,

@@ -1,6 +1,7 @@
 //! The daemon's state in sections, what was lost before everything else.
 
 mod maps;
+mod sessions;
 
 use std::io;
 
@@ -28,6 +29,7 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
     }
     write_head(out, look, status)?;
     write_losses(out, look, status)?;
+    sessions::write_sessions(out, look, status)?;
     if !status.folded_events.is_empty() {
         heading(out, look, "Only counted since the start, beyond a container's budget")?;
         writeln!(out, "  {}", folded::counts(&status.folded_events))?;
@@ -163,7 +165,11 @@ fn write_probes(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Re
     }
     let mut table = Table::new(columns);
     for probe in &status.probes {
-        let mut cells = vec![format!("  {}", escape(&probe.name)), escape(&probe.hook).into_owned()];
+        let mut hook = escape(&probe.hook).into_owned();
+        if probe.detached {
+            hook.push_str(" (detached)");
+        }
+        let mut cells = vec![format!("  {}", escape(&probe.name)), hook];
         if counted {
             let each = probe.run_time_ns.checked_div(probe.run_count);
             cells.extend([probe.run_count.to_string(), each.map_or_else(|| "-".to_owned(), duration)]);
@@ -242,6 +248,7 @@ mod tests {
             probes: vec![Probe {
                 name: "p".to_owned(),
                 hook: "h".to_owned(),
+                detached: false,
                 run_count: 2,
                 run_time_ns: 1_000,
             }],

@@ -69,7 +69,7 @@ pub(crate) enum SignalEffect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Signal {
     /// Its number.
-    pub(crate) signal: u8,
+    pub(crate) number: u8,
     /// What became of it.
     pub(crate) effect: SignalEffect,
     /// It was sent to one thread.

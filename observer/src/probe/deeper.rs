@@ -1,5 +1,7 @@
 //! The deeper programs: loaded with the others, attached while a debugging session asks for them, and then alone.
 
+mod steps;
+
 use std::os::fd::AsFd as _;
 
 use aya::Ebpf;
@@ -10,140 +12,14 @@ use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
 use observer_ebpf::debug::{Spent, watch};
 
-use super::attach::{Verdicts, explain};
+use self::steps::{COSTLY, STEPS, Step, programs};
+pub(super) use self::steps::{Hook, capability_of, first_programs, hook_of, is_wanted};
+pub(crate) use self::steps::{deeper_hooks, part_of};
+use super::attach::Verdicts;
 use super::features::Features;
 use super::folds::Abi;
-use super::load::{Cause, Refused};
+use super::load::Refused;
 use super::{ProbeError, system};
-
-/// What a program is attached to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hook {
-    /// A typed tracepoint.
-    Tracepoint(&'static str),
-    /// The beginning of a function.
-    Entry(&'static str),
-    /// The end of a function.
-    Exit(&'static str),
-}
-
-/// Something that has to be seen, and the programs that can, the best first.
-pub(super) struct Step {
-    /// What it is a part of: a [`watch`].
-    what: u32,
-    programs: &'static [(&'static str, Hook)],
-}
-
-/// All steps. Of each the first program that the kernel takes is used.
-pub(super) const STEPS: &[Step] = &[
-    Step {
-        what: watch::RESPONSES,
-        programs: &[
-            ("sk_data_ready", Hook::Tracepoint("sk_data_ready")),
-            ("tcp_probe", Hook::Tracepoint("tcp_probe")),
-        ],
-    },
-    Step {
-        what: watch::RESPONSES,
-        programs: &[("tcp_rcv_space_adjust", Hook::Tracepoint("tcp_rcv_space_adjust"))],
-    },
-    Step {
-        what: watch::RESPONSES,
-        programs: &[
-            ("tcp_sendmsg_locked", Hook::Tracepoint("tcp_sendmsg_locked")),
-            ("tcp_sendmsg", Hook::Entry("tcp_sendmsg")),
-            ("sock_send_length", Hook::Tracepoint("sock_send_length")),
-        ],
-    },
-    Step { what: watch::DROPS, programs: &[("kfree_skb", Hook::Tracepoint("kfree_skb"))] },
-    Step { what: watch::SIGNALS, programs: &[("signals_sent", Hook::Tracepoint("signal_generate"))] },
-    Step { what: watch::OPENS, programs: &[("do_sys_openat2", Hook::Exit("do_sys_openat2"))] },
-];
-
-/// What sees failed opens where functions may not be hooked, at a cost for every system call: only for who asks for it.
-const COSTLY: (&str, Hook) = ("sys_exit", Hook::Tracepoint("sys_exit"));
-
-/// Parts of what a session sees, by their bits, each with the capability of that name.
-const PARTS: [(u32, &str); 4] = [
-    (watch::RESPONSES, "debug_responses"),
-    (watch::DROPS, "debug_drops"),
-    (watch::SIGNALS, "debug_signals"),
-    (watch::OPENS, "debug_open_failures"),
-];
-
-/// The names of the hooks, for who leaves some out, and for what the kernel is asked to have.
-pub(crate) fn deeper_hooks() -> impl Iterator<Item = &'static str> {
-    programs().map(|(_, hook)| hook.target())
-}
-
-/// All deeper programs.
-fn programs() -> impl Iterator<Item = (&'static str, Hook)> {
-    STEPS.iter().flat_map(|step| step.programs.iter().copied()).chain([COSTLY])
-}
-
-/// What that program sees: bits of parts.
-pub(crate) fn part_of(program: &str) -> u32 {
-    if program == COSTLY.0 {
-        return watch::OPENS;
-    }
-    let of = |step: &&Step| step.programs.iter().any(|(name, _)| *name == program);
-    STEPS.iter().find(of).map_or(0, |step| step.what)
-}
-
-/// The capability that a program serves, if it is one of the deeper ones.
-pub(super) fn capability_of(program: &str) -> Option<&'static str> {
-    PARTS.iter().find(|(part, _)| *part == part_of(program)).map(|(_, name)| *name)
-}
-
-/// One program of each step, which stands for it where all are refused.
-pub(super) fn first_programs() -> impl Iterator<Item = &'static str> {
-    STEPS.iter().filter_map(|step| step.programs.first().map(|(program, _)| *program))
-}
-
-/// What that program is attached to, if it is one of the deeper ones.
-pub(super) fn hook_of(program: &str) -> Option<Hook> {
-    programs().find(|(name, _)| *name == program).map(|(_, hook)| hook)
-}
-
-impl Hook {
-    /// The tracepoint's or the function's name.
-    pub(super) const fn target(self) -> &'static str {
-        match self {
-            Self::Tracepoint(target) | Self::Entry(target) | Self::Exit(target) => target,
-        }
-    }
-
-    /// How it is told.
-    pub(super) fn name(self) -> String {
-        match self {
-            Self::Tracepoint(target) => format!("tp_btf/{target}"),
-            Self::Entry(target) => format!("fentry/{target}"),
-            Self::Exit(target) => format!("fexit/{target}"),
-        }
-    }
-
-    /// The kernel has it, as far as its types say, and it is not left out.
-    fn may_be(self, features: &Features, left_out: &[String]) -> bool {
-        let is_known = match self {
-            Self::Tracepoint(hook) => features.hooks.contains_key(hook),
-            Self::Entry(_) | Self::Exit(_) => true,
-        };
-        is_known && !left_out.iter().any(|name| name == self.target())
-    }
-}
-
-/// Whether that program is to be tried: no better one for its step is sure to be taken.
-pub(super) fn is_wanted(program: &str, features: &Features, left_out: &[String]) -> bool {
-    if program == COSTLY.0 {
-        return COSTLY.1.may_be(features, left_out);
-    }
-    STEPS.iter().any(|step| {
-        let sure = |hook: Hook| matches!(hook, Hook::Tracepoint(_)) && hook.may_be(features, left_out);
-        let last = step.programs.iter().position(|&(_, hook)| sure(hook)).unwrap_or(usize::MAX);
-        let tried = step.programs.iter().take(last.saturating_add(1));
-        tried.into_iter().any(|&(name, hook)| name == program && hook.may_be(features, left_out))
-    })
-}
 
 /// What of the deeper programs the kernel has taken, what is attached now, and what is watched.
 pub(super) struct Deeper {
@@ -211,6 +87,11 @@ impl Deeper {
             netns: map("WATCHED_NETNS")?.try_into().map_err(ProbeError::Map)?,
             spent: map("SPENT")?.try_into().map_err(ProbeError::Map)?,
         })
+    }
+
+    /// It is one of these, and not attached.
+    pub(super) fn is_detached(&self, program: &str) -> bool {
+        hook_of(program).is_some() && !self.links.iter().any(|(attached, _)| *attached == program)
     }
 
     /// What of the parts cannot be seen, for want of a program.
@@ -324,35 +205,6 @@ impl DeeperProbes<'_> {
             cost.ns = sum(|spent| spent.watched_ns) + cost.others * PASSING_NS;
         }
         cost
-    }
-}
-
-impl Step {
-    fn refusal(
-        &self,
-        features: &Features,
-        verdicts: &Verdicts,
-        left_out: &[String],
-        costly_opens: bool,
-    ) -> Refused {
-        let program = self.programs[0].0;
-        let reason = |&(program, hook): &(&'static str, Hook)| match verdicts.get(program) {
-            Some(Err(error)) => format!("{}: {}", hook.name(), explain(error, features)),
-            _ if left_out.iter().any(|name| name == hook.target()) => {
-                format!("{}: it is switched off by configuration", hook.name())
-            }
-            _ => format!("{}: this kernel has no such hook", hook.name()),
-        };
-        let reasons: Vec<_> = self.programs.iter().map(reason).collect();
-        let cause = if self.programs.iter().all(|(_, hook)| left_out.iter().any(|name| name == hook.target()))
-        {
-            Cause::Configuration
-        } else if self.what == watch::OPENS && costly_opens {
-            Cause::CostlyOpens
-        } else {
-            Cause::Functions
-        };
-        Refused { program, reason: reasons.join("; "), cause }
     }
 }
 

@@ -103,6 +103,8 @@ struct Missed {
 pub(crate) struct ProgramReport {
     pub(crate) name: String,
     pub(crate) figures: system::ProgramFigures,
+    /// It is loaded and not attached.
+    pub(crate) detached: bool,
 }
 
 impl Loaded {
@@ -266,7 +268,11 @@ impl Attached {
             .programs()
             .filter_map(|(name, program)| {
                 let figures = system::program_figures(program.fd().ok()?.as_fd()).ok()?;
-                Some(ProgramReport { name: name.to_owned(), figures })
+                Some(ProgramReport {
+                    name: name.to_owned(),
+                    figures,
+                    detached: self.deeper.is_detached(name),
+                })
             })
             .collect();
         reports.sort_by(|a, b| a.name.cmp(&b.name));

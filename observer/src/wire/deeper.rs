@@ -53,7 +53,7 @@ fn flags(bits: u8) -> String {
 }
 
 pub(super) fn signal(signal: &Signal, now: Now) -> v1::Signal {
-    let Signal { signal: number, effect, to_thread, by_kernel, code, sender } = signal;
+    let Signal { number, effect, to_thread, by_kernel, code, sender } = signal;
     let effect = match effect {
         SignalEffect::Delivered => v1::SignalEffect::Delivered,
         SignalEffect::Ignored => v1::SignalEffect::Ignored,

@@ -4,7 +4,7 @@ use observer_proto::served as v1;
 
 use super::{boot_timestamp, workload};
 use crate::event::Now;
-use crate::session::{EndReason, Part, PartState, Session, SessionId, Statistics};
+use crate::session::{EndReason, Part, PartState, Session, SessionId, SessionState, Statistics};
 
 /// The session as it stands.
 pub(crate) fn debug_session(session: &Session, now: Now) -> v1::DebugSession {
@@ -17,6 +17,20 @@ pub(crate) fn debug_session(session: &Session, now: Now) -> v1::DebugSession {
         end_time: Some(boot_timestamp(*end, now)),
         max_cpu_share: *max_cpu_share,
         notes: notes.clone(),
+    }
+}
+
+/// A session that is open, for the status.
+pub(super) fn session_state(state: &SessionState, now: Now) -> v1::DebugSessionState {
+    let SessionState { id: SessionId(id), start, end, workloads, events, cpu_share, max_cpu_share } = state;
+    v1::DebugSessionState {
+        id: id.to_string(),
+        start_time: Some(boot_timestamp(*start, now)),
+        end_time: Some(boot_timestamp(*end, now)),
+        workloads: *workloads,
+        events: *events,
+        cpu_share: *cpu_share,
+        max_cpu_share: *max_cpu_share,
     }
 }
 

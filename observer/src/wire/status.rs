@@ -2,6 +2,7 @@
 
 use observer_proto::served as v1;
 
+use super::session::session_state;
 use super::{boot_timestamp, container, lost, timestamp, workload};
 use crate::event::WorkloadEntry;
 use crate::event::{EventType, Now};
@@ -30,6 +31,7 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         most_resident_bytes,
         kernel_bytes,
         kernel_maps,
+        debug_sessions,
     } = status;
     v1::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -57,6 +59,7 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         most_resident_bytes,
         kernel_bytes,
         kernel_maps: kernel_maps.into_iter().map(kernel_map).collect(),
+        debug_sessions: debug_sessions.iter().map(|one| session_state(one, now)).collect(),
     }
 }
 
@@ -102,8 +105,8 @@ fn capability(Capability { name, missing }: Capability) -> v1::Capability {
     v1::Capability { name: name.to_owned(), available, reason, consequence, remedy }
 }
 
-fn probe(ProbeStats { name, hook, run_count, run_time_ns }: ProbeStats) -> v1::Probe {
-    v1::Probe { name, hook, run_count, run_time_ns }
+fn probe(ProbeStats { name, hook, run_count, run_time_ns, detached }: ProbeStats) -> v1::Probe {
+    v1::Probe { name, hook, run_count, run_time_ns, detached }
 }
 
 fn identity_source(source: IdentitySource) -> v1::IdentitySource {

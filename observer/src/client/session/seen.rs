@@ -55,7 +55,9 @@ impl<const N: usize> Default for Counts<N> {
 impl<const N: usize> Counts<N> {
     fn add(&mut self, mut key: [String; N]) {
         if self.0.len() >= MOST && !self.0.contains_key(&key) {
-            key.iter_mut().skip(1).for_each(|part| OTHERS.clone_into(part));
+            for part in key.iter_mut().skip(1) {
+                OTHERS.clone_into(part);
+            }
         }
         *self.0.entry(key).or_default() += 1;
     }
@@ -110,8 +112,11 @@ impl Seen {
         let sums = self.responses.entry(owner).or_default();
         sums.count += 1;
         sums.whole.record(*latency_ns);
-        wait_ns.iter().for_each(|ns| sums.wait.record(*ns));
-        work_ns.iter().for_each(|ns| sums.work.record(*ns));
+        for (sum, ns) in [(&mut sums.wait, wait_ns), (&mut sums.work, work_ns)] {
+            if let Some(ns) = ns {
+                sum.record(*ns);
+            }
+        }
     }
 
     /// Writes them as tables; of what there was nothing of, none.

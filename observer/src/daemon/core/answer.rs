@@ -129,6 +129,7 @@ impl Core<'_> {
             most_resident_bytes: self.config.max_memory,
             kernel_bytes,
             kernel_maps,
+            debug_sessions: self.sessions.states(),
         }
     }
 
@@ -156,11 +157,12 @@ impl Core<'_> {
 }
 
 fn probe_stats(report: ProgramReport) -> ProbeStats {
-    let ProgramReport { name, figures } = report;
+    let ProgramReport { name, figures, detached } = report;
     ProbeStats {
         hook: probe::hook_of(&name),
         name,
         run_count: figures.run_count,
         run_time_ns: figures.run_time_ns,
+        detached,
     }
 }

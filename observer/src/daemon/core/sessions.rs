@@ -13,7 +13,7 @@ use self::watching::Watching;
 use super::Core;
 use crate::event::{BootTime, Event, FoldNotice, Loss, Now, Workload};
 use crate::serve::DebugAsk;
-use crate::session::{EndReason, News, Part, PartState, Refusal, Session};
+use crate::session::{EndReason, News, Part, PartState, Refusal, Session, SessionState};
 use crate::wire;
 
 /// Sessions that are open at once.
@@ -28,6 +28,13 @@ pub(super) struct Sessions {
     watching: Watching,
     /// Session events that were lost since the daemon's start.
     lost: u64,
+}
+
+impl Sessions {
+    /// Those that are open.
+    pub(super) fn states(&self) -> Vec<SessionState> {
+        self.open.iter().map(Open::state).collect()
+    }
 }
 
 /// The bit of a part in the probes' maps.

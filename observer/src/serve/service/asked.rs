@@ -13,8 +13,8 @@ use crate::session::Part;
 /// The longest window.
 const LONGEST_WINDOW_S: u64 = 3_600;
 /// A debugging session's length where the client names none, and at most.
-const USUAL_SESSION: Duration = Duration::from_secs(60);
-const LONGEST_SESSION: Duration = Duration::from_secs(3_600);
+const USUAL_SESSION: Duration = Duration::from_mins(1);
+const LONGEST_SESSION: Duration = Duration::from_hours(1);
 
 /// What is asked for; `None` for new events alone. `started` is this daemon's start.
 pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<Option<Ask>, Status> {

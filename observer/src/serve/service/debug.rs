@@ -84,14 +84,14 @@ impl Service {
                 reply,
             }))
         };
-        self.ask(ask).await?.map_err(refused)?;
+        self.ask(ask).await?.map_err(|refusal| refused(&refusal))?;
         let requests = PollSender::new(self.requests.clone());
         let events = EventStream::new(id, source, requests, &self.settings, None, (scope, seat));
         Ok(DebugStream { news, events, node_name: self.settings.node_name.as_str().into(), ending: None })
     }
 }
 
-fn refused(refusal: Refusal) -> Status {
+fn refused(refusal: &Refusal) -> Status {
     let message = refusal.to_string();
     match refusal {
         Refusal::TooManySessions(_) => Status::resource_exhausted(message),
@@ -146,7 +146,7 @@ impl Stream for DebugStream {
                 this.ending = Some(VecDeque::new());
                 Poll::Ready(Some(Err(status)))
             }
-            events => match &mut this.ending {
+            events @ (Poll::Ready(None) | Poll::Pending) => match &mut this.ending {
                 Some(ending) => {
                     let payload = ending.pop_front();
                     Poll::Ready(payload.map(|payload| Ok(this.response(payload))))

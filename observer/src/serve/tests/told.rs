@@ -1,5 +1,7 @@
 //! An event passes the same filters whether it happened here or was told: on the wire, and as JSON.
 
+mod deeper;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,10 +16,10 @@ use prost::Message as _;
 use crate::event::examples::{connect, counters, event, exited, host, pod, tcp};
 use crate::event::{
     Backend, BootTime, ContainerCrashLoop, ContainerReady, ContainerStart, ContainerStop, Counters, Detail,
-    Ending, Event, EventType, FoldNotice, Now, OomKill, OpenFailure, Owner, PacketDrop, Peer, PeerKind,
-    Place, ProcessExec, ResetDirection, RetransmitCause, RetransmitPhase, RuntimeEnd, Shortage, Signal,
-    SignalEffect, Tcp, TcpAccept, TcpClose, TcpConnectFailure, TcpConnectPending, TcpReset, TcpResponse,
-    TcpRetransmit, TcpState, Workload, WorkloadId, WorkloadKind,
+    Ending, Event, EventType, FoldNotice, Now, OomKill, Owner, Peer, PeerKind, Place, ProcessExec,
+    ResetDirection, RetransmitCause, RetransmitPhase, RuntimeEnd, Shortage, Tcp, TcpAccept, TcpClose,
+    TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit, TcpState, Workload, WorkloadId,
+    WorkloadKind,
 };
 use crate::filter::Purpose;
 use crate::serve::Filters;
@@ -147,38 +149,8 @@ fn detail(kind: EventType, parts: Parts) -> Detail {
             restarts_seen: 3,
             ends: Vec::new(),
         }),
-        EventType::TcpResponse => Detail::TcpResponse(TcpResponse {
-            tcp,
-            latency_ns: waited_ns,
-            wait_ns: ns,
-            work_ns: None,
-            read_bytes: 1,
-            reads: 1,
-            queued: false,
-            at_end: false,
-        }),
-        EventType::PacketDrop => Detail::PacketDrop(PacketDrop {
-            reason: "NO_SOCKET".into(),
-            protocol: "tcp".to_owned(),
-            ends: Some([tcp.local.ip(), tcp.remote.ip()]),
-            ports: Some([tcp.local.port(), tcp.remote.port()]),
-            tcp_flags: Some(2),
-            length: 60,
-            incoming: true,
-            netns: 1,
-            has_socket: false,
-        }),
-        EventType::Signal => Detail::Signal(Signal {
-            signal: 10,
-            effect: SignalEffect::Delivered,
-            to_thread: false,
-            by_kernel: false,
-            code: Some(0),
-            sender: None,
-        }),
-        EventType::OpenFailure => {
-            let path = "/etc/nothing".into();
-            Detail::OpenFailure(OpenFailure { path, path_truncated: false, errno: 2 })
+        EventType::TcpResponse | EventType::PacketDrop | EventType::Signal | EventType::OpenFailure => {
+            deeper::detail(kind, tcp, ns)
         }
     }
 }

@@ -7,7 +7,7 @@ use super::Teller;
 use crate::event::{BootTime, Event, EventType, FoldNotice, Workload, WorkloadId};
 use crate::filter::Filters;
 use crate::probe::Cost;
-use crate::session::{EndReason, News, Part, SessionId, Statistics};
+use crate::session::{EndReason, News, Part, SessionId, SessionState, Statistics};
 
 /// What the programs take is looked at over so long.
 const COST_WINDOW_NS: u64 = 5_000_000_000;
@@ -124,6 +124,18 @@ impl Open {
         let ((since, before), (until, after)) = (*self.costs.front()?, *self.costs.back()?);
         let ns = until.since_ns(since);
         (ns >= COST_LEAST_NS).then(|| after.saturating_sub(before) as f64 / ns as f64)
+    }
+
+    pub(super) fn state(&self) -> SessionState {
+        SessionState {
+            id: self.id,
+            start: self.start,
+            end: self.until,
+            workloads: self.chosen.len() as u32,
+            events: self.events.values().sum(),
+            cpu_share: self.share().unwrap_or(0.0),
+            max_cpu_share: self.max_cpu_share,
+        }
     }
 
     /// It is over, and why.
