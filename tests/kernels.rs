@@ -5,6 +5,8 @@
 
 #[path = "kernels/clock.rs"]
 mod clock;
+#[path = "kernels/debugging.rs"]
+mod debugging;
 #[path = "kernels/faults.rs"]
 mod faults;
 #[path = "kernels/guest.rs"]
@@ -77,6 +79,7 @@ fn observes_once(series: &str) -> Result<()> {
         refusals_and_resets_show,
         processes_show_with_their_ends,
         names::names_show,
+        debugging::sessions_show_everything,
         delay_shows,
         faults::loss_is_what_the_kernel_counts,
         faults::reordering_is_no_loss,

@@ -19,6 +19,7 @@ mod rounds;
 mod code;
 mod idle;
 mod names;
+mod sessions;
 mod soak;
 mod sockets;
 mod subscribers;
@@ -64,6 +65,8 @@ enum Load {
     Sockets(sockets::Args),
     /// Name servers' answers, and packets that are none
     Names(names::Args),
+    /// Debugging sessions on a pod that rests, beside one that works
+    Sessions(sessions::Args),
     /// A load for minutes, at whose end all totals are right and memory is what it was
     Soak(soak::Args),
     /// Nothing
@@ -93,6 +96,7 @@ async fn main() -> Result<()> {
         Load::Subscribers(args) => ("subscribers", json(&subscribers::run(&args, quick).await?)?),
         Load::Sockets(args) => ("sockets", json(&sockets::run(&args, quick).await?)?),
         Load::Names(args) => ("names", json(&names::run(&args, quick).await?)?),
+        Load::Sessions(args) => ("sessions", json(&sessions::run(&args, quick).await?)?),
         Load::Idle(args) => ("idle", json(&idle::run(&args, quick).await?)?),
         Load::Code(args) => ("code", json(&code::run(&args)?)?),
         Load::Report(args) => return report::run(&args, &results),

@@ -251,6 +251,11 @@ impl Guest {
         Ok(())
     }
 
+    /// How many links there are.
+    pub(crate) fn attached(&mut self) -> Result<usize> {
+        self.in_kernel("link")
+    }
+
     /// How many programs, maps or links there are: the guest has none but the observer's.
     fn in_kernel(&mut self, kind: &str) -> Result<usize> {
         let list: Vec<Value> =

@@ -28,6 +28,8 @@ pub(crate) enum Load {
     Sockets,
     /// Name servers' answers, and packets that are none, with names being read
     Names,
+    /// Debugging sessions on a pod that rests, beside one that works
+    Sessions,
     /// Nothing
     Idle,
     /// The stages' code alone, with criterion, and how often it asks for memory

@@ -2,10 +2,11 @@
 
 mod steps;
 
+use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData, PerCpuArray};
+use aya::maps::{self, MapData, PerCpuArray};
 use aya::programs::fentry::FEntryLinkId;
 use aya::programs::fexit::FExitLinkId;
 use aya::programs::tp_btf::BtfTracePointLinkId;
@@ -28,8 +29,10 @@ pub(super) struct Deeper {
     /// Failed opens can be seen at a cost.
     costly: bool,
     links: Vec<(&'static str, Link)>,
-    watched: HashMap<MapData, u64, u32>,
-    netns: HashMap<MapData, u32, u64>,
+    /// How often the kernel had left each of them out, when that was read last.
+    missed: HashMap<&'static str, u64>,
+    watched: maps::HashMap<MapData, u64, u32>,
+    netns: maps::HashMap<MapData, u32, u64>,
     spent: PerCpuArray<MapData, Abi<Spent>>,
 }
 
@@ -83,6 +86,7 @@ impl Deeper {
             chosen: STEPS.iter().map(choose).collect(),
             costly,
             links: Vec::new(),
+            missed: HashMap::new(),
             watched: map("WATCHED")?.try_into().map_err(ProbeError::Map)?,
             netns: map("WATCHED_NETNS")?.try_into().map_err(ProbeError::Map)?,
             spent: map("SPENT")?.try_into().map_err(ProbeError::Map)?,
@@ -97,6 +101,16 @@ impl Deeper {
     /// What of the parts cannot be seen, for want of a program.
     pub(super) fn refused(&self) -> impl Iterator<Item = (u32, &Refused)> {
         self.chosen.iter().filter_map(|(what, chosen)| Some((*what, chosen.as_ref().err()?)))
+    }
+
+    /// Reports how often the kernel left one out since the last call, because it was running on that CPU already.
+    pub(super) fn read_missed(&mut self, ebpf: &Ebpf, report: &mut dyn FnMut(&'static str, u64)) {
+        for (program, _) in &self.links {
+            let Some(fd) = ebpf.program(program).and_then(|program| program.fd().ok()) else { continue };
+            let Ok(figures) = system::program_figures(fd.as_fd()) else { continue };
+            let before = self.missed.insert(program, figures.recursion_misses).unwrap_or(0);
+            report(program, figures.recursion_misses.saturating_sub(before));
+        }
     }
 
     /// The parts that can be seen: bits.

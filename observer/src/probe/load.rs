@@ -243,6 +243,7 @@ impl Attached {
             report(hook, sure.saturating_sub(missed.told));
             *missed = Missed { read, told: missed.told.max(sure) };
         }
+        self.deeper.read_missed(&self.ebpf, &mut report);
     }
 
     /// Hands the probes' own messages to the log.

@@ -1,5 +1,6 @@
 //! What is due from time to time: late events, losses, samples, windows.
 
+use super::sessions::is_of_sessions;
 use super::{BASE_WINDOW_NS, Core};
 use crate::event::{LossSource, Now};
 use observer_ebpf::event::Kind;
@@ -60,7 +61,7 @@ impl Core<'_> {
         round.add(LossSource::Netns, "network_namespaces", None, self.adoption.take_unsearched());
         for loss in round.finish() {
             // An answer that is lost is a name that is not shown: no figure lacks anything.
-            let figures = loss.kind != Kind::DnsAnswer.name();
+            let figures = loss.kind != Kind::DnsAnswer.name() && !is_of_sessions(&loss);
             if figures && !matches!(loss.source, LossSource::Table | LossSource::Netns) {
                 self.aggregator.lost(loss.count);
             }

@@ -11,7 +11,8 @@ use tokio::sync::mpsc::Sender;
 use self::session::Open;
 use self::watching::Watching;
 use super::Core;
-use crate::event::{BootTime, Event, FoldNotice, Loss, Now, Workload};
+use crate::event::{BootTime, Event, FoldNotice, Loss, LossSource, Now, Workload};
+use crate::probe::part_of;
 use crate::serve::DebugAsk;
 use crate::session::{EndReason, News, Part, PartState, Refusal, Session, SessionState};
 use crate::wire;
@@ -212,8 +213,7 @@ impl Core<'_> {
             let hooks = if open.bits & bit(part) == 0 {
                 Err(self.refusal_of(part))
             } else {
-                let of_part =
-                    |(program, _): &&(&'static str, String)| crate::probe::part_of(program) & bit(part) != 0;
+                let of_part = |(program, _): &&(&'static str, String)| part_of(program) & bit(part) != 0;
                 let refused: Vec<_> =
                     failed.iter().filter(of_part).map(|(program, why)| format!("{program}: {why}")).collect();
                 if refused.is_empty() {
@@ -251,10 +251,16 @@ impl Core<'_> {
 
     /// Counts what was lost of what sessions see.
     pub(super) fn note_lost_for_sessions(sessions: &mut Sessions, loss: &Loss) {
-        if matches!(loss.kind, "tcp_response" | "packet_drop" | "signal" | "open_failure") {
+        if is_of_sessions(loss) {
             sessions.lost += loss.count;
         }
     }
+}
+
+/// It is of what sessions see alone, so that no figure of a window lacks anything.
+pub(super) fn is_of_sessions(loss: &Loss) -> bool {
+    let of_session = matches!(loss.kind, "tcp_response" | "packet_drop" | "signal" | "open_failure");
+    of_session || (loss.source == LossSource::Probe && part_of(loss.kind) != 0)
 }
 
 /// What a session's stream is told by.

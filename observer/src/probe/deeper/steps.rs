@@ -149,7 +149,7 @@ impl Step {
             _ if left_out.iter().any(|name| name == hook.target()) => {
                 format!("{}: it is switched off by configuration", hook.name())
             }
-            _ => format!("{}: this kernel has no such hook", hook.name()),
+            _ => format!("this kernel has no hook {}", hook.target()),
         };
         let reasons: Vec<_> = self.programs.iter().map(reason).collect();
         let cause = if self.programs.iter().all(|(_, hook)| left_out.iter().any(|name| name == hook.target()))
