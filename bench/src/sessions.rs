@@ -81,7 +81,7 @@ pub(crate) async fn run(args: &Args, quick: bool) -> Result<Report> {
     for (load, words) in LOADS {
         let words: Vec<&str> = words.iter().copied().chain(["--cpu", "1"]).collect();
         let mut steady = Steady::start(works.netns(), Some(&cgroup), words)?;
-        let mut run = |steady: &mut Steady| -> Result<(f64, f64)> {
+        let run = |steady: &mut Steady| -> Result<(f64, f64)> {
             steady.begin(length, None)?;
             let done = steady.done()?;
             Ok((done.count as f64 / done.elapsed.as_secs_f64(), done.p99_ns as f64))
