@@ -11,6 +11,7 @@ mod loss;
 mod privileges;
 mod room;
 mod status;
+mod units;
 
 mod probe;
 
@@ -24,9 +25,13 @@ mod aggregate;
 
 mod diagnose;
 
+mod trigger;
+
 mod filter;
 
 mod wire;
+
+mod story;
 
 mod serve;
 

@@ -4,6 +4,7 @@
 mod container;
 mod diagnosis;
 mod event;
+mod incident;
 mod live;
 mod process;
 mod published;
@@ -19,6 +20,7 @@ use observer_proto::{Encoded, served as v1};
 use prost_types::Timestamp;
 
 pub(crate) use self::event::event;
+pub(crate) use self::incident::incident;
 pub(crate) use self::live::{connection, listener};
 pub(crate) use self::published::Published;
 pub(crate) use self::status::{status, workload_status};
