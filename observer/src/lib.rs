@@ -28,6 +28,9 @@ mod filter;
 
 mod wire;
 
+#[allow(dead_code, unused_imports, reason = "the writer comes next")]
+mod record;
+
 mod serve;
 
 #[cfg(feature = "bench")]
