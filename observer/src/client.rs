@@ -11,6 +11,7 @@ mod error;
 mod escape;
 mod explain;
 mod folded;
+mod gap;
 mod incident;
 mod json;
 mod label;

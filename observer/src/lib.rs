@@ -33,6 +33,9 @@ mod wire;
 
 mod story;
 
+#[allow(dead_code, unused_imports, reason = "the writer comes next")]
+mod record;
+
 mod serve;
 
 #[cfg(feature = "bench")]
