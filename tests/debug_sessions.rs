@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use observer_proto::v1::incidents_client::IncidentsClient;
 use observer_proto::v1::observer_client::ObserverClient;
-use observer_proto::v1::{DebugEndReason, DebugPart, DebugRequest, EventType, Filter};
+use observer_proto::v1::{
+    DebugEndReason, DebugPart, DebugRequest, EventType, Filter, GetIncidentRequest, ListIncidentsRequest,
+    TriggerKind,
+};
 use observer_tests::debugging::{attached, on_pod};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, Debugging, Lines, Pod, Testbed, client, eventually};
@@ -182,5 +186,33 @@ async fn ctrl_c_ends_the_command_with_a_summary() -> Result<()> {
     }
     drop(watch);
     attached_again(&daemon, &before).await?;
+    pod.remove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_kept_as_an_incident() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let daemon = Daemon::on(testbed).start().await?;
+    let pod = testbed.pod("sessions", "kept").run().await?;
+    let container = pod.container("rest", ["sleep", "1000"]).start().await?;
+    let debugging = Debugging::open(&daemon, on_pod(&pod)).await?;
+    container.kill(Signal::WINCH).await?;
+    debugging.wait_events("the signal", 1, |event| event.r#type() == EventType::Signal).await?;
+    drop(debugging);
+    let mut grpc = IncidentsClient::new(daemon.channel().await?);
+    let incident = eventually(PATIENCE, "the incident to tell what was seen", async || {
+        let listed = grpc.clone().list_incidents(ListIncidentsRequest::default()).await?.into_inner();
+        let of_session = listed.incidents.into_iter().find(|incident| {
+            incident.firings.iter().any(|firing| {
+                firing.kind() == TriggerKind::DebugSession && firing.reason.contains("1 signal")
+            })
+        });
+        Ok(of_session.ok_or("none"))
+    })
+    .await?;
+    ensure!(incident.title.contains(pod.name()), "{incident:#?}");
+    let shown = grpc.get_incident(GetIncidentRequest { id: incident.id }).await?;
+    let text = format!("{:#?}", shown.into_inner().timeline);
+    ensure!(text.contains("a client watched closely"), "{text}");
     pod.remove().await
 }

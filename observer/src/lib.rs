@@ -12,6 +12,7 @@ mod privileges;
 mod room;
 mod session;
 mod status;
+mod units;
 
 mod probe;
 
@@ -25,9 +26,16 @@ mod aggregate;
 
 mod diagnose;
 
+mod trigger;
+
 mod filter;
 
 mod wire;
+
+mod story;
+
+#[allow(dead_code, unused_imports, reason = "the writer comes next")]
+mod record;
 
 mod serve;
 

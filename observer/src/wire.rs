@@ -5,6 +5,7 @@ mod container;
 mod deeper;
 mod diagnosis;
 mod event;
+mod incident;
 mod live;
 mod process;
 mod published;
@@ -21,6 +22,7 @@ use observer_proto::{Encoded, served as v1};
 use prost_types::Timestamp;
 
 pub(crate) use self::event::event;
+pub(crate) use self::incident::incident;
 pub(crate) use self::live::{connection, listener};
 pub(crate) use self::published::Published;
 pub(crate) use self::session::{debug_end, debug_session, debug_statistics, end_words};

@@ -34,7 +34,9 @@ impl Core<'_> {
             self.aggregator.record(event);
             Self::note_for_sessions(&mut self.sessions, event);
         }
+        let fired: Vec<_> = self.out.events.iter().filter_map(|event| self.triggers.event(event)).collect();
         self.subscribers.publish(&self.out.events);
+        self.fired(fired, now);
         self.out.events.clear();
         for event in self.out.amended.drain(..) {
             self.subscribers.amend(event);

@@ -1,5 +1,6 @@
 //! Debugging sessions: what is watched for whom, until when, and at what cost.
 
+mod kept;
 mod session;
 mod watching;
 
@@ -139,6 +140,20 @@ impl Core<'_> {
                 None => open.tell_statistics(now.boot, cost, lost),
             }
         }
+        let due: Vec<usize> = self
+            .sessions
+            .open
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(at, open)| open.is_to_be_kept(now.boot).then_some(at))
+            .collect();
+        for at in due {
+            let open = self.sessions.open.swap_remove(at);
+            self.keep_session(&open, now);
+            self.sessions.open.push(open);
+            let last = self.sessions.open.len() - 1;
+            self.sessions.open.swap(at, last);
+        }
         for (id, reason) in over {
             if let Some(at) = self.sessions.open.iter().position(|open| open.id == id) {
                 let open = self.sessions.open.remove(at);
@@ -160,6 +175,7 @@ impl Core<'_> {
             wire::end_words(reason)
         );
         open.tell(News::Ended(reason, Box::new(statistics)));
+        self.keep_session(open, now);
     }
 
     /// The daemon stops.

@@ -13,6 +13,8 @@ use crate::session::{EndReason, News, Part, SessionId, SessionState, Statistics}
 const COST_WINDOW_NS: u64 = 5_000_000_000;
 /// Less than that says nothing.
 const COST_LEAST_NS: u64 = 1_000_000_000;
+/// How often it is kept what it has seen: an incident stays open for longer than that.
+const KEPT_EACH_NS: u64 = 10_000_000_000;
 /// How often statistics are told.
 const TOLD_EACH_NS: u64 = 2_000_000_000;
 
@@ -40,6 +42,8 @@ pub(super) struct Open {
     /// What all of it had taken of late, the oldest first.
     costs: VecDeque<(BootTime, u64)>,
     told: BootTime,
+    /// When what it has seen was kept last.
+    kept: Option<BootTime>,
 }
 
 impl Open {
@@ -73,6 +77,7 @@ impl Open {
             cost_before,
             costs: VecDeque::from([(start, cost_before.ns)]),
             told: start,
+            kept: None,
         }
     }
 
@@ -136,6 +141,25 @@ impl Open {
             cpu_share: self.share().unwrap_or(0.0),
             max_cpu_share: self.max_cpu_share,
         }
+    }
+
+    /// What it has seen is to be kept now: at its beginning, and from time to time.
+    pub(super) fn is_to_be_kept(&mut self, now: BootTime) -> bool {
+        let is_due = self.kept.is_none_or(|kept| now.since_ns(kept) >= KEPT_EACH_NS);
+        if is_due {
+            self.kept = Some(now);
+        }
+        is_due
+    }
+
+    /// What it has seen, in words.
+    pub(super) fn words(&self, now: BootTime) -> String {
+        let seconds = now.since_ns(self.start) / 1_000_000_000;
+        let events: Vec<String> =
+            self.events.iter().map(|(of, count)| format!("{count} {}", of.name())).collect();
+        let events = if events.is_empty() { "nothing".to_owned() } else { events.join(", ") };
+        let folded = if self.folded > 0 { format!(", {} only counted", self.folded) } else { String::new() };
+        format!("a client watched closely for {seconds} s and saw {events}{folded}")
     }
 
     /// It is over, and why.

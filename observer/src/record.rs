@@ -1,0 +1,12 @@
+//! The flight recorder: what was told, on disk, bounded in bytes and in age.
+//!
+//! Events are kept as they were told, encoded once for all who want them, in compressed blocks. `Store` is the file and how
+//! it is read; any thread may read. `docs/recorder.md` says what is kept and what happens when.
+
+mod block;
+mod store;
+
+pub(crate) use self::block::{Block, Filling, Kind};
+pub(crate) use self::store::{
+    Batch, Chunk, Figures, Limits, OpenError, Place, Raw, Recorded, Run, Store, StoreError,
+};
