@@ -31,8 +31,11 @@ const HOOKS: [&str; 13] = [
     "tcp_send_reset",
 ];
 /// Loaded, and attached while a debugging session asks for them, at no other time: `debug_sessions.rs` sees to that.
-const DEEPER: [&str; 10] = [
+const DEEPER: [&str; 13] = [
     "do_sys_openat2",
+    "exit_open",
+    "exit_openat",
+    "exit_openat2",
     "kfree_skb",
     "signals_sent",
     "sk_data_ready",

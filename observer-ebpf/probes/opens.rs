@@ -31,15 +31,38 @@ pub(crate) fn do_sys_openat2(ctx: FExitContext) -> i32 {
     0
 }
 
+/// `long __x64_sys_openat(const struct pt_regs *regs)`, 5.11 to 7.2 on x86-64, where functions may be hooked: one call
+/// alone runs this.
+#[fexit(function = "__x64_sys_openat")]
+pub(crate) fn exit_openat(ctx: FExitContext) -> i32 {
+    ended(ctx.arg(0), ctx.arg::<u64>(1) as i64)
+}
+
+/// The same of `open`.
+#[fexit(function = "__x64_sys_open")]
+pub(crate) fn exit_open(ctx: FExitContext) -> i32 {
+    ended(ctx.arg(0), ctx.arg::<u64>(1) as i64)
+}
+
+/// The same of `openat2`.
+#[fexit(function = "__x64_sys_openat2")]
+pub(crate) fn exit_openat2(ctx: FExitContext) -> i32 {
+    ended(ctx.arg(0), ctx.arg::<u64>(1) as i64)
+}
+
 /// `void sys_exit(struct pt_regs *regs, long ret)`, 5.11 to 7.2: every system call of the machine ends here while it is
 /// attached, and takes a longer way.
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
-    let result = ctx.arg::<u64>(1) as i64;
+    ended(ctx.arg(0), ctx.arg::<u64>(1) as i64)
+}
+
+/// A system call has ended: whether it was to open a file, and failed. `regs` is typed by the hook.
+#[inline(always)]
+fn ended(regs: *const Kernel, result: i64) -> i32 {
     if result >= 0 {
         return 0;
     }
-    let regs: *const Kernel = ctx.arg(0);
     // SAFETY: `regs` is typed by the hook.
     unsafe {
         let path = match REGS_SYSCALL.read(regs) {

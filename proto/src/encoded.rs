@@ -1,5 +1,7 @@
 //! Messages that are encoded once and sent to many: what the generated code of the server's side has in their places.
 
+mod response;
+
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -233,28 +235,6 @@ impl Message for EventsResponse {
 
     fn clear(&mut self) {
         *self = Self::default();
-    }
-}
-
-impl Default for EventsResponse {
-    fn default() -> Self {
-        Self { payload: Carried::Own(EventsPayload::default()), node_name: "".into(), time: None }
-    }
-}
-
-impl PartialEq for EventsResponse {
-    fn eq(&self, other: &Self) -> bool {
-        self.payload.encoded() == other.payload.encoded()
-            && self.node_name == other.node_name
-            && self.time == other.time
-    }
-}
-
-impl std::fmt::Debug for EventsResponse {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { payload, node_name, time } = self;
-        let fields = (payload.encoded(), node_name, time);
-        out.debug_tuple("EventsResponse").field(&fields.0).field(fields.1).field(fields.2).finish()
     }
 }
 

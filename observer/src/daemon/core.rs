@@ -116,7 +116,7 @@ impl<'a> Core<'a> {
         let (process_ring, network_ring, mut probes) = loaded.into_parts()?;
         let adoption = Adoption::start(probes.sockets.adopter(), config.enter_namespaces);
         let mut sources = Vec::new();
-        let cgroups = find_cgroups(&mut sources);
+        let cgroups = lookups::find_cgroups(&mut sources);
         let attribution = attribute::Settings {
             hold_ns: config.attribution_hold.as_nanos() as u64,
             max_held: MAX_HELD,
@@ -291,16 +291,4 @@ impl<'a> Core<'a> {
         self.subscribers.stop();
         self.book.stop();
     }
-}
-
-fn find_cgroups(sources: &mut Vec<IdentitySource>) -> Option<Cgroups> {
-    let (found, endpoint, healthy, message) = match Cgroups::find() {
-        Ok(cgroups) => {
-            let root = cgroups.root().display().to_string();
-            (Some(cgroups), root, true, "version 2 hierarchy".to_owned())
-        }
-        Err(error) => (None, "/sys/fs/cgroup".to_owned(), false, error.to_string()),
-    };
-    sources.push(IdentitySource { name: "cgroup", endpoint, healthy, message });
-    found
 }

@@ -11,6 +11,7 @@ use aya::programs::fentry::FEntryLinkId;
 use aya::programs::fexit::FExitLinkId;
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
+use itertools::Itertools as _;
 use observer_ebpf::debug::{Spent, watch};
 
 use self::steps::{COSTLY, STEPS, Step, programs};
@@ -100,7 +101,9 @@ impl Deeper {
 
     /// What of the parts cannot be seen, for want of a program.
     pub(super) fn refused(&self) -> impl Iterator<Item = (u32, &Refused)> {
-        self.chosen.iter().filter_map(|(what, chosen)| Some((*what, chosen.as_ref().err()?)))
+        let all = self.chosen.iter().filter_map(|(what, chosen)| Some((*what, chosen.as_ref().err()?)));
+        // One of a part says why.
+        all.unique_by(|(what, _)| *what)
     }
 
     /// Reports how often the kernel left one out since the last call, because it was running on that CPU already.

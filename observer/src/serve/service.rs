@@ -5,6 +5,7 @@ mod changes;
 mod debug;
 mod events;
 mod explain;
+mod fitting;
 mod incidents;
 mod states;
 mod summaries;
@@ -14,9 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use observer_proto::served as v1;
 use observer_proto::served::observer_server::Observer;
-use observer_proto::{Mask, served as v1};
-use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::PollSender;
@@ -25,6 +25,7 @@ use tonic::{Request as Call, Response, Status};
 pub(super) use self::changes::Changes;
 pub(super) use self::debug::DebugStream;
 pub(super) use self::events::EventStream;
+use self::fitting::{fitting, masked};
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
@@ -45,8 +46,6 @@ const WINDOWS_QUEUED: usize = 64;
 const EXPLAINED_NS: u64 = 60_000_000_000;
 /// Connections listed where the client names no limit.
 const CONNECTIONS_LISTED: usize = 10_000;
-/// Clients refuse messages of more than 4 MiB unless told otherwise; this leaves room for the rest.
-const LONGEST_LIST_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// What the service has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,24 +274,9 @@ impl Service {
     }
 }
 
-/// As many as fit into a message: those that do not are the least interesting ones, and the total tells
-/// of them.
-fn fitting<T: Message + Default>(listed: impl Iterator<Item = T>, mask: Option<&Mask>) -> Vec<T> {
-    let mut bytes = 0;
-    listed
-        .map(|one| masked(one, mask))
-        .take_while(|one| {
-            bytes += one.encoded_len() + 8;
-            bytes <= LONGEST_LIST_BYTES
-        })
-        .collect()
-}
-
-/// What is wanted of it.
-fn masked<T: Message + Default>(one: T, mask: Option<&Mask>) -> T {
-    match mask {
-        Some(mask) => mask.apply(one),
-        None => one,
+impl From<InvalidFilter> for Status {
+    fn from(error: InvalidFilter) -> Self {
+        Self::invalid_argument(error.to_string())
     }
 }
 
@@ -301,11 +285,5 @@ impl From<Refused> for Status {
         Self::resource_exhausted(format!(
             "{open} incidents are open that clients opened, as many as may be; close one, or wait a minute"
         ))
-    }
-}
-
-impl From<InvalidFilter> for Status {
-    fn from(error: InvalidFilter) -> Self {
-        Self::invalid_argument(error.to_string())
     }
 }

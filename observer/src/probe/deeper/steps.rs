@@ -47,8 +47,13 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step { what: watch::DROPS, programs: &[("kfree_skb", Hook::Tracepoint("kfree_skb"))] },
     Step { what: watch::SIGNALS, programs: &[("signals_sent", Hook::Tracepoint("signal_generate"))] },
-    Step { what: watch::OPENS, programs: &[("do_sys_openat2", Hook::Exit("do_sys_openat2"))] },
+    Step { what: watch::OPENS, programs: &[("exit_openat", Hook::Exit("__x64_sys_openat")), ANY_OPEN] },
+    Step { what: watch::OPENS, programs: &[("exit_open", Hook::Exit("__x64_sys_open")), ANY_OPEN] },
+    Step { what: watch::OPENS, programs: &[("exit_openat2", Hook::Exit("__x64_sys_openat2")), ANY_OPEN] },
 ];
+
+/// What all calls that open a file come to, unless the compiler has put that into each of them (7.2).
+const ANY_OPEN: (&str, Hook) = ("do_sys_openat2", Hook::Exit("do_sys_openat2"));
 
 /// What sees failed opens where functions may not be hooked, at a cost for every system call: only for who asks for it.
 pub(super) const COSTLY: (&str, Hook) = ("sys_exit", Hook::Tracepoint("sys_exit"));
