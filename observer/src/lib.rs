@@ -28,7 +28,6 @@ mod filter;
 
 mod wire;
 
-#[allow(dead_code, unused_imports, reason = "the writer comes next")]
 mod record;
 
 mod serve;

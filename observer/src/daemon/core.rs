@@ -25,6 +25,7 @@ use crate::event::{EventType, Now};
 use crate::inventory::{self, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
+use crate::record::Recorder;
 use crate::room::Room;
 use crate::serve::{Limits, Subscribers};
 use crate::status::{Capability, IdentitySource};
@@ -93,6 +94,7 @@ pub(super) struct Core<'a> {
     memory: Memory,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
+    recorder: Option<Recorder>,
 }
 
 impl<'a> Core<'a> {
@@ -167,7 +169,14 @@ impl<'a> Core<'a> {
             memory: Memory::new(config.max_memory, room),
             process_batch: Vec::with_capacity(BATCH),
             network_batch: Vec::with_capacity(BATCH),
+            recorder: None,
         })
+    }
+
+    /// Has all that is told recorded.
+    pub(super) fn record(&mut self, recorder: Option<Recorder>) {
+        self.subscribers.read_from(recorder.as_ref().map(Recorder::reader));
+        self.recorder = recorder;
     }
 
     /// Runs until it is told to stop.
@@ -269,6 +278,9 @@ impl<'a> Core<'a> {
         self.count_folds(now, true);
         self.count_losses(now);
         self.subscribers.stop();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.stop();
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod asked;
 mod changes;
 mod events;
 mod explain;
+mod recorded;
 mod states;
 mod summaries;
 
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use observer_proto::served::observer_server::Observer;
-use observer_proto::{Mask, served as v1};
+use observer_proto::{EventsPayload, Mask, served as v1};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -22,6 +23,7 @@ use tonic::{Request as Call, Response, Status};
 
 pub(super) use self::changes::Changes;
 pub(super) use self::events::EventStream;
+use self::recorded::Recording;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
@@ -29,6 +31,7 @@ use super::queue::queue;
 use super::{ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList};
 use crate::event::WallTime;
 use crate::filter::{InvalidFilter, Purpose};
+use crate::record::Reader;
 use crate::wire;
 
 /// How long the event loop may take for an answer.
@@ -80,6 +83,8 @@ pub(crate) struct Service {
     streams: Arc<AtomicU64>,
     /// What all streams of changes keep to compare with.
     compared: Arc<AtomicUsize>,
+    /// Where what is not in memory any more can be read.
+    recorded: Option<Reader>,
 }
 
 #[tonic::async_trait]
@@ -102,9 +107,13 @@ impl Observer for Service {
         sink.hold(self.settings.queue_bytes);
         let id = self.streams.fetch_add(1, Ordering::Relaxed);
         let follow = request.follow;
+        let recording = self.recorded.clone().zip(ask).map(|(reader, ask)| {
+            Recording::new(reader, filters.clone(), mask.clone().map(EventsPayload::mask), ask)
+        });
         self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;
         let requests = PollSender::new(self.requests.clone());
-        Ok(Response::new(EventStream::new(id, source, requests, &self.settings, mask, (scope, seat))))
+        let stream = EventStream::new(id, source, requests, &self.settings, mask, (scope, seat));
+        Ok(Response::new(stream.with(recording)))
     }
 
     async fn watch_summaries(
@@ -112,8 +121,16 @@ impl Observer for Service {
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
-        let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes } =
-            call.into_inner();
+        let v1::WatchSummariesRequest {
+            allow,
+            deny,
+            follow,
+            window,
+            field_mask,
+            changes,
+            since: _,
+            until: _,
+        } = call.into_inner();
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let mask = asked::mask(field_mask, "Summary", &[])?;
         let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
@@ -220,7 +237,13 @@ impl Observer for Service {
 impl Service {
     /// Sends what it is asked to the event loop.
     pub(crate) fn new(settings: Settings, requests: mpsc::Sender<Request>) -> Self {
-        Self { settings: Arc::new(settings), requests, streams: Arc::default(), compared: Arc::default() }
+        let (streams, compared) = Default::default();
+        Self { settings: Arc::new(settings), requests, streams, compared, recorded: None }
+    }
+
+    /// Has what is not in memory any more read from there.
+    pub(crate) fn recorded(self, recorded: Option<Reader>) -> Self {
+        Self { recorded, ..self }
     }
 
     fn compile(
