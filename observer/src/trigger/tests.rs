@@ -79,6 +79,11 @@ impl Node {
         self.window.edges.insert(edge, EdgeSummary { workload, peer, backend: None, tcp });
     }
 
+    /// The edge that was done last, taken out again.
+    pub(super) fn take_edge(&mut self) -> (Edge, EdgeSummary) {
+        self.window.edges.drain().next().unwrap()
+    }
+
     /// The second is over.
     pub(super) fn second(&mut self) {
         let mut window = std::mem::take(&mut self.window);

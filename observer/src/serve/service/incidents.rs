@@ -65,7 +65,8 @@ impl Incidents for Service {
         call: Call<served::GetIncidentRequest>,
     ) -> Result<Response<served::GetIncidentResponse>, Status> {
         let (scope, _) = Caller::admit(&call, "GetIncident")?;
-        let incident = self.visible(&scope, &call.into_inner().id)?;
+        let mut incident = self.visible(&scope, &call.into_inner().id)?;
+        self.note_what_is_gone(&mut incident);
         let (told, windows) = self.past(&scope, &incident).await?;
         let about = incident.clone();
         // It may have a million events to look at: other clients shall not wait for that.
