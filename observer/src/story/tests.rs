@@ -1,5 +1,7 @@
 //! Stories of recordings (`observer events -o json`, made by `tests/incidents.rs`), to the letter; and single rules.
 
+use std::fmt::Write as _;
+
 use expect_test::{ExpectFile, expect_file};
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{Edge, Firing, Incident, TimelineKind, TriggerKind, WatchEventsResponse, Workload};
@@ -44,7 +46,8 @@ fn text(story: &Story, incident: &Incident) -> String {
     for entry in &story.timeline {
         let since = (nanos(&entry.time.unwrap()) - opened) as f64 / 1e9;
         let kind = entry.kind().as_str_name().trim_start_matches("TIMELINE_KIND_");
-        text.push_str(&format!("{since:+8.3} {kind:<11} {} ({} events)\n", entry.text, entry.event_count));
+        let (words, events) = (&entry.text, entry.event_count);
+        writeln!(text, "{since:+8.3} {kind:<11} {words} ({events} events)").unwrap();
     }
     text
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::tuning::SECOND;
 use super::*;
-use crate::event::examples::{self, WALL_NS, event, pod};
+use crate::event::examples::{WALL_NS, event, pod};
 use crate::event::{
     BootTime, ContainerCrashLoop, ContainerEnd, ContainerStart, ContainerStop, Edge, EdgeSummary, EndKind,
     Ending, Now, OomKill, Origin, Peer, PeerKind, Process, ProcessExec, ProcessKey, SIGKILL, Shortage,

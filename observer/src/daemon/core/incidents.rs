@@ -60,7 +60,7 @@ impl Core<'_> {
             let listed = self.attributor.listed(now.boot).map(|(known, _)| &known.workload);
             listed.filter(|workload| !workload.sandbox && filters.workload(workload)).cloned().collect()
         };
-        let incident = self.incidents.open_by_hand(about, (client, note), now)?;
+        let incident = self.incidents.open_by_hand(&about, (client, note), now)?;
         let opening = self.snapshot(&incident, now);
         Ok(self.tell_incident(&incident, Some(opening)))
     }
