@@ -34,7 +34,6 @@ mod wire;
 
 mod story;
 
-#[allow(dead_code, unused_imports, reason = "the writer comes next")]
 mod record;
 
 mod serve;

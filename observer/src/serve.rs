@@ -44,6 +44,8 @@ pub(crate) enum Request {
     ReadOn(u64),
     /// Opens a debugging session.
     Debug(Box<DebugAsk>),
+    /// For `Subscribers::read_rest`.
+    ReadRest(Rest),
     /// For `Subscribers::add_summaries`.
     Summaries(SummariesRequest),
     /// The live connections that pass, in order, `limit` at most.
@@ -125,6 +127,21 @@ pub(crate) struct DebugAsk {
     /// The session ends when nobody listens there any more.
     pub(crate) news: mpsc::Sender<News>,
     pub(crate) reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Asks for what of a stream's past is left when it has read what is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// The stream.
+    pub(crate) id: u64,
+    /// Events up to this number of this run were read.
+    pub(crate) after: u64,
+    /// Not before this time.
+    pub(crate) since: Option<WallTime>,
+    /// Not after this time.
+    pub(crate) until: Option<WallTime>,
+    /// So many at most.
+    pub(crate) left: usize,
 }
 
 /// Asks for windows. They are merged and filtered in the stream's own task.

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use observer_proto::v1::{
-    CloseIncidentRequest, IncidentState, ListIncidentsRequest, OpenIncidentRequest, WatchIncidentsRequest,
+    CloseIncidentRequest, Incident, IncidentState, ListIncidentsRequest, OpenIncidentRequest,
+    WatchIncidentsRequest,
 };
 
 use super::again::Reconnect;
@@ -147,7 +148,7 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
             let Close { id, note, output, connection } = *args;
             let closed =
                 connection.connect().await?.close_incident(CloseIncidentRequest { id, note }).await?;
-            said(out, &output, closed, "closed")
+            said(out, &output, &closed, "closed")
         }
         Command::Delete(args) => {
             let Delete { ids, output, connection } = *args;
@@ -233,18 +234,13 @@ async fn open(args: Open, out: &mut dyn Write) -> anyhow::Result<()> {
         return Ok(write_json(out, "OpenIncidentRequest", &request)?);
     }
     let opened = connection.connect().await?.open_incident(request).await?;
-    said(out, &output, opened, "opened")
+    said(out, &output, &opened, "opened")
 }
 
 /// What was done to an incident; whole where that is wanted.
-fn said(
-    out: &mut dyn Write,
-    output: &Output,
-    incident: observer_proto::v1::Incident,
-    done: &str,
-) -> anyhow::Result<()> {
+fn said(out: &mut dyn Write, output: &Output, incident: &Incident, done: &str) -> anyhow::Result<()> {
     if output.format().is_whole() {
-        return Ok(client::write_whole(out, &output.look(), "Incident", &incident)?);
+        return Ok(client::write_whole(out, &output.look(), "Incident", incident)?);
     }
     Ok(writeln!(out, "{} {done}: {}", escape(&incident.id), escape(&incident.title))?)
 }

@@ -19,6 +19,7 @@ use self::sockets::Sampling;
 use super::DaemonError;
 use super::adopt::Adoption;
 use super::input::{Found, Input, Inputs};
+use super::keeper::Keeper;
 use super::memory::Memory;
 use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, CrashLoop, Output};
@@ -28,6 +29,7 @@ use crate::event::{EventType, Now};
 use crate::inventory::{self, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
+use crate::record::Recorder;
 use crate::room::Room;
 use crate::serve::{Book, Limits, Subscribers};
 use crate::status::{Capability, IdentitySource};
@@ -102,6 +104,8 @@ pub(super) struct Core<'a> {
     memory: Memory,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
+    recorder: Option<Recorder>,
+    keeper: Option<Keeper>,
 }
 
 impl<'a> Core<'a> {
@@ -182,7 +186,18 @@ impl<'a> Core<'a> {
             memory: Memory::new(config.max_memory, room),
             process_batch: Vec::with_capacity(BATCH),
             network_batch: Vec::with_capacity(BATCH),
+            recorder: None,
+            keeper: None,
         })
+    }
+
+    /// Has all that is told recorded.
+    pub(super) fn record(&mut self, recorder: Option<Recorder>) -> std::io::Result<()> {
+        let reader = recorder.as_ref().map(Recorder::reader);
+        self.keeper = reader.clone().map(|reader| Keeper::start(reader, self.book.clone())).transpose()?;
+        self.subscribers.read_from(reader);
+        self.recorder = recorder;
+        Ok(())
     }
 
     /// Runs until it is told to stop.
@@ -290,5 +305,11 @@ impl<'a> Core<'a> {
         self.count_losses(now);
         self.subscribers.stop();
         self.book.stop();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.stop();
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.stop();
+        }
     }
 }

@@ -7,6 +7,7 @@ mod events;
 mod explain;
 mod fitting;
 mod incidents;
+mod recorded;
 mod states;
 mod summaries;
 
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use observer_proto::served as v1;
 use observer_proto::served::observer_server::Observer;
+use observer_proto::{EventsPayload, served as v1};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::PollSender;
@@ -26,6 +27,7 @@ pub(super) use self::changes::Changes;
 pub(super) use self::debug::DebugStream;
 pub(super) use self::events::EventStream;
 use self::fitting::{fitting, masked};
+use self::recorded::Recording;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
@@ -35,6 +37,7 @@ use super::{
 };
 use crate::event::WallTime;
 use crate::filter::{InvalidFilter, Purpose};
+use crate::record::Reader;
 use crate::trigger::Refused;
 use crate::wire;
 
@@ -86,6 +89,8 @@ pub(crate) struct Service {
     /// What all streams of changes keep to compare with.
     compared: Arc<AtomicUsize>,
     book: Book,
+    /// Where what is not in memory any more can be read.
+    recorded: Option<Reader>,
 }
 
 #[tonic::async_trait]
@@ -109,9 +114,13 @@ impl Observer for Service {
         sink.hold(self.settings.queue_bytes);
         let id = self.streams.fetch_add(1, Ordering::Relaxed);
         let follow = request.follow;
+        let recording = self.recorded.clone().zip(ask).map(|(reader, ask)| {
+            Recording::new(reader, filters.clone(), mask.clone().map(EventsPayload::mask), ask)
+        });
         self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;
         let requests = PollSender::new(self.requests.clone());
-        Ok(Response::new(EventStream::new(id, source, requests, &self.settings, mask, (scope, seat))))
+        let stream = EventStream::new(id, source, requests, &self.settings, mask, (scope, seat));
+        Ok(Response::new(stream.with(recording)))
     }
 
     async fn watch_summaries(
@@ -119,8 +128,16 @@ impl Observer for Service {
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
-        let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes } =
-            call.into_inner();
+        let v1::WatchSummariesRequest {
+            allow,
+            deny,
+            follow,
+            window,
+            field_mask,
+            changes,
+            since: _,
+            until: _,
+        } = call.into_inner();
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let mask = asked::mask(field_mask, "Summary", &[])?;
         let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
@@ -232,13 +249,14 @@ impl Observer for Service {
 impl Service {
     /// Sends what it is asked to the event loop.
     pub(crate) fn new(settings: Settings, requests: mpsc::Sender<Request>) -> Self {
-        Self {
-            settings: Arc::new(settings),
-            requests,
-            streams: Arc::default(),
-            compared: Arc::default(),
-            book: Book::default(),
-        }
+        let (streams, compared) = Default::default();
+        let book = Book::default();
+        Self { settings: Arc::new(settings), requests, streams, compared, book, recorded: None }
+    }
+
+    /// Has what is not in memory any more read from there.
+    pub(crate) fn recorded(self, recorded: Option<Reader>) -> Self {
+        Self { recorded, ..self }
     }
 
     /// With the incidents that are known.

@@ -112,6 +112,12 @@ impl Edges {
     }
 }
 
+/// What an edge takes, its histograms aside.
+#[cfg(test)]
+pub(super) const fn bytes() -> usize {
+    size_of::<Watched>() + size_of::<Edge>()
+}
+
 /// One of the sides is a container of this node; what the machine does with others is not what this is about.
 fn is_watched(edge: &Edge, summary: &EdgeSummary) -> bool {
     let is_container = |workload: &Workload| {

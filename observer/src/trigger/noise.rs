@@ -39,7 +39,7 @@ fn is_replaced(node: &mut Node, workload: &Arc<Workload>, ending: Ending) {
         Ending::Signal { signal: SIGKILL, .. } => Some(sent(SIGKILL, Origin::Outside, "runc", now)),
         Ending::Signal { .. } | Ending::Code(_) => None,
     };
-    ends(node, workload, ContainerStop { asked_by, killed_by, ..stop(ending, now) });
+    ends(node, workload, ContainerStop { killed_by, asked_by, ..stop(ending, now) });
 }
 
 fn nothing_fired(node: &Node) {

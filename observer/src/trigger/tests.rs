@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::tuning::SECOND;
 use super::*;
-use crate::event::examples::{self, WALL_NS, event, pod};
+use crate::event::examples::{WALL_NS, event, pod};
 use crate::event::{
     BootTime, ContainerCrashLoop, ContainerEnd, ContainerStart, ContainerStop, Edge, EdgeSummary, EndKind,
     Ending, Now, OomKill, Origin, Peer, PeerKind, Process, ProcessExec, ProcessKey, SIGKILL, Shortage,
@@ -77,6 +77,11 @@ impl Node {
         let peer = Peer { workload: Some(Arc::clone(far)), ..Peer::of(PeerKind::Pod) };
         let (workload, tcp) = (Arc::clone(own), tcp.clone());
         self.window.edges.insert(edge, EdgeSummary { workload, peer, backend: None, tcp });
+    }
+
+    /// The edge that was done last, taken out again.
+    pub(super) fn take_edge(&mut self) -> (Edge, EdgeSummary) {
+        self.window.edges.drain().next().unwrap()
     }
 
     /// The second is over.

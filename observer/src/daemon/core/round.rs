@@ -3,6 +3,7 @@
 use super::sessions::is_of_sessions;
 use super::{BASE_WINDOW_NS, Core};
 use crate::event::{LossSource, Now};
+use crate::record::Recorder;
 use observer_ebpf::event::Kind;
 
 /// Live sockets are read each second while somebody follows summaries, else so often.
@@ -36,6 +37,9 @@ impl Core<'_> {
         for window in self.aggregator.advance(now.boot) {
             let fired = self.triggers.window(&window);
             self.subscribers.publish_window(&window, now);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.window(&window, now);
+            }
             self.fired(fired, now);
         }
         self.advance_incidents(now);
@@ -78,6 +82,8 @@ impl Core<'_> {
         for loss in self.aggregator.losses(now.boot) {
             round.add(loss.source, loss.kind, loss.cpu, loss.count);
         }
+        let missed = self.recorder.as_mut().map_or(0, Recorder::take_missed);
+        round.add(LossSource::Table, "recording", None, missed);
         round.add(LossSource::Netns, "network_namespaces", None, self.adoption.take_unsearched());
         for loss in round.finish() {
             // An answer that is lost is a name that is not shown: no figure lacks anything.
