@@ -2,9 +2,9 @@
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{HashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use observer_ebpf::budget::class;
-use observer_ebpf::debug::{Spent, WATCHED_MAX};
+use observer_ebpf::debug::{Spent, WATCHED_MAX, watch};
 use observer_ebpf::event::Kind;
 
 use crate::budget::{add, take};
@@ -14,6 +14,11 @@ use crate::fold;
 /// The cgroups that are watched, and what of each: bits of [`observer_ebpf::debug::watch`].
 #[map]
 static WATCHED: HashMap<u64, u32> = HashMap::with_max_entries(WATCHED_MAX, BPF_F_NO_PREALLOC);
+
+/// Bits of the cgroups that are watched, each by the end of its id: most others are told apart by them, without a look into
+/// the map.
+#[map]
+static WATCHED_BITS: Array<u64> = Array::with_max_entries(1, 0);
 
 /// The network namespaces that are watched, each with the cgroup that what happens in it is told of.
 #[map]
@@ -45,6 +50,11 @@ pub(crate) fn watched(cgroup_id: u64, what: u32) -> Option<Watched> {
 
 #[inline(always)]
 fn value(cgroup_id: u64) -> Option<u32> {
+    // SAFETY: the map's value, which the daemon writes whole.
+    let bits = WATCHED_BITS.get_ptr(0).map_or(0, |bits| unsafe { bits.read_volatile() });
+    if bits & watch::bit(cgroup_id) == 0 {
+        return None;
+    }
     // SAFETY: the map's value, which the daemon writes whole.
     WATCHED.get_ptr(cgroup_id).map(|value| unsafe { value.read_volatile() })
 }

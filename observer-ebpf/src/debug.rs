@@ -19,6 +19,14 @@ pub mod watch {
     pub const SIGNALS: u32 = 4;
     /// Files that its processes fail to open.
     pub const OPENS: u32 = 8;
+
+    /// The bit of a cgroup in the map `WATCHED_BITS`.
+    #[must_use]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it is a part of a probe")]
+    pub const fn bit(cgroup_id: u64) -> u64 {
+        1 << (cgroup_id & 63)
+    }
 }
 
 /// Cgroups that are watched at once, and network namespaces.

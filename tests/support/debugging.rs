@@ -17,6 +17,9 @@ use crate::daemon::Daemon;
 use crate::pod::Pod;
 use crate::wait::{PATIENCE, eventually};
 
+/// So often bpftool is asked.
+const TRIES: usize = 20;
+
 /// What has come so far.
 #[derive(Debug, Default)]
 struct Seen {
@@ -182,7 +185,15 @@ fn maps(pid: u32) -> Result<BTreeSet<u64>> {
 
 /// All programs or links of the kernel.
 fn list(what: &str) -> Result<Vec<Value>> {
-    let output = Command::new("bpftool").args(["-j", what, "list"]).output().context("cannot run bpftool")?;
-    ensure!(output.status.success(), "bpftool: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let mut tries = 0;
+    loop {
+        let output =
+            Command::new("bpftool").args(["-j", what, "list"]).output().context("cannot run bpftool")?;
+        if output.status.success() {
+            return Ok(serde_json::from_slice(&output.stdout)?);
+        }
+        // It gives up where one goes while it looks, as those of other tests may.
+        tries += 1;
+        ensure!(tries < TRIES, "bpftool: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

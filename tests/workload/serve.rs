@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketType, bind, ipproto, listen, socket, sockopt};
 
 use crate::args::Args;
@@ -153,7 +154,10 @@ fn converse(stream: &mut TcpStream, manner: Manner, received: &mut u64, sent: &m
             let body = vec![b'r'; response];
             let mut pending = 0;
             loop {
-                thread::sleep(before_read);
+                if !before_read.is_zero() {
+                    wait_for_data(stream)?;
+                    thread::sleep(before_read);
+                }
                 let count = stream.read(&mut buffer)?;
                 if count == 0 {
                     return Ok(());
@@ -169,6 +173,13 @@ fn converse(stream: &mut TcpStream, manner: Manner, received: &mut u64, sent: &m
             }
         }
     }
+}
+
+/// Waits until there is something to read, and leaves it there.
+fn wait_for_data(stream: &TcpStream) -> io::Result<()> {
+    let mut wanted = [PollFd::new(stream, PollFlags::IN)];
+    while poll(&mut wanted, None)? == 0 {}
+    Ok(())
 }
 
 /// An address as a person writes it: an IPv4 peer of an IPv6 socket is IPv4.

@@ -33,6 +33,7 @@ pub(super) struct Deeper {
     /// How often the kernel had left each of them out, when that was read last.
     missed: HashMap<&'static str, u64>,
     watched: maps::HashMap<MapData, u64, u32>,
+    bits: maps::Array<MapData, u64>,
     netns: maps::HashMap<MapData, u32, u64>,
     spent: PerCpuArray<MapData, Abi<Spent>>,
 }
@@ -89,6 +90,7 @@ impl Deeper {
             links: Vec::new(),
             missed: HashMap::new(),
             watched: map("WATCHED")?.try_into().map_err(ProbeError::Map)?,
+            bits: map("WATCHED_BITS")?.try_into().map_err(ProbeError::Map)?,
             netns: map("WATCHED_NETNS")?.try_into().map_err(ProbeError::Map)?,
             spent: map("SPENT")?.try_into().map_err(ProbeError::Map)?,
         })
@@ -179,6 +181,11 @@ impl DeeperProbes<'_> {
     pub(crate) fn attached(&self) -> Vec<(&'static str, String)> {
         let hook = |program: &str| hook_of(program).map(Hook::name).unwrap_or_default();
         self.deeper.links.iter().map(|&(program, _)| (program, hook(program))).collect()
+    }
+
+    /// Lets through to a closer look what has these bits: [`watch::bit`] of each cgroup that is to be watched.
+    pub(crate) fn look_at(&mut self, bits: u64) -> Result<(), ProbeError> {
+        self.deeper.bits.set(0, bits, 0).map_err(ProbeError::Watch)
     }
 
     /// Watches a cgroup, or something else of it. `since` is another number each time that it begins to be watched.

@@ -15,6 +15,8 @@ use crate::probe::DeeperProbes;
 #[derive(Default)]
 pub(super) struct Watching {
     cgroups: BTreeMap<u64, u32>,
+    /// What lets them through to a closer look.
+    bits: u64,
     /// Network namespaces, each with the cgroup that stands for it.
     netns: BTreeMap<u32, u64>,
     /// The network namespace of each workload's cgroup, once it is known.
@@ -68,6 +70,13 @@ impl Watching {
     }
 
     fn set_cgroups(&mut self, next: BTreeMap<u64, u32>, probes: &mut DeeperProbes<'_>) {
+        let bits = next.keys().fold(0, |all, cgroup| all | watch::bit(*cgroup));
+        if bits != self.bits {
+            match probes.look_at(bits) {
+                Ok(()) => self.bits = bits,
+                Err(error) => log::warn!("what is watched does not change: {error}"),
+            }
+        }
         for cgroup in self.cgroups.keys().filter(|cgroup| !next.contains_key(cgroup)) {
             probes.unwatch(*cgroup);
         }
