@@ -24,7 +24,7 @@ use super::memory::Memory;
 use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, CrashLoop, Output};
 use crate::config::Config;
-use crate::decode::{self, Body, Record, Tick};
+use crate::decode::{self, Record, Tick};
 use crate::event::{EventType, Now};
 use crate::inventory::{self, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
@@ -275,23 +275,6 @@ impl<'a> Core<'a> {
         self.process_batch = process_batch;
         self.deliver(now);
         found
-    }
-
-    fn attribute(&mut self, record: Record, now: Now) {
-        if !matches!(record.body, Body::CgroupMade { .. }) {
-            self.find_cgroup(record.cgroup_id, now);
-        }
-        if let Body::Signal { sender_cgroup, .. } = record.body {
-            self.find_cgroup(sender_cgroup, now);
-        }
-        if let Body::Signalled(signalled) = &record.body {
-            self.find_cgroup(signalled.sender_cgroup, now);
-            self.find_process(signalled.sender.key);
-        }
-        if let Some(task) = record.body.actor() {
-            self.find_process(task.key);
-        }
-        self.attributor.record(record, now, &mut self.out);
     }
 
     /// The last round: what is in the rings is told, then the streams end.

@@ -36,9 +36,8 @@ use super::{
     Book, ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList,
 };
 use crate::event::WallTime;
-use crate::filter::{InvalidFilter, Purpose};
+use crate::filter::Purpose;
 use crate::record::Reader;
-use crate::trigger::Refused;
 use crate::wire;
 
 /// How long the event loop may take for an answer.
@@ -289,19 +288,5 @@ impl Service {
             Ok(Err(_dropped)) => Err(Status::unavailable("the daemon is stopping")),
             Err(_elapsed) => Err(busy()),
         }
-    }
-}
-
-impl From<InvalidFilter> for Status {
-    fn from(error: InvalidFilter) -> Self {
-        Self::invalid_argument(error.to_string())
-    }
-}
-
-impl From<Refused> for Status {
-    fn from(Refused { open }: Refused) -> Self {
-        Self::resource_exhausted(format!(
-            "{open} incidents are open that clients opened, as many as may be; close one, or wait a minute"
-        ))
     }
 }

@@ -1,12 +1,31 @@
 //! What attribution wants to know, asked of the inventory.
 
 use super::Core;
+use crate::decode::{Body, Record};
 use crate::event::{Now, Process, ProcessKey};
 use crate::inventory::cgroups::Cgroups;
 use crate::inventory::{Fact, Translated, processes};
 use crate::status::IdentitySource;
 
 impl Core<'_> {
+    /// Makes known whom a record is about, and attributes it.
+    pub(super) fn attribute(&mut self, record: Record, now: Now) {
+        if !matches!(record.body, Body::CgroupMade { .. }) {
+            self.find_cgroup(record.cgroup_id, now);
+        }
+        if let Body::Signal { sender_cgroup, .. } = record.body {
+            self.find_cgroup(sender_cgroup, now);
+        }
+        if let Body::Signalled(signalled) = &record.body {
+            self.find_cgroup(signalled.sender_cgroup, now);
+            self.find_process(signalled.sender.key);
+        }
+        if let Some(task) = record.body.actor() {
+            self.find_process(task.key);
+        }
+        self.attributor.record(record, now, &mut self.out);
+    }
+
     /// Makes a cgroup known that nobody has told of.
     pub(super) fn find_cgroup(&mut self, id: u64, now: Now) {
         if !self.attributor.knows_cgroup(id) {

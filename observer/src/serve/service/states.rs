@@ -6,6 +6,8 @@ use observer_proto::served as v1;
 use tonic::Status;
 
 use super::{PATIENCE, Settings};
+use crate::filter::InvalidFilter;
+use crate::trigger::Refused;
 use crate::wire;
 
 pub(super) fn busy() -> Status {
@@ -44,4 +46,18 @@ pub(super) fn stopping() -> v1::NodeStatus {
 #[allow(clippy::disallowed_methods, reason = "messages carry the time of their sending")]
 pub(super) fn sent_at() -> prost_types::Timestamp {
     SystemTime::now().into()
+}
+
+impl From<InvalidFilter> for Status {
+    fn from(error: InvalidFilter) -> Self {
+        Self::invalid_argument(error.to_string())
+    }
+}
+
+impl From<Refused> for Status {
+    fn from(Refused { open }: Refused) -> Self {
+        Self::resource_exhausted(format!(
+            "{open} incidents are open that clients opened, as many as may be; close one, or wait a minute"
+        ))
+    }
 }
