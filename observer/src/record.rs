@@ -8,10 +8,12 @@ mod block;
 mod recorder;
 mod shared;
 mod store;
+mod windows;
 mod writer;
 
 pub(crate) use self::block::{Block, Kind};
 pub(crate) use self::recorder::{Reader, Recorder};
+pub(crate) use self::windows::{CLOCKS, Identities};
 pub(crate) use self::shared::{Disk, Settings};
 #[allow(unused_imports, reason = "incidents and files that are exported use it")]
 pub(crate) use self::store::{Batch, OpenError, Raw, Run};
