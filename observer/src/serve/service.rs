@@ -4,6 +4,7 @@ mod asked;
 mod changes;
 mod events;
 mod explain;
+mod past;
 mod recorded;
 mod states;
 mod summaries;
@@ -23,6 +24,7 @@ use tonic::{Request as Call, Response, Status};
 
 pub(super) use self::changes::Changes;
 pub(super) use self::events::EventStream;
+use self::past::PastWindows;
 use self::recorded::Recording;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
@@ -121,23 +123,16 @@ impl Observer for Service {
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
-        let v1::WatchSummariesRequest {
-            allow,
-            deny,
-            follow,
-            window,
-            field_mask,
-            changes,
-            since: _,
-            until: _,
-        } = call.into_inner();
+        let request = call.into_inner();
+        let past = self.past(asked::windows(&request)?)?;
+        let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes, .. } = request;
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let mask = asked::mask(field_mask, "Summary", &[])?;
         let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
         let seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
-        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat);
+        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat).after(past);
         Ok(Response::new(stream.shaped(mask, changes.then(|| Changes::new(&self.compared)))))
     }
 
@@ -253,6 +248,16 @@ impl Service {
         purpose: Purpose,
     ) -> Result<Filters, Status> {
         Filters::compile(allow, deny, purpose, &self.settings.node_name).map_err(Status::from)
+    }
+
+    /// What reads recorded windows, where some are asked for.
+    fn past(&self, asked: Option<(WallTime, Option<WallTime>)>) -> Result<Option<PastWindows>, Status> {
+        let Some((since, until)) = asked else { return Ok(None) };
+        let reader = self.recorded.clone();
+        let reader = reader.filter(|reader| reader.store().is_some()).ok_or_else(|| {
+            Status::failed_precondition("since: nothing is recorded here; `observer status` says why")
+        })?;
+        Ok(Some(PastWindows::new(reader, since, until)))
     }
 
     async fn send(&self, request: Request) -> Result<(), Status> {
