@@ -5,6 +5,7 @@ mod deliver;
 mod folds;
 mod incidents;
 mod lookups;
+mod recording;
 mod round;
 mod sockets;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use tokio::io::unix::AsyncFd;
 
 use self::folds::Folds;
+use self::lookups::find_cgroups;
 use self::sockets::Sampling;
 use super::DaemonError;
 use super::adopt::Adoption;
@@ -186,15 +188,6 @@ impl<'a> Core<'a> {
         })
     }
 
-    /// Has all that is told recorded.
-    pub(super) fn record(&mut self, recorder: Option<Recorder>) -> std::io::Result<()> {
-        let reader = recorder.as_ref().map(Recorder::reader);
-        self.keeper = reader.clone().map(|reader| Keeper::start(reader, self.book.clone())).transpose()?;
-        self.subscribers.read_from(reader);
-        self.recorder = recorder;
-        Ok(())
-    }
-
     /// Runs until it is told to stop.
     pub(super) async fn run(&mut self, inputs: &mut Inputs) {
         loop {
@@ -295,23 +288,6 @@ impl<'a> Core<'a> {
         self.count_losses(now);
         self.subscribers.stop();
         self.book.stop();
-        if let Some(keeper) = &mut self.keeper {
-            keeper.stop();
-        }
-        if let Some(recorder) = &mut self.recorder {
-            recorder.stop();
-        }
+        self.stop_recording();
     }
-}
-
-fn find_cgroups(sources: &mut Vec<IdentitySource>) -> Option<Cgroups> {
-    let (found, endpoint, healthy, message) = match Cgroups::find() {
-        Ok(cgroups) => {
-            let root = cgroups.root().display().to_string();
-            (Some(cgroups), root, true, "version 2 hierarchy".to_owned())
-        }
-        Err(error) => (None, "/sys/fs/cgroup".to_owned(), false, error.to_string()),
-    };
-    sources.push(IdentitySource { name: "cgroup", endpoint, healthy, message });
-    found
 }

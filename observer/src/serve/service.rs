@@ -1,10 +1,12 @@
 //! The gRPC service: checks a request, asks the event loop, and shapes the answer.
 
+mod answers;
 mod asked;
 mod changes;
 mod events;
 mod explain;
 mod incidents;
+mod past;
 mod recorded;
 mod states;
 mod summaries;
@@ -15,15 +17,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use observer_proto::served::observer_server::Observer;
-use observer_proto::{EventsPayload, Mask, served as v1};
-use prost::Message;
+use observer_proto::{EventsPayload, served as v1};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::PollSender;
 use tonic::{Request as Call, Response, Status};
 
+use self::answers::{fitting, masked};
 pub(super) use self::changes::Changes;
 pub(super) use self::events::EventStream;
+use self::past::PastWindows;
 use self::recorded::Recording;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
@@ -33,9 +36,8 @@ use super::{
     Book, ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList,
 };
 use crate::event::WallTime;
-use crate::filter::{InvalidFilter, Purpose};
+use crate::filter::Purpose;
 use crate::record::Reader;
-use crate::trigger::Refused;
 use crate::wire;
 
 /// How long the event loop may take for an answer.
@@ -126,23 +128,16 @@ impl Observer for Service {
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
-        let v1::WatchSummariesRequest {
-            allow,
-            deny,
-            follow,
-            window,
-            field_mask,
-            changes,
-            since: _,
-            until: _,
-        } = call.into_inner();
+        let request = call.into_inner();
+        let past = self.past(asked::windows(&request)?)?;
+        let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes, .. } = request;
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let mask = asked::mask(field_mask, "Summary", &[])?;
         let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
         let seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
-        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat);
+        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat).after(past);
         Ok(Response::new(stream.shaped(mask, changes.then(|| Changes::new(&self.compared)))))
     }
 
@@ -266,6 +261,16 @@ impl Service {
         Filters::compile(allow, deny, purpose, &self.settings.node_name).map_err(Status::from)
     }
 
+    /// What reads recorded windows, where some are asked for.
+    fn past(&self, asked: Option<(WallTime, Option<WallTime>)>) -> Result<Option<PastWindows>, Status> {
+        let Some((since, until)) = asked else { return Ok(None) };
+        let reader = self.recorded.clone();
+        let reader = reader.filter(|reader| reader.store().is_some()).ok_or_else(|| {
+            Status::failed_precondition("since: nothing is recorded here; `observer status` says why")
+        })?;
+        Ok(Some(PastWindows::new(reader, since, until)))
+    }
+
     async fn send(&self, request: Request) -> Result<(), Status> {
         match timeout(PATIENCE, self.requests.send(request)).await {
             Ok(Ok(())) => Ok(()),
@@ -282,40 +287,5 @@ impl Service {
             Ok(Err(_dropped)) => Err(Status::unavailable("the daemon is stopping")),
             Err(_elapsed) => Err(busy()),
         }
-    }
-}
-
-/// As many as fit into a message: those that do not are the least interesting ones, and the total tells
-/// of them.
-fn fitting<T: Message + Default>(listed: impl Iterator<Item = T>, mask: Option<&Mask>) -> Vec<T> {
-    let mut bytes = 0;
-    listed
-        .map(|one| masked(one, mask))
-        .take_while(|one| {
-            bytes += one.encoded_len() + 8;
-            bytes <= LONGEST_LIST_BYTES
-        })
-        .collect()
-}
-
-/// What is wanted of it.
-fn masked<T: Message + Default>(one: T, mask: Option<&Mask>) -> T {
-    match mask {
-        Some(mask) => mask.apply(one),
-        None => one,
-    }
-}
-
-impl From<Refused> for Status {
-    fn from(Refused { open }: Refused) -> Self {
-        Self::resource_exhausted(format!(
-            "{open} incidents are open that clients opened, as many as may be; close one, or wait a minute"
-        ))
-    }
-}
-
-impl From<InvalidFilter> for Status {
-    fn from(error: InvalidFilter) -> Self {
-        Self::invalid_argument(error.to_string())
     }
 }

@@ -2,7 +2,9 @@
 
 use super::Core;
 use crate::event::{Now, Process, ProcessKey};
+use crate::inventory::cgroups::Cgroups;
 use crate::inventory::{Fact, Translated, processes};
+use crate::status::IdentitySource;
 
 impl Core<'_> {
     /// Makes a cgroup known that nobody has told of.
@@ -56,4 +58,17 @@ impl Core<'_> {
             self.attributor.fact(Fact::Unknown { container_id }, now, &mut self.out);
         }
     }
+}
+
+/// The hierarchy of cgroups, and what the status says of it.
+pub(super) fn find_cgroups(sources: &mut Vec<IdentitySource>) -> Option<Cgroups> {
+    let (found, endpoint, healthy, message) = match Cgroups::find() {
+        Ok(cgroups) => {
+            let root = cgroups.root().display().to_string();
+            (Some(cgroups), root, true, "version 2 hierarchy".to_owned())
+        }
+        Err(error) => (None, "/sys/fs/cgroup".to_owned(), false, error.to_string()),
+    };
+    sources.push(IdentitySource { name: "cgroup", endpoint, healthy, message });
+    found
 }
