@@ -1,6 +1,12 @@
 //! Incidents outlive their daemon, and are there for whom they concern and for nobody else.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output};
+
 use anyhow::{Result, ensure};
+use observer_tests::guardian::Guardian;
 use observer_tests::story::{Line, tells};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, Testbed, client, eventually};
@@ -73,4 +79,71 @@ async fn an_incident_outlives_its_daemon() -> Result<()> {
     let shown = client::run(daemon.socket(), ["incident", "show", id(&incident)]).await?;
     ensure!(String::from_utf8_lossy(&shown.stderr).contains("there is no incident"), "{shown:?}");
     pod.remove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_see_one_namespace_sees_what_of_an_incident_is_of_it() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let folder = tempfile::tempdir()?;
+    let rules = "[[allow]]\nuids = [64021]\nnamespaces = [\"seen\"]\n";
+    let access = folder.path().join("access.toml");
+    fs::write(&access, rules)?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    let socket = folder.path().join("observer.sock");
+    let daemon = Daemon::on(testbed)
+        .args(["--listen".to_owned(), format!("unix://{}", socket.display())])
+        .args(["--access-file".to_owned(), access.display().to_string()])
+        .args(["--trigger-start-up", "0s"])
+        .start()
+        .await?;
+    let program = folder.path().join("observer");
+    fs::copy(client::observer()?, &program)?;
+    let ask = |uid: u32, args: &[&str]| -> Result<Output> {
+        let mut command = Command::new(&program);
+        Guardian::shared()?.mark(&mut command).args(args).uid(uid).gid(uid).current_dir("/");
+        Ok(command.arg("--server").arg(format!("unix://{}", socket.display())).output()?)
+    };
+    let hidden = testbed.pod("hidden", "secretdb").run().await?;
+    let seen = testbed.pod("seen", "web").run().await?;
+    let to = format!("{}:8080", hidden.ip()?);
+    // Nobody listens there.
+    let argv = ["workload", "connect", "--to", &to, "--count", "100000", "--interval-ms", "100"];
+    seen.container("app", argv).start().await?;
+    let incident = eventually(2 * PATIENCE, "the incident", async || {
+        let listed = client::json(daemon.socket(), ["incident", "list", "--pod", "seen/"]).await?;
+        let fails = |one: &&Value| {
+            one["title"].as_str().is_some_and(|title| title.contains("connects fail (refused)"))
+        };
+        Ok(listed.iter().find(fails).cloned().ok_or(listed))
+    })
+    .await?;
+    ensure!(incident["title"].as_str().is_some_and(|title| title.contains(hidden.name())), "{incident}");
+    let id = id(&incident);
+    for args in [&["incident", "list", "-o", "json"][..], &["incident", "show", id, "-o", "json"]] {
+        let output = ask(64021, args)?;
+        let told = String::from_utf8(output.stdout)?;
+        ensure!(
+            output.status.success() && told.contains(&format!("seen/{}: connects fail", seen.name())),
+            "{told}"
+        );
+        ensure!(!told.contains("hidden") && !told.contains("secretdb"), "{args:?}: {told}");
+    }
+    // It may not end or take away what is all of theirs; and nobody else may do anything.
+    for args in [&["incident", "close", id][..], &["incident", "delete", id]] {
+        let words = String::from_utf8(ask(64021, args)?.stderr)?;
+        ensure!(words.contains("may see the whole node"), "{args:?}: {words}");
+        let words = String::from_utf8(ask(64022, args)?.stderr)?;
+        ensure!(words.contains("uid:64022 may see nothing here"), "{args:?}: {words}");
+    }
+    let output = ask(64021, &["incident", "open", "--note", "all of it"])?;
+    ensure!(!output.status.success(), "{output:?}");
+    let output = ask(64021, &["incident", "open", "-n", "seen", "-n", "hidden", "-o", "json"])?;
+    let opened: Value = serde_json::from_slice(&output.stdout)?;
+    let names = opened["workloads"].as_array().into_iter().flatten().map(|one| &one["namespace"]);
+    ensure!(names.clone().count() > 0 && names.clone().all(|name| name == "seen"), "{opened}");
+    let log = daemon.stderr();
+    ensure!(log.contains("call=CloseIncident allowed sees=seen"), "{log}");
+    ensure!(log.contains("client=uid:64022 pid=") && log.contains("call=DeleteIncident refused"), "{log}");
+    seen.remove().await?;
+    hidden.remove().await
 }
