@@ -3,6 +3,7 @@
 pub(super) mod calls;
 mod changes;
 mod fanout;
+mod incidents;
 mod masks;
 mod told;
 mod windows;
