@@ -4,6 +4,7 @@ pub(super) mod calls;
 mod changes;
 mod fanout;
 mod masks;
+mod seen;
 mod told;
 mod windows;
 
