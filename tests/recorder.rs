@@ -1,97 +1,17 @@
-//! The flight recorder: what happened before a restart, a kill or a full disk is there, and what is missing is said.
+//! The flight recorder: what happened before a restart or a kill is there, and what is missing is said.
 
 #![allow(clippy::disallowed_methods, reason = "it asks for what happened since a moment of its own")]
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::observer_client::ObserverClient;
-use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::watch_summaries_response::Payload as Summarized;
-use observer_proto::v1::{
-    Event, Filter, Gap, GapReason, GetStatusRequest, NodeStatus, Recorder, RecorderState, Resume, Status,
-    WatchEventsRequest, WatchSummariesRequest,
-};
-use observer_tests::daemon::DaemonBuilder;
-use observer_tests::losses::is_own;
+use observer_proto::v1::{Event, Filter, GapReason, Resume, WatchEventsRequest, WatchSummariesRequest};
+use observer_tests::recording::{COUNT, Came, all, events, gaps, live, numbers, ports, read, recording};
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Daemon, NetnsPair, Watch, eventually, workload};
+use observer_tests::{NetnsPair, Watch, eventually, workload};
 use prost_types::Timestamp;
-use tempfile::TempDir;
-
-/// Connections of a part; each is an attempt, an acceptance and two ends.
-const COUNT: u64 = 100;
-
-/// What came, in order.
-#[derive(Debug)]
-enum Came {
-    /// The state that the stream begins with, or whose numbers follow.
-    State(NodeStatus),
-    History,
-    Event(Event),
-    Gap(Gap),
-}
-
-fn recording(folder: &TempDir) -> DaemonBuilder {
-    Daemon::bare().args(["--record-dir", &folder.path().join("records").to_string_lossy()])
-}
-
-fn ports(ports: &[u32]) -> WatchEventsRequest {
-    let allow = vec![Filter { ports: ports.to_vec(), ..Filter::default() }];
-    WatchEventsRequest { allow, ..WatchEventsRequest::default() }
-}
-
-/// All that there is.
-fn all(request: WatchEventsRequest) -> WatchEventsRequest {
-    WatchEventsRequest { since: Some(Timestamp::default()), ..request }
-}
-
-async fn read(daemon: &Daemon, request: WatchEventsRequest) -> Result<Vec<Came>> {
-    let mut client = ObserverClient::new(daemon.channel().await?);
-    let mut stream = client.watch_events(request).await?.into_inner();
-    let mut came = Vec::new();
-    while let Some(message) = stream.message().await? {
-        match message.payload {
-            Some(Payload::Event(event)) => came.push(Came::Event(event)),
-            Some(Payload::Gap(gap)) => came.push(Came::Gap(gap)),
-            Some(Payload::NodeStatus(status)) => came.push(Came::State(status)),
-            Some(Payload::History(_)) => came.push(Came::History),
-            Some(Payload::Lost(lost)) if !is_own(&lost) => {}
-            other => anyhow::bail!("{other:?}"),
-        }
-    }
-    Ok(came)
-}
-
-/// The events with the start of the run that they are of.
-fn events(came: &[Came]) -> Vec<(Timestamp, Event)> {
-    let mut run = Timestamp::default();
-    let mut events = Vec::new();
-    for one in came {
-        match one {
-            Came::State(status) => run = status.start_time.unwrap_or(run),
-            Came::Event(event) => events.push((run, event.clone())),
-            Came::History | Came::Gap(_) => {}
-        }
-    }
-    events
-}
-
-fn gaps(came: &[Came]) -> Vec<Gap> {
-    let gap = |one: &Came| if let Came::Gap(gap) = one { Some(gap.clone()) } else { None };
-    came.iter().filter_map(gap).collect()
-}
-
-/// Makes connections to a port, and gives the events of it as a live client got them.
-async fn live(daemon: &Daemon, pair: &NetnsPair, port: u16) -> Result<Vec<Event>> {
-    let watch = Watch::filtered(daemon, ports(&[port.into()]).allow, Vec::new()).await?;
-    workload::connections(&pair.left().netns, port, COUNT).await?;
-    watch.wait_count("all of it", 4 * COUNT as usize, |_| true).await?;
-    watch.settle(|_| true).await?;
-    Ok(watch.events(|_| true))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_before_a_restart_is_there() -> Result<()> {
@@ -139,27 +59,6 @@ async fn what_happened_before_a_restart_is_there() -> Result<()> {
     Ok(())
 }
 
-/// The numbers of some events.
-fn numbers(events: &[Event]) -> Vec<u64> {
-    events.iter().map(|event| event.sequence).collect()
-}
-
-async fn recorder(daemon: &Daemon) -> Result<(Recorder, Status)> {
-    let mut client = ObserverClient::new(daemon.channel().await?);
-    let status = client.get_status(GetStatusRequest::default()).await?.into_inner().status;
-    let status = status.context("no status")?;
-    Ok((status.recorder.clone().context("no recorder")?, status))
-}
-
-/// Waits until it records, or does not any more.
-async fn wait_state(daemon: &Daemon, state: RecorderState) -> Result<Recorder> {
-    eventually(PATIENCE, "the recorder's state", || async {
-        let (recorder, _) = recorder(daemon).await?;
-        Ok(if recorder.state() == state { Ok(recorder) } else { Err(format!("{recorder:?}")) })
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_lacks_a_second_at_most_and_says_so() -> Result<()> {
     const KILLS: u16 = 6;
@@ -202,102 +101,6 @@ async fn a_killed_daemon_lacks_a_second_at_most_and_says_so() -> Result<()> {
     let killed = gaps(&came);
     ensure!(killed.len() == usize::from(KILLS), "{killed:?}");
     ensure!(killed.iter().all(|gap| gap.reason() == GapReason::Killed), "{killed:?}");
-    Ok(())
-}
-
-/// Starts the daemon with a disk of its own that has so much room, mounted so.
-fn on_disk(folder: &TempDir, options: &str) -> DaemonBuilder {
-    let script =
-        format!("mount -t tmpfs -o {options} tmpfs {} && exec \"$0\" \"$@\"", folder.path().display());
-    Daemon::bare().through(["unshare", "--mount", "sh", "-c", &script]).args([
-        "--record-dir",
-        &folder.path().to_string_lossy(),
-        "--record-bytes",
-        "64MiB",
-    ])
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_pauses_recording_and_nothing_else() -> Result<()> {
-    let (pair, folder) = (NetnsPair::new()?, tempfile::tempdir()?);
-    let daemon = on_disk(&folder, "size=16m").start().await?;
-    wait_state(&daemon, RecorderState::Recording).await?;
-    let before = live(&daemon, &pair, 7371).await?;
-    let written = recorder(&daemon).await?.0.commits;
-    eventually(PATIENCE, "it to be written", || async {
-        let commits = recorder(&daemon).await?.0.commits;
-        Ok(if commits > written { Ok(()) } else { Err(commits) })
-    })
-    .await?;
-    // As the daemon sees it.
-    let filler = PathBuf::from(format!("/proc/{}/root{}/filler", daemon.pid(), folder.path().display()));
-    let filled = std::fs::write(&filler, vec![7; 16 << 20]);
-    ensure!(filled.is_err(), "there was room for 16 MiB");
-    let missed = live(&daemon, &pair, 7372).await?;
-    let paused = wait_state(&daemon, RecorderState::Paused).await?;
-    ensure!(paused.reason.contains("the disk is full"), "{paused:?}");
-    let (_, status) = recorder(&daemon).await?;
-    let capability = status.capabilities.iter().find(|one| one.name == "flight_recorder");
-    ensure!(capability.is_some_and(|one| !one.available && one.reason == paused.reason), "{capability:?}");
-    ensure!(daemon.stderr().contains("recording is paused: the disk is full"), "{}", daemon.stderr());
-    // Clients get all as ever, also what is recorded.
-    let more = live(&daemon, &pair, 7373).await?;
-    let came = read(&daemon, all(ports(&[7371, 7372, 7373]))).await?;
-    let told: Vec<Event> = events(&came).into_iter().map(|(_, event)| event).collect();
-    ensure!(told == [before.clone(), missed.clone(), more.clone()].concat(), "{} events", told.len());
-
-    std::fs::remove_file(&filler)?;
-    let recorder_ = wait_state(&daemon, RecorderState::Recording).await?;
-    ensure!(recorder_.missed_events > 0 && recorder_.errors > 0, "{recorder_:?}");
-    let after = live(&daemon, &pair, 7374).await?;
-    let came = read(&daemon, all(ports(&[7371, 7374]))).await?;
-    let told: Vec<Event> = events(&came).into_iter().map(|(_, event)| event).collect();
-    ensure!(told == [before, after].concat(), "{} events", told.len());
-    let gaps = gaps(&came);
-    let paused = gaps.iter().find(|gap| gap.reason() == GapReason::Paused).context("no gap")?;
-    ensure!(paused.count == Some(recorder_.missed_events), "{paused:?} {recorder_:?}");
-    ensure!(paused.message.contains("the disk is full"), "{paused:?}");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_cannot_be_written_and_files_of_others_are_left_alone() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let daemon = on_disk(&folder, "ro").start().await?;
-    let paused = wait_state(&daemon, RecorderState::Paused).await?;
-    ensure!(paused.reason.contains("Read-only file system"), "{paused:?}");
-    drop(daemon);
-
-    // Somebody else's file, and one of a newer version.
-    let newer = [&b"observer record\n"[..], &[9, 0, 0, 0], &[0; 9_000]].concat();
-    for (bytes, words) in [(b"a poem".to_vec(), "no recording"), (newer, "newer version")] {
-        let records = folder.path().join("records");
-        std::fs::create_dir_all(&records)?;
-        std::fs::write(records.join("observer.redb"), &bytes)?;
-        let daemon = recording(&folder).start().await?;
-        let refused = wait_state(&daemon, RecorderState::Refused).await?;
-        ensure!(refused.reason.contains(words), "{refused:?}");
-        ensure!(std::fs::read(records.join("observer.redb"))? == bytes, "it was touched");
-        ensure!(read(&daemon, all(ports(&[7381]))).await.is_ok(), "events are not told");
-    }
-
-    // One of an older version is moved aside.
-    let older = [&b"observer record\n"[..], &[0, 0, 0, 0], &[0; 9_000]].concat();
-    let records = folder.path().join("records");
-    std::fs::write(records.join("observer.redb"), &older)?;
-    let daemon = recording(&folder).start().await?;
-    wait_state(&daemon, RecorderState::Recording).await?;
-    ensure!(daemon.stderr().contains("older version"), "{}", daemon.stderr());
-    let names: Vec<_> =
-        std::fs::read_dir(&records)?.map(|one| one.map(|one| one.file_name())).collect::<Result<_, _>>()?;
-    ensure!(names.iter().any(|name| name.to_string_lossy().starts_with("observer.redb.old-")), "{names:?}");
-
-    // A second daemon on the same folder says so, and goes on without.
-    let second = recording(&folder).start().await?;
-    let paused = wait_state(&second, RecorderState::Paused).await?;
-    ensure!(paused.reason.contains("another process records there"), "{paused:?}");
-    let mode = std::fs::metadata(records.join("observer.redb"))?.permissions().mode();
-    ensure!(mode & 0o777 == 0o600, "{mode:o}");
     Ok(())
 }
 

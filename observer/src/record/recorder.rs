@@ -204,6 +204,11 @@ impl Reader {
         self.shared.store()
     }
 
+    /// Nothing new is missing: where it does not record, memory has what is newer.
+    pub(crate) fn records(&self) -> bool {
+        self.shared.standing() == Standing::Recording
+    }
+
     /// The start of this run, which names it.
     pub(crate) fn start(&self) -> WallTime {
         self.shared.settings.start

@@ -129,7 +129,7 @@ impl Observer for Service {
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
         let request = call.into_inner();
-        let past = self.past(asked::windows(&request)?)?;
+        let past = PastWindows::asked(self.recorded.as_ref(), asked::windows(&request)?)?;
         let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes, .. } = request;
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let mask = asked::mask(field_mask, "Summary", &[])?;
@@ -259,16 +259,6 @@ impl Service {
         purpose: Purpose,
     ) -> Result<Filters, Status> {
         Filters::compile(allow, deny, purpose, &self.settings.node_name).map_err(Status::from)
-    }
-
-    /// What reads recorded windows, where some are asked for.
-    fn past(&self, asked: Option<(WallTime, Option<WallTime>)>) -> Result<Option<PastWindows>, Status> {
-        let Some((since, until)) = asked else { return Ok(None) };
-        let reader = self.recorded.clone();
-        let reader = reader.filter(|reader| reader.store().is_some()).ok_or_else(|| {
-            Status::failed_precondition("since: nothing is recorded here; `observer status` says why")
-        })?;
-        Ok(Some(PastWindows::new(reader, since, until)))
     }
 
     async fn send(&self, request: Request) -> Result<(), Status> {

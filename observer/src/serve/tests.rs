@@ -5,6 +5,7 @@ mod changes;
 mod fanout;
 mod incidents;
 mod masks;
+mod seen;
 mod told;
 mod windows;
 

@@ -4,7 +4,7 @@ use observer_proto::v1;
 
 use crate::aggregate::Histogram;
 use crate::event::{
-    Ending, ProcessSummary, RetransmitCause, RetransmitPhase, Stalled, Standstill, TcpSummary, error_known_as,
+    Ending, ProcessSummary, RetransmitCause, RetransmitPhase, Stalled, Standstill, TcpSummary, error_name,
 };
 
 pub(super) fn tcp(told: Option<&v1::TcpSummary>) -> TcpSummary {
@@ -40,7 +40,7 @@ pub(super) fn tcp(told: Option<&v1::TcpSummary>) -> TcpSummary {
         duration,
         folded_events,
     } = told;
-    let failures = failures.iter().map(|one| (error_known_as(&one.error), one.count));
+    let failures = failures.iter().map(|one| (error(&one.error), one.count));
     let retransmits =
         retransmits.iter().filter_map(|one| Some(((phase(one.phase())?, cause(one.cause())), one.segments)));
     TcpSummary {
@@ -143,6 +143,12 @@ fn histogram(told: Option<&v1::Distribution>) -> Histogram {
     } = told;
     let buckets = buckets.iter().map(|count| u32::try_from(*count).unwrap_or(u32::MAX)).collect();
     Histogram::told([*count, *sum_ns, *min_ns, *max_ns, *zero_count], *offset, buckets)
+}
+
+/// The same word as one of those that errors are told by; `other` where it is none.
+fn error(word: &str) -> &'static str {
+    let mut words = ["cancelled", "not_sent"].into_iter().chain((0..=113).map(error_name));
+    words.find(|known| *known == word).unwrap_or("other")
 }
 
 const fn phase(told: v1::RetransmitPhase) -> Option<RetransmitPhase> {

@@ -57,7 +57,9 @@ fn tcp_summaries() -> impl Strategy<Value = TcpSummary> {
         |(counts, latency, rtt, duration, stalls, min_rtt_ns)| {
             let histogram = |values: Vec<u64>| {
                 let mut histogram = crate::aggregate::Histogram::default();
-                values.into_iter().for_each(|value| histogram.record(value));
+                for value in values {
+                    histogram.record(value);
+                }
                 histogram
             };
             TcpSummary {

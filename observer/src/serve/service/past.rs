@@ -3,6 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tonic::Status;
+
 use crate::event::{WallTime, Window};
 use crate::record::{Identities, Kind, Place, Reader, Store, StoreError};
 use crate::wire::wall_time;
@@ -60,9 +62,21 @@ impl Past {
 }
 
 impl PastWindows {
-    pub(super) fn new(reader: Reader, since: WallTime, until: Option<WallTime>) -> Self {
+    fn new(reader: Reader, since: WallTime, until: Option<WallTime>) -> Self {
         let until = until.unwrap_or(WallTime(u64::MAX));
         Self { reader, since, until, place: None, identities: Identities::default() }
+    }
+
+    /// The one who reads what is asked for: since when, and until when.
+    pub(super) fn asked(
+        reader: Option<&Reader>,
+        asked: Option<(WallTime, Option<WallTime>)>,
+    ) -> Result<Option<Self>, Status> {
+        let Some((since, until)) = asked else { return Ok(None) };
+        let reader = reader.filter(|reader| reader.store().is_some()).ok_or_else(|| {
+            Status::failed_precondition("since: nothing is recorded here; `observer status` says why")
+        })?;
+        Ok(Some(Self::new(reader.clone(), since, until)))
     }
 
     async fn next(mut self) -> Page {

@@ -93,8 +93,8 @@ impl SummaryStream {
     }
 
     /// Takes windows of the past in; `None`: there are no more of them.
-    fn take_past(&mut self, windows: Option<Vec<Window>>) -> Result<(), Status> {
-        for window in windows.iter().flatten() {
+    fn take_past(&mut self, windows: Option<&[Window]>) -> Result<(), Status> {
+        for window in windows.into_iter().flatten() {
             self.past_until = CLOCKS.wall_of(window.end());
             self.merge(window, CLOCKS)?;
         }
@@ -209,7 +209,7 @@ impl Stream for SummaryStream {
             }
             if this.greeted && !matches!(this.past, Past::Done) {
                 let windows = ready!(this.past.poll_next(context));
-                if let Err(status) = this.take_past(windows) {
+                if let Err(status) = this.take_past(windows.as_deref()) {
                     this.ended = true;
                     return Poll::Ready(Some(Err(status)));
                 }
