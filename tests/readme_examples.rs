@@ -154,6 +154,7 @@ async fn daemon(shell: &Shell, line: &str) -> Result<()> {
     let mut command = shell.command(&format!("exec {line}"))?;
     // The usual place may be another's.
     command.env("OBSERVER_LISTEN", format!("unix://{}", socket.display()));
+    command.env("OBSERVER_RECORD_DIR", shell.folder.join("records"));
     let mut lines = Lines::spawn("the daemon of the README", command)?;
     let serves = async || Ok(serving(&socket).await.map_err(|error| (error.to_string(), lines.stderr())));
     eventually(PATIENCE, line, serves).await?;
@@ -169,7 +170,9 @@ async fn each_example_does_what_it_says() -> Result<()> {
 
     let testbed = Testbed::shared().await?;
     let pods = pods(testbed).await?;
-    let running = Daemon::on(testbed).start().await?;
+    let records = tempfile::tempdir()?;
+    let recording = ["--record-dir", &records.path().to_string_lossy()];
+    let running = Daemon::on(testbed).args(recording).start().await?;
     let shell = Shell::new(&running)?;
     let channel = running.channel().await?;
     let subscribers = async || {

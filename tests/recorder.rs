@@ -1,88 +1,17 @@
-//! The flight recorder: what happened before a restart, a kill or a full disk is there, and what is missing is said.
+//! The flight recorder: what happened before a restart or a kill is there, and what is missing is said.
 
 #![allow(clippy::disallowed_methods, reason = "it asks for what happened since a moment of its own")]
 
+use std::time::{Duration, SystemTime};
+
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::observer_client::ObserverClient;
-use observer_proto::v1::watch_events_response::Payload;
-use observer_proto::v1::{Event, Filter, Gap, GapReason, NodeStatus, Resume, WatchEventsRequest};
-use observer_tests::daemon::DaemonBuilder;
-use observer_tests::losses::is_own;
-use observer_tests::{Daemon, NetnsPair, Watch, workload};
+use observer_proto::v1::watch_summaries_response::Payload as Summarized;
+use observer_proto::v1::{Event, Filter, GapReason, Resume, WatchEventsRequest, WatchSummariesRequest};
+use observer_tests::recording::{COUNT, Came, all, events, gaps, live, numbers, ports, read, recording};
+use observer_tests::wait::PATIENCE;
+use observer_tests::{NetnsPair, Watch, eventually, workload};
 use prost_types::Timestamp;
-use tempfile::TempDir;
-
-/// Connections of a part; each is an attempt, an acceptance and two ends.
-const COUNT: u64 = 100;
-
-/// What came, in order.
-#[derive(Debug)]
-enum Came {
-    /// The state that the stream begins with, or whose numbers follow.
-    State(NodeStatus),
-    History,
-    Event(Event),
-    Gap(Gap),
-}
-
-fn recording(folder: &TempDir) -> DaemonBuilder {
-    Daemon::bare().args(["--record-dir", &folder.path().join("records").to_string_lossy()])
-}
-
-fn ports(ports: &[u32]) -> WatchEventsRequest {
-    let allow = vec![Filter { ports: ports.to_vec(), ..Filter::default() }];
-    WatchEventsRequest { allow, ..WatchEventsRequest::default() }
-}
-
-/// All that there is.
-fn all(request: WatchEventsRequest) -> WatchEventsRequest {
-    WatchEventsRequest { since: Some(Timestamp::default()), ..request }
-}
-
-async fn read(daemon: &Daemon, request: WatchEventsRequest) -> Result<Vec<Came>> {
-    let mut client = ObserverClient::new(daemon.channel().await?);
-    let mut stream = client.watch_events(request).await?.into_inner();
-    let mut came = Vec::new();
-    while let Some(message) = stream.message().await? {
-        match message.payload {
-            Some(Payload::Event(event)) => came.push(Came::Event(event)),
-            Some(Payload::Gap(gap)) => came.push(Came::Gap(gap)),
-            Some(Payload::NodeStatus(status)) => came.push(Came::State(status)),
-            Some(Payload::History(_)) => came.push(Came::History),
-            Some(Payload::Lost(lost)) if !is_own(&lost) => {}
-            other => anyhow::bail!("{other:?}"),
-        }
-    }
-    Ok(came)
-}
-
-/// The events with the start of the run that they are of.
-fn events(came: &[Came]) -> Vec<(Timestamp, Event)> {
-    let mut run = Timestamp::default();
-    let mut events = Vec::new();
-    for one in came {
-        match one {
-            Came::State(status) => run = status.start_time.unwrap_or(run),
-            Came::Event(event) => events.push((run, event.clone())),
-            Came::History | Came::Gap(_) => {}
-        }
-    }
-    events
-}
-
-fn gaps(came: &[Came]) -> Vec<Gap> {
-    let gap = |one: &Came| if let Came::Gap(gap) = one { Some(gap.clone()) } else { None };
-    came.iter().filter_map(gap).collect()
-}
-
-/// Makes connections to a port, and gives the events of it as a live client got them.
-async fn live(daemon: &Daemon, pair: &NetnsPair, port: u16) -> Result<Vec<Event>> {
-    let watch = Watch::filtered(daemon, ports(&[port.into()]).allow, Vec::new()).await?;
-    workload::connections(&pair.left().netns, port, COUNT).await?;
-    watch.wait_count("all of it", 4 * COUNT as usize, |_| true).await?;
-    watch.settle(|_| true).await?;
-    Ok(watch.events(|_| true))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_before_a_restart_is_there() -> Result<()> {
@@ -127,5 +56,80 @@ async fn what_happened_before_a_restart_is_there() -> Result<()> {
     let came = read(&daemon, WatchEventsRequest { until, ..ports(&[7341, 7342]) }).await?;
     let told: Vec<Event> = events(&came).into_iter().map(|(_, event)| event).collect();
     ensure!(told == first, "{came:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_daemon_lacks_a_second_at_most_and_says_so() -> Result<()> {
+    const KILLS: u16 = 6;
+    let (pair, folder) = (NetnsPair::new()?, tempfile::tempdir()?);
+    let mut parts = Vec::new();
+    for kill in 0..KILLS {
+        let mut daemon = recording(&folder).start().await?;
+        let first = live(&daemon, &pair, 7350 + kill).await?;
+        // What was told a second ago is on disk, whenever the daemon is killed.
+        let told = SystemTime::now();
+        let watch = Watch::filtered(&daemon, ports(&[u32::from(7360 + kill)]).allow, Vec::new()).await?;
+        eventually(PATIENCE, "a second", || async {
+            workload::connections(&pair.left().netns, 7360 + kill, 5).await?;
+            let passed = told.elapsed().unwrap_or_default();
+            let wanted = Duration::from_millis(1_000 + u64::from(kill) * 67);
+            Ok(if passed > wanted { Ok(()) } else { Err("not yet") })
+        })
+        .await?;
+        daemon.kill().await?;
+        parts.push((first, watch.events(|_| true)));
+    }
+    let daemon = recording(&folder).start().await?;
+    let all_ports: Vec<u32> = (7350..7350 + u32::from(KILLS)).chain(7360..7360 + u32::from(KILLS)).collect();
+    let came = read(&daemon, all(ports(&all_ports))).await?;
+    let told = events(&came);
+    for (before, after) in &parts {
+        let of = |event: &Event| (event.sequence, event.time);
+        let ends = [before.first(), before.last()].map(|event| event.map(of));
+        let place = told.iter().position(|(_, event)| Some(of(event)) == ends[0]).context("not there")?;
+        let run = told[place].0;
+        let there: Vec<Event> =
+            told.iter().filter(|(of, _)| *of == run).map(|(_, event)| event.clone()).collect();
+        ensure!(there.starts_with(before), "{:?} of {:?}", numbers(&there), numbers(before));
+        // The rest is what a client got, up to somewhere, and nothing twice.
+        let rest = numbers(&there[before.len()..]);
+        ensure!(rest.is_sorted_by(|a, b| a < b), "{rest:?}");
+        let live = numbers(after);
+        ensure!(live.starts_with(&rest) || rest.starts_with(&live), "{rest:?} of {live:?}");
+    }
+    let killed = gaps(&came);
+    ensure!(killed.len() == usize::from(KILLS), "{killed:?}");
+    ensure!(killed.iter().all(|gap| gap.reason() == GapReason::Killed), "{killed:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn summaries_of_the_past_are_there() -> Result<()> {
+    let (pair, folder) = (NetnsPair::new()?, tempfile::tempdir()?);
+    let mut daemon = recording(&folder).start().await?;
+    let begun = SystemTime::now();
+    let first = live(&daemon, &pair, 7391).await?;
+    daemon.stop().await?;
+    let daemon = recording(&folder).start().await?;
+    let allow = vec![Filter { ports: vec![7391], ..Filter::default() }];
+    let since = Some(Timestamp::from(begun - Duration::from_secs(20)));
+    let window = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
+    let request = WatchSummariesRequest { allow, since, window, ..WatchSummariesRequest::default() };
+    let mut client = ObserverClient::new(daemon.channel().await?);
+    let mut stream = client.watch_summaries(request).await?.into_inner();
+    let (mut opened, mut ends) = (0, 0);
+    while let Some(message) = stream.message().await? {
+        match message.payload {
+            Some(Summarized::Summary(summary)) => {
+                ensure!(summary.edge.is_some() && summary.diagnosis.is_some(), "{summary:?}");
+                opened += summary.tcp.map_or(0, |tcp| tcp.opened);
+            }
+            Some(Summarized::WindowEnd(_)) => ends += 1,
+            Some(Summarized::NodeStatus(_) | Summarized::Lost(_)) | None => {}
+        }
+    }
+    // Each connection is opened on both sides.
+    ensure!(first.len() as u64 == 4 * COUNT && opened == 2 * COUNT && ends > 0, "{opened} in {ends}");
     Ok(())
 }

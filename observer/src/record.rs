@@ -8,6 +8,11 @@ mod block;
 mod recorder;
 mod shared;
 mod store;
+#[cfg(test)]
+mod tests;
+#[cfg(any(test, feature = "bench"))]
+pub(crate) mod trial;
+mod windows;
 mod writer;
 
 pub(crate) use self::block::{Block, Kind};
@@ -16,3 +21,4 @@ pub(crate) use self::shared::{Disk, Settings};
 #[allow(unused_imports, reason = "incidents and files that are exported use it")]
 pub(crate) use self::store::{Batch, OpenError, Raw, Run};
 pub(crate) use self::store::{Chunk, Limits, Place, Recorded, Store, StoreError};
+pub(crate) use self::windows::{CLOCKS, Identities};

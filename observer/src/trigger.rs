@@ -15,6 +15,8 @@ mod latency;
 mod lives;
 mod names;
 #[cfg(test)]
+mod node;
+#[cfg(test)]
 mod noise;
 mod rules;
 #[cfg(test)]

@@ -43,6 +43,7 @@ pub mod names;
 pub mod owners;
 pub mod passes;
 pub mod python;
+pub mod recording;
 pub mod secured;
 pub mod snoop;
 pub mod soak;

@@ -132,8 +132,12 @@ impl Daemon {
     ) -> Result<Self> {
         let log = folder.log();
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        // A try leaves nothing behind, unless it is asked to.
+        let records = arguments.iter().any(|argument| argument.starts_with("--record-dir"));
+        let off = if records { &[][..] } else { &["--record-dir", "off"] };
         let child = privileged(privilege)
             .args(["daemon", "--listen", server])
+            .args(off)
             .args(arguments)
             .stdin(process::Stdio::null())
             .stdout(output.try_clone()?)

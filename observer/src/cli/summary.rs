@@ -1,8 +1,9 @@
 //! `observer summary`: the last window that ended, or with `-f` each one as it ends.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use observer_proto::v1::watch_summaries_response::Payload;
 use observer_proto::v1::{Summary, WatchSummariesRequest, WatchSummariesResponse};
 
@@ -24,6 +25,12 @@ pub(super) struct Args {
     /// The window's length, whole seconds from 1s to 1h [default: the daemon's own]
     #[arg(long, value_name = "DURATION", value_parser = options::window)]
     window: Option<Duration>,
+    /// Begin with the windows since: 5m (ago), or a time such as 2026-01-31T08:12:03Z; as recorded, 10s long or longer
+    #[arg(long, value_name = "TIME", value_parser = super::past::time, conflicts_with = "changes")]
+    since: Option<Timestamp>,
+    /// Show the windows that began before: 5m (ago), or a time
+    #[arg(long, value_name = "TIME", value_parser = super::past::time, requires = "since", conflicts_with = "follow")]
+    until: Option<Timestamp>,
     /// What comes first [default: worst; with json and yaml the name]
     #[arg(long, value_name = "BY", value_enum)]
     sort: Option<Sort>,
@@ -45,7 +52,20 @@ pub(super) struct Args {
 
 /// Shows summaries.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { follow, window, sort, changes, selection, output, fields, connection, reconnect } = args;
+    let Args {
+        follow,
+        window,
+        since,
+        until,
+        sort,
+        changes,
+        selection,
+        output,
+        fields,
+        connection,
+        reconnect,
+    } = args;
+    let [since, until] = [since, until].map(|time| time.map(|time| SystemTime::from(time).into()));
     let fields = if changes { fields.with("key", &output) } else { fields };
     let chosen = fields.of(&output, "Summary", &summary_columns())?;
     let request = WatchSummariesRequest {
@@ -55,8 +75,8 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         window: window.map(options::proto_window),
         field_mask: chosen.mask(if sort.is_some() { Sort::NEEDED } else { &[] }),
         changes,
-        since: None,
-        until: None,
+        since,
+        until,
     };
     if selection.print_filters {
         return Ok(write_json(out, "WatchSummariesRequest", &request)?);

@@ -5,6 +5,7 @@ mod deliver;
 mod folds;
 mod incidents;
 mod lookups;
+mod recording;
 mod round;
 mod sessions;
 mod sockets;
@@ -191,15 +192,6 @@ impl<'a> Core<'a> {
         })
     }
 
-    /// Has all that is told recorded.
-    pub(super) fn record(&mut self, recorder: Option<Recorder>) -> std::io::Result<()> {
-        let reader = recorder.as_ref().map(Recorder::reader);
-        self.keeper = reader.clone().map(|reader| Keeper::start(reader, self.book.clone())).transpose()?;
-        self.subscribers.read_from(reader);
-        self.recorder = recorder;
-        Ok(())
-    }
-
     /// Runs until it is told to stop.
     pub(super) async fn run(&mut self, inputs: &mut Inputs) {
         loop {
@@ -288,11 +280,6 @@ impl<'a> Core<'a> {
         self.count_losses(now);
         self.subscribers.stop();
         self.book.stop();
-        if let Some(keeper) = &mut self.keeper {
-            keeper.stop();
-        }
-        if let Some(recorder) = &mut self.recorder {
-            recorder.stop();
-        }
+        self.stop_recording();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::shared::{Counts, Settings, Shared, Standing};
 use super::store::{Figures, Store};
@@ -21,6 +21,9 @@ use crate::wire::Published;
 const ROUNDS_QUEUED: usize = 1_024;
 /// And so many bytes of events.
 const BYTES_QUEUED: usize = 16 << 20;
+
+/// So many clients read at a time: each has a block in memory, and a thread.
+const READERS: usize = 4;
 
 /// What the thread is handed.
 enum Order {
@@ -63,6 +66,8 @@ struct Behind {
 pub(crate) struct Reader {
     shared: Arc<Shared>,
     orders: SyncSender<Order>,
+    /// How many may read at a time.
+    turns: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Order {
@@ -89,7 +94,8 @@ impl Recorder {
 
     /// For those who read.
     pub(crate) fn reader(&self) -> Reader {
-        Reader { shared: Arc::clone(&self.shared), orders: self.orders.clone() }
+        let turns = Arc::new(Semaphore::new(READERS));
+        Reader { shared: Arc::clone(&self.shared), orders: self.orders.clone(), turns }
     }
 
     /// Hands events over, in order.
@@ -198,9 +204,32 @@ impl Reader {
         self.shared.store()
     }
 
+    /// Nothing new is missing: where it does not record, memory has what is newer.
+    pub(crate) fn records(&self) -> bool {
+        self.shared.standing() == Standing::Recording
+    }
+
     /// The start of this run, which names it.
     pub(crate) fn start(&self) -> WallTime {
         self.shared.settings.start
+    }
+
+    /// Does something that reads, on a thread that may wait, when it is its turn.
+    pub(crate) async fn turn<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> T {
+        // Nobody closes it.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
+        let reading = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            read()
+        });
+        match reading.await {
+            Ok(read) => read,
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The daemon stops, and nobody waits for this any more.
+                Err(_cancelled) => std::future::pending().await,
+            },
+        }
     }
 
     /// Has all that was handed over written, as far as that is possible now.

@@ -1,11 +1,16 @@
 //! What is to be recorded is collected, and written once a second.
 
+mod pause;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use observer_proto::v1::{Gap, GapReason};
 
+use self::pause::Pause;
 use super::block::{Filling, Kind};
 use super::shared::{Shared, Standing};
 use super::store::{Batch, Limits, OpenError, Store, StoreError};
@@ -13,7 +18,7 @@ use crate::event::{BootTime, Now, WallTime, Window, Workload};
 use crate::wire::{self, Published, timestamp};
 
 /// What is new is on disk after so long: with the time that writing takes, a second.
-const COMMIT_NS: u64 = 800_000_000;
+const COMMIT_NS: u64 = 700_000_000;
 /// So long after something failed it is tried again.
 const RETRY_NS: u64 = 5_000_000_000;
 /// So many bytes are left to others on the disk.
@@ -45,18 +50,6 @@ pub(super) struct Writer {
     newest: WallTime,
     /// Nothing is taken in.
     pause: Option<Pause>,
-}
-
-/// Why nothing is recorded, and what is missing since.
-struct Pause {
-    reason: String,
-    since: WallTime,
-    /// The number of the last event that was recorded, or will be.
-    after: u64,
-    missed: u64,
-    tried: BootTime,
-    /// It does not help to try again.
-    for_good: bool,
 }
 
 /// Why something was not written.
@@ -271,47 +264,6 @@ impl Writer {
         self.run = store.begin(self.shared.settings.start)?;
         self.shared.opened(store);
         Ok(())
-    }
-
-    fn pause(&mut self, error: &Unwritten, now: Now) {
-        let reason = error.to_string();
-        self.shared.failed();
-        let for_good = matches!(error, Unwritten::Open(OpenError::Refused { .. }));
-        match &mut self.pause {
-            Some(pause) => {
-                if pause.reason != reason {
-                    log::error!("recording stays paused: {reason}");
-                }
-                pause.tried = now.boot;
-                pause.reason = reason;
-                pause.for_good = for_good;
-            }
-            None => {
-                let again = if for_good { "" } else { "; it is tried again each 5 s, and all else goes on" };
-                log::error!("recording is paused: {reason}{again}");
-                let (since, after) = (self.newest, self.batch.last_sequence);
-                self.pause = Some(Pause { reason, since, after, missed: 0, tried: now.boot, for_good });
-            }
-        }
-        let reason = self.pause.as_ref().map(|pause| pause.reason.clone()).unwrap_or_default();
-        self.shared.stand(if for_good { Standing::Refused(reason) } else { Standing::Paused(reason) });
-    }
-
-    /// Tries to go on.
-    fn go_on(&mut self, now: Now) {
-        let tried = self.open(now).and_then(|()| self.write(now));
-        if let Err(error) = tried {
-            self.pause(&error, now);
-            return;
-        }
-        let Some(Pause { reason, since, after, missed, .. }) = self.pause.take() else { return };
-        log::warn!("recording goes on; {missed} events are missing in it");
-        if missed > 0 {
-            let gap = self.gap(GapReason::Paused, since, now.wall);
-            self.batch.gaps.push((after, Gap { count: Some(missed), message: reason, ..gap }));
-            self.news(now);
-        }
-        self.shared.stand(Standing::Recording);
     }
 
     fn gap(&self, reason: GapReason, since: WallTime, until: WallTime) -> Gap {

@@ -1,12 +1,13 @@
 //! The gRPC service: checks a request, asks the event loop, and shapes the answer.
 
+mod answers;
 mod asked;
 mod changes;
 mod debug;
 mod events;
 mod explain;
-mod fitting;
 mod incidents;
+mod past;
 mod recorded;
 mod states;
 mod summaries;
@@ -23,10 +24,11 @@ use tokio::time::timeout;
 use tokio_util::sync::PollSender;
 use tonic::{Request as Call, Response, Status};
 
+use self::answers::{fitting, masked};
 pub(super) use self::changes::Changes;
 pub(super) use self::debug::DebugStream;
 pub(super) use self::events::EventStream;
-use self::fitting::{fitting, masked};
+use self::past::PastWindows;
 use self::recorded::Recording;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
@@ -127,23 +129,16 @@ impl Observer for Service {
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
-        let v1::WatchSummariesRequest {
-            allow,
-            deny,
-            follow,
-            window,
-            field_mask,
-            changes,
-            since: _,
-            until: _,
-        } = call.into_inner();
+        let request = call.into_inner();
+        let past = PastWindows::asked(self.recorded.as_ref(), asked::windows(&request)?)?;
+        let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes, .. } = request;
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let mask = asked::mask(field_mask, "Summary", &[])?;
         let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
         let seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
-        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat);
+        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat).after(past);
         Ok(Response::new(stream.shaped(mask, changes.then(|| Changes::new(&self.compared)))))
     }
 

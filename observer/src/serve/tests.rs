@@ -3,7 +3,9 @@
 pub(super) mod calls;
 mod changes;
 mod fanout;
+mod incidents;
 mod masks;
+mod seen;
 mod told;
 mod windows;
 

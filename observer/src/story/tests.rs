@@ -11,12 +11,45 @@ use prost_types::Timestamp;
 
 use super::*;
 
+/// A recording: the incident, and the messages of `observer events -o json`.
+struct Recording {
+    incident: &'static str,
+    events: &'static str,
+}
+
+macro_rules! recording {
+    ($name:literal) => {
+        Recording {
+            incident: include_str!(concat!("recordings/", $name, ".incident.json")),
+            events: include_str!(concat!("recordings/", $name, ".events.json")),
+        }
+    };
+}
+
+const OOM_LOOP: Recording = recording!("oomloop");
+const STUCK: Recording = recording!("stuck");
+const LINK: Recording = recording!("link");
+const ENTERED: Recording = recording!("entered");
+
+impl Recording {
+    fn incident(&self) -> Incident {
+        read(self.incident, "Incident").remove(0)
+    }
+
+    fn events(&self) -> Vec<v1::Event> {
+        let all: Vec<WatchEventsResponse> = read(self.events, "WatchEventsResponse");
+        let events = all.into_iter().filter_map(|message| match message.payload {
+            Some(Payload::Event(event)) => Some(event),
+            Some(_) | None => None,
+        });
+        events.collect()
+    }
+}
+
 /// Messages of JSON lines.
-fn read<M: Message + Default>(file: &str, name: &str) -> Vec<M> {
+fn read<M: Message + Default>(text: &str, name: &str) -> Vec<M> {
     let pool = DescriptorPool::decode(v1::FILE_DESCRIPTOR_SET).unwrap();
     let descriptor = pool.get_message_by_name(&format!("observer.v1.{name}")).unwrap();
-    let path = format!("{}/src/story/recordings/{file}.json", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).unwrap();
     let message = |line: &str| {
         let mut text = serde_json::Deserializer::from_str(line);
         let message = DynamicMessage::deserialize(descriptor.clone(), &mut text).unwrap();
@@ -26,15 +59,6 @@ fn read<M: Message + Default>(file: &str, name: &str) -> Vec<M> {
 }
 
 const START: Timestamp = Timestamp { seconds: 1, nanos: 0 };
-
-fn events(name: &str) -> Vec<v1::Event> {
-    let all: Vec<WatchEventsResponse> = read(&format!("{name}.events"), "WatchEventsResponse");
-    let event = |message: WatchEventsResponse| match message.payload {
-        Some(Payload::Event(event)) => Some(event),
-        _ => None,
-    };
-    all.into_iter().filter_map(event).collect()
-}
 
 fn told(events: &[v1::Event]) -> impl Iterator<Item = Told> + '_ {
     events.iter().map(|event| Told::Event(START, Box::new(event.clone())))
@@ -52,9 +76,8 @@ fn text(story: &Story, incident: &Incident) -> String {
     text
 }
 
-fn is_golden(name: &str, expected: &ExpectFile) -> Story {
-    let incident: Incident = read(&format!("{name}.incident"), "Incident").remove(0);
-    let events = events(name);
+fn is_golden(recording: &Recording, expected: &ExpectFile) {
+    let (incident, events) = (recording.incident(), recording.events());
     let story = tell(&incident, told(&events), std::iter::empty());
     expected.assert_eq(&text(&story, &incident));
     // The order in which the daemon told is no other than that of time.
@@ -64,33 +87,31 @@ fn is_golden(name: &str, expected: &ExpectFile) -> Story {
         assert!(time >= last, "{entry:?}");
         last = time;
     }
-    story
 }
 
 #[test]
 fn an_oom_crash_loop() {
-    is_golden("oomloop", &expect_file!["recordings/oomloop.timeline.txt"]);
+    is_golden(&OOM_LOOP, &expect_file!["recordings/oomloop.timeline.txt"]);
 }
 
 #[test]
 fn a_server_that_stops_accepting() {
-    is_golden("stuck", &expect_file!["recordings/stuck.timeline.txt"]);
+    is_golden(&STUCK, &expect_file!["recordings/stuck.timeline.txt"]);
 }
 
 #[test]
 fn a_bad_link() {
-    is_golden("link", &expect_file!["recordings/link.timeline.txt"]);
+    is_golden(&LINK, &expect_file!["recordings/link.timeline.txt"]);
 }
 
 #[test]
 fn somebody_who_entered() {
-    is_golden("entered", &expect_file!["recordings/entered.timeline.txt"]);
+    is_golden(&ENTERED, &expect_file!["recordings/entered.timeline.txt"]);
 }
 
 #[test]
 fn a_clock_that_is_set_back_bends_no_story() {
-    let incident: Incident = read("oomloop.incident", "Incident").remove(0);
-    let all = events("oomloop");
+    let (incident, all) = (OOM_LOOP.incident(), OOM_LOOP.events());
     let straight = tell(&incident, told(&all), std::iter::empty());
     let mut bent = all.clone();
     let kinds = |story: &Story| story.timeline.iter().map(|entry| entry.kind).collect::<Vec<_>>();
@@ -106,8 +127,7 @@ fn a_clock_that_is_set_back_bends_no_story() {
 
 #[test]
 fn a_storm_is_a_few_lines() {
-    let incident: Incident = read("oomloop.incident", "Incident").remove(0);
-    let all = events("oomloop");
+    let (incident, all) = (OOM_LOOP.incident(), OOM_LOOP.events());
     let attempt =
         all.iter().find(|event| matches!(event.detail, Some(v1::event::Detail::TcpConnectPending(_))));
     let stop = all.iter().find(|event| matches!(event.detail, Some(v1::event::Detail::ContainerStop(_))));

@@ -1,22 +1,21 @@
 //! What triggers cost: next to nothing for each event, little for each edge and second.
 #![allow(clippy::print_stdout, reason = "it shows what it measured")]
-#![allow(clippy::disallowed_methods, reason = "it measures")]
 
 use std::hint::black_box;
-use std::time::Instant;
 
-use super::tests::{Node, at, well};
+use super::node::{Node, at, well};
 use super::*;
 use crate::event::ProcessExec;
 use crate::event::examples::{close, connect, counters, event, pod, tcp};
+use crate::inventory::host;
 
 /// Even a build without optimizations stays far below this.
 const MOST_NS: f64 = 20_000.0;
 
 fn measured(what: &str, count: u64, mut run: impl FnMut()) {
-    let start = Instant::now();
+    let start = host::now().boot;
     run();
-    let each = start.elapsed().as_nanos() as f64 / count as f64;
+    let each = host::now().boot.since_ns(start) as f64 / count as f64;
     println!("{what}: {each:.1} ns");
     assert!(each < MOST_NS, "{what}: {each} ns");
 }

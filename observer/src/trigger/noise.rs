@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::tests::{Node, failing, process, sent, stop, well};
+use super::node::{Node, failing, process, sent, stop, well};
 use super::tuning::SECOND;
 use super::*;
 use crate::event::examples::{exited, host, pod};

@@ -79,7 +79,7 @@ impl Core<'_> {
     }
 }
 
-/// The hierarchy of cgroups, and what is to be said of it.
+/// The hierarchy of cgroups, and what the status says of it.
 pub(super) fn find_cgroups(sources: &mut Vec<IdentitySource>) -> Option<Cgroups> {
     let (found, endpoint, healthy, message) = match Cgroups::find() {
         Ok(cgroups) => {

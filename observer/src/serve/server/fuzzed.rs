@@ -26,7 +26,7 @@ const AT_ONCE: Duration = Duration::from_millis(3);
 /// Messages of a stream that are read.
 const READ: usize = 16;
 
-const WORDS: [&str; 47] = [
+const WORDS: [&str; 55] = [
     "WatchEvents",
     "WatchSummaries",
     "ListConnections",
@@ -34,6 +34,14 @@ const WORDS: [&str; 47] = [
     "ListWorkloads",
     "Explain",
     "GetStatus",
+    "ListIncidents",
+    "GetIncident",
+    "WatchIncidents",
+    "OpenIncident",
+    "CloseIncident",
+    "DeleteIncident",
+    "\"id\":\"20261128-112027-1\"",
+    "\"note\":\"why\"",
     "raw ",
     "{",
     "}",
@@ -81,8 +89,9 @@ fn request(pool: &DescriptorPool, input: &[u8]) -> Option<(MethodDescriptor, Byt
     let line = input.iter().position(|byte| *byte == b'\n')?;
     let (name, body) = (std::str::from_utf8(&input[..line]).ok()?, &input[line + 1..]);
     let method = |name: &str| {
-        let service = pool.get_service_by_name("observer.v1.Observer")?;
-        service.methods().find(|method| method.name() == name)
+        let own = pool.services().filter(|service| service.package_name() == "observer.v1");
+        let mut methods = own.flat_map(|service| service.methods().collect::<Vec<_>>());
+        methods.find(|method| method.name() == name)
     };
     if let Some(name) = name.strip_prefix("raw ") {
         return Some((method(name)?, Bytes::copy_from_slice(body)));
@@ -108,7 +117,8 @@ fn fuzz_requests() {
     let running = runtime.spawn(event_loop(inbox, stopped, shut_down));
     crate::fuzz::run("requests", &WORDS, |input| {
         let Some((method, body)) = request(&pool, input) else { return };
-        let request = http::Request::post(format!("/observer.v1.Observer/{}", method.name()))
+        let service_name = method.parent_service().full_name().to_owned();
+        let request = http::Request::post(format!("/{service_name}/{}", method.name()))
             .header("content-type", "application/grpc")
             .extension(Arc::clone(&caller))
             .body(Full::new(body))

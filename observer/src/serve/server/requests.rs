@@ -39,9 +39,9 @@ const UNREAD_SHARE_BYTES: usize = 128 * 1024;
 /// And beyond that for all clients of a listener. A list has 4 MiB at the most.
 const UNREAD_POOL_BYTES: usize = 32 * 1024 * 1024;
 /// Calls that answer with a stream, whose queue has bounds of its own.
-const STREAMS: [&str; 2] = ["WatchEvents", "WatchSummaries"];
-/// The paths of the service whose every call is one request.
-const OWN_PATHS: &str = "/observer.v1.Observer/";
+const STREAMS: [&str; 3] = ["WatchEvents", "WatchSummaries", "WatchIncidents"];
+/// The paths of the services whose every call is one request.
+const OWN_PATHS: &str = "/observer.v1.";
 
 /// The service, receiving requests for one connection.
 #[derive(Clone, Debug)]

@@ -68,10 +68,10 @@ impl Incidents for Service {
         let (scope, _) = Caller::admit(&call, "GetIncident")?;
         let mut incident = self.visible(&scope, &call.into_inner().id)?;
         self.note_what_is_gone(&mut incident);
-        let (told, windows) = self.past(&scope, &incident).await?;
+        let (told, windows) = self.material(&scope, &incident).await?;
         let about = incident.clone();
         // It may have a million events to look at: other clients shall not wait for that.
-        let story = tokio::task::spawn_blocking(move || story::tell(&about, told, windows.into_iter()));
+        let story = tokio::task::spawn_blocking(move || story::tell(&about, told, windows));
         let story =
             story.await.map_err(|error| Status::internal(format!("the story was not told: {error}")))?;
         let told = v1::GetIncidentResponse {

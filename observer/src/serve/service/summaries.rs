@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::mem::take;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use observer_proto::served::watch_summaries_response::Payload;
@@ -12,8 +11,10 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::changes::Changes;
+use super::past::{Past, PastWindows};
 use super::{Settings, connected, masked, refused, sent_at, stopping};
-use crate::event::{Loss, Now, Window};
+use crate::event::{Loss, Now, WallTime, Window};
+use crate::record::CLOCKS;
 use crate::serve::Filters;
 use crate::serve::access::Seat;
 use crate::serve::queue::{Item, Source, add, same_kind};
@@ -34,6 +35,12 @@ pub(crate) struct SummaryStream {
     mask: Option<Mask>,
     /// What was told, where only changes are wanted.
     changes: Option<Changes>,
+    /// What is recorded, and comes first.
+    past: Past,
+    /// When that ended; what is in memory of it is left out.
+    past_until: WallTime,
+    /// The stream has begun.
+    greeted: bool,
     /// The window that is not complete yet.
     open: Option<Window>,
     /// What was lost meanwhile.
@@ -64,6 +71,9 @@ impl SummaryStream {
             _seat: seat,
             mask: None,
             changes: None,
+            past: Past::Done,
+            past_until: WallTime(0),
+            greeted: false,
             open: None,
             lost: Vec::new(),
             now: Now::default(),
@@ -77,23 +87,49 @@ impl SummaryStream {
         Self { mask, changes, ..self }
     }
 
+    /// Tells what is recorded first.
+    pub(super) fn after(self, past: Option<PastWindows>) -> Self {
+        Self { past: past.map_or(Past::Done, |past| Past::Ready(Box::new(past))), ..self }
+    }
+
+    /// Takes windows of the past in; `None`: there are no more of them.
+    fn take_past(&mut self, windows: Option<&[Window]>) -> Result<(), Status> {
+        for window in windows.into_iter().flatten() {
+            self.past_until = CLOCKS.wall_of(window.end());
+            self.merge(window, CLOCKS)?;
+        }
+        if windows.is_none() || matches!(self.past, Past::Done) {
+            self.finish(CLOCKS)?;
+            self.ended |= !self.follow;
+        }
+        Ok(())
+    }
+
     fn take(&mut self, item: Item) -> Result<(), Status> {
         match item {
-            Item::Connected { .. } => self.ready.push_back(Payload::NodeStatus(self.greeting.clone())),
+            Item::Connected { .. } => {
+                self.greeted = true;
+                self.ready.push_back(Payload::NodeStatus(self.greeting.clone()));
+            }
             Item::Refused { subscribers } => return Err(refused(subscribers)),
             Item::Windows(past) => {
-                past.newest.iter().try_for_each(|window| self.merge(window, past.now))?;
+                past.newest.iter().try_for_each(|window| self.merge_new(window, past.now))?;
             }
-            Item::Window(window) => self.merge(&window.0, window.1)?,
+            Item::Window(window) => self.merge_new(&window.0, window.1)?,
             Item::Lost(lost) => self.note(lost.0, lost.1),
             Item::Elsewhere | Item::History(_) | Item::Page(_) | Item::Event(_) | Item::Folded(_) => {}
         }
         Ok(())
     }
 
+    /// Adds a base window, unless it was recorded and told.
+    fn merge_new(&mut self, window: &Window, now: Now) -> Result<(), Status> {
+        if now.wall_of(window.start) < self.past_until { Ok(()) } else { self.merge(window, now) }
+    }
+
     /// Adds a base window. A window ends when it is long enough, or when the next base window begins
     /// after its end, because the machine slept or this client was too slow.
-    fn merge(&mut self, window: &Arc<Window>, now: Now) -> Result<(), Status> {
+    fn merge(&mut self, window: &Window, now: Now) -> Result<(), Status> {
         if self.ended {
             return Ok(());
         }
@@ -129,7 +165,8 @@ impl SummaryStream {
         self.ready.extend(told.into_iter().map(Payload::Summary));
         self.ready.extend(take(&mut self.lost).iter().map(|loss| Payload::Lost(wire::lost(loss, now))));
         self.ready.push_back(Payload::WindowEnd(end));
-        self.ended = !self.follow;
+        // Of the past all windows are told.
+        self.ended = !self.follow && self.past_until == WallTime(0);
         Ok(())
     }
 
@@ -169,6 +206,14 @@ impl Stream for SummaryStream {
             }
             if this.ended {
                 return Poll::Ready(None);
+            }
+            if this.greeted && !matches!(this.past, Past::Done) {
+                let windows = ready!(this.past.poll_next(context));
+                if let Err(status) = this.take_past(windows.as_deref()) {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(status)));
+                }
+                continue;
             }
             match ready!(this.source.poll_next(context)) {
                 Some(item) => {

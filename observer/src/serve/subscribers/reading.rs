@@ -3,6 +3,7 @@
 
 use super::{Follower, Subscribers};
 use crate::event::{Loss, LossSource};
+use crate::record::Reader;
 use crate::serve::history;
 use crate::serve::queue::{Item, Page};
 use crate::serve::{Ask, EventsRequest, Rest};
@@ -18,7 +19,9 @@ impl Subscribers {
         let after = found.map_or_else(|| self.last_events.newest(), |(_, found)| found.span.after());
         let Some(mut sink) = self.connect(sink, after) else { return };
         let asked = self.now.boot;
-        let records = self.recorded.as_ref().is_some_and(|reader| reader.store().is_some());
+        let newest = ask.is_some_and(|ask| ask.last.is_some());
+        let reads = |reader: &Reader| reader.store().is_some() && (!newest || reader.records());
+        let records = self.recorded.as_ref().is_some_and(reads);
         match found {
             Some((_, found)) if records && !found.suffices => {
                 // Nothing is handed over before it asks for the rest.

@@ -217,7 +217,7 @@ macro_rules! reflected {
 async fn both_versions_of_reflection_tell_of_the_services() {
     let daemon = start();
     for names in [reflected!(daemon, v1), reflected!(daemon, v1alpha)] {
-        for name in ["observer.v1.Observer", "grpc.health.v1.Health"] {
+        for name in ["observer.v1.Observer", "observer.v1.Incidents", "grpc.health.v1.Health"] {
             assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
         }
     }

@@ -25,7 +25,7 @@ use crate::filter::Purpose;
 use crate::serve::Filters;
 use crate::wire;
 
-const NODE: &str = "node-1";
+pub(super) const NODE: &str = "node-1";
 const ADDRESSES: [&str; 6] = [
     "10.0.0.1:80",
     "10.0.0.2:5432",
@@ -36,7 +36,7 @@ const ADDRESSES: [&str; 6] = [
 ];
 
 /// A workload of one of few, which differ in what filters ask for.
-fn workloads() -> impl Strategy<Value = Arc<Workload>> {
+pub(super) fn workloads() -> impl Strategy<Value = Arc<Workload>> {
     (1..4_u64, select(vec!["shop", "data", ""]), select(vec!["web-1", "db-1", ""]), 0..6_u8).prop_map(
         |(id, namespace, name, kind)| {
             let mut workload = (*pod(id, namespace, name)).clone();
@@ -155,7 +155,7 @@ fn detail(kind: EventType, parts: Parts) -> Detail {
     }
 }
 
-fn events() -> impl Strategy<Value = Event> {
+pub(super) fn events() -> impl Strategy<Value = Event> {
     let endings = select(vec![
         None,
         Some(Ending::Code(0)),
@@ -176,7 +176,7 @@ fn events() -> impl Strategy<Value = Event> {
 }
 
 /// One field or two with values of which many match.
-fn filters() -> impl Strategy<Value = served::Filter> {
+pub(super) fn filters() -> impl Strategy<Value = served::Filter> {
     fn some(of: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
         vec(select(of.to_vec()).prop_map(str::to_owned), 1..3)
     }
@@ -232,7 +232,7 @@ fn filters() -> impl Strategy<Value = served::Filter> {
     })
 }
 
-fn told(event: &Event) -> v1::Event {
+pub(super) fn told(event: &Event) -> v1::Event {
     let sent = wire::event(event, NODE).encode_to_vec();
     v1::Event::decode(sent.as_slice()).unwrap()
 }

@@ -11,7 +11,7 @@ use super::super::Service;
 use super::super::asked::wall_time;
 use crate::event::{Event, WallTime};
 use crate::filter::{Cache, Filters, Scope, Seen};
-use crate::record::{Chunk, Kind, Place, Reader, Recorded, Store};
+use crate::record::{Chunk, Identities, Kind, Place, Reader, Recorded, Store};
 use crate::serve::{Past, Request};
 use crate::story::{Told, ToldWindow};
 use crate::wire;
@@ -20,7 +20,8 @@ use crate::wire;
 const OUT_OF_ORDER_NS: u64 = 30_000_000_000;
 
 /// What a story is made of.
-pub(super) type Material = (Box<dyn Iterator<Item = Told> + Send>, Vec<ToldWindow>);
+pub(super) type Material =
+    (Box<dyn Iterator<Item = Told> + Send>, Box<dyn Iterator<Item = ToldWindow> + Send>);
 
 impl Service {
     /// The recording may have let go of what it kept for an incident.
@@ -35,21 +36,25 @@ impl Service {
     }
 
     /// The events and windows of an incident's time.
-    pub(super) async fn past(&self, scope: &Scope, incident: &v1::Incident) -> Result<Material, Status> {
+    pub(super) async fn material(&self, scope: &Scope, incident: &v1::Incident) -> Result<Material, Status> {
         let of = |time: &Option<Timestamp>| {
             time.as_ref().map_or(Ok(WallTime::default()), |time| wall_time("window", *time))
         };
         let (since, until) = (of(&incident.window_start)?, of(&incident.window_end)?);
         let past = self.ask(|reply| Request::Past { since, until, reply }).await?;
         let Past { events, complete_since, windows, now } = past;
-        let windows =
-            windows.iter().map(|window| (now.wall_of(window.start), scope.window(window).into_owned()));
-        let windows = windows.collect();
+        let seen = scope.clone();
+        let first = windows.first().map_or(until, |window| now.wall_of(window.start));
+        let newest = windows
+            .into_iter()
+            .map(move |window| (now.wall_of(window.start), seen.window(&window).into_owned()));
         if let Some(reader) = &self.recorded {
             reader.commit().await;
             if let Some(store) = reader.store() {
+                let windows = Windows::new(store.clone(), scope.clone(), [since, first]);
                 let filters = Filters::default().within(scope.clone());
-                return Ok((Box::new(Recording::new(store, filters, [since, until])), windows));
+                let told = Recording::new(store, filters, [since, until]);
+                return Ok((Box::new(told), Box::new(windows.chain(newest))));
             }
         }
         let start = wire::timestamp(self.settings.start_time);
@@ -63,7 +68,55 @@ impl Service {
             let event = scope.event(&event)?;
             Some(Told::Event(start, Box::new(told(&event, &node))))
         });
-        Ok((Box::new(gap.into_iter().chain(told)), windows))
+        Ok((Box::new(gap.into_iter().chain(told)), Box::new(newest)))
+    }
+}
+
+/// Windows that are recorded of a time, read block by block: those that end by its end.
+struct Windows {
+    store: Store,
+    scope: Scope,
+    range: [WallTime; 2],
+    identities: Identities,
+    /// `None` at the end.
+    place: Option<Place>,
+    ready: VecDeque<ToldWindow>,
+}
+
+impl Windows {
+    fn new(store: Store, scope: Scope, range: [WallTime; 2]) -> Self {
+        // Without figures a story is shorter; why they cannot be read says the recording of events.
+        let place = store.at(Kind::Windows, range[0]).ok();
+        Self { store, scope, range, identities: Identities::default(), place, ready: VecDeque::new() }
+    }
+
+    /// Takes the next block in; `None` at the end.
+    fn read(&mut self) -> Option<()> {
+        let (after, told) = self.store.windows(self.place.take()?).ok().flatten()?;
+        let [since, until] = self.range;
+        let mut goes_on = true;
+        for window in &told {
+            let start = window.start.as_ref().map_or(WallTime(0), wire::wall_time);
+            let end = WallTime(start.0.saturating_add(window.length_ns));
+            goes_on &= start < until;
+            if start >= since && end <= until {
+                let window = self.identities.window(after.run, window);
+                self.ready.push_back((start, self.scope.window(&window).into_owned()));
+            }
+        }
+        self.place = Some(after).filter(|_| goes_on);
+        Some(())
+    }
+}
+
+impl Iterator for Windows {
+    type Item = ToldWindow;
+
+    fn next(&mut self) -> Option<ToldWindow> {
+        while self.ready.is_empty() {
+            self.read()?;
+        }
+        self.ready.pop_front()
     }
 }
 

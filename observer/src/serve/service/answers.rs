@@ -1,4 +1,4 @@
-//! Lists that fit into a message, and what is wanted of each item.
+//! How answers are cut to what fits and what is wanted.
 
 use observer_proto::Mask;
 use prost::Message;
