@@ -19,6 +19,7 @@ pub const COUNT: u64 = 100;
 
 /// What came of a stream, in order.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "most are the large one")]
 pub enum Came {
     /// The state that the stream begins with, or whose numbers follow.
     State(NodeStatus),
