@@ -3,8 +3,8 @@
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 8] =
-        ["diagnosis", "event", "filter", "incident", "observer", "recording", "status", "summary"];
+    const FILES: [&str; 9] =
+        ["diagnosis", "event", "export", "filter", "incident", "observer", "recording", "status", "summary"];
     println!("cargo:rerun-if-changed=observer");
     let descriptors = protox::compile(FILES.map(|name| format!("observer/v1/{name}.proto")), ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);

@@ -28,6 +28,10 @@ mod filter;
 
 mod wire;
 
+mod compare;
+
+mod record;
+
 mod serve;
 
 #[cfg(feature = "bench")]

@@ -114,6 +114,13 @@ impl Histogram {
         Some(self.max)
     }
 
+    /// How many values are in higher buckets than this one is.
+    pub(crate) fn above(&self, value_ns: u64) -> u64 {
+        let Some(bucket) = bucket_of(value_ns) else { return self.count - self.zero_count };
+        let higher = (self.offset..).zip(&self.buckets).filter(|(index, _)| *index > bucket);
+        higher.map(|(_, count)| u64::from(*count)).sum()
+    }
+
     /// How many values.
     pub(crate) const fn count(&self) -> u64 {
         self.count
@@ -257,6 +264,12 @@ mod tests {
             into_empty.merge(&Histogram::default());
             assert_eq!(into_empty, merged);
         }
+    }
+
+    #[test]
+    fn what_is_above_a_value_is_in_higher_buckets() {
+        let histogram = of(&[0, 10, 10, 500, 1_000, 70_000]);
+        assert_eq!([0, 5, 10, 600, 70_000].map(|value| histogram.above(value)), [5, 5, 3, 2, 0]);
     }
 
     #[test]

@@ -1,0 +1,3 @@
+//! The flight recorder: what is kept of what was told.
+
+pub(crate) mod export;
