@@ -3,8 +3,18 @@
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 9] =
-        ["diagnosis", "event", "export", "filter", "incident", "observer", "recording", "status", "summary"];
+    const FILES: [&str; 10] = [
+        "compare",
+        "diagnosis",
+        "event",
+        "export",
+        "filter",
+        "incident",
+        "observer",
+        "recording",
+        "status",
+        "summary",
+    ];
     println!("cargo:rerun-if-changed=observer");
     let descriptors = protox::compile(FILES.map(|name| format!("observer/v1/{name}.proto")), ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
@@ -19,6 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".observer.v1.Workload", "crate::Encoded")
         .extern_path(".observer.v1.Process", "crate::Encoded")
         .extern_path(".observer.v1.WatchEventsResponse", "crate::EventsResponse")
+        // What client and server make alike: of a file, or of the daemon's recording.
+        .extern_path(".observer.v1.CompareWindowsResponse", "crate::v1::CompareWindowsResponse")
         .out_dir(served)
         .compile_fds(descriptors)?;
     Ok(())

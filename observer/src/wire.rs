@@ -1,6 +1,7 @@
 //! From the domain to the proto. Every value is taken apart in full, so that a new field cannot be
 //! forgotten here.
 
+mod compared;
 mod container;
 mod diagnosis;
 mod event;
@@ -18,6 +19,7 @@ use observer_proto::v1::{Process as WholeProcess, Workload as WholeWorkload};
 use observer_proto::{Encoded, served as v1};
 use prost_types::Timestamp;
 
+pub(crate) use self::compared::{comparison, compared_side};
 pub(crate) use self::event::event;
 pub(crate) use self::live::{connection, listener};
 pub(crate) use self::published::Published;
