@@ -22,6 +22,7 @@ use self::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
 pub(crate) use self::scope::Scope;
 use self::subject::Subject;
 use self::told::Told;
+pub(crate) use self::told::workload as told_workload;
 use crate::event::{
     BootTime, Connection, Edge, EdgeSummary, Event, EventType, FoldNotice, Listener, Workload,
     WorkloadSummary,

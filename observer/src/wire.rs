@@ -1,6 +1,7 @@
 //! From the domain to the proto. Every value is taken apart in full, so that a new field cannot be
 //! forgotten here.
 
+pub(crate) mod back;
 mod compared;
 mod container;
 mod diagnosis;

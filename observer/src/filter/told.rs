@@ -48,7 +48,7 @@ impl<'a> Told<'a> {
 }
 
 /// The workload that was told of.
-pub(super) fn workload(told: &v1::Workload) -> Workload {
+pub(crate) fn workload(told: &v1::Workload) -> Workload {
     let v1::Workload {
         kind: _,
         name,
