@@ -25,6 +25,7 @@ mod yaml;
 
 pub(crate) mod contexts;
 pub(crate) mod listing;
+pub(crate) mod parquet;
 pub(crate) mod recorded;
 pub(crate) mod table;
 #[cfg(test)]
