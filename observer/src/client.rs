@@ -12,6 +12,7 @@ mod error;
 mod escape;
 mod explain;
 mod folded;
+mod gap;
 mod json;
 mod label;
 mod look;

@@ -30,6 +30,7 @@ mod wire;
 
 mod compare;
 
+#[allow(dead_code, unused_imports, reason = "the writer comes next")]
 mod record;
 
 mod serve;

@@ -1,3 +1,13 @@
-//! The flight recorder: what is kept of what was told.
+//! The flight recorder: what was told, on disk, bounded in bytes and in age.
+//!
+//! Events are kept as they were told, encoded once for all who want them, in compressed blocks. `Store` is the file and how
+//! it is read; any thread may read. `docs/recorder.md` says what is kept and what happens when.
 
+mod block;
 pub(crate) mod export;
+mod store;
+
+pub(crate) use self::block::{Block, Filling, Kind};
+pub(crate) use self::store::{
+    Batch, Chunk, Figures, Limits, OpenError, Place, Raw, Recorded, Run, Store, StoreError,
+};

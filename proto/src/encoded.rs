@@ -12,6 +12,7 @@ use prost_types::Timestamp;
 
 use crate::Mask;
 use crate::served::{Event, Folded, History, Lost, NodeStatus};
+use crate::v1::Gap;
 
 /// The fields of a message, encoded. Cloning it copies nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -96,6 +97,7 @@ const NODE_NAME: u32 = 4;
 const TIME: u32 = 5;
 const FOLDED: u32 = 6;
 const HISTORY: u32 = 7;
+const GAP: u32 = 8;
 
 impl EventsPayload {
     fn of(field: u32, of: &impl Message) -> Self {
@@ -143,6 +145,25 @@ impl From<&Folded> for EventsPayload {
 impl From<&History> for EventsPayload {
     fn from(history: &History) -> Self {
         Self::of(HISTORY, history)
+    }
+}
+
+impl From<&Gap> for EventsPayload {
+    fn from(gap: &Gap) -> Self {
+        Self::of(GAP, gap)
+    }
+}
+
+impl From<Bytes> for EventsPayload {
+    /// Takes one that was encoded before: its field, with number and length.
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<EventsPayload> for Bytes {
+    fn from(EventsPayload(payload): EventsPayload) -> Self {
+        payload.into()
     }
 }
 
@@ -268,5 +289,8 @@ mod tests {
         let folded = served::Folded { budget: 9, workload: owner, ..served::Folded::default() };
         let expected = v1::Folded { budget: 9, workload: Some(workload), ..v1::Folded::default() };
         assert_eq!(understood((&folded).into()), Payload::Folded(expected));
+
+        let gap = v1::Gap { count: Some(2), ..v1::Gap::default() };
+        assert_eq!(understood((&gap).into()), Payload::Gap(gap));
     }
 }

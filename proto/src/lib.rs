@@ -3,12 +3,14 @@
 mod codec;
 mod encoded;
 mod event;
+mod fields;
 mod mask;
 #[cfg(test)]
 mod rules;
 
 pub use codec::StreamCodec;
 pub use encoded::{Carried, Encoded, EventsPayload, EventsResponse};
+pub use fields::{Fields, Value};
 pub use mask::{InvalidMask, Mask};
 
 pub use generated::{served, v1};

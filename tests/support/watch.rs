@@ -162,7 +162,7 @@ impl Seen {
             Some(Payload::Lost(lost)) => self.lost.push(lost),
             Some(Payload::Folded(folded)) => self.folded.push(folded),
             Some(Payload::NodeStatus(_)) => self.connected = true,
-            Some(Payload::History(_)) | None => {}
+            Some(Payload::History(_) | Payload::Gap(_)) | None => {}
         }
     }
 }

@@ -16,7 +16,7 @@ use super::escape::escape;
 use super::look::Look;
 use super::origin::Origin;
 use super::time::Clock;
-use super::{detail, folded, json, label, lost};
+use super::{detail, folded, gap, json, label, lost};
 
 /// Writes the messages of an event stream.
 pub(crate) struct Lines {
@@ -91,7 +91,13 @@ impl Lines {
         let again = self.again(message)?;
         let (time, paint, words) = match &message.payload {
             Some(Payload::Event(event)) => (event.time, detail::severity(event), self.event(event)),
-            Some(Payload::Lost(_) | Payload::Folded(_) | Payload::History(_) | Payload::NodeStatus(_))
+            Some(
+                Payload::Lost(_)
+                | Payload::Folded(_)
+                | Payload::History(_)
+                | Payload::Gap(_)
+                | Payload::NodeStatus(_),
+            )
             | None => {
                 let (paint, words) = self.notice(message, again)?;
                 (message.time, paint, words)
@@ -115,7 +121,9 @@ impl Lines {
             Some(Payload::Event(event)) => {
                 (self.origin.is_new(event) || self.recorded.is_some()).then_some(None)
             }
-            Some(Payload::Lost(_) | Payload::Folded(_) | Payload::History(_)) | None => Some(None),
+            Some(Payload::Lost(_) | Payload::Folded(_) | Payload::History(_) | Payload::Gap(_)) | None => {
+                Some(None)
+            }
         }
     }
 
@@ -127,6 +135,7 @@ impl Lines {
             Payload::Lost(notice) => warning(format!("lost: {}", lost::words(notice, &self.clock))),
             Payload::Folded(notice) => warning(folded::words(notice, &self.clock)),
             Payload::History(history) => warning(lost::missing(history, &self.clock)?),
+            Payload::Gap(gap) => warning(gap::words(gap, &self.clock)),
             Payload::NodeStatus(_) if again.is_some() => warning(again?),
             Payload::NodeStatus(status) => Some((Paint::Bold, self.node_status(status)?)),
         }

@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod fuzzed;
+mod load;
+mod raw;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -13,8 +15,10 @@ mod write;
 
 use std::io;
 
-pub(crate) use self::read::{Part, Reader};
+pub(crate) use self::load::{Recording, load, store};
+pub(crate) use self::read::Reader;
 pub(crate) use self::write::Writer;
+use super::StoreError;
 
 /// The first line up to the format's number.
 const FIRST_WORDS: &[u8] = b"observer recording, format ";
@@ -28,8 +32,10 @@ const HEAD_BYTES: usize = 16;
 pub(crate) const LONGEST_PART_BYTES: usize = 8 << 20;
 /// The most parts of a file.
 const MOST_PARTS: u64 = 1 << 20;
-/// The most bytes that all parts hold together, as they are meant.
-const MOST_BYTES: u64 = 16 << 30;
+/// The most bytes that a file has: all of them are held in memory where it is replayed.
+const MOST_BYTES: u64 = 2 << 30;
+/// The most bytes that all blocks have together before they are compressed.
+const MOST_RAW_BYTES: u64 = 32 << 30;
 
 /// What a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,14 +44,14 @@ pub(crate) enum Kind {
     Header = 1,
     /// The incident, a `StoredIncident`; after the header, where the file is of one.
     Incident = 2,
-    /// A block of events as the store has it.
-    Events = 3,
-    /// A block of windows as the store has it.
-    Windows = 4,
-    /// What became known later of events that are in blocks.
-    Amendments = 5,
-    /// What the recording lacks.
-    Gaps = 6,
+    /// A run of the daemon, a `RecordedRun`; what follows is of it.
+    Run = 3,
+    /// A block of events as the store has it, an `ExportedBlock`.
+    Events = 4,
+    /// A block of windows as the store has it, an `ExportedBlock`.
+    Windows = 5,
+    /// What the blocks of the run lack, and what became known later of what is in them: an `ExportedExtras`.
+    Extras = 6,
     /// The counts, an `ExportEnd`; the last part.
     End = 7,
 }
@@ -54,10 +60,10 @@ impl Kind {
     const ALL: [Self; 7] = [
         Self::Header,
         Self::Incident,
+        Self::Run,
         Self::Events,
         Self::Windows,
-        Self::Amendments,
-        Self::Gaps,
+        Self::Extras,
         Self::End,
     ];
 
@@ -102,8 +108,11 @@ pub(crate) enum Error {
         what: &'static str,
     },
     /// It cannot be read.
-    #[error(transparent)]
+    #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// What it holds finds no place in memory.
+    #[error("what it holds cannot be kept in memory: {0}")]
+    Store(#[from] StoreError),
 }
 
 /// The checksum of a part: of its head, and of its content as it is stored.

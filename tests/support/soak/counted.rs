@@ -49,7 +49,8 @@ impl Counted {
                         seen.lost += lost.count;
                     }
                     Some(Payload::NodeStatus(_)) => seen.connected = true,
-                    Some(Payload::Lost(_) | Payload::Folded(_) | Payload::History(_)) | None => {}
+                    Some(Payload::Lost(_) | Payload::Folded(_) | Payload::History(_) | Payload::Gap(_))
+                    | None => {}
                 }
             }
         });

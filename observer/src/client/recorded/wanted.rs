@@ -75,6 +75,8 @@ impl Wanted {
             Some(Payload::Folded(folded)) => {
                 (false, message.time, self.filters.told_folded(folded, &message.node_name))
             }
+            // What a recording lacks, it lacks in its place.
+            Some(Payload::Gap(gap)) => (false, gap.until.or(message.time), true),
             // Without a payload that is known here, it is of a newer version.
             Some(Payload::Lost(_) | Payload::NodeStatus(_) | Payload::History(_)) | None => {
                 (false, message.time, true)

@@ -5,7 +5,7 @@
 //! input that begins with `!` is a file as it is.
 
 use super::tests::{read, whole};
-use super::{FORMAT, checksum};
+use super::{FORMAT, checksum, load};
 
 /// The file that an input describes.
 fn described(input: &[u8]) -> Vec<u8> {
@@ -38,9 +38,12 @@ fn fuzz_export() {
     });
     let words = ["!", "!observer recording, format 1\n", "\u{1}", "\u{2}", "\u{7}\u{0}\u{2}\u{8}\u{1}", &whole, &half];
     crate::fuzz::run("export", &words, |input| {
-        if let Err(error) = read(&described(input)) {
+        let file = described(input);
+        let loaded = load(file.as_slice());
+        if let Err(error) = &loaded {
             let said = error.to_string();
             assert!(said.len() < 300 && !said.contains(char::is_control), "{said:?}");
         }
+        assert!(loaded.is_err() || read(&file).is_ok());
     });
 }

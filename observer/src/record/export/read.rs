@@ -11,13 +11,14 @@ use super::{
 };
 
 /// What files of other kinds begin with.
-const FOREIGN: [(&[u8], &str); 9] = [
+const FOREIGN: [(&[u8], &str); 10] = [
     (b"\x1f\x8b", "something compressed by gzip: unpack it first (gunzip)"),
     (b"\x28\xb5\x2f\xfd", "something compressed by zstd: unpack it first (unzstd)"),
     (b"\xfd7zXZ", "something compressed by xz: unpack it first (unxz)"),
     (b"PK\x03\x04", "a zip archive: unpack it first"),
     (b"\x04\x22\x4d\x18", "something compressed by lz4: unpack it first (unlz4)"),
-    (b"redb\x1a\x0a\xa9\x0d\x0a", "a recorder's own database: export from it with `observer incident export`"),
+    (b"observer record\n", "the daemon's own store: ask that daemon for an export (observer incident export)"),
+    (b"redb\x1a\x0a\xa9\x0d\x0a", "a database of redb"),
     (b"PAR1", "a table in Parquet, which is for other tools: export it without --format parquet"),
     (b"\x7fELF", "a program"),
     (b"{", "JSON: events in JSON are read by `observer events --input`"),
@@ -50,7 +51,7 @@ pub(crate) struct Part {
     /// Its content.
     pub(crate) content: Vec<u8>,
     /// Where it begins.
-    at: u64,
+    pub(super) at: u64,
 }
 
 impl Part {
@@ -102,12 +103,14 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         let part = self.read()?;
-        let order = |kind: Kind| if kind <= Kind::Incident { kind } else { Kind::Events };
-        if part.kind == Kind::Header || order(part.kind) < order(self.last) {
+        let fits = match part.kind {
+            Kind::Header => false,
+            Kind::Incident => self.last == Kind::Header,
+            Kind::Run | Kind::End => true,
+            Kind::Events | Kind::Windows | Kind::Extras => self.last > Kind::Incident,
+        };
+        if !fits {
             return Err(part.damaged("its parts are in a wrong order"));
-        }
-        if part.kind == Kind::Incident && self.last == Kind::Incident {
-            return Err(part.damaged("it has two incidents"));
         }
         self.last = part.kind;
         if part.kind != Kind::End {
@@ -141,7 +144,7 @@ impl<R: Read> Reader<R> {
             return Err(Error::TooLarge { at, what: "more than a million parts" });
         }
         if self.bytes > MOST_BYTES {
-            return Err(Error::TooLarge { at, what: "more than 16 GiB" });
+            return Err(Error::TooLarge { at, what: "more than 2 GiB" });
         }
         let stored = self.content(length)?;
         if checksum(&head[..12], &stored) != sum {

@@ -1,8 +1,16 @@
 //! Files are read as they were written, and everything else is refused with one clear word.
 
-use observer_proto::v1::{ExportHeader, Incident, StoredIncident};
+use observer_proto::v1::{
+    Event, ExportHeader, ExportedBlock, Gap, Incident, RecordedRun, Snapshot, StoredIncident,
+};
+use prost::Message as _;
+use prost_types::Timestamp;
 
 use super::*;
+use crate::event::WallTime;
+use crate::record::block::frame;
+use crate::record::{self, Block, Filling, Limits, Place, Raw, Recorded, Store};
+use crate::wire::timestamp;
 
 fn header() -> ExportHeader {
     ExportHeader { version: "0.1.0".to_owned(), node_name: "node-1".to_owned(), ..ExportHeader::default() }
@@ -14,12 +22,12 @@ pub(super) fn whole() -> Vec<u8> {
     let incident = Incident { id: "i-1".to_owned(), title: "a ".repeat(99), ..Incident::default() };
     let stored = StoredIncident { incident: Some(incident), opening: None };
     writer.message(Kind::Incident, &stored).unwrap();
+    writer.part(Kind::Run, b"").unwrap();
     writer.part(Kind::Events, b"a block of events").unwrap();
     writer.packed(Kind::Windows, &[7; 5_000]).unwrap();
-    writer.packed(Kind::Amendments, b"more").unwrap();
-    writer.part(Kind::Gaps, b"").unwrap();
-    writer.count_events(3);
-    writer.count_windows(2);
+    writer.packed(Kind::Extras, b"more").unwrap();
+    writer.count(Kind::Events, 3);
+    writer.count(Kind::Windows, 2);
     writer.finish().unwrap()
 }
 
@@ -46,9 +54,9 @@ fn a_file_is_read_as_it_was_written() {
     assert_eq!(incident.message::<StoredIncident>().unwrap().incident.unwrap().id, "i-1");
     let parts = read(&file).unwrap();
     let kinds: Vec<Kind> = parts.iter().map(|(kind, _)| *kind).collect();
-    assert_eq!(kinds, [Kind::Incident, Kind::Events, Kind::Windows, Kind::Amendments, Kind::Gaps]);
-    assert_eq!(parts[1].1, b"a block of events");
-    assert_eq!(parts[2].1, vec![7; 5_000]);
+    assert_eq!(kinds, [Kind::Incident, Kind::Run, Kind::Events, Kind::Windows, Kind::Extras]);
+    assert_eq!(parts[2].1, b"a block of events");
+    assert_eq!(parts[3].1, vec![7; 5_000]);
     while reader.next().unwrap().is_some() {}
     let end = reader.end().unwrap();
     assert_eq!((end.parts, end.events, end.windows), (6, 3, 2));
@@ -79,9 +87,10 @@ fn every_bit_that_is_not_as_it_was_is_found() {
 
 #[test]
 fn other_files_are_called_what_they_are() {
-    let cases: [(&[u8], &str); 9] = [
+    let cases: [(&[u8], &str); 10] = [
         (b"\x1f\x8b\x08\x00\x00", "gzip: unpack it first"),
-        (b"redb\x1a\x0a\xa9\x0d\x0a\x00\x00", "a recorder's own database: export from it"),
+        (b"observer record\n\x01\0\0\0", "the daemon's own store: ask that daemon for an export"),
+        (b"redb\x1a\x0a\xa9\x0d\x0a\x00\x00", "a database of redb"),
         (b"{\"event\":{}}\n", "JSON: events in JSON are read by `observer events --input`"),
         (b"PAR1\x15\x04", "Parquet"),
         (b"hello world, this is a text\n", "a text"),
@@ -135,12 +144,105 @@ fn what_claims_too_much_is_refused_before_it_takes_memory() {
     assert!(then(end).contains("parts are missing"));
     assert!(then(part(1, 0, 0, 0, b"")).contains("wrong order"));
     let twice = [part(2, 0, 0, 0, b""), part(2, 0, 0, 0, b"")].concat();
-    assert!(then(twice).contains("two incidents"));
+    assert!(then(twice).contains("wrong order"));
     let late = [part(3, 0, 0, 0, b""), part(2, 0, 0, 0, b"")].concat();
     assert!(then(late).contains("wrong order"));
     assert!(refused(&[whole(), b"x".to_vec()].concat()).contains("something follows its end"));
+    assert!(then(part(4, 0, 0, 0, b"")).contains("wrong order"));
     let first = [&begun[..29], &part(3, 0, 0, 0, b"")].concat();
     assert!(refused(&first).contains("does not begin with a header"));
+}
+
+/// A store with events of two runs, a gap, and what became known later.
+fn stored() -> Store {
+    let limits = Limits { bytes: 64 << 20, age_ns: u64::MAX };
+    let store = Store::in_memory(limits).unwrap();
+    let mut parts = Vec::new();
+    for run in 1..3 {
+        let start_time = Some(Timestamp { seconds: run * 1_000, nanos: 5 });
+        parts.push(Raw::Run(RecordedRun { start_time, last_sequence: 300, ended: true, ..RecordedRun::default() }));
+        for first in [1, 101, 201] {
+            let mut filling = Filling::new(record::Kind::Events);
+            for sequence in first..first + 100 {
+                let at = WallTime((run as u64 * 1_000 + sequence) * 1_000_000_000);
+                let event = Event { sequence, time: Some(timestamp(at)), ..Event::default() };
+                filling.push(sequence, [at, at], &frame(&event.encode_to_vec()));
+            }
+            parts.push(Raw::Block(filling.block()));
+        }
+        let gap = Gap { message: "the disk was full".to_owned(), ..Gap::default() };
+        parts.push(Raw::Gap(100, gap));
+        let amended = Event { sequence: 7, node_name: "later".to_owned(), ..Event::default() };
+        parts.push(Raw::Amended(7, frame(&amended.encode_to_vec()).into()));
+    }
+    store.take_in(parts, WallTime(0)).unwrap();
+    store
+}
+
+fn all(store: &Store) -> Vec<(u32, Vec<Recorded>)> {
+    let (mut from, mut chunks) = (Place::default(), Vec::new());
+    while let Some(chunk) = store.forward(from).unwrap() {
+        from = chunk.after;
+        chunks.push((chunk.run.number, chunk.items));
+    }
+    chunks
+}
+
+#[test]
+fn what_a_store_has_is_in_a_file_and_in_the_store_that_is_made_of_it() {
+    let before = stored();
+    let incident = StoredIncident {
+        incident: Some(Incident { id: "i-1".to_owned(), ..Incident::default() }),
+        opening: Some(Snapshot { connections_total: 3, ..Snapshot::default() }),
+    };
+    let whole = [WallTime(0), WallTime(u64::MAX)];
+    let file = super::store(Vec::new(), &header(), Some(&incident), (&before, whole), |raw| Ok(Some(raw))).unwrap();
+    let Recording { header: told, incident: of, store } = load(file.as_slice()).unwrap();
+    assert_eq!((told, of.as_ref()), (header(), Some(&incident)));
+    assert_eq!(all(&store), all(&before));
+    assert_eq!(all(&store).iter().map(|(_, items)| items.len()).sum::<usize>(), 602);
+    assert_eq!(store.incident("i-1").unwrap(), Some(incident));
+    // A part of the time is a part of the blocks.
+    let some = [WallTime(1_150_000_000_000), WallTime(1_160_000_000_000)];
+    let part = super::store(Vec::new(), &header(), None, (&before, some), |raw| Ok(Some(raw))).unwrap();
+    let less = load(part.as_slice()).unwrap();
+    assert_eq!((less.store.figures().events, less.incident), (100, None));
+    // Nothing of a file that is cut off or damaged is taken for good, wherever that is.
+    for length in (0..file.len()).step_by(7) {
+        assert!(load(&file[..length]).is_err(), "{length}");
+    }
+}
+
+#[test]
+fn a_block_that_is_not_what_it_says_is_refused() {
+    let mut filling = Filling::new(record::Kind::Events);
+    for sequence in 5..9 {
+        let at = WallTime(sequence);
+        filling.push(sequence, [at, at], &frame(&Event { sequence, ..Event::default() }.encode_to_vec()));
+    }
+    let good = filling.block();
+    let loaded = |change: fn(&mut ExportedBlock)| {
+        let Block { first, last, count, raw_bytes, data, .. } = good.clone();
+        let [since, until] = [good.since, good.until].map(|time| Some(timestamp(time)));
+        let mut block = ExportedBlock { first, last, since, until, count, raw_bytes, data: data.to_vec() };
+        change(&mut block);
+        let mut writer = Writer::new(Vec::new(), &header()).unwrap();
+        writer.message(Kind::Run, &RecordedRun::default()).unwrap();
+        writer.plain(Kind::Events, &block).unwrap();
+        writer.count(Kind::Events, 4);
+        load(writer.finish().unwrap().as_slice()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(loaded(|_| {}), Ok(()));
+    let refused = |change, words| assert!(loaded(change).unwrap_err().contains(words), "{:?}", loaded(change));
+    refused(|block| block.first = 6, "does not hold what it says");
+    refused(|block| block.first = 4, "does not hold what it says");
+    refused(|block| block.last = 9, "does not hold what it says");
+    refused(|block| block.count = 3, "does not hold what it says");
+    refused(|block| block.until = None, "does not hold what it says");
+    refused(|block| block.raw_bytes = u32::MAX, "a block of more than 8 MiB");
+    refused(|block| block.raw_bytes = 8 << 20, "cannot be unpacked");
+    refused(|block| block.raw_bytes += 1, "cannot be unpacked");
+    refused(|block| block.data.truncate(5), "cannot be unpacked");
 }
 
 #[test]

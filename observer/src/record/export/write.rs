@@ -29,6 +29,11 @@ impl<W: Write> Writer<W> {
         self.packed(kind, &message.encode_to_vec())
     }
 
+    /// Adds a message that would not become shorter.
+    pub(crate) fn plain(&mut self, kind: Kind, message: &impl Message) -> io::Result<()> {
+        self.part(kind, &message.encode_to_vec())
+    }
+
     /// Adds a part, compressed where that makes it shorter.
     pub(crate) fn packed(&mut self, kind: Kind, content: &[u8]) -> io::Result<()> {
         let packed = lz4_flex::block::compress(content);
@@ -44,14 +49,13 @@ impl<W: Write> Writer<W> {
         self.write(kind, AS_IT_IS, content, content.len())
     }
 
-    /// So many events are in what was added.
-    pub(crate) const fn count_events(&mut self, events: u64) {
-        self.end.events += events;
-    }
-
-    /// So many windows are in what was added.
-    pub(crate) const fn count_windows(&mut self, windows: u64) {
-        self.end.windows += windows;
+    /// So many are in a block that was added.
+    pub(super) const fn count(&mut self, kind: Kind, count: u32) {
+        match kind {
+            Kind::Events => self.end.events += count as u64,
+            Kind::Windows => self.end.windows += count as u64,
+            Kind::Header | Kind::Incident | Kind::Run | Kind::Extras | Kind::End => {}
+        }
     }
 
     /// What was written so far, to be taken away where it is kept in memory.

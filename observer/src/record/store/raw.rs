@@ -1,0 +1,142 @@
+//! What is recorded of a time as it is, without being decoded: to be exported, and taken in elsewhere.
+
+use bytes::Bytes;
+use observer_proto::v1;
+use prost::Message as _;
+
+use super::tables::{self, AMENDED, BLOCKS, COMPLETED, GAPS, SLICES};
+use super::{Batch, Result, Store, slices};
+use crate::event::WallTime;
+use crate::record::{Block, Kind};
+
+/// A part of what is recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Raw {
+    /// A run begins; what follows is of it.
+    Run(v1::RecordedRun),
+    /// What is missing, behind the event with that number.
+    Gap(u64, v1::Gap),
+    /// A block that has something of the time that was asked for.
+    Block(Block),
+    /// An event of which more became known, by number, in its frame.
+    Amended(u64, Bytes),
+    /// A workload of which more became known: the cgroup, the last event before that, and itself, encoded.
+    Completed(u64, u64, Bytes),
+}
+
+impl Store {
+    /// Hands out what is recorded of a time, run by run, each block whole. Ends with the first error of the taker.
+    pub(crate) fn export<E: From<super::StoreError>>(
+        &self,
+        [since, until]: [WallTime; 2],
+        mut take: impl FnMut(Raw) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let runs = self.runs().map_err(E::from)?;
+        for run in runs {
+            let parts = self.parts(run.number, [since, until]).map_err(E::from)?;
+            if parts.is_empty() {
+                continue;
+            }
+            take(Raw::Run(run.told))?;
+            for part in parts {
+                match part {
+                    Part::Small(raw) => take(raw)?,
+                    Part::Block(at, header) => {
+                        // Read one by one; one that had to make room meanwhile is left out.
+                        if let Some(block) = self.block(at, &header).map_err(E::from)? {
+                            take(Raw::Block(block))?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn parts(&self, run: u32, [since, until]: [WallTime; 2]) -> Result<Vec<Part>> {
+        self.read(|read| {
+            let table = read.open_table(BLOCKS)?;
+            let mut parts = Vec::new();
+            let mut numbers: Option<[u64; 2]> = None;
+            for kind in [Kind::Events, Kind::Windows] {
+                for one in tables::blocks(&table, kind, (run, 0), (run, u64::MAX))? {
+                    let (at, header) = one?;
+                    if header.until < since || header.since > until {
+                        continue;
+                    }
+                    if kind == Kind::Events {
+                        let first = numbers.map_or(at.first, |[first, _]| first);
+                        numbers = Some([first, header.last]);
+                    }
+                    parts.push(Part::Block(at, header));
+                }
+            }
+            let Some([first, last]) = numbers else { return Ok(parts) };
+            let before = first.saturating_sub(1);
+            for one in read.open_table(GAPS)?.range((run, before, 0)..(run, last, 0))? {
+                let (key, gap) = one?;
+                let gap = v1::Gap::decode(gap.value()).unwrap_or_default();
+                parts.push(Part::Small(Raw::Gap(key.value().1, gap)));
+            }
+            for one in read.open_table(AMENDED)?.range((run, first)..=(run, last))? {
+                let (key, event) = one?;
+                let event = Bytes::copy_from_slice(event.value());
+                parts.push(Part::Small(Raw::Amended(key.value().1, event)));
+            }
+            for one in read.open_table(COMPLETED)?.range((run, 0)..=(run, u64::MAX))? {
+                let (key, value) = one?;
+                let (until, workload) = value.value();
+                if until >= first {
+                    let workload = Bytes::copy_from_slice(workload);
+                    parts.push(Part::Small(Raw::Completed(key.value().1, until, workload)));
+                }
+            }
+            Ok(parts)
+        })
+    }
+
+    fn block(&self, at: tables::At, header: &tables::Header) -> Result<Option<Block>> {
+        let tables::At { kind, run: _, first } = at;
+        let tables::Header { last, since, until, count, raw_bytes, bytes, blob } = *header;
+        let data = self.read(|read| Ok(slices::read(&read.open_table(SLICES)?, blob, bytes as usize)?))?;
+        let whole = data.len() == bytes as usize;
+        Ok(whole.then_some(Block { kind, first, last, since, until, count, raw_bytes, data }))
+    }
+
+    /// Takes in what was handed out, in the same order, all at once.
+    pub(crate) fn take_in(&self, parts: impl IntoIterator<Item = Raw>, now: WallTime) -> Result<()> {
+        let mut run = 0;
+        let mut batch = Batch::default();
+        for part in parts {
+            match part {
+                Raw::Run(told) => {
+                    self.settle(run, &mut batch, now)?;
+                    run = self.adopt(&told)?;
+                    batch =
+                        Batch { last_sequence: told.last_sequence, ended: told.ended, ..Batch::default() };
+                }
+                Raw::Gap(after, gap) => batch.gaps.push((after, gap)),
+                Raw::Block(block) => batch.blocks.push(block),
+                Raw::Amended(number, event) => batch.amended.push((number, event)),
+                Raw::Completed(cgroup, until, workload) => batch.completed.push((cgroup, until, workload)),
+            }
+        }
+        self.settle(run, &mut batch, now)
+    }
+
+    /// Writes what was taken in of a run.
+    fn settle(&self, run: u32, batch: &mut Batch, now: WallTime) -> Result<()> {
+        if run == 0 {
+            return Ok(());
+        }
+        let told = self.runs()?.into_iter().find(|of| of.number == run).map(|run| run.told);
+        let at = told.and_then(|told| told.last_time).map_or(now, |time| super::wall_time(Some(&time)));
+        self.commit(run, batch, at)
+    }
+}
+
+/// What is read of a run at once, and what later.
+enum Part {
+    Small(Raw),
+    Block(tables::At, tables::Header),
+}
