@@ -3,13 +3,14 @@
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 10] = [
+    const FILES: [&str; 11] = [
         "compare",
         "diagnosis",
         "event",
         "export",
         "filter",
         "incident",
+        "incidents",
         "observer",
         "recording",
         "status",
