@@ -11,6 +11,7 @@ mod fields;
 mod follow;
 #[cfg(test)]
 mod golden;
+mod incident;
 mod options;
 mod pages;
 mod past;
@@ -71,6 +72,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Follow events, with a summary table each interval
     Follow(Box<follow::Args>),
+    /// List, show, open, close and delete incidents: what went wrong, and the story of it
+    Incident(Box<incident::Args>),
     /// Choose the daemon that is asked, of those in the client's configuration
     Context(context::Args),
     /// Print the script that completes commands in bash, zsh or fish
@@ -104,6 +107,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => block_on(status::run(args, &mut out)),
         Command::Doctor(args) => doctor::diagnose().and_then(|found| doctor::run(&args, &found, &mut out)),
         Command::Follow(args) => block_on(follow::run(*args, &mut out)),
+        Command::Incident(args) => block_on(incident::run(*args, &mut out)),
         Command::Context(args) => context::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
         Command::Completion(args) => pages::complete(&args, &mut out),
         Command::Man(args) => pages::write_manual(&args),
@@ -135,6 +139,10 @@ impl Command {
             Self::Status(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
             Self::Follow(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
             Self::Top(args) => (Some(&mut args.connection), Shown::Color(&mut args.color)),
+            Self::Incident(args) => {
+                let (connection, output) = args.shared();
+                (Some(connection), Shown::Output(output))
+            }
             Self::Doctor(args) => (None, Shown::Output(&mut args.output)),
             Self::Context(args) => return Ok(args.settle(env)?),
             Self::Daemon(_) | Self::Completion(_) | Self::Man(_) => return Ok(()),

@@ -13,6 +13,7 @@ mod escape;
 mod explain;
 mod folded;
 mod gap;
+mod incident;
 mod json;
 mod label;
 mod look;
@@ -21,7 +22,6 @@ mod origin;
 mod status;
 mod summary;
 mod time;
-mod units;
 mod yaml;
 
 pub(crate) mod contexts;
@@ -41,9 +41,12 @@ pub(crate) use connect::{Answers, Client, Server, Target, Tls};
 pub(crate) use error::Error;
 pub(crate) use escape::escape;
 pub(crate) use explain::{explained_columns, write_explanation};
+pub(crate) use incident::{INCIDENTS, write_incident, write_incidents, write_update};
 pub(crate) use json::{write_json, write_value, write_whole};
 pub(crate) use look::{Format, Look};
 pub(crate) use origin::Origin;
 pub(crate) use status::{write_capability, write_status};
 pub(crate) use summary::{Sort, Window, sort, summary_columns, write_brief, write_tables};
 pub(crate) use time::{TimeFormat, nanos};
+
+use crate::units;

@@ -12,6 +12,7 @@ mod kubernetes;
 mod setting;
 #[cfg(test)]
 mod tests;
+mod triggers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub(crate) use kubernetes::KubernetesApi;
 use setting::{Origin, Setting};
 
 use crate::probe::HOOKS;
+use crate::trigger::{Bounds as IncidentBounds, Tuning};
 
 /// The socket that the daemon listens on, and the client asks, unless told otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "unix:///run/observer/observer.sock";
@@ -80,6 +82,10 @@ pub(crate) struct Config {
     pub(crate) crash_loop_ends: u32,
     /// The time in which a container's ends are counted for a crash loop.
     pub(crate) crash_loop_window: Duration,
+    /// What opens incidents without being asked.
+    pub(crate) triggers: Tuning,
+    /// What time is kept around them.
+    pub(crate) incidents: IncidentBounds,
     /// How many events may wait for one client before it loses some.
     pub(crate) subscriber_queue: usize,
     /// How many bytes the events that wait for one client may take.
@@ -95,7 +101,7 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 33] = [
+pub(crate) const KEYS: [&str; 44] = [
     "listen",
     "insecure_loopback",
     "access_file",
@@ -123,6 +129,17 @@ pub(crate) const KEYS: [&str; 33] = [
     "attribution_hold",
     "crash_loop_ends",
     "crash_loop_window",
+    "triggers",
+    "trigger_connect_failures",
+    "trigger_lost_percent",
+    "trigger_resets",
+    "trigger_latency_factor",
+    "trigger_unaccepted",
+    "trigger_unread",
+    "trigger_start_up",
+    "trigger_cool_down",
+    "incident_before",
+    "incident_after",
     "subscriber_queue",
     "subscriber_queue_bytes",
     "max_client_streams",
@@ -180,6 +197,8 @@ impl Config {
             attribution_hold: Duration::from_millis(number("attribution_hold")?),
             crash_loop_ends: number("crash_loop_ends")? as u32,
             crash_loop_window: Duration::from_secs(number("crash_loop_window")?),
+            triggers: triggers::tuning(settings)?,
+            incidents: triggers::bounds(settings)?,
             subscriber_queue: number("subscriber_queue")? as usize,
             subscriber_queue_bytes: number("subscriber_queue_bytes")? as usize,
             max_client_streams: number("max_client_streams")? as usize,

@@ -17,7 +17,7 @@ use crate::inventory::kubernetes::{self, ApiAccess};
 use crate::inventory::{self, CriEndpoint, cgroups, host};
 use crate::privileges::{Privileges, PrivilegesError, Wants};
 use crate::probe::{Features, FeaturesError, Loaded, ProbeError, RingSizes};
-use crate::serve::{ClientLimits, Listeners, SecurityFiles, ServeError, Service, TlsFiles};
+use crate::serve::{Book, ClientLimits, Listeners, SecurityFiles, ServeError, Service, TlsFiles};
 
 use self::core::{Core, Parts};
 use self::input::Inputs;
@@ -97,12 +97,14 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         let (facts_sender, facts) = mpsc::channel(FACTS_QUEUED);
         let handle = inventory::start(inventory, facts_sender);
         let stop = stop_signal()?;
+        let book = Book::default();
         let parts = Parts {
             config,
             features: &features,
             loaded,
             privileges: privileges.capabilities(),
             inventory: handle,
+            book: book.clone(),
             started,
             attach_duration_ns,
         };
@@ -111,7 +113,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         memory::release();
 
         let (goodbye, farewell) = oneshot::channel::<()>();
-        let service = Service::new(serve_settings(config, started), requests_sender);
+        let service = Service::new(serve_settings(config, started), requests_sender).with_incidents(book);
         let server = tokio::spawn(listeners.serve(service, client_limits(config), async {
             let _told_or_gone = farewell.await.is_ok();
         }));

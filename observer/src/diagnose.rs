@@ -7,11 +7,14 @@
 
 mod ends;
 mod evidence;
+mod loss;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::ends::Ends;
+pub(crate) use self::evidence::{bytes, count, part, time};
+pub(crate) use self::loss::Loss;
 use crate::event::{ListenerSummary, TcpSummary};
 
 /// Whose fault it is.
@@ -44,6 +47,7 @@ pub(crate) enum Verdict {
 pub(crate) enum Unit {
     Count,
     Nanoseconds,
+    Bytes,
 }
 
 /// A figure that led to a verdict.

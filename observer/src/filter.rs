@@ -124,6 +124,16 @@ impl Filters {
         self.is_empty() || (self.scope.sees(workload) && self.pass(&Subject::workload(workload)))
     }
 
+    /// The workload that was told passes, whoever may see it.
+    pub(crate) fn told_workload(&self, workload: &v1::Workload) -> bool {
+        self.pass(&Subject::workload(&told::workload(workload)))
+    }
+
+    /// All pass, and all may be seen.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.is_empty()
+    }
+
     /// What of a workload was only counted may have been wanted: by its owner and its types. Nothing more is known of it.
     pub(crate) fn folded(&self, notice: &FoldNotice) -> bool {
         let FoldNotice { workload, counts, .. } = notice;

@@ -11,6 +11,7 @@ mod loss;
 mod privileges;
 mod room;
 mod status;
+mod units;
 
 mod probe;
 
@@ -24,11 +25,15 @@ mod aggregate;
 
 mod diagnose;
 
+mod trigger;
+
 mod filter;
 
 mod wire;
 
 mod compare;
+
+mod story;
 
 #[allow(dead_code, unused_imports, reason = "the writer comes next")]
 mod record;

@@ -7,6 +7,7 @@
 
 mod access;
 mod history;
+mod incidents;
 mod queue;
 mod server;
 mod service;
@@ -14,17 +15,24 @@ mod subscribers;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use observer_proto::v1;
 use tokio::sync::oneshot;
 
 pub(crate) use self::access::ClientLimits;
 pub(crate) use self::history::Ask;
+pub(crate) use self::incidents::Book;
 pub(crate) use self::queue::Sink;
 pub(crate) use self::server::{Listeners, SecurityFiles, ServeError, TlsFiles};
 pub(crate) use self::service::{Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
-use crate::event::{BootTime, Connection, ConnectionOrder, Listener, Now, WorkloadEntry};
+use crate::event::{
+    BootTime, Connection, ConnectionOrder, Event, Listener, Now, WallTime, Window, WorkloadEntry,
+};
 use crate::filter::Filters;
 use crate::status::Status;
+use crate::trigger::Refused;
 
 /// What a client asks of the event loop.
 #[derive(Debug)]
@@ -48,6 +56,40 @@ pub(crate) enum Request {
     Workloads { filters: Filters, reply: oneshot::Sender<WorkloadList> },
     /// The daemon's state; `Now` dates what it holds.
     Status { reply: oneshot::Sender<(Status, Now)> },
+    /// What is in memory of a time.
+    Past { since: WallTime, until: WallTime, reply: oneshot::Sender<Past> },
+    /// An incident is to be opened.
+    OpenIncident { open: OpenIncident, reply: oneshot::Sender<Result<Arc<v1::Incident>, Refused>> },
+    /// An incident is to be closed; `None` where none is open with that id.
+    CloseIncident {
+        id: String,
+        client: String,
+        note: String,
+        reply: oneshot::Sender<Option<Arc<v1::Incident>>>,
+    },
+    /// An incident is to be deleted, and closed before that.
+    DeleteIncident { id: String, client: String, reply: oneshot::Sender<()> },
+}
+
+/// An incident that a client wants.
+#[derive(Debug)]
+pub(crate) struct OpenIncident {
+    /// About which workloads; those that let all pass mean the node.
+    pub(crate) filters: Filters,
+    /// Who wants it.
+    pub(crate) client: String,
+    pub(crate) note: String,
+}
+
+/// The answer to `Request::Past`.
+#[derive(Debug)]
+pub(crate) struct Past {
+    /// In the order in which they were told.
+    pub(crate) events: Vec<Arc<Event>>,
+    /// All events after this time are among them.
+    pub(crate) complete_since: WallTime,
+    pub(crate) windows: Vec<Arc<Window>>,
+    pub(crate) now: Now,
 }
 
 /// Asks for events.

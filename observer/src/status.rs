@@ -97,6 +97,7 @@ pub(crate) struct Status {
     pub(crate) folded: Vec<(&'static str, u64)>,
     /// What its resident memory may be at most.
     pub(crate) most_resident_bytes: u64,
+    pub(crate) open_incidents: u32,
     /// The kernel's memory that maps and programs take.
     pub(crate) kernel_bytes: u64,
     pub(crate) kernel_maps: Vec<KernelMap>,

@@ -6,6 +6,7 @@ mod compared;
 mod container;
 mod diagnosis;
 mod event;
+mod incident;
 mod live;
 mod process;
 mod published;
@@ -22,6 +23,7 @@ use prost_types::Timestamp;
 
 pub(crate) use self::compared::{comparison, compared_side};
 pub(crate) use self::event::event;
+pub(crate) use self::incident::incident;
 pub(crate) use self::live::{connection, listener};
 pub(crate) use self::published::Published;
 pub(crate) use self::status::{status, workload_status};

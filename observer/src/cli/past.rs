@@ -70,7 +70,7 @@ impl Past {
 }
 
 /// A time, or how long ago it was.
-fn time(text: &str) -> Result<Timestamp, &'static str> {
+pub(super) fn time(text: &str) -> Result<Timestamp, &'static str> {
     const ALLOWED: &str = "allowed are durations such as 5m (ago), and times such as 2026-01-31T08:12:03Z";
     if let Some(ago) = config::parse_duration(text) {
         return before(Timestamp::now(), ago).ok_or(ALLOWED);

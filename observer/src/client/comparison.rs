@@ -11,7 +11,7 @@ use super::color::Paint;
 use super::escape::escape;
 use super::look::Look;
 use super::table::{Column, Table, figures, text};
-use super::units::{bytes, duration, percent, plural, tight};
+use crate::units::{bytes, duration, percent, plural, tight};
 
 /// The columns of the table.
 pub(crate) const COMPARED: [Column; 7] = [

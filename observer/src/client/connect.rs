@@ -1,5 +1,6 @@
 //! Connects to a daemon and calls it, with every failure told in the client's own words.
 
+mod incidents;
 mod remembering;
 mod secured;
 mod target;
@@ -12,6 +13,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use observer_proto::v1::incidents_client::IncidentsClient;
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::{
     ExplainRequest, ExplainResponse, GetStatusRequest, ListConnectionsRequest, ListConnectionsResponse,
@@ -40,6 +42,7 @@ const WATCHING: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     grpc: ObserverClient<Channel>,
+    incidents: IncidentsClient<Channel>,
     server: Server,
     timeout: Duration,
 }
@@ -84,8 +87,9 @@ impl Client {
             }
         };
         let channel = opened.map_err(|source| Error::Handshake { server: server.clone(), source })?;
+        let incidents = IncidentsClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE);
         let grpc = ObserverClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-        Ok(Self { grpc, server, timeout })
+        Ok(Self { grpc, incidents, server, timeout })
     }
 
     /// Watches events.

@@ -80,7 +80,13 @@ fn write_head(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Resu
         .as_ref()
         .map_or_else(String::new, |time| format!(", the oldest of {}", clock.date(time)));
     let subscribers = plural(u64::from(status.subscribers), "subscriber");
-    writeln!(out, "  {subscribers}, {} in memory{oldest}", plural(status.events_stored, "event"))
+    writeln!(out, "  {subscribers}, {} in memory{oldest}", plural(status.events_stored, "event"))?;
+    if status.open_incidents > 0 {
+        let open = plural(u64::from(status.open_incidents), "open incident");
+        let words = format!("  {open}: see `observer incident list`");
+        writeln!(out, "{}", look.painter.paint(Paint::Failure, words))?;
+    }
+    Ok(())
 }
 
 fn write_losses(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {

@@ -32,7 +32,7 @@ const fn bound(key: &'static str, unit: Unit, min: u64, max: u64, default: u64) 
     Bound { key, unit, min, max, default }
 }
 
-const BOUNDS: [Bound; 17] = [
+const BOUNDS: [Bound; 27] = [
     bound("window", Unit::Seconds, 1, 3_600, 10),
     bound("process_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 4 << 20),
     bound("network_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 16 << 20),
@@ -46,6 +46,16 @@ const BOUNDS: [Bound; 17] = [
     bound("attribution_hold", Unit::Milliseconds, 0, 10_000, 1_000),
     bound("crash_loop_ends", Unit::Count, 2, 20, 3),
     bound("crash_loop_window", Unit::Seconds, 1, 3_600, 600),
+    bound("trigger_connect_failures", Unit::Count, 2, 1_000_000, 10),
+    bound("trigger_lost_percent", Unit::Count, 1, 100, 5),
+    bound("trigger_resets", Unit::Count, 2, 1_000_000, 20),
+    bound("trigger_latency_factor", Unit::Count, 2, 1_000, 3),
+    bound("trigger_unaccepted", Unit::Milliseconds, 1_000, 3_600_000, 3_000),
+    bound("trigger_unread", Unit::Milliseconds, 1_000, 3_600_000, 15_000),
+    bound("trigger_start_up", Unit::Seconds, 0, 3_600, 60),
+    bound("trigger_cool_down", Unit::Seconds, 0, 86_400, 600),
+    bound("incident_before", Unit::Seconds, 0, 3_600, 300),
+    bound("incident_after", Unit::Seconds, 1, 3_600, 60),
     bound("subscriber_queue", Unit::Count, 1, 1_000_000, 8_192),
     bound("subscriber_queue_bytes", Unit::Bytes, 64 << 10, 1 << 40, 16 << 20),
     bound("max_client_streams", Unit::Count, 1, 100_000, 256),

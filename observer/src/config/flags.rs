@@ -107,6 +107,40 @@ pub(crate) struct Flags {
     /// Count a container's failed ends within this time, 1s to 1h [default: 600s]
     #[arg(long, value_name = "DURATION")]
     crash_loop_window: Option<String>,
+    /// Open incidents without being asked where something goes wrong, true or false [default: true]. docs/incidents.md has
+    /// all triggers, and why their bounds are as they are
+    #[arg(long, value_name = "BOOL")]
+    triggers: Option<String>,
+    /// Take so many failed or unanswered connects on an edge within half a minute for an incident [default: 10]
+    #[arg(long, value_name = "N")]
+    trigger_connect_failures: Option<String>,
+    /// Take an edge that loses so many percent of its segments for one [default: 5]
+    #[arg(long, value_name = "PERCENT")]
+    trigger_lost_percent: Option<String>,
+    /// Take so many connections that a server resets within half a minute for one [default: 20]
+    #[arg(long, value_name = "N")]
+    trigger_resets: Option<String>,
+    /// Take an edge for one whose connects or round trips take so many times as long as they used to [default: 3]
+    #[arg(long, value_name = "TIMES")]
+    trigger_latency_factor: Option<String>,
+    /// Take a connection for one that waits so long for accept(), 1s to 1h [default: 3s]
+    #[arg(long, value_name = "DURATION")]
+    trigger_unaccepted: Option<String>,
+    /// Take data for one that a process does not read for so long, 1s to 1h [default: 15s]
+    #[arg(long, value_name = "DURATION")]
+    trigger_unread: Option<String>,
+    /// Let a container, and an edge that never worked, have so long to start [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    trigger_start_up: Option<String>,
+    /// Open no other incident for the same reason about the same before so long has passed without it [default: 600s]
+    #[arg(long, value_name = "DURATION")]
+    trigger_cool_down: Option<String>,
+    /// Keep so much of the time before an incident [default: 300s]
+    #[arg(long, value_name = "DURATION")]
+    incident_before: Option<String>,
+    /// Keep so much of the time after what belongs to it, and close it then [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    incident_after: Option<String>,
     /// Let so many events wait for a slow client before it loses some [default: 8192]
     #[arg(long, value_name = "N")]
     subscriber_queue: Option<String>,
@@ -160,6 +194,17 @@ impl Flags {
             ("attribution_hold", one(&self.attribution_hold)),
             ("crash_loop_ends", one(&self.crash_loop_ends)),
             ("crash_loop_window", one(&self.crash_loop_window)),
+            ("triggers", one(&self.triggers)),
+            ("trigger_connect_failures", one(&self.trigger_connect_failures)),
+            ("trigger_lost_percent", one(&self.trigger_lost_percent)),
+            ("trigger_resets", one(&self.trigger_resets)),
+            ("trigger_latency_factor", one(&self.trigger_latency_factor)),
+            ("trigger_unaccepted", one(&self.trigger_unaccepted)),
+            ("trigger_unread", one(&self.trigger_unread)),
+            ("trigger_start_up", one(&self.trigger_start_up)),
+            ("trigger_cool_down", one(&self.trigger_cool_down)),
+            ("incident_before", one(&self.incident_before)),
+            ("incident_after", one(&self.incident_after)),
             ("subscriber_queue", one(&self.subscriber_queue)),
             ("subscriber_queue_bytes", one(&self.subscriber_queue_bytes)),
             ("max_client_streams", one(&self.max_client_streams)),

@@ -3,6 +3,7 @@
 mod answer;
 mod deliver;
 mod folds;
+mod incidents;
 mod lookups;
 mod round;
 mod sockets;
@@ -26,8 +27,9 @@ use crate::inventory::{self, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
 use crate::room::Room;
-use crate::serve::{Limits, Subscribers};
+use crate::serve::{Book, Limits, Subscribers};
 use crate::status::{Capability, IdentitySource};
+use crate::trigger::{Incidents, Triggers};
 
 /// Records taken from a ring at a time: between two batches clients and facts get their turn.
 const BATCH: usize = 2048;
@@ -54,6 +56,7 @@ pub(super) struct Parts<'a> {
     /// What privileges serve, beside loading.
     pub(super) privileges: Vec<Capability>,
     pub(super) inventory: inventory::Handle,
+    pub(super) book: Book,
     pub(super) started: Now,
     pub(super) attach_duration_ns: u64,
 }
@@ -78,6 +81,9 @@ pub(super) struct Core<'a> {
     pub(super) out: Output,
     aggregator: Aggregator,
     subscribers: Subscribers,
+    triggers: Triggers,
+    incidents: Incidents,
+    book: Book,
     losses: Losses,
     counts: [u64; EventType::ALL.len()],
     /// Records that could not be understood since the last tick.
@@ -98,7 +104,8 @@ pub(super) struct Core<'a> {
 impl<'a> Core<'a> {
     /// Puts the parts together. Needs to be called within the runtime.
     pub(super) fn new(parts: Parts<'a>) -> Result<Self, DaemonError> {
-        let Parts { config, features, loaded, privileges, inventory, started, attach_duration_ns } = parts;
+        let Parts { config, features, loaded, privileges, inventory, book, started, attach_duration_ns } =
+            parts;
         let now = host::now();
         let mut capabilities = probe::capabilities(&loaded.refused, config.dns);
         capabilities.push(probe::reset_reason(features));
@@ -155,6 +162,9 @@ impl<'a> Core<'a> {
             out: Output::default(),
             aggregator,
             subscribers,
+            triggers: Triggers::new(config.triggers),
+            incidents: Incidents::new(config.incidents),
+            book,
             losses: Losses::new(now.boot),
             counts: [0; EventType::ALL.len()],
             undecodable: 0,
@@ -269,6 +279,7 @@ impl<'a> Core<'a> {
         self.count_folds(now, true);
         self.count_losses(now);
         self.subscribers.stop();
+        self.book.stop();
     }
 }
 

@@ -8,21 +8,26 @@ pub(super) const fn is_something(evidence: &Evidence) -> bool {
 }
 
 /// So many.
-pub(super) const fn count(figure: &'static str, value: u64) -> Evidence {
+pub(crate) const fn count(figure: &'static str, value: u64) -> Evidence {
     Evidence { figure, value, of: None, unit: Unit::Count }
 }
 
 /// So many of a whole.
-pub(super) const fn part(figure: &'static str, value: u64, whole: u64) -> Evidence {
+pub(crate) const fn part(figure: &'static str, value: u64, whole: u64) -> Evidence {
     Evidence { figure, value, of: Some(whole), unit: Unit::Count }
 }
 
 /// So long, in nanoseconds.
-pub(super) const fn time(figure: &'static str, value: u64) -> Evidence {
+pub(crate) const fn time(figure: &'static str, value: u64) -> Evidence {
     Evidence { figure, value, of: None, unit: Unit::Nanoseconds }
 }
 
 /// So long of a whole, in nanoseconds.
 pub(super) const fn time_of(figure: &'static str, value: u64, whole: u64) -> Evidence {
     Evidence { figure, value, of: Some(whole), unit: Unit::Nanoseconds }
+}
+
+/// So many bytes.
+pub(crate) const fn bytes(figure: &'static str, value: u64) -> Evidence {
+    Evidence { figure, value, of: None, unit: Unit::Bytes }
 }

@@ -1,6 +1,7 @@
 //! The rules: each gives the figures that show its fault, or none.
 
 use super::evidence::{count, is_something, part, time, time_of};
+use super::loss::{Loss, sent_again};
 use super::{Evidence, Finding, Subject, Verdict};
 use crate::event::{HELD_NS, ListenerSummary, RetransmitPhase, STALL_NS, Standstill, TcpSummary};
 
@@ -120,11 +121,11 @@ fn network_loss(subject: &Subject<'_>) -> Vec<Evidence> {
     let mut evidence = Vec::new();
     if is_lossy(own) {
         let spurious = count("spurious_retransmits", own.spurious_retransmits);
-        evidence.push(part("retransmitted_segments", of_connections(own), own.sent_segments));
+        evidence.push(part("retransmitted_segments", Loss::of(own).again, own.sent_segments));
         evidence.extend([spurious].into_iter().filter(is_something));
     }
     for peer in subject.peer.edges.iter().filter(|tcp| is_lossy(tcp)) {
-        evidence.push(part("peer_retransmitted_segments", of_connections(peer), peer.sent_segments));
+        evidence.push(part("peer_retransmitted_segments", Loss::of(peer).again, peer.sent_segments));
     }
     let handshakes = [
         ("syn_retransmits", RetransmitPhase::Syn, subject.peer.listener),
@@ -178,8 +179,8 @@ pub(super) fn without_finding(subject: &Subject<'_>) -> Finding {
     if is_one_in(resets, own.closed, 2) {
         doubts.push(part("resets", resets, own.closed));
     }
-    if is_one_in(lost(own), own.sent_segments, LOSSY) {
-        doubts.push(part("retransmitted_segments", of_connections(own), own.sent_segments));
+    if is_one_in(Loss::of(own).lost(), own.sent_segments, LOSSY) {
+        doubts.push(part("retransmitted_segments", Loss::of(own).again, own.sent_segments));
         let late =
             [count("spurious_retransmits", own.spurious_retransmits), count("reorderings", own.reorderings)];
         doubts.extend(late.into_iter().filter(is_something));
@@ -236,38 +237,8 @@ fn lasting([now, time_name]: [&'static str; 2], stalled: u32, lasts_ns: u64, lea
 
 /// So many segments did not arrive that it is no accident, and not just late.
 fn is_lossy(tcp: &TcpSummary) -> bool {
-    lost(tcp) >= FEW && is_one_in(lost(tcp), tcp.sent_segments, LOSSY) && !is_reordered(tcp)
-}
-
-/// Segments overtook each other, and at least half of what was sent again had arrived already; a third where they did so
-/// more often than any was sent again, a tenth where twice as often. The other side tells of one such segment with each
-/// acknowledgement at most, so of many at once not all are told.
-fn is_reordered(tcp: &TcpSummary) -> bool {
-    let again = of_connections(tcp);
-    let part = match tcp.reorderings {
-        many if many > 2 * again => 10,
-        more if more > again => 3,
-        _ => 2,
-    };
-    tcp.reorderings > 0 && tcp.spurious_retransmits * part >= again
-}
-
-/// Segments that were sent again for a reason.
-fn lost(tcp: &TcpSummary) -> u64 {
-    of_connections(tcp).saturating_sub(tcp.spurious_retransmits)
-}
-
-/// Segments that connections sent again once they were established. Those of handshakes are no part of
-/// the segments that connections sent, and one that is not answered says nothing about the way: whoever
-/// is not there does not answer.
-fn of_connections(tcp: &TcpSummary) -> u64 {
-    let handshakes = sent_again(tcp, RetransmitPhase::Syn) + sent_again(tcp, RetransmitPhase::SynAck);
-    tcp.retransmitted_segments.saturating_sub(handshakes)
-}
-
-fn sent_again(tcp: &TcpSummary, phase: RetransmitPhase) -> u64 {
-    let of_phase = tcp.retransmits.iter().filter(|((of, _), _)| *of == phase);
-    of_phase.map(|(_, segments)| segments).sum()
+    let loss = Loss::of(tcp);
+    loss.lost() >= FEW && is_one_in(loss.lost(), loss.sent, LOSSY) && !loss.is_reordered()
 }
 
 fn failures(tcp: &TcpSummary, errors: &[&str]) -> u64 {

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use observer_proto::served::incidents_server::IncidentsServer;
 use observer_proto::served::observer_server::ObserverServer;
 use observer_proto::v1::FILE_DESCRIPTOR_SET;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -127,6 +128,7 @@ impl Listeners {
         let (health, health_service) = tonic_health::server::health_reporter();
         let health_service = health_service.max_decoding_message_size(LONGEST_NAME_BYTES);
         health.set_serving::<ObserverServer<Service>>().await;
+        health.set_serving::<IncidentsServer<Service>>().await;
         let routes = routes(service)?.add_service(health_service).prepare();
         let (stop, stopping) = watch::channel(false);
         let (changes, security) = watch::channel(Arc::new(security));
@@ -147,6 +149,7 @@ impl Listeners {
         }
         shutdown.await;
         health.set_not_serving::<ObserverServer<Service>>().await;
+        health.set_not_serving::<IncidentsServer<Service>>().await;
         // The empty name is the whole server.
         health.set_service_status("", ServingStatus::NotServing).await;
         stop.send_replace(true);
@@ -186,11 +189,15 @@ fn routes(service: Service) -> Result<Routes, ServeError> {
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let incidents = IncidentsServer::new(service.clone())
+        .max_decoding_message_size(LONGEST_REQUEST_BYTES)
+        .max_encoding_message_size(LONGEST_ANSWER_BYTES);
     let observer = ObserverServer::new(service)
         .max_decoding_message_size(LONGEST_REQUEST_BYTES)
         .max_encoding_message_size(LONGEST_ANSWER_BYTES);
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     Ok(Routes::new(observer)
+        .add_service(incidents)
         .add_service(v1.max_decoding_message_size(LONGEST_NAME_BYTES))
         .add_service(v1alpha.max_decoding_message_size(LONGEST_NAME_BYTES)))
 }

@@ -4,6 +4,7 @@ mod asked;
 mod changes;
 mod events;
 mod explain;
+mod incidents;
 mod states;
 mod summaries;
 
@@ -26,9 +27,12 @@ use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
 use super::queue::queue;
-use super::{ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList};
+use super::{
+    Book, ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList,
+};
 use crate::event::WallTime;
 use crate::filter::{InvalidFilter, Purpose};
+use crate::trigger::Refused;
 use crate::wire;
 
 /// How long the event loop may take for an answer.
@@ -80,6 +84,7 @@ pub(crate) struct Service {
     streams: Arc<AtomicU64>,
     /// What all streams of changes keep to compare with.
     compared: Arc<AtomicUsize>,
+    book: Book,
 }
 
 #[tonic::async_trait]
@@ -220,7 +225,18 @@ impl Observer for Service {
 impl Service {
     /// Sends what it is asked to the event loop.
     pub(crate) fn new(settings: Settings, requests: mpsc::Sender<Request>) -> Self {
-        Self { settings: Arc::new(settings), requests, streams: Arc::default(), compared: Arc::default() }
+        Self {
+            settings: Arc::new(settings),
+            requests,
+            streams: Arc::default(),
+            compared: Arc::default(),
+            book: Book::default(),
+        }
+    }
+
+    /// With the incidents that are known.
+    pub(crate) fn with_incidents(self, book: Book) -> Self {
+        Self { book, ..self }
     }
 
     fn compile(
@@ -269,6 +285,14 @@ fn masked<T: Message + Default>(one: T, mask: Option<&Mask>) -> T {
     match mask {
         Some(mask) => mask.apply(one),
         None => one,
+    }
+}
+
+impl From<Refused> for Status {
+    fn from(Refused { open }: Refused) -> Self {
+        Self::resource_exhausted(format!(
+            "{open} incidents are open that clients opened, as many as may be; close one, or wait a minute"
+        ))
     }
 }
 

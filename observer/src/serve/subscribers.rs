@@ -159,6 +159,19 @@ impl Subscribers {
         }
     }
 
+    /// The events in memory from one time to another, and since when all of them are there.
+    pub(crate) fn between(&self, since: WallTime, until: WallTime) -> (Vec<Arc<Event>>, WallTime) {
+        let ask = history::Ask { since: Some(since), until: Some(until), ..history::Ask::default() };
+        let (span, reach) = self.last_events.find(&ask, &Filters::default());
+        let page = self.last_events.page(span, &Filters::default(), usize::MAX);
+        (page.events, reach.complete_since)
+    }
+
+    /// The windows in memory, oldest first.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = &Arc<Window>> {
+        self.last_windows.all()
+    }
+
     /// More became known of an event that was published: those who ask for it later get it so.
     pub(crate) fn amend(&mut self, event: Arc<Event>) {
         self.last_events.amend(event);

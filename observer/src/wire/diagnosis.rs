@@ -19,11 +19,13 @@ fn finding(finding: &Finding) -> v1::Finding {
     v1::Finding { verdict: verdict(*found).into(), evidence: figures.iter().map(evidence).collect() }
 }
 
-fn evidence(evidence: &Evidence) -> v1::Evidence {
+/// A figure.
+pub(super) fn evidence(evidence: &Evidence) -> v1::Evidence {
     let Evidence { figure, value, of, unit } = evidence;
     let unit = match unit {
         Unit::Count => v1::Unit::Count,
         Unit::Nanoseconds => v1::Unit::Nanoseconds,
+        Unit::Bytes => v1::Unit::Bytes,
     };
     v1::Evidence { figure: (*figure).to_owned(), value: *value, of: *of, unit: unit.into() }
 }

@@ -28,6 +28,7 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         rings,
         folded,
         most_resident_bytes,
+        open_incidents,
         kernel_bytes,
         kernel_maps,
     } = status;
@@ -55,6 +56,7 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
             .map(|(kind, count)| v1::EventCount { r#type: kind.to_owned(), count })
             .collect(),
         most_resident_bytes,
+        open_incidents,
         kernel_bytes,
         kernel_maps: kernel_maps.into_iter().map(kernel_map).collect(),
     }

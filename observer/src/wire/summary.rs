@@ -8,7 +8,7 @@ use super::{address, answers, boot_timestamp, peer_kind, place, workload};
 use crate::aggregate::Histogram;
 use crate::diagnose::{Diagnosis, Ends, Verdict};
 use crate::event::{
-    Edge, EdgeSummary, Now, Peer, ProcessSummary, Stalled, Standstill, TcpSummary, Window, Workload,
+    Backend, Edge, EdgeSummary, Now, Peer, ProcessSummary, Stalled, Standstill, TcpSummary, Window, Workload,
     WorkloadId, WorkloadSummary,
 };
 use crate::filter::Filters;
@@ -118,20 +118,27 @@ fn of_workload(whole: &v1::Summary, summary: &WorkloadSummary) -> v1::Summary {
     }
 }
 
-fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Diagnosis) -> v1::Summary {
-    let Edge { workload: _, kind, peer: _, address: ip, interface, port, outgoing, backend } = edge;
-    let EdgeSummary {
-        workload: owner,
-        peer: Peer { kind: _, workload: peer, place: at, dns_name },
-        backend: answering,
-        tcp,
-    } = summary;
-    let backend = backend.as_ref().zip(answering.as_deref()).map(|(to, answering)| v1::Endpoint {
+fn of_edge(whole: &v1::Summary, of: &Edge, summary: &EdgeSummary, verdict: &Diagnosis) -> v1::Summary {
+    let EdgeSummary { workload: owner, peer, backend, tcp } = summary;
+    v1::Summary {
+        workload: Some(workload(owner)),
+        edge: Some(edge(of, peer, backend.as_deref())),
+        tcp: Some(tcp_summary(tcp)),
+        diagnosis: Some(diagnosis(verdict)),
+        ..whole.clone()
+    }
+}
+
+/// An edge: the peer as it is known, and who answers for it.
+pub(super) fn edge(of: &Edge, peer: &Peer, answering: Option<&Backend>) -> v1::Edge {
+    let Edge { workload: _, kind, peer: _, address: ip, interface, port, outgoing, backend } = of;
+    let Peer { kind: _, workload: peer, place: at, dns_name } = peer;
+    let backend = backend.as_ref().zip(answering).map(|(to, answering)| v1::Endpoint {
         address: to.address.map(|ip| ip.to_string()).unwrap_or_default(),
         ..answers(answering)
     });
     let (service, node_name) = place(at.as_deref());
-    let edge = v1::Edge {
+    v1::Edge {
         kind: peer_kind(*kind).into(),
         address: ip.map(|ip| address(ip, *interface)).unwrap_or_default(),
         port: (*port).into(),
@@ -141,13 +148,6 @@ fn of_edge(whole: &v1::Summary, edge: &Edge, summary: &EdgeSummary, verdict: &Di
         node_name,
         backend,
         dns_name: dns_name.as_deref().unwrap_or_default().to_owned(),
-    };
-    v1::Summary {
-        workload: Some(workload(owner)),
-        edge: Some(edge),
-        tcp: Some(tcp_summary(tcp)),
-        diagnosis: Some(diagnosis(verdict)),
-        ..whole.clone()
     }
 }
 

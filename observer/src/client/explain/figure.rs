@@ -3,7 +3,7 @@
 use observer_proto::v1::{Evidence, Unit};
 
 use super::super::escape::escape;
-use super::super::units::{duration, percent, plural, tight};
+use super::super::units::{bytes, duration, percent, plural, tight};
 
 /// A figure in words.
 pub(crate) fn words(evidence: &Evidence) -> String {
@@ -74,6 +74,28 @@ pub(crate) fn words(evidence: &Evidence) -> String {
         "resets" => format!("{value} resets for {} that ended", plural(whole, "connection")),
         "live" => format!("{} alive, and nothing sent", plural(value, "connection")),
         "lost_events" => format!("{} lost on the node", plural(value, "event")),
+        "memory_limit" => format!("limit {}", bytes(value)),
+        "memory_usage" => format!("{} charged", bytes(value)),
+        "resident_memory" => format!("{} resident", bytes(value)),
+        "exit_code" => format!("exit {value}"),
+        "signal" => format!("signal {value}"),
+        "run_time" => format!("ran for {}", duration(value)),
+        "back_off" => format!("back after {}", duration(value)),
+        "ready_after" => format!("ready after {}", duration(value)),
+        "restarts" => plural(value, "restart"),
+        "failed_ends" => plural(value, "failed end"),
+        "connect_failures" => attempts("failed"),
+        "connects_unanswered" if of.is_some() => attempts("got no answer"),
+        "connects_unanswered" => format!("{} got no answer", plural(value, "connect")),
+        "lost_segments" if of.is_some() => again(""),
+        "lost_segments" => format!("{} sent again", plural(value, "segment")),
+        "resets_of_server" => format!("{} reset by the server", plural(value, "connection")),
+        "handshake_latency_p90" => format!("nine in ten connects within {}", duration(value)),
+        "usual_handshake_latency_p90" => format!("usually within {}", duration(value)),
+        "rtt_p90" => format!("nine in ten round trips within {}", duration(value)),
+        "usual_rtt_p90" => format!("usually within {}", duration(value)),
+        "connections" => plural(value, "connection"),
+        "executed" => format!("executed {}", plural(value, "time")),
         other => {
             let told = if evidence.unit() == Unit::Nanoseconds { duration(value) } else { value.to_string() };
             let part = of.map_or_else(String::new, |whole| format!(" of {whole}"));

@@ -37,6 +37,19 @@ impl Core<'_> {
             Request::Status { reply } => {
                 let _gone = reply.send((self.status(now), now)).is_err();
             }
+            Request::Past { since, until, reply } => {
+                let _gone = reply.send(self.past(since, until, now)).is_err();
+            }
+            Request::OpenIncident { open, reply } => {
+                let _gone = reply.send(self.open_incident(open, now)).is_err();
+            }
+            Request::CloseIncident { id, client, note, reply } => {
+                let _gone = reply.send(self.close_incident(&id, client, note, now)).is_err();
+            }
+            Request::DeleteIncident { id, client, reply } => {
+                self.delete_incident(&id, client, now);
+                let _gone = reply.send(()).is_err();
+            }
         }
     }
 
@@ -67,7 +80,7 @@ impl Core<'_> {
         ListenerList { listeners, sampled: self.aggregator.sampled(), now }
     }
 
-    fn list_workloads(&self, filters: &Filters, now: Now) -> Vec<WorkloadEntry> {
+    pub(super) fn list_workloads(&self, filters: &Filters, now: Now) -> Vec<WorkloadEntry> {
         self.attributor
             .listed(now.boot)
             .filter(|(known, _)| filters.workload(&known.workload))
@@ -90,7 +103,7 @@ impl Core<'_> {
             .collect()
     }
 
-    fn status(&mut self, now: Now) -> Status {
+    pub(super) fn status(&mut self, now: Now) -> Status {
         let usage = host::usage().ok();
         let mut identity_sources = self.sources.clone();
         identity_sources.extend(self.asked_sources.values().flatten().cloned());
@@ -126,6 +139,7 @@ impl Core<'_> {
             rings,
             folded: self.folds.totals.iter().map(|(kind, count)| (*kind, *count)).collect(),
             most_resident_bytes: self.config.max_memory,
+            open_incidents: self.incidents.open().len() as u32,
             kernel_bytes,
             kernel_maps,
         }
@@ -150,6 +164,7 @@ impl Core<'_> {
         // The aggregator's table of workloads holds those that are active, a part of the former.
         tables.extend(self.aggregator.tables().into_iter().filter(|table| table.name != "workloads"));
         tables.extend(self.subscribers.tables());
+        tables.push(self.triggers.table());
         tables
     }
 }

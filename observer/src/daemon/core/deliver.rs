@@ -33,7 +33,9 @@ impl Core<'_> {
             self.counts[event.event_type() as usize - 1] += 1;
             self.aggregator.record(event);
         }
+        let fired: Vec<_> = self.out.events.iter().filter_map(|event| self.triggers.event(event)).collect();
         self.subscribers.publish(&self.out.events);
+        self.fired(fired, now);
         self.out.events.clear();
         for event in self.out.amended.drain(..) {
             self.subscribers.amend(event);

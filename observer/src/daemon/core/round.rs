@@ -6,6 +6,10 @@ use observer_ebpf::event::Kind;
 
 /// Live sockets are read each second while somebody follows summaries, else so often.
 const IDLE_SAMPLE_NS: u64 = 10_000_000_000;
+/// With triggers more often, so that what stands still is found within 5 s.
+const WATCHFUL_SAMPLE_NS: u64 = 2_500_000_000;
+/// A pass that only triggers want may take one part in so many of the time.
+const WATCHFUL_SHARE: u64 = 100;
 /// A pass over the live sockets may take one part in so many of the time: on a machine that is short of processors, or
 /// with a million sockets, they are read less often, and records and clients still have their turn.
 const SHARE: u64 = 4;
@@ -22,16 +26,32 @@ impl Core<'_> {
         self.deliver(now);
         self.count_folds(now, false);
         self.count_losses(now);
-        let pause = if self.subscribers.has_summaries() { BASE_WINDOW_NS } else { IDLE_SAMPLE_NS };
-        let pause = pause.max(self.sampling.pass_ns * SHARE);
+        let pause = self.sampling_pause_ns();
         if self.adoption.has_ended() || now.boot.since_ns(self.aggregator.sampled()) + EARLY_NS >= pause {
             self.sample(now);
             self.sampling.pass_ns = self.now().boot.since_ns(now.boot);
         }
         for window in self.aggregator.advance(now.boot) {
+            let fired = self.triggers.window(&window);
             self.subscribers.publish_window(&window, now);
+            self.fired(fired, now);
         }
+        self.advance_incidents(now);
         self.probes.flush_log();
+    }
+
+    /// How long the live sockets are left alone between two readings.
+    fn sampling_pause_ns(&self) -> u64 {
+        let pass_ns = self.sampling.pass_ns;
+        if self.subscribers.has_summaries() {
+            return BASE_WINDOW_NS.max(pass_ns * SHARE);
+        }
+        if !self.config.triggers.enabled {
+            return IDLE_SAMPLE_NS.max(pass_ns * SHARE);
+        }
+        let wanted = if self.triggers.looks_closer() { BASE_WINDOW_NS } else { WATCHFUL_SAMPLE_NS };
+        // Nobody asked for it, so it may cost no more than a hundredth of the time.
+        wanted.max(pass_ns * WATCHFUL_SHARE).min(IDLE_SAMPLE_NS.max(pass_ns * SHARE))
     }
 
     /// Asks every place that can lose something, and tells.

@@ -67,6 +67,11 @@ impl Caller {
         log::info!(target: "audit", "client={} shown out: what it may see has changed", self.name);
     }
 
+    /// What it is called where something is written down that it did.
+    pub(in crate::serve) fn name(&self) -> String {
+        self.name.to_string()
+    }
+
     /// A place for a stream.
     pub(in crate::serve) fn seat(&self) -> Result<Seat, Status> {
         self.clients.seat(&self.name, self.name == Name::root()).map_err(|Reached(most)| {

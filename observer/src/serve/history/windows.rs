@@ -34,6 +34,11 @@ impl Windows {
         [self.entries, self.max_entries]
     }
 
+    /// All of them, oldest first.
+    pub(in crate::serve) fn all(&self) -> impl Iterator<Item = &Arc<Window>> {
+        self.newest.iter()
+    }
+
     /// Those of the newest `length_ns`, oldest first.
     pub(in crate::serve) fn last(&self, length_ns: u64) -> Vec<Arc<Window>> {
         let Some(end) = self.newest.back().map(|window| window.end()) else { return Vec::new() };

@@ -59,7 +59,7 @@ pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<
 }
 
 /// A time, before 1970 the beginning of that.
-fn wall_time(field: &str, Timestamp { seconds, nanos }: Timestamp) -> Result<WallTime, Status> {
+pub(super) fn wall_time(field: &str, Timestamp { seconds, nanos }: Timestamp) -> Result<WallTime, Status> {
     let valid = u64::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
     let nanos = valid.ok_or_else(|| {
         Status::invalid_argument(format!("{field}: {nanos} ns is not allowed: from 0 to 999999999"))

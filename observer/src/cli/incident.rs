@@ -1,0 +1,236 @@
+//! `observer incident`: what went wrong, the time around it, and its story.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use observer_proto::v1::{
+    CloseIncidentRequest, IncidentState, ListIncidentsRequest, OpenIncidentRequest, WatchIncidentsRequest,
+};
+
+use super::fields::{self, Fields};
+use super::options::{Connection, Output};
+use super::past;
+use super::selection::{Selection, pod_pattern};
+use crate::client::{self, INCIDENTS, escape, write_incident, write_incidents, write_json, write_update};
+
+/// Flags of `observer incident`.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_subcommand = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List incidents, the newest first, or with -f show them as they are opened, changed and closed
+    List(Box<List>),
+    /// Show an incident and its story: what happened before it, why, and what followed
+    Show(Box<Show>),
+    /// Open an incident by hand: the last minutes and the next one are kept
+    Open(Box<Open>),
+    /// Close an incident before its time
+    Close(Box<Close>),
+    /// Delete an incident; what is recorded of its time is kept no longer than all else
+    Delete(Box<Delete>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// Only those about pods of these namespaces
+    #[arg(short = 'n', long, value_name = "NAMESPACE", value_delimiter = ',')]
+    namespace: Vec<String>,
+    /// Only those about these pods: namespace/prefix, namespace/, /name or prefix
+    #[arg(long, value_name = "POD", value_delimiter = ',', value_parser = pod_pattern)]
+    pod: Vec<String>,
+    /// Only those that are open, or closed
+    #[arg(long, value_name = "STATE", value_enum)]
+    state: Option<State>,
+    /// Only those that went on since: 5m (ago), or a time such as 2026-01-31T08:12:03Z
+    #[arg(long, value_name = "TIME", value_parser = past::time)]
+    since: Option<jiff::Timestamp>,
+    /// At most so many, the newest [default: 100]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    limit: u32,
+    /// Go on: a line for each that is open, then for each change
+    #[arg(short, long, conflicts_with_all = ["state", "since", "limit"])]
+    follow: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    fields: Fields,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum State {
+    Open,
+    Closed,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Show {
+    /// Its id; without one the newest that is open, else the newest
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Open {
+    /// Why, in words
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    note: String,
+    #[command(flatten)]
+    selection: Selection<false>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Close {
+    /// Its id
+    #[arg(value_name = "ID")]
+    id: String,
+    /// What is to be said of it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    note: String,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Delete {
+    /// Their ids
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+}
+
+impl Args {
+    /// What says whom to ask, and how the output looks.
+    pub(super) fn shared(&mut self) -> (&mut Connection, &mut Output) {
+        match &mut self.command {
+            Command::List(args) => (&mut args.connection, &mut args.output),
+            Command::Show(args) => (&mut args.connection, &mut args.output),
+            Command::Open(args) => (&mut args.connection, &mut args.output),
+            Command::Close(args) => (&mut args.connection, &mut args.output),
+            Command::Delete(args) => (&mut args.connection, &mut args.output),
+        }
+    }
+}
+
+/// Lists, shows, opens, closes or deletes.
+pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
+    match args.command {
+        Command::List(args) if args.follow => follow(*args, out).await,
+        Command::List(args) => list(*args, out).await,
+        Command::Show(args) => show(*args, out).await,
+        Command::Open(args) => open(*args, out).await,
+        Command::Close(args) => {
+            let Close { id, note, output, connection } = *args;
+            let closed =
+                connection.connect().await?.close_incident(CloseIncidentRequest { id, note }).await?;
+            said(out, &output, closed, "closed")
+        }
+        Command::Delete(args) => {
+            let Delete { ids, output, connection } = *args;
+            let client = connection.connect().await?;
+            for id in &ids {
+                client.delete_incident(id).await?;
+                if !output.format().is_whole() {
+                    writeln!(out, "{} deleted", escape(id))?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn list(args: List, out: &mut dyn Write) -> anyhow::Result<()> {
+    let List { namespace, pod, state, since, limit, follow: _, output, fields, connection } = args;
+    let chosen = fields.of(&output, "Incident", &INCIDENTS)?;
+    let state = match state {
+        None => IncidentState::Unspecified,
+        Some(State::Open) => IncidentState::Open,
+        Some(State::Closed) => IncidentState::Closed,
+    };
+    let request = ListIncidentsRequest {
+        namespaces: namespace,
+        pods: pod,
+        state: state.into(),
+        since: since.map(|since| SystemTime::from(since).into()),
+        limit,
+    };
+    let response = connection.connect().await?.incidents(request).await?;
+    Ok(write_incidents(out, &fields::look(&output, &chosen), &response)?)
+}
+
+async fn follow(args: List, out: &mut dyn Write) -> anyhow::Result<()> {
+    let List { namespace, pod, output, connection, .. } = args;
+    let request = WatchIncidentsRequest { namespaces: namespace, pods: pod };
+    let mut changes = connection.connect().await?.watch_incidents(request).await?;
+    let look = output.look();
+    while let Some(message) = changes.next(&mut || Ok(())).await? {
+        write_update(out, &look, &message?)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+async fn show(args: Show, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Show { id, output, connection } = args;
+    let client = connection.connect().await?;
+    let id = match id {
+        Some(id) => id,
+        None => newest(&client).await?,
+    };
+    let response = client.incident(&id).await?;
+    Ok(write_incident(out, &output.look(), &response)?)
+}
+
+/// The newest incident that is open, else the newest.
+async fn newest(client: &client::Client) -> anyhow::Result<String> {
+    for state in [IncidentState::Open, IncidentState::Unspecified] {
+        let request =
+            ListIncidentsRequest { state: state.into(), limit: 1, ..ListIncidentsRequest::default() };
+        if let Some(found) = client.incidents(request).await?.incidents.pop() {
+            return Ok(found.id);
+        }
+    }
+    anyhow::bail!("there is no incident; `observer incident open` opens one by hand")
+}
+
+async fn open(args: Open, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Open { note, selection, output, connection } = args;
+    let request = OpenIncidentRequest { allow: selection.allow, deny: selection.deny, note };
+    if selection.print_filters {
+        return Ok(write_json(out, "OpenIncidentRequest", &request)?);
+    }
+    let opened = connection.connect().await?.open_incident(request).await?;
+    said(out, &output, opened, "opened")
+}
+
+/// What was done to an incident; whole where that is wanted.
+fn said(
+    out: &mut dyn Write,
+    output: &Output,
+    incident: observer_proto::v1::Incident,
+    done: &str,
+) -> anyhow::Result<()> {
+    if output.format().is_whole() {
+        return Ok(client::write_whole(out, &output.look(), "Incident", &incident)?);
+    }
+    Ok(writeln!(out, "{} {done}: {}", escape(&incident.id), escape(&incident.title))?)
+}

@@ -1,0 +1,149 @@
+//! What clients ask of the service, answered from a recording.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use observer_proto::{served, v1};
+use prost::Message as _;
+use tokio::sync::mpsc;
+
+use super::Reason;
+use super::moment::Moment;
+use crate::aggregate::first_of;
+use crate::event::{BootTime, Now, WallTime, Window};
+use crate::record::Store;
+use crate::record::export::Recording;
+use crate::serve::{ConnectionList, Limits, ListenerList, Request, Service, Settings, Subscribers, WorkloadList};
+use crate::wire::{back, timestamp};
+
+/// Calls of clients that may wait for the loop.
+const REQUESTS_QUEUED: usize = 256;
+
+/// A recording that is served.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    header: v1::ExportHeader,
+    incident: Option<v1::Incident>,
+    store: Store,
+    moment: Moment,
+    /// The daemon's state as it was.
+    status: v1::Status,
+    subscribers: Subscribers,
+    /// What is summed up where nobody says otherwise.
+    whole: Duration,
+}
+
+impl Replay {
+    pub(super) fn new(recording: Recording, at: Option<WallTime>) -> Result<Self, Reason> {
+        let Recording { header, incident, store } = recording;
+        let (incident, opening) = incident.map_or((None, None), |stored| (stored.incident, stored.opening));
+        let bound = |time: &Option<_>, other| time.as_ref().map_or(other, back::wall_time);
+        let since = bound(&header.since, WallTime(0));
+        let until = bound(&header.until, WallTime(u64::MAX));
+        if let Some(at) = at.filter(|at| *at < since || *at > until) {
+            let [at, since, until] = [at, since, until].map(|time| {
+                jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or(jiff::Timestamp::MAX)
+            });
+            return Err(Reason::Outside(at, since, until));
+        }
+        let opened = opening.as_ref().and_then(|opening| opening.time.as_ref());
+        let opened = opened.or_else(|| incident.as_ref()?.open_time.as_ref()).map(back::wall_time);
+        let shown = at.or(opened).unwrap_or(until);
+        let status = opening.as_ref().and_then(|opening| opening.status.clone()).unwrap_or_default();
+        let moment = Moment::of(&store, opening.unwrap_or_default(), shown)?;
+        let windows = super::windows(&store, [WallTime(0), WallTime(u64::MAX)])?;
+        let whole = match (windows.first(), windows.last()) {
+            (Some(first), Some(last)) => last.end().since_ns(first.start),
+            _ => 0,
+        };
+        let now = Now { boot: BootTime(shown.0), wall: shown };
+        let limits = Limits {
+            history_bytes: 0,
+            kept_windows: windows.len().max(1),
+            kept_entries: usize::MAX,
+            ..Limits::default()
+        };
+        let mut subscribers = Subscribers::new(&header.node_name, limits, now);
+        windows.iter().for_each(|window| subscribers.publish_window(window, now));
+        let whole = Duration::from_nanos(whole.max(1_000_000_000));
+        Ok(Self { header, incident, store, moment, status, subscribers, whole })
+    }
+
+    /// The node that it is of.
+    pub(crate) fn node_name(&self) -> &str {
+        &self.header.node_name
+    }
+
+    /// The incident that it is of.
+    pub(crate) const fn incident(&self) -> Option<&v1::Incident> {
+        self.incident.as_ref()
+    }
+
+    /// What a client is told that asks for the state.
+    pub(crate) fn status(&self) -> v1::Status {
+        let Self { header, incident, moment, status, .. } = self;
+        let v1::ExportHeader { version, node_name, since, until, write_time, filtered } = header.clone();
+        let (incident_id, title) =
+            incident.as_ref().map_or_else(Default::default, |of| (of.id.clone(), of.title.clone()));
+        let replay = v1::Replay {
+            moment: Some(timestamp(moment.time)),
+            since,
+            until,
+            incident_id,
+            title,
+            write_time,
+            version: version.clone(),
+            filtered,
+        };
+        let own = if status.version.is_empty() { version } else { status.version.clone() };
+        v1::Status { replay: Some(replay), node_name, version: own, ..status.clone() }
+    }
+
+    /// The service, whose calls a task of its own answers.
+    pub(crate) fn start(self) -> Service {
+        let (sender, mut requests) = mpsc::channel(REQUESTS_QUEUED);
+        // The same message in the server's types.
+        let status = served::Status::decode(self.status().encode_to_vec().as_slice()).unwrap_or_default();
+        let started = self.status.start_time.as_ref().map_or(WallTime(0), back::wall_time);
+        let settings = Settings {
+            window: self.whole,
+            start_time: started,
+            ..Settings::new(self.header.node_name.clone())
+        };
+        let service = Service::new(settings, sender).replaying(status);
+        let mut answering = self;
+        tokio::spawn(async move {
+            while let Some(request) = requests.recv().await {
+                answering.answer(request);
+            }
+        });
+        service
+    }
+
+    /// Answers a client; one that is gone needs no answer.
+    fn answer(&mut self, request: Request) {
+        let Moment { time, sampled, connections, listeners, workloads } = &self.moment;
+        let now = Now { boot: BootTime(time.0), wall: *time };
+        let sampled = BootTime(sampled.0);
+        match request {
+            Request::Events(request) => self.subscribers.add_events(request),
+            Request::ReadOn(id) => self.subscribers.read_on(id),
+            Request::Summaries(request) => self.subscribers.add_summaries(request),
+            Request::Connections { filters, order, limit, reply } => {
+                let passing = connections.iter().filter(|one| filters.connection(one, sampled));
+                let (connections, total) = first_of(passing, order, limit, sampled);
+                let _gone = reply.send(ConnectionList { connections, total, sampled, now }).is_err();
+            }
+            Request::Listeners { filters, reply } => {
+                let listeners = listeners.iter().filter(|one| filters.listener(one)).cloned().collect();
+                let _gone = reply.send(ListenerList { listeners, sampled, now }).is_err();
+            }
+            Request::Workloads { filters, reply } => {
+                let passing = workloads.iter().filter(|one| filters.workload(&one.workload));
+                let _gone = reply.send(WorkloadList { workloads: passing.cloned().collect(), now }).is_err();
+            }
+            // The service knows it.
+            Request::Status { reply } => drop(reply),
+        }
+    }
+}
