@@ -40,6 +40,8 @@ mod record;
 
 mod serve;
 
+mod replay;
+
 #[cfg(feature = "bench")]
 pub mod bench;
 

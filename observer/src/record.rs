@@ -4,10 +4,19 @@
 //! it is read; any thread may read. `docs/recorder.md` says what is kept and what happens when.
 
 mod block;
+mod compared;
 pub(crate) mod export;
 mod store;
+mod windows;
 
 pub(crate) use self::block::{Block, Filling, Kind};
+pub(crate) use self::compared::{ALWAYS, compare};
 pub(crate) use self::store::{
     Batch, Chunk, Figures, Limits, OpenError, Place, Raw, Recorded, Run, Store, StoreError,
 };
+pub(crate) use self::windows::windows;
+
+use crate::event::{BootTime, Now, WallTime};
+
+/// What is read from a recording has the wall clock's times on both clocks.
+pub(crate) const ONE_CLOCK: Now = Now { boot: BootTime(0), wall: WallTime(0) };

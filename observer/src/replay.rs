@@ -77,8 +77,3 @@ pub(crate) async fn within(path: PathBuf) -> Result<UnixStream, Error> {
     };
     serve().map_err(|error| failed(Reason::Open(error)))
 }
-
-/// The windows of a time, oldest first.
-fn windows(_store: &crate::record::Store, _range: [WallTime; 2]) -> Result<Vec<std::sync::Arc<crate::event::Window>>, StoreError> {
-    Ok(Vec::new())
-}

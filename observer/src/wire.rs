@@ -10,6 +10,7 @@ mod incident;
 mod live;
 mod process;
 mod published;
+mod recorded;
 mod status;
 mod summary;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub(crate) use self::event::event;
 pub(crate) use self::incident::incident;
 pub(crate) use self::live::{connection, listener};
 pub(crate) use self::published::Published;
+pub(crate) use self::recorded::recorded_window;
 pub(crate) use self::status::{status, workload_status};
 pub(crate) use self::summary::{Summarized, explained, order, summaries, window_end};
 use crate::event::{
@@ -36,6 +38,13 @@ use crate::event::{
 /// A time of the wall clock.
 pub(crate) fn timestamp(WallTime(ns): WallTime) -> Timestamp {
     Timestamp { seconds: (ns / 1_000_000_000) as i64, nanos: (ns % 1_000_000_000) as i32 }
+}
+
+/// A time of the wall clock that was told; the beginning of 1970 where it is older.
+pub(crate) fn wall_time(time: &Timestamp) -> WallTime {
+    let Timestamp { seconds, nanos } = time;
+    let [seconds, nanos] = [*seconds, i64::from(*nanos)].map(|number| u64::try_from(number).unwrap_or(0));
+    WallTime(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
 /// A time of the boot clock, by a reading of both.

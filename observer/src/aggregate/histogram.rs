@@ -121,6 +121,18 @@ impl Histogram {
         higher.map(|(_, count)| u64::from(*count)).sum()
     }
 
+    /// One with these counts from bucket `offset` on; what it adds up to, its least and its largest value are given as well.
+    pub(crate) fn of_buckets(offset: i32, buckets: Vec<u32>, zero_count: u64, [sum, min, max]: [u64; 3]) -> Self {
+        // No value of 64 bits is in others.
+        let all = -1..=64 * PER_DOUBLING;
+        let last = offset.saturating_add(i32::try_from(buckets.len()).unwrap_or(i32::MAX));
+        if !all.contains(&offset) || !all.contains(&last) {
+            return Self::default();
+        }
+        let count = buckets.iter().map(|count| u64::from(*count)).sum::<u64>() + zero_count;
+        Self { count, sum, min, max, zero_count, offset, buckets }
+    }
+
     /// How many values.
     pub(crate) const fn count(&self) -> u64 {
         self.count

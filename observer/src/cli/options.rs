@@ -14,8 +14,8 @@ use crate::config;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connection {
-    /// The daemon: unix:///path, tls://host:port, or on this machine in plain text tcp://127.0.0.1:port
-    /// [env: OBSERVER_SERVER] [default: the context's, else unix:///run/observer/observer.sock]
+    /// The daemon: unix:///path, tls://host:port, or on this machine in plain text tcp://127.0.0.1:port; or file://PATH: an
+    /// exported recording instead of a daemon [env: OBSERVER_SERVER] [default: the context's, else unix:///run/observer/observer.sock]
     #[arg(long, value_name = "ADDRESS")]
     server: Option<Server>,
     /// Ask the daemon of this context of the client's configuration [env: OBSERVER_CONTEXT] [default: the
@@ -123,6 +123,14 @@ impl Connection {
             ("--timeout", timeout.is_some()),
         ];
         flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+
+    /// The file that is replayed instead of asking a daemon.
+    pub(super) fn replayed(&self) -> Option<&Path> {
+        match &self.target.as_ref()?.server {
+            Server::File(path) => Some(path),
+            Server::Unix(_) | Server::Loopback(_) | Server::Secured { .. } => None,
+        }
     }
 
     /// Connects to the daemon.

@@ -84,7 +84,7 @@ fn extent(look: &Look, side: &ComparedSide) -> String {
 }
 
 /// It is listed unless all are.
-const fn differs(verdict: Verdict) -> bool {
+pub(crate) const fn differs(verdict: Verdict) -> bool {
     !matches!(verdict, Verdict::Same | Verdict::TooLittle)
 }
 

@@ -9,14 +9,16 @@ mod fuzzed;
 mod load;
 mod raw;
 mod read;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use std::io;
 
-pub(crate) use self::load::{Recording, load, store};
+pub(crate) use self::load::{Recording, WriteError, load, store};
 pub(crate) use self::read::Reader;
+pub(crate) use self::seen::Seen;
 pub(crate) use self::write::Writer;
 use super::StoreError;
 

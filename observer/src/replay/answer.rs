@@ -11,9 +11,11 @@ use super::Reason;
 use super::moment::Moment;
 use crate::aggregate::first_of;
 use crate::event::{BootTime, Now, WallTime, Window};
-use crate::record::Store;
+use crate::record::{self, Store};
 use crate::record::export::Recording;
-use crate::serve::{ConnectionList, Limits, ListenerList, Request, Service, Settings, Subscribers, WorkloadList};
+use crate::serve::{
+    Book, ConnectionList, Limits, ListenerList, Replayed, Request, Service, Settings, Subscribers, WorkloadList,
+};
 use crate::wire::{back, timestamp};
 
 /// Calls of clients that may wait for the loop.
@@ -29,6 +31,8 @@ pub(crate) struct Replay {
     /// The daemon's state as it was.
     status: v1::Status,
     subscribers: Subscribers,
+    /// All of them, oldest first.
+    windows: Vec<Arc<Window>>,
     /// What is summed up where nobody says otherwise.
     whole: Duration,
 }
@@ -51,7 +55,7 @@ impl Replay {
         let shown = at.or(opened).unwrap_or(until);
         let status = opening.as_ref().and_then(|opening| opening.status.clone()).unwrap_or_default();
         let moment = Moment::of(&store, opening.unwrap_or_default(), shown)?;
-        let windows = super::windows(&store, [WallTime(0), WallTime(u64::MAX)])?;
+        let windows = record::windows(&store, record::ALWAYS)?;
         let whole = match (windows.first(), windows.last()) {
             (Some(first), Some(last)) => last.end().since_ns(first.start),
             _ => 0,
@@ -64,9 +68,11 @@ impl Replay {
             ..Limits::default()
         };
         let mut subscribers = Subscribers::new(&header.node_name, limits, now);
-        windows.iter().for_each(|window| subscribers.publish_window(window, now));
+        // What is explained is the minute before.
+        let before = windows.iter().filter(|window| window.start.0 < shown.0);
+        before.for_each(|window| subscribers.publish_window(window, now));
         let whole = Duration::from_nanos(whole.max(1_000_000_000));
-        Ok(Self { header, incident, store, moment, status, subscribers, whole })
+        Ok(Self { header, incident, store, moment, status, subscribers, windows, whole })
     }
 
     /// The node that it is of.
@@ -110,7 +116,12 @@ impl Replay {
             start_time: started,
             ..Settings::new(self.header.node_name.clone())
         };
-        let service = Service::new(settings, sender).replaying(status);
+        let replayed = Replayed { status, store: self.store.clone(), windows: self.windows.clone() };
+        let book = Book::default();
+        if let Some(incident) = &self.incident {
+            book.put_told(Arc::new(incident.clone()));
+        }
+        let service = Service::new(settings, sender).with_incidents(book).replaying(replayed);
         let mut answering = self;
         tokio::spawn(async move {
             while let Some(request) = requests.recv().await {
@@ -142,8 +153,12 @@ impl Replay {
                 let passing = workloads.iter().filter(|one| filters.workload(&one.workload));
                 let _gone = reply.send(WorkloadList { workloads: passing.cloned().collect(), now }).is_err();
             }
-            // The service knows it.
-            Request::Status { reply } => drop(reply),
+            // The service knows it, or refuses to change anything.
+            Request::Status { .. }
+            | Request::Past { .. }
+            | Request::OpenIncident { .. }
+            | Request::CloseIncident { .. }
+            | Request::DeleteIncident { .. } => {}
         }
     }
 }

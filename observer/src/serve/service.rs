@@ -2,9 +2,12 @@
 
 mod asked;
 mod changes;
+mod compare;
 mod events;
 mod explain;
+mod export;
 mod incidents;
+mod replayed;
 mod states;
 mod summaries;
 
@@ -23,6 +26,7 @@ use tonic::{Request as Call, Response, Status};
 
 pub(super) use self::changes::Changes;
 pub(super) use self::events::EventStream;
+pub(crate) use self::replayed::Replayed;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
@@ -85,6 +89,8 @@ pub(crate) struct Service {
     /// What all streams of changes keep to compare with.
     compared: Arc<AtomicUsize>,
     book: Book,
+    /// Set where a recording is replayed.
+    replayed: Option<Arc<Replayed>>,
 }
 
 #[tonic::async_trait]
@@ -216,6 +222,9 @@ impl Observer for Service {
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         // Nothing in it is of a workload: whoever may see some may know how the daemon is.
         Caller::admit(&call, "GetStatus")?;
+        if let Some(replayed) = &self.replayed {
+            return Ok(Response::new(v1::GetStatusResponse { status: Some(replayed.status.clone()) }));
+        }
         let (status, now) = self.ask(|reply| Request::Status { reply }).await?;
         let status = Some(wire::status(status, &self.settings.node_name, now));
         Ok(Response::new(v1::GetStatusResponse { status }))
@@ -231,12 +240,18 @@ impl Service {
             streams: Arc::default(),
             compared: Arc::default(),
             book: Book::default(),
+            replayed: None,
         }
     }
 
     /// With the incidents that are known.
     pub(crate) fn with_incidents(self, book: Book) -> Self {
         Self { book, ..self }
+    }
+
+    /// With a recording that is replayed.
+    pub(crate) fn replaying(self, replayed: Replayed) -> Self {
+        Self { replayed: Some(Arc::new(replayed)), ..self }
     }
 
     fn compile(

@@ -4,9 +4,11 @@
 //! and told again is the same.
 
 mod entry;
+mod figures;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
@@ -16,18 +18,13 @@ use prost_types::Timestamp;
 
 pub(crate) use self::entry::workload_entry;
 pub(crate) use self::socket::{connection, listener};
+pub(crate) use self::window::window;
 use crate::event::{
     Backend, BootTime, ConnectionId, Memo, Peer, PeerKind, Place, Process, ProcessKey, Tcp, WallTime, Workload,
     WorkloadId,
 };
 use crate::filter;
-
-/// A time that was told; those before 1970 are its beginning.
-pub(crate) fn wall_time(time: &Timestamp) -> WallTime {
-    let seconds = u64::try_from(time.seconds).unwrap_or(0);
-    let nanos = u64::try_from(time.nanos).unwrap_or(0);
-    WallTime(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
-}
+pub(crate) use crate::wire::wall_time;
 
 fn boot_time(time: Option<&Timestamp>) -> BootTime {
     BootTime(time.map_or(0, |time| wall_time(time).0))

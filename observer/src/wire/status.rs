@@ -59,6 +59,7 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         open_incidents,
         kernel_bytes,
         kernel_maps: kernel_maps.into_iter().map(kernel_map).collect(),
+        replay: None,
     }
 }
 

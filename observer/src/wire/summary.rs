@@ -151,7 +151,7 @@ pub(super) fn edge(of: &Edge, peer: &Peer, answering: Option<&Backend>) -> v1::E
     }
 }
 
-fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
+pub(super) fn tcp_summary(summary: &TcpSummary) -> v1::TcpSummary {
     let TcpSummary {
         opened,
         failed,
@@ -240,7 +240,7 @@ const fn standstill(standstill: &Standstill) -> v1::Standstill {
     }
 }
 
-const fn stalled(stalled: &Stalled) -> v1::Stalled {
+pub(super) const fn stalled(stalled: &Stalled) -> v1::Stalled {
     let Stalled { unread, unaccepted, own_window_closed, peer_window_closed, half_closed, unanswered } =
         *stalled;
     v1::Stalled { unread, unaccepted, own_window_closed, peer_window_closed, half_closed, unanswered }
@@ -263,7 +263,7 @@ fn distribution(histogram: &Histogram) -> Option<v1::Distribution> {
     })
 }
 
-fn process_summary(summary: &ProcessSummary) -> v1::ProcessSummary {
+pub(super) fn process_summary(summary: &ProcessSummary) -> v1::ProcessSummary {
     let ProcessSummary { execs, exits, other_exits, oom_kills, container_starts, container_stops, folded } =
         summary;
     let exits = exits.iter().map(|(how, count)| {

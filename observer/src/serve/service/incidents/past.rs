@@ -23,6 +23,9 @@ impl Service {
             time.as_ref().map_or(Ok(WallTime::default()), |time| wall_time("window", *time))
         };
         let (since, until) = (of(&incident.window_start)?, of(&incident.window_end)?);
+        if let Some(replayed) = &self.replayed {
+            return replayed.past([since, until]);
+        }
         let past = self.ask(|reply| Request::Past { since, until, reply }).await?;
         let Past { events, complete_since, windows, now } = past;
         let start = wire::timestamp(self.settings.start_time);
