@@ -34,6 +34,8 @@ use crate::trigger::{Bounds as IncidentBounds, Tuning};
 pub(crate) const DEFAULT_SOCKET: &str = "unix:///run/observer/observer.sock";
 /// The file that is read, if it is there, unless another is named.
 pub(crate) const DEFAULT_FILE: &str = "/etc/observer/observer.toml";
+/// Where the daemon records, unless something else is wanted.
+pub(crate) const DEFAULT_RECORD_DIR: &str = "/var/lib/observer";
 
 /// What the daemon is told to do; every value is within its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,12 @@ pub(crate) struct Config {
     pub(crate) event_budget: u32,
     /// How many bytes the events in memory may take.
     pub(crate) history_bytes: usize,
+    /// Where it records what happens; `None`: nowhere.
+    pub(crate) record_dir: Option<PathBuf>,
+    /// How many bytes the recording may take.
+    pub(crate) record_bytes: u64,
+    /// How old what is in the recording may be.
+    pub(crate) record_age: Duration,
     /// How much resident memory it takes, in bytes, whatever the load. The kernel's is not in it.
     pub(crate) max_memory: u64,
     /// How many workloads are known at a time.
@@ -101,7 +109,7 @@ pub(crate) struct Config {
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 44] = [
+pub(crate) const KEYS: [&str; 47] = [
     "listen",
     "insecure_loopback",
     "access_file",
@@ -121,6 +129,9 @@ pub(crate) const KEYS: [&str; 44] = [
     "network_ring_bytes",
     "event_budget",
     "history_bytes",
+    "record_dir",
+    "record_bytes",
+    "record_age",
     "max_memory",
     "max_workloads",
     "max_cluster_objects",
@@ -189,6 +200,9 @@ impl Config {
             network_ring_bytes: number("network_ring_bytes")? as u32,
             event_budget: number("event_budget")? as u32,
             history_bytes: number("history_bytes")? as usize,
+            record_dir: record_dir(settings.get("record_dir"))?,
+            record_bytes: number("record_bytes")?,
+            record_age: Duration::from_secs(number("record_age")?),
             max_memory: number("max_memory")?,
             max_workloads: number("max_workloads")? as usize,
             max_cluster_objects: number("max_cluster_objects")? as usize,
@@ -221,6 +235,17 @@ fn node_name(setting: Option<&Setting>) -> Result<String, Error> {
         return Err(setting.refused(name, "1 to 253 characters without spaces"));
     }
     Ok(name.to_owned())
+}
+
+/// Where it records: the usual folder, another one, or nowhere.
+fn record_dir(setting: Option<&Setting>) -> Result<Option<PathBuf>, Error> {
+    const ALLOWED: &str = "off, and the absolute path of a folder";
+    let Some(setting) = setting else { return Ok(Some(PathBuf::from(DEFAULT_RECORD_DIR))) };
+    match setting.single(ALLOWED)? {
+        "off" => Ok(None),
+        path if Path::new(path).is_absolute() => Ok(Some(PathBuf::from(path))),
+        other => Err(setting.refused(other, ALLOWED)),
+    }
 }
 
 fn disabled_hooks(setting: Option<&Setting>) -> Result<Vec<String>, Error> {

@@ -17,6 +17,7 @@ use crate::inventory::kubernetes::{self, ApiAccess};
 use crate::inventory::{self, CriEndpoint, cgroups, host};
 use crate::privileges::{Privileges, PrivilegesError, Wants};
 use crate::probe::{Features, FeaturesError, Loaded, ProbeError, RingSizes};
+use crate::record::{self, Recorder};
 use crate::serve::{Book, ClientLimits, Listeners, SecurityFiles, ServeError, Service, TlsFiles};
 
 use self::core::{Core, Parts};
@@ -92,6 +93,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         .build()
         .map_err(DaemonError::Runtime)?;
     let inventory = inventory_settings(config)?;
+    let recorder = start_recorder(config, started)?;
     let result = runtime.block_on(async {
         let (requests_sender, requests) = mpsc::channel(REQUESTS_QUEUED);
         let (facts_sender, facts) = mpsc::channel(FACTS_QUEUED);
@@ -108,12 +110,16 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
             started,
             attach_duration_ns,
         };
+        let reader = recorder.as_ref().map(Recorder::reader);
         let mut core = Core::new(parts)?;
+        core.record(recorder);
         core.seed();
         memory::release();
 
         let (goodbye, farewell) = oneshot::channel::<()>();
-        let service = Service::new(serve_settings(config, started), requests_sender).with_incidents(book);
+        let service = Service::new(serve_settings(config, started), requests_sender)
+            .with_incidents(book)
+            .recorded(reader);
         let server = tokio::spawn(listeners.serve(service, client_limits(config), async {
             let _told_or_gone = farewell.await.is_ok();
         }));
@@ -128,6 +134,14 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Starts the flight recorder, where it is wanted. Its thread comes after privileges were given up: they are a thread's own.
+fn start_recorder(config: &Config, started: Now) -> Result<Option<Recorder>, DaemonError> {
+    let Some(folder) = config.record_dir.clone() else { return Ok(None) };
+    let limits = record::Limits { bytes: config.record_bytes, age_ns: config.record_age.as_nanos() as u64 };
+    let settings = record::Settings { folder, limits, start: started.wall, disk: record::Disk::Real };
+    Recorder::start(settings).map(Some).map_err(DaemonError::Runtime)
 }
 
 /// What needs privileges.

@@ -1,6 +1,7 @@
 //! Filters: compiled once a request, then asked for every event.
 
 mod compile;
+mod encoded;
 #[cfg(test)]
 mod fuzzed;
 mod impossible;
@@ -18,6 +19,7 @@ use observer_proto::{served, v1};
 use prost::Message as _;
 
 pub(crate) use self::compile::{InvalidFilter, Purpose};
+pub(crate) use self::encoded::{Cache, Seen, time};
 use self::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
 pub(crate) use self::scope::Scope;
 use self::subject::Subject;

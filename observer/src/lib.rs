@@ -35,7 +35,6 @@ mod compare;
 
 mod story;
 
-#[allow(dead_code, unused_imports, reason = "the writer comes next")]
 mod record;
 
 mod serve;

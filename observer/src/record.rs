@@ -1,21 +1,24 @@
 //! The flight recorder: what was told, on disk, bounded in bytes and in age.
 //!
-//! Events are kept as they were told, encoded once for all who want them, in compressed blocks. `Store` is the file and how
-//! it is read; any thread may read. `docs/recorder.md` says what is kept and what happens when.
+//! Events are kept as they were told, encoded once for all who want them, in compressed blocks. `Recorder` is where the event
+//! loop hands over; a thread of its own writes once a second. `Store` is the file and how it is read; any thread may read.
+//! `docs/recorder.md` says what is kept and what happens when.
 
 mod block;
 mod compared;
 pub(crate) mod export;
+mod recorder;
+mod shared;
 mod store;
 mod windows;
+mod writer;
 
 pub(crate) use self::block::{Block, Filling, Kind};
 pub(crate) use self::compared::{ALWAYS, compare};
-pub(crate) use self::store::{
-    Batch, Chunk, Figures, Limits, OpenError, Place, Raw, Recorded, Run, Store, StoreError,
-};
+pub(crate) use self::recorder::{Reader, Recorder};
+pub(crate) use self::shared::{Disk, Settings};
+pub(crate) use self::store::{Batch, Chunk, Limits, OpenError, Place, Raw, Recorded, Run, Store, StoreError};
 pub(crate) use self::windows::windows;
-
 use crate::event::{BootTime, Now, WallTime};
 
 /// What is read from a recording has the wall clock's times on both clocks.

@@ -41,6 +41,8 @@ pub(crate) enum Request {
     Events(EventsRequest),
     /// For `Subscribers::read_on`: the stream with that name has sent what it got from the memory.
     ReadOn(u64),
+    /// For `Subscribers::read_rest`.
+    ReadRest(Rest),
     /// For `Subscribers::add_summaries`.
     Summaries(SummariesRequest),
     /// The live connections that pass, in order, `limit` at most.
@@ -103,6 +105,21 @@ pub(crate) struct EventsRequest {
     /// Goes on with new ones.
     pub(crate) follow: bool,
     pub(crate) sink: Sink,
+}
+
+/// Asks for what of a stream's past is left when it has read what is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// The stream.
+    pub(crate) id: u64,
+    /// Events up to this number of this run were read.
+    pub(crate) after: u64,
+    /// Not before this time.
+    pub(crate) since: Option<WallTime>,
+    /// Not after this time.
+    pub(crate) until: Option<WallTime>,
+    /// So many at most.
+    pub(crate) left: usize,
 }
 
 /// Asks for windows. They are merged and filtered in the stream's own task.

@@ -74,6 +74,74 @@ pub(crate) struct RingStats {
     pub(crate) lost: u64,
 }
 
+/// What the flight recorder does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecorderState {
+    /// It is turned off.
+    Off,
+    /// It looks at what is on disk.
+    Opening,
+    Recording,
+    /// Something keeps it from recording; it tries again.
+    Paused,
+    /// It does not record before the daemon is started anew.
+    Refused,
+}
+
+/// The flight recorder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recorder {
+    pub(crate) state: RecorderState,
+    /// Why it does not record; empty where it does.
+    pub(crate) reason: String,
+    pub(crate) path: String,
+    pub(crate) reach_seconds: u64,
+    pub(crate) oldest_event: Option<WallTime>,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    pub(crate) most_bytes: u64,
+    pub(crate) most_seconds: u64,
+    pub(crate) commits: u64,
+    pub(crate) errors: u64,
+    pub(crate) missed_events: u64,
+}
+
+impl Recorder {
+    /// One that is turned off.
+    pub(crate) const fn off() -> Self {
+        Self {
+            state: RecorderState::Off,
+            reason: String::new(),
+            path: String::new(),
+            reach_seconds: 0,
+            oldest_event: None,
+            events: 0,
+            bytes: 0,
+            most_bytes: 0,
+            most_seconds: 0,
+            commits: 0,
+            errors: 0,
+            missed_events: 0,
+        }
+    }
+
+    /// As something that the daemon can do; `None` where nobody wants it.
+    pub(crate) fn capability(&self) -> Option<Capability> {
+        let missing = match self.state {
+            RecorderState::Off => return None,
+            RecorderState::Opening | RecorderState::Recording => None,
+            RecorderState::Paused | RecorderState::Refused => Some(Missing {
+                reason: self.reason.clone(),
+                consequence: "what happens now is not recorded".to_owned(),
+                remedy:
+                    "see docs/recorder.md; it is tried again each 5 s, unless the file is somebody else's"
+                        .to_owned(),
+            }),
+        };
+        Some(Capability { name: "flight_recorder", missing })
+    }
+}
+
 /// The whole answer to a status call.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
@@ -101,4 +169,5 @@ pub(crate) struct Status {
     /// The kernel's memory that maps and programs take.
     pub(crate) kernel_bytes: u64,
     pub(crate) kernel_maps: Vec<KernelMap>,
+    pub(crate) recorder: Recorder,
 }

@@ -148,6 +148,12 @@ impl From<&History> for EventsPayload {
     }
 }
 
+impl From<&crate::v1::Event> for EventsPayload {
+    fn from(event: &crate::v1::Event) -> Self {
+        Self::of(EVENT, event)
+    }
+}
+
 impl From<&Gap> for EventsPayload {
     fn from(gap: &Gap) -> Self {
         Self::of(GAP, gap)

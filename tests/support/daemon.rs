@@ -97,6 +97,8 @@ impl DaemonBuilder {
         let child = guardian
             .mark(&mut command)
             .args(&self.args)
+            // Tests that want a recording name a folder of their own.
+            .env("OBSERVER_RECORD_DIR", "off")
             .envs(self.env)
             .stdin(Stdio::null())
             .stdout(File::create(dir.join("stdout"))?)

@@ -55,6 +55,8 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         window: window.map(options::proto_window),
         field_mask: chosen.mask(if sort.is_some() { Sort::NEEDED } else { &[] }),
         changes,
+        since: None,
+        until: None,
     };
     if selection.print_filters {
         return Ok(write_json(out, "WatchSummariesRequest", &request)?);

@@ -22,6 +22,11 @@ impl Origin {
         if status.state() != NodeState::Connected {
             return None;
         }
+        if status.recorded {
+            // The numbers of what follows are that run's, and none of it was shown.
+            (self.started, self.shown, self.before) = (status.start_time, status.after_sequence, 0);
+            return None;
+        }
         let Some(before) = std::mem::replace(&mut self.started, status.start_time) else {
             self.shown = status.after_sequence;
             return None;
@@ -72,6 +77,21 @@ mod tests {
         let start_time = Some(Timestamp { seconds: 7, nanos: 0 });
         assert_eq!(origin.resume(), Some(Resume { sequence: 9, start_time }));
         assert!(!origin.is_new(&event(4)) && !origin.is_new(&event(9)) && origin.is_new(&event(10)));
+    }
+
+    #[test]
+    fn what_was_recorded_has_numbers_of_its_own() {
+        let (mut origin, clock) = (Origin::default(), testing::look().clock());
+        let recorded = |seconds| NodeStatus { recorded: true, after_sequence: 3, ..greeting(seconds) };
+        let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        assert_eq!(origin.greeted(&greeting(7), &clock), None);
+        assert_eq!(origin.greeted(&recorded(5), &clock), None);
+        assert_eq!(origin.resume(), Some(Resume { sequence: 3, start_time: at(5) }));
+        assert!(origin.is_new(&event(900)));
+        assert_eq!(origin.resume(), Some(Resume { sequence: 900, start_time: at(5) }));
+        assert_eq!(origin.greeted(&recorded(7), &clock), None);
+        assert!(origin.is_new(&event(4)));
+        assert_eq!(origin.resume(), Some(Resume { sequence: 4, start_time: at(7) }));
     }
 
     #[test]

@@ -32,12 +32,14 @@ const fn bound(key: &'static str, unit: Unit, min: u64, max: u64, default: u64) 
     Bound { key, unit, min, max, default }
 }
 
-const BOUNDS: [Bound; 27] = [
+const BOUNDS: [Bound; 29] = [
     bound("window", Unit::Seconds, 1, 3_600, 10),
     bound("process_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 4 << 20),
     bound("network_ring_bytes", Unit::RingBytes, 4 << 10, 1 << 30, 16 << 20),
     bound("event_budget", Unit::Count, 0, 10_000_000, 40_000),
     bound("history_bytes", Unit::Bytes, 0, 1 << 40, 32 << 20),
+    bound("record_bytes", Unit::Bytes, 16 << 20, 1 << 40, 256 << 20),
+    bound("record_age", Unit::Seconds, 60, 8_760 * 3_600, 24 * 3_600),
     bound("max_memory", Unit::Bytes, 40 << 20, 1 << 40, 128 << 20),
     bound("max_workloads", Unit::Count, 1, 1_000_000, 10_000),
     bound("max_cluster_objects", Unit::Count, 1, 10_000_000, 50_000),

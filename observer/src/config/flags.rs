@@ -81,6 +81,16 @@ pub(crate) struct Flags {
     /// Keep the newest events in memory, so much of them, for --last, --since and clients that come back [default: 32MiB]
     #[arg(long, value_name = "SIZE")]
     history_bytes: Option<String>,
+    /// Record what happens in this folder, so that --since and its like reach further back than memory, also over a restart;
+    /// off: record nothing [default: /var/lib/observer]
+    #[arg(long, value_name = "off|DIR")]
+    record_dir: Option<String>,
+    /// Let the recording take so much of the disk [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    record_bytes: Option<String>,
+    /// Keep in the recording what is no older, 60s to 8760h [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    record_age: Option<String>,
     /// Take at most so much memory, whatever the load: tables that would need more take nothing new in, and tell so.
     /// The rings are the kernel's memory and beside it [default: 128MiB]
     #[arg(long, value_name = "SIZE")]
@@ -186,6 +196,9 @@ impl Flags {
             ("network_ring_bytes", one(&self.network_ring_bytes)),
             ("event_budget", one(&self.event_budget)),
             ("history_bytes", one(&self.history_bytes)),
+            ("record_dir", one(&self.record_dir)),
+            ("record_bytes", one(&self.record_bytes)),
+            ("record_age", one(&self.record_age)),
             ("max_memory", one(&self.max_memory)),
             ("max_workloads", one(&self.max_workloads)),
             ("max_cluster_objects", one(&self.max_cluster_objects)),

@@ -26,6 +26,7 @@ use crate::event::{EventType, Now};
 use crate::inventory::{self, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
+use crate::record::Recorder;
 use crate::room::Room;
 use crate::serve::{Book, Limits, Subscribers};
 use crate::status::{Capability, IdentitySource};
@@ -99,6 +100,7 @@ pub(super) struct Core<'a> {
     memory: Memory,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
+    recorder: Option<Recorder>,
 }
 
 impl<'a> Core<'a> {
@@ -177,7 +179,14 @@ impl<'a> Core<'a> {
             memory: Memory::new(config.max_memory, room),
             process_batch: Vec::with_capacity(BATCH),
             network_batch: Vec::with_capacity(BATCH),
+            recorder: None,
         })
+    }
+
+    /// Has all that is told recorded.
+    pub(super) fn record(&mut self, recorder: Option<Recorder>) {
+        self.subscribers.read_from(recorder.as_ref().map(Recorder::reader));
+        self.recorder = recorder;
     }
 
     /// Runs until it is told to stop.
@@ -280,6 +289,9 @@ impl<'a> Core<'a> {
         self.count_losses(now);
         self.subscribers.stop();
         self.book.stop();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.stop();
+        }
     }
 }
 

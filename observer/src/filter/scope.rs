@@ -2,6 +2,8 @@
 //!
 //! Filters are asked about what is left: so nobody learns by filtering what is hidden.
 
+mod told;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
@@ -133,11 +135,7 @@ impl Scope {
     }
 
     fn hides(&self, peer: &Peer) -> bool {
-        let Self::Namespaces(namespaces) = self else { return false };
-        let service = |place: &Place| {
-            let namespace = place.service.split_once('/').map_or("", |(namespace, _)| namespace);
-            !place.service.is_empty() && !namespaces.contains(namespace)
-        };
+        let service = |place: &Place| self.hides_service(&place.service);
         peer.workload.as_deref().is_some_and(|workload| !self.sees(workload))
             || peer.place.as_deref().is_some_and(service)
     }

@@ -3,8 +3,10 @@
 mod amend;
 mod evict;
 mod file;
+#[allow(dead_code, reason = "incidents and files that are exported use it")]
 mod incidents;
 mod open;
+#[allow(dead_code, reason = "incidents and files that are exported use it")]
 mod raw;
 mod read;
 mod run;
@@ -28,6 +30,7 @@ pub(crate) use self::read::{Chunk, Place, Recorded, Run};
 use self::tables::{AMENDED, At, BLOCKS, COMPLETED, GAPS, Header, SLICES};
 use super::block::{Block, Damaged, Kind};
 use crate::event::WallTime;
+use crate::wire;
 
 /// The bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,11 +196,6 @@ impl Store {
         Figures { file_bytes, used_bytes, events, oldest }
     }
 
-    /// The bounds.
-    pub(crate) fn limits(&self) -> Limits {
-        self.0.limits
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,6 +268,5 @@ fn forget(
 
 /// A time of the wall clock as it is told.
 fn wall_time(time: Option<&Timestamp>) -> WallTime {
-    let Some(Timestamp { seconds, nanos }) = time else { return WallTime(0) };
-    WallTime((*seconds as u64).saturating_mul(1_000_000_000).saturating_add(*nanos as u64))
+    time.map_or(WallTime(0), wire::wall_time)
 }

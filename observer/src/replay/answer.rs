@@ -11,7 +11,7 @@ use super::Reason;
 use super::moment::Moment;
 use crate::aggregate::first_of;
 use crate::event::{BootTime, Now, WallTime, Window};
-use crate::record::{self, Store};
+use crate::record::{self, Reader, Run, Store};
 use crate::record::export::Recording;
 use crate::serve::{
     Book, ConnectionList, Limits, ListenerList, Replayed, Request, Service, Settings, Subscribers, WorkloadList,
@@ -31,6 +31,8 @@ pub(crate) struct Replay {
     /// The daemon's state as it was.
     status: v1::Status,
     subscribers: Subscribers,
+    /// The start of the newest run that it has something of.
+    start: WallTime,
     /// All of them, oldest first.
     windows: Vec<Arc<Window>>,
     /// What is summed up where nobody says otherwise.
@@ -67,12 +69,15 @@ impl Replay {
             kept_entries: usize::MAX,
             ..Limits::default()
         };
-        let mut subscribers = Subscribers::new(&header.node_name, limits, now);
+        // It has no memory: all of the past is in the store.
+        let never = Now { boot: BootTime(u64::MAX), wall: WallTime(u64::MAX) };
+        let mut subscribers = Subscribers::new(&header.node_name, limits, never);
         // What is explained is the minute before.
         let before = windows.iter().filter(|window| window.start.0 < shown.0);
         before.for_each(|window| subscribers.publish_window(window, now));
         let whole = Duration::from_nanos(whole.max(1_000_000_000));
-        Ok(Self { header, incident, store, moment, status, subscribers, windows, whole })
+        let start = store.runs()?.last().map_or(WallTime(0), Run::start);
+        Ok(Self { header, incident, store, moment, status, subscribers, start, windows, whole })
     }
 
     /// The node that it is of.
@@ -110,10 +115,9 @@ impl Replay {
         let (sender, mut requests) = mpsc::channel(REQUESTS_QUEUED);
         // The same message in the server's types.
         let status = served::Status::decode(self.status().encode_to_vec().as_slice()).unwrap_or_default();
-        let started = self.status.start_time.as_ref().map_or(WallTime(0), back::wall_time);
         let settings = Settings {
             window: self.whole,
-            start_time: started,
+            start_time: self.start,
             ..Settings::new(self.header.node_name.clone())
         };
         let replayed = Replayed { status, store: self.store.clone(), windows: self.windows.clone() };
@@ -121,7 +125,10 @@ impl Replay {
         if let Some(incident) = &self.incident {
             book.put_told(Arc::new(incident.clone()));
         }
-        let service = Service::new(settings, sender).with_incidents(book).replaying(replayed);
+        let service = Service::new(settings, sender)
+            .with_incidents(book)
+            .recorded(Some(Reader::of(self.store.clone(), self.start)))
+            .replaying(replayed);
         let mut answering = self;
         tokio::spawn(async move {
             while let Some(request) = requests.recv().await {
@@ -139,6 +146,7 @@ impl Replay {
         match request {
             Request::Events(request) => self.subscribers.add_events(request),
             Request::ReadOn(id) => self.subscribers.read_on(id),
+            Request::ReadRest(rest) => self.subscribers.read_rest(&rest),
             Request::Summaries(request) => self.subscribers.add_summaries(request),
             Request::Connections { filters, order, limit, reply } => {
                 let passing = connections.iter().filter(|one| filters.connection(one, sampled));

@@ -27,6 +27,8 @@ pub(crate) struct Ask {
     pub(crate) last: Option<usize>,
     /// The numbers are of another run of the daemon, so all of this one's are wanted.
     pub(crate) another_run: bool,
+    /// The run that the numbers are of, where they are of one.
+    pub(crate) resumed: Option<WallTime>,
 }
 
 /// How far back the memory reaches, for one who asks.
@@ -52,6 +54,15 @@ impl From<&Reach> for v1::History {
             another_run,
         }
     }
+}
+
+/// What is in memory for an ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) span: Span,
+    pub(super) reach: Reach,
+    /// All that was asked for is there: nothing is to be read elsewhere.
+    pub(super) suffices: bool,
 }
 
 /// What of it is still to be read.

@@ -8,6 +8,7 @@ mod explain;
 mod export;
 mod incidents;
 mod replayed;
+mod recorded;
 mod states;
 mod summaries;
 
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use observer_proto::served::observer_server::Observer;
-use observer_proto::{Mask, served as v1};
+use observer_proto::{EventsPayload, Mask, served as v1};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -27,6 +28,7 @@ use tonic::{Request as Call, Response, Status};
 pub(super) use self::changes::Changes;
 pub(super) use self::events::EventStream;
 pub(crate) use self::replayed::Replayed;
+use self::recorded::Recording;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
@@ -37,6 +39,7 @@ use super::{
 use crate::event::WallTime;
 use crate::filter::{InvalidFilter, Purpose};
 use crate::trigger::Refused;
+use crate::record::Reader;
 use crate::wire;
 
 /// How long the event loop may take for an answer.
@@ -91,6 +94,8 @@ pub(crate) struct Service {
     book: Book,
     /// Set where a recording is replayed.
     replayed: Option<Arc<Replayed>>,
+    /// Where what is not in memory any more can be read.
+    recorded: Option<Reader>,
 }
 
 #[tonic::async_trait]
@@ -113,9 +118,13 @@ impl Observer for Service {
         sink.hold(self.settings.queue_bytes);
         let id = self.streams.fetch_add(1, Ordering::Relaxed);
         let follow = request.follow;
+        let recording = self.recorded.clone().zip(ask).map(|(reader, ask)| {
+            Recording::new(reader, filters.clone(), mask.clone().map(EventsPayload::mask), ask)
+        });
         self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;
         let requests = PollSender::new(self.requests.clone());
-        Ok(Response::new(EventStream::new(id, source, requests, &self.settings, mask, (scope, seat))))
+        let stream = EventStream::new(id, source, requests, &self.settings, mask, (scope, seat));
+        Ok(Response::new(stream.with(recording)))
     }
 
     async fn watch_summaries(
@@ -123,8 +132,16 @@ impl Observer for Service {
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
-        let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes } =
-            call.into_inner();
+        let v1::WatchSummariesRequest {
+            allow,
+            deny,
+            follow,
+            window,
+            field_mask,
+            changes,
+            since: _,
+            until: _,
+        } = call.into_inner();
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let mask = asked::mask(field_mask, "Summary", &[])?;
         let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
@@ -241,6 +258,7 @@ impl Service {
             compared: Arc::default(),
             book: Book::default(),
             replayed: None,
+            recorded: None,
         }
     }
 
@@ -252,6 +270,11 @@ impl Service {
     /// With a recording that is replayed.
     pub(crate) fn replaying(self, replayed: Replayed) -> Self {
         Self { replayed: Some(Arc::new(replayed)), ..self }
+    }
+
+    /// Has what is not in memory any more read from there.
+    pub(crate) fn recorded(self, recorded: Option<Reader>) -> Self {
+        Self { recorded, ..self }
     }
 
     fn compile(

@@ -1,11 +1,14 @@
 //! Those who follow: the event loop hands each update to them and never waits for one.
 
+mod reading;
+
 use std::sync::Arc;
 
 use super::history::{self, Span};
-use super::queue::{Gone, Item, Page, Past, Sink};
-use super::{EventsRequest, Filters, SummariesRequest};
-use crate::event::{BootTime, Event, FoldNotice, Loss, LossSource, Now, WallTime, Window, Workload};
+use super::queue::{Gone, Item, Past, Sink};
+use super::{Filters, SummariesRequest};
+use crate::event::{BootTime, Event, FoldNotice, Loss, Now, WallTime, Window, Workload};
+use crate::record::Reader;
 use crate::room::Room;
 use crate::status::Table;
 use crate::wire::Published;
@@ -22,9 +25,6 @@ pub(crate) struct Limits {
     /// Workloads and edges in the kept windows. One costs about 500 bytes.
     pub(crate) kept_entries: usize,
 }
-
-/// So many events of the memory are handed to a stream at a time: what they hold on to is not bounded with the memory.
-const PAGE: usize = 512;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -44,6 +44,8 @@ pub(crate) struct Subscribers {
     /// The newest reading of the clocks.
     now: Now,
     room: Room,
+    /// Where what is not in memory any more can be read.
+    recorded: Option<Reader>,
 }
 
 /// A stream of events.
@@ -71,56 +73,19 @@ impl Subscribers {
             last_windows: history::Windows::new(limits.kept_windows, limits.kept_entries),
             now: started,
             room: Room::default(),
+            recorded: None,
         }
+    }
+
+    /// Has what is not in memory any more read from there.
+    pub(crate) fn read_from(&mut self, recorded: Option<Reader>) {
+        self.recorded = recorded;
     }
 
     /// Has no more wait for clients than memory allows.
     pub(crate) fn share(&mut self, room: &Room) {
         self.room = room.clone();
         self.last_events.share(room);
-    }
-
-    /// Opens a stream of events.
-    pub(crate) fn add_events(&mut self, request: EventsRequest) {
-        let EventsRequest { id, filters, ask, follow, sink } = request;
-        let found = ask.map(|ask| self.last_events.find(&ask, &filters));
-        let after = found.map_or_else(|| self.last_events.newest(), |(span, _)| span.after());
-        let Some(mut sink) = self.connect(sink, after) else { return };
-        let reading = found.map(|(span, reach)| {
-            sink.hand(Item::History(Box::new(reach)));
-            span
-        });
-        let asked = self.now.boot;
-        self.hand_page(Follower { id, filters, sink, reading, asked, follow });
-    }
-
-    /// A stream has sent what it got of the memory, and wants to have more.
-    pub(crate) fn read_on(&mut self, id: u64) {
-        if let Some(place) = self.events.iter().position(|follower| follower.id == id) {
-            let follower = self.events.swap_remove(place);
-            self.hand_page(follower);
-        }
-    }
-
-    /// Hands over the next events of the memory. After the last of them new ones follow, none of which was in the memory:
-    /// nothing happens meanwhile.
-    fn hand_page(&mut self, mut follower: Follower) {
-        if let Some(span) = follower.reading.take() {
-            let history::Page { events, rest, lost } = self.last_events.page(span, &follower.filters, PAGE);
-            follower.reading = rest;
-            if lost > 0 {
-                let (source, since, until) = (LossSource::Subscriber, follower.asked, self.now.boot);
-                let loss = Loss { source, kind: "history", cpu: None, count: lost, since, until };
-                // Whether it is gone shows below.
-                let _gone = follower.sink.lost(&loss, self.now).is_err();
-            }
-            follower.asked = self.now.boot;
-            follower.sink.hand(Item::Page(Box::new(Page { events, more: rest.is_some() })));
-        }
-        let goes_on = follower.reading.is_some() || follower.follow;
-        if follower.sink.flush().is_ok() && goes_on {
-            self.events.push(follower);
-        }
     }
 
     /// Opens a stream of windows.
@@ -141,17 +106,36 @@ impl Subscribers {
 
     /// Keeps the events of a round and hands them to those whose filters let them pass.
     pub(crate) fn publish(&mut self, events: &[Arc<Event>]) {
+        self.hand_on(events, None);
+    }
+
+    /// The same, and gives them back as they are told.
+    pub(crate) fn publish_all(&mut self, events: &[Arc<Event>]) -> Vec<Arc<Published>> {
+        let mut all = Vec::with_capacity(events.len());
+        self.hand_on(events, Some(&mut all));
+        all
+    }
+
+    /// An event as it is told.
+    pub(crate) fn published(&self, event: &Arc<Event>) -> Arc<Published> {
+        Published::new(event, &self.node_name)
+    }
+
+    fn hand_on(&mut self, events: &[Arc<Event>], mut all: Option<&mut Vec<Arc<Published>>>) {
         for event in events {
             let now = Now { boot: event.boot_time, wall: event.time };
             self.now = now;
             self.last_events.push(event);
             // One for all who want it.
-            let mut published = None;
+            let mut published = all.is_some().then(|| Published::new(event, &self.node_name));
             for Follower { filters, sink, reading, .. } in &mut self.events {
                 if reading.is_none() && filters.event(event) {
                     let published = published.get_or_insert_with(|| Published::new(event, &self.node_name));
                     sink.add(Item::Event(Arc::clone(published)), now);
                 }
+            }
+            if let Some(all) = &mut all {
+                all.extend(published);
             }
         }
         if !events.is_empty() {
@@ -162,9 +146,9 @@ impl Subscribers {
     /// The events in memory from one time to another, and since when all of them are there.
     pub(crate) fn between(&self, since: WallTime, until: WallTime) -> (Vec<Arc<Event>>, WallTime) {
         let ask = history::Ask { since: Some(since), until: Some(until), ..history::Ask::default() };
-        let (span, reach) = self.last_events.find(&ask, &Filters::default());
-        let page = self.last_events.page(span, &Filters::default(), usize::MAX);
-        (page.events, reach.complete_since)
+        let found = self.last_events.find(&ask, &Filters::default());
+        let page = self.last_events.page(found.span, &Filters::default(), usize::MAX);
+        (page.events, found.reach.complete_since)
     }
 
     /// The windows in memory, oldest first.

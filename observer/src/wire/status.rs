@@ -5,7 +5,9 @@ use observer_proto::served as v1;
 use super::{boot_timestamp, container, lost, timestamp, workload};
 use crate::event::WorkloadEntry;
 use crate::event::{EventType, Now};
-use crate::status::{Capability, IdentitySource, KernelMap, ProbeStats, RingStats, Status, Table};
+use crate::status::{
+    Capability, IdentitySource, KernelMap, ProbeStats, Recorder, RecorderState, RingStats, Status, Table,
+};
 
 /// The daemon's state.
 pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
@@ -31,6 +33,7 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         open_incidents,
         kernel_bytes,
         kernel_maps,
+        recorder: of_recorder,
     } = status;
     v1::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -60,6 +63,45 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         kernel_bytes,
         kernel_maps: kernel_maps.into_iter().map(kernel_map).collect(),
         replay: None,
+        recorder: Some(recorder(of_recorder)),
+    }
+}
+
+fn recorder(recorder: Recorder) -> v1::Recorder {
+    let Recorder {
+        state,
+        reason,
+        path,
+        reach_seconds,
+        oldest_event,
+        events,
+        bytes,
+        most_bytes,
+        most_seconds,
+        commits,
+        errors,
+        missed_events,
+    } = recorder;
+    let state = match state {
+        RecorderState::Off => v1::RecorderState::Off,
+        RecorderState::Opening => v1::RecorderState::Opening,
+        RecorderState::Recording => v1::RecorderState::Recording,
+        RecorderState::Paused => v1::RecorderState::Paused,
+        RecorderState::Refused => v1::RecorderState::Refused,
+    };
+    v1::Recorder {
+        state: state.into(),
+        reason,
+        path,
+        reach_seconds,
+        oldest_event: oldest_event.map(timestamp),
+        events,
+        bytes,
+        most_bytes,
+        most_seconds,
+        commits,
+        errors,
+        missed_events,
     }
 }
 

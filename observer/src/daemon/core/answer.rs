@@ -11,7 +11,7 @@ use crate::filter::Filters;
 use crate::inventory::host;
 use crate::probe::{self, ProgramReport};
 use crate::serve::{ConnectionList, ListenerList, Request, WorkloadList};
-use crate::status::{IdentitySource, ProbeStats, RingStats, Status, Table};
+use crate::status::{IdentitySource, ProbeStats, Recorder as Off, RingStats, Status, Table};
 
 /// A list of connections shows counters that are at most so old.
 const FRESH_NS: u64 = 500_000_000;
@@ -23,6 +23,7 @@ impl Core<'_> {
         match request {
             Request::Events(request) => self.subscribers.add_events(request),
             Request::ReadOn(id) => self.subscribers.read_on(id),
+            Request::ReadRest(rest) => self.subscribers.read_rest(&rest),
             Request::Summaries(request) => self.subscribers.add_summaries(request),
             Request::Connections { filters, order, limit, reply } => {
                 let _gone = reply.send(self.list_connections(&filters, order, limit, now)).is_err();
@@ -120,11 +121,14 @@ impl Core<'_> {
             ring(self.network_ring.get_ref(), self.losses.of_ring(is_network)),
         ];
         let (kernel_maps, kernel_bytes) = self.probes.maps();
+        let recorder = self.recorder.as_ref().map_or_else(Off::off, |recorder| recorder.status(now));
+        let mut capabilities = self.capabilities.clone();
+        capabilities.extend(recorder.capability());
         Status {
             start_time: self.started.wall,
             uptime_ns: now.boot.since_ns(self.started.boot),
             kernel_release: host::kernel_release(),
-            capabilities: self.capabilities.clone(),
+            capabilities,
             probes: self.probes.programs().into_iter().map(probe_stats).collect(),
             identity_sources,
             events: EventType::ALL.into_iter().zip(self.counts).collect(),
@@ -142,6 +146,7 @@ impl Core<'_> {
             open_incidents: self.incidents.open().len() as u32,
             kernel_bytes,
             kernel_maps,
+            recorder,
         }
     }
 

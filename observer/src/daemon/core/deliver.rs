@@ -34,13 +34,22 @@ impl Core<'_> {
             self.aggregator.record(event);
         }
         let fired: Vec<_> = self.out.events.iter().filter_map(|event| self.triggers.event(event)).collect();
-        self.subscribers.publish(&self.out.events);
+        match &mut self.recorder {
+            Some(recorder) => recorder.publish(self.subscribers.publish_all(&self.out.events)),
+            None => self.subscribers.publish(&self.out.events),
+        }
         self.fired(fired, now);
         self.out.events.clear();
         for event in self.out.amended.drain(..) {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.amend(self.subscribers.published(&event));
+            }
             self.subscribers.amend(event);
         }
         for workload in self.out.completed.drain(..) {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.complete(&workload);
+            }
             self.subscribers.complete(&workload);
         }
         for id in self.out.forgotten.drain(..) {

@@ -2,6 +2,7 @@
 
 use super::{BASE_WINDOW_NS, Core};
 use crate::event::{LossSource, Now};
+use crate::record::Recorder;
 use observer_ebpf::event::Kind;
 
 /// Live sockets are read each second while somebody follows summaries, else so often.
@@ -35,6 +36,9 @@ impl Core<'_> {
             let fired = self.triggers.window(&window);
             self.subscribers.publish_window(&window, now);
             self.fired(fired, now);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.window(&window, now);
+            }
         }
         self.advance_incidents(now);
         self.probes.flush_log();
@@ -76,6 +80,8 @@ impl Core<'_> {
         for loss in self.aggregator.losses(now.boot) {
             round.add(loss.source, loss.kind, loss.cpu, loss.count);
         }
+        let missed = self.recorder.as_mut().map_or(0, Recorder::take_missed);
+        round.add(LossSource::Table, "recording", None, missed);
         round.add(LossSource::Netns, "network_namespaces", None, self.adoption.take_unsearched());
         for loss in round.finish() {
             // An answer that is lost is a name that is not shown: no figure lacks anything.

@@ -70,7 +70,7 @@ impl Store {
             move |error| OpenError::Io { path, error }
         };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))?;
-        let path = folder.join(NAME);
+        let path = Self::path_in(folder);
         let (database, state) = match open(&path, limits) {
             Ok(opened) => opened,
             Err(Unusable::Error(error)) => return Err(error),
@@ -91,6 +91,7 @@ impl Store {
     }
 
     /// A store in memory, for what is read from elsewhere.
+    #[allow(dead_code, reason = "incidents and files that are exported use it")]
     pub(crate) fn in_memory(limits: Limits) -> Result<Self> {
         let database = builder()
             .create_with_backend(InMemoryBackend::new())
@@ -117,6 +118,11 @@ impl Store {
         *database = Some(opened);
         *self.state() = state;
         Ok(())
+    }
+
+    /// The file of a folder.
+    pub(crate) fn path_in(folder: &Path) -> PathBuf {
+        folder.join(NAME)
     }
 
     /// The file, where it is one.
@@ -208,6 +214,7 @@ impl From<StoreError> for Failure {
 }
 
 /// What the disk said is no damage, and may be otherwise the next time.
+#[allow(clippy::wildcard_enum_match_arm, reason = "all other errors are about what the file holds")]
 fn is_damage(error: &redb::Error) -> bool {
     match error {
         redb::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,

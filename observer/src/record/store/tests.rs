@@ -9,7 +9,7 @@ use prost::Message as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::Filling;
+use crate::record::block::Filling;
 use crate::record::block::frame;
 
 /// A second.

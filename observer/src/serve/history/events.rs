@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _};
 use itertools::Itertools as _;
 
-use super::{Ask, Reach, Span};
+use super::{Ask, Found, Reach, Span};
 use crate::event::{Event, WallTime, Workload, WorkloadId};
 use crate::room::Room;
 use crate::serve::Filters;
@@ -156,17 +156,22 @@ impl Events {
     }
 
     /// What of the memory is to be read for an ask, and how much of that is not there any more.
-    pub(in crate::serve) fn find(&self, ask: &Ask, filters: &Filters) -> (Span, Reach) {
-        let Ask { after, since, until, first, last, another_run } = *ask;
+    pub(in crate::serve) fn find(&self, ask: &Ask, filters: &Filters) -> Found {
+        let Ask { after, since, until, first, last, another_run, resumed: _ } = *ask;
         let after = if another_run { 0 } else { after };
         let mut span = Span { after, since, until, left: first.unwrap_or(usize::MAX), gone: 0 };
         let mut begin = since.map_or(after, |since| after.max(self.before(since)));
+        // The time before this run, and what is not in memory any more, may be recorded.
+        let mut suffices =
+            !another_run && (after > 0 || since.is_some_and(|since| since > self.complete_since));
         if let Some(last) = last {
+            suffices = last == 0;
             let passing = self.newest_first().filter(|event| span.has(event) && filters.event(event));
             // Where there are fewer, all are wanted.
             if let Some(oldest) = passing.take(last).nth(last.saturating_sub(1)) {
                 span.after = oldest.sequence - 1;
                 begin = span.after;
+                suffices = true;
             }
             if last == 0 {
                 span.left = 0;
@@ -177,7 +182,7 @@ impl Events {
         let missing = if complete { 0 } else { self.missing_after(begin) };
         let reach =
             Reach { complete_since: self.complete_since, oldest: self.oldest(), missing, another_run };
-        (span, reach)
+        Found { span, reach, suffices: suffices && missing == 0 }
     }
 
     /// The next events of a span that pass, in the order of their numbers, `most` at most.

@@ -37,7 +37,7 @@ fn numbers(events: &[Arc<Event>]) -> Vec<u64> {
 /// What comes for an ask in pages of three, how many pages there are, and how much is missing.
 fn read(events: &Events, ask: Ask) -> (Vec<u64>, usize, u64) {
     let filters = Filters::default();
-    let (span, reach) = events.find(&ask, &filters);
+    let Found { span, reach, .. } = events.find(&ask, &filters);
     let (mut told, mut pages, mut rest) = (Vec::new(), 0, Some(span));
     while let Some(span) = rest {
         let page = events.page(span, &filters, 3);
@@ -133,7 +133,7 @@ fn it_gives_way_where_memory_is_short() {
 #[test]
 fn what_is_gone_is_counted() {
     let events = history(4, &[(1, 10)]);
-    let reach = |ask: Ask| events.find(&ask, &Filters::default()).1;
+    let reach = |ask: Ask| events.find(&ask, &Filters::default()).reach;
     let ask = Ask::default();
     assert_eq!((reach(ask).missing, reach(ask).complete_since), (6, WallTime(106)));
     assert_eq!(reach(ask).oldest, Some(WallTime(107)));
@@ -145,5 +145,5 @@ fn what_is_gone_is_counted() {
     assert_eq!(reach(Ask { since: Some(WallTime(106)), ..ask }).missing, 6);
     assert_eq!(reach(Ask { after: 4, another_run: true, ..ask }).missing, 6);
     let fresh = history(9, &[(1, 3)]);
-    assert_eq!(fresh.find(&ask, &Filters::default()).1.complete_since, STARTED);
+    assert_eq!(fresh.find(&ask, &Filters::default()).reach.complete_since, STARTED);
 }

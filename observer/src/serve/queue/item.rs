@@ -18,6 +18,8 @@ pub(in crate::serve) enum Item {
     Refused {
         subscribers: usize,
     },
+    /// What was asked for is not all in memory: it is to be read from what is recorded.
+    Elsewhere,
     /// How far back the memory reaches.
     History(Box<Reach>),
     /// Of what is in memory.
@@ -54,6 +56,7 @@ impl Item {
             Self::Event(published) => published.bytes,
             Self::Connected { .. }
             | Self::Refused { .. }
+            | Self::Elsewhere
             | Self::History(_)
             | Self::Page(_)
             | Self::Windows(_)

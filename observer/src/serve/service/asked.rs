@@ -54,8 +54,8 @@ pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<
             "resume.start_time: missing; it is in the first message of the stream that was cut off",
         ));
     };
-    let another_run = wall_time("resume.start_time", *counted)? != started;
-    Ok(Some(Ask { after: *sequence, another_run, ..all }))
+    let counted = wall_time("resume.start_time", *counted)?;
+    Ok(Some(Ask { after: *sequence, another_run: counted != started, resumed: Some(counted), ..all }))
 }
 
 /// A time, before 1970 the beginning of that.
@@ -142,9 +142,10 @@ mod tests {
     #[test]
     fn a_stream_that_was_cut_off_goes_on_with_the_same_daemon_alone() {
         let resumed = |start_time| asked(|of| of.resume = Some(v1::Resume { sequence: 9, start_time }));
-        let ask = Ask { after: 9, ..Ask::default() };
+        let ask = Ask { after: 9, resumed: Some(STARTED), ..Ask::default() };
         assert_eq!(resumed(Some(at(7, 1))), Ok(Some(ask)));
-        assert_eq!(resumed(Some(at(7, 2))), Ok(Some(Ask { another_run: true, ..ask })));
+        let other = Some(WallTime(7_000_000_002));
+        assert_eq!(resumed(Some(at(7, 2))), Ok(Some(Ask { another_run: true, resumed: other, ..ask })));
         assert!(resumed(None).unwrap_err().starts_with("resume.start_time: missing"));
     }
 

@@ -10,11 +10,12 @@ use tokio_stream::Stream;
 use tokio_util::sync::PollSender;
 use tonic::Status;
 
+use super::recorded::{RecordedPage, Recording};
 use super::{Settings, connected, refused, sent_at, stopping};
 use crate::event::{Event, Loss, Now};
-use crate::serve::Request;
 use crate::serve::access::{Scope, Seat};
 use crate::serve::queue::{Item, Source};
+use crate::serve::{Request, Rest};
 use crate::wire;
 
 /// The answer to `WatchEvents`.
@@ -32,6 +33,10 @@ pub(crate) struct EventStream {
     past: VecDeque<Arc<Event>>,
     /// There is more of it, to be asked for then.
     more: bool,
+    /// What is recorded, where it may have to be read.
+    recording: Reading,
+    /// Read of it, still to be sent.
+    recorded: VecDeque<EventsPayload>,
     /// What is told of what happened.
     scope: Scope,
     /// Its client's place for it.
@@ -58,9 +63,54 @@ impl EventStream {
             mask: mask.map(EventsPayload::mask),
             past: VecDeque::new(),
             more: false,
+            recording: Reading::Done,
+            recorded: VecDeque::new(),
             scope,
             _seat: seat,
             ending: None,
+        }
+    }
+
+    /// Reads what is recorded, where the memory does not reach back far enough.
+    pub(super) fn with(self, recording: Option<Recording>) -> Self {
+        Self { recording: recording.map_or(Reading::Done, |one| Reading::Ready(Box::new(one))), ..self }
+    }
+
+    /// Goes on reading what is recorded, and asks for the rest behind its end. `None` where that is not its turn.
+    fn read_on(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
+        match std::mem::replace(&mut self.recording, Reading::Done) {
+            Reading::Asked(recording) => {
+                self.recording = Reading::Page(Box::pin(recording.next()));
+                Poll::Ready(Some(()))
+            }
+            Reading::Page(mut page) => {
+                let Poll::Ready((recording, read)) = page.as_mut().poll(context) else {
+                    self.recording = Reading::Page(page);
+                    return Poll::Pending;
+                };
+                self.recorded = read.payloads.into();
+                self.recording = if read.ended {
+                    Reading::Rest(recording.rest(self.id))
+                } else {
+                    Reading::Asked(Box::new(recording))
+                };
+                Poll::Ready(Some(()))
+            }
+            Reading::Rest(rest) => {
+                let Poll::Ready(reserved) = self.requests.poll_reserve(context) else {
+                    self.recording = Reading::Rest(rest);
+                    return Poll::Pending;
+                };
+                // Where nobody takes it, the daemon stops, and the queue ends.
+                if reserved.is_ok() {
+                    let _stopping = self.requests.send_item(Request::ReadRest(rest)).is_err();
+                }
+                Poll::Ready(Some(()))
+            }
+            other @ (Reading::Ready(_) | Reading::Done) => {
+                self.recording = other;
+                Poll::Ready(None)
+            }
         }
     }
 
@@ -86,6 +136,12 @@ impl EventStream {
                 Ok(Some(Carried::Own((&self.greeting).into())))
             }
             Item::Refused { subscribers } => Err(refused(subscribers)),
+            Item::Elsewhere => {
+                if let Reading::Ready(recording) = std::mem::replace(&mut self.recording, Reading::Done) {
+                    self.recording = Reading::Asked(recording);
+                }
+                Ok(None)
+            }
             Item::History(reach) => Ok(Some(Carried::Own((&v1::History::from(&*reach)).into()))),
             Item::Page(page) => {
                 self.past = page.events.into();
@@ -104,6 +160,32 @@ impl EventStream {
     }
 }
 
+/// How far what is recorded was read.
+enum Reading {
+    /// It may have to be.
+    Ready(Box<Recording>),
+    /// The next page is wanted.
+    Asked(Box<Recording>),
+    /// It is being read.
+    Page(Pin<Box<dyn Future<Output = (Recording, RecordedPage)> + Send>>),
+    /// It was read; the rest is in memory.
+    Rest(Rest),
+    /// Nothing is to be read, or it was.
+    Done,
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Ready(_) => "ready",
+            Self::Asked(_) => "asked",
+            Self::Page(_) => "reading",
+            Self::Rest(_) => "at its end",
+            Self::Done => "done",
+        })
+    }
+}
+
 /// How a stream ends where the daemon does.
 fn last_words(untold: &[(Loss, Now)]) -> VecDeque<EventsPayload> {
     let lost = untold.iter().map(|(loss, now)| EventsPayload::from(&wire::lost(loss, *now)));
@@ -116,6 +198,12 @@ impl Stream for EventStream {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
+            if let Some(payload) = this.recorded.pop_front() {
+                return Poll::Ready(Some(Ok(this.response(Carried::Own(payload)))));
+            }
+            if this.ending.is_none() && ready!(this.read_on(context)).is_some() {
+                continue;
+            }
             if let Some(event) = this.past.pop_front() {
                 let Some(payload) = this.seen(&event) else { continue };
                 return Poll::Ready(Some(Ok(this.response(payload))));

@@ -33,6 +33,7 @@ pub(super) async fn watch(mut source: Source) -> Result<(Window, Now), Status> {
                 Item::Connected { .. }
                 | Item::Lost(_)
                 | Item::Folded(_)
+                | Item::Elsewhere
                 | Item::History(_)
                 | Item::Page(_)
                 | Item::Event(_),

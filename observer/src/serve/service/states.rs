@@ -25,6 +25,7 @@ pub(super) fn connected(settings: &Settings, message: &str) -> v1::NodeStatus {
         message: message.to_owned(),
         start_time: Some(wire::timestamp(settings.start_time)),
         after_sequence: 0,
+        recorded: false,
     }
 }
 
@@ -35,6 +36,7 @@ pub(super) fn stopping() -> v1::NodeStatus {
         message: "the daemon is stopping".to_owned(),
         start_time: None,
         after_sequence: 0,
+        recorded: false,
     }
 }
 

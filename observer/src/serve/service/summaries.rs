@@ -86,7 +86,7 @@ impl SummaryStream {
             }
             Item::Window(window) => self.merge(&window.0, window.1)?,
             Item::Lost(lost) => self.note(lost.0, lost.1),
-            Item::History(_) | Item::Page(_) | Item::Event(_) | Item::Folded(_) => {}
+            Item::Elsewhere | Item::History(_) | Item::Page(_) | Item::Event(_) | Item::Folded(_) => {}
         }
         Ok(())
     }

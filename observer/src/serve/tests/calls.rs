@@ -77,6 +77,7 @@ pub(in crate::serve) async fn event_loop(
         match request {
             Request::Events(request) => subscribers.add_events(request),
             Request::ReadOn(id) => subscribers.read_on(id),
+            Request::ReadRest(rest) => subscribers.read_rest(&rest),
             Request::Summaries(request) => subscribers.add_summaries(request),
             Request::Connections { filters, order, limit, reply } => {
                 let sampled = aggregator.sampled();

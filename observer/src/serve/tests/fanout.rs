@@ -41,6 +41,7 @@ fn told(source: &mut Source) -> String {
         Item::Connected { .. } => "+".to_owned(),
         Item::Refused { subscribers } => format!("refused {subscribers}"),
         Item::Event(published) => published.event.sequence.to_string(),
+        Item::Elsewhere => "elsewhere".to_owned(),
         Item::History(reach) => format!("missing {}", reach.missing),
         Item::Page(page) => {
             let numbers: Vec<_> = page.events.iter().map(|event| event.sequence).collect();
