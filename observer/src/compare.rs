@@ -106,11 +106,6 @@ impl First {
         });
     }
 
-    /// How much was read of each side.
-    pub(crate) const fn extents(&self) -> &[Extent; 2] {
-        &self.extents
-    }
-
     /// Goes on with the second reading, of the same windows.
     pub(crate) fn again(self) -> Second {
         let Self { keys, extents, left_out } = self;

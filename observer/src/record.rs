@@ -17,8 +17,8 @@ pub(crate) use self::block::{Block, Filling, Kind};
 pub(crate) use self::compared::{ALWAYS, compare};
 pub(crate) use self::recorder::{Reader, Recorder};
 pub(crate) use self::shared::{Disk, Settings};
-pub(crate) use self::store::{Batch, Chunk, Limits, OpenError, Place, Raw, Recorded, Run, Store, StoreError};
-pub(crate) use self::windows::windows;
+pub(crate) use self::store::{Chunk, Limits, Place, Raw, Recorded, Run, Store, StoreError};
+pub(crate) use self::windows::{for_each_window, windows};
 use crate::event::{BootTime, Now, WallTime};
 
 /// What is read from a recording has the wall clock's times on both clocks.

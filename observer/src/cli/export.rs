@@ -7,7 +7,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use observer_proto::v1::export_incident_request::Of;
 use observer_proto::v1::{ExportEnd, ExportHeader, ExportIncidentRequest, TimeRange};

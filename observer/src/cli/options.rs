@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::Usage;
 use crate::client::contexts::{Contexts, Flags};
 use crate::client::{self, Chosen, Client, Color, Format, Look, Painter, Server, Target, TimeFormat, Tls};
 use crate::config;
@@ -125,11 +126,14 @@ impl Connection {
         flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
     }
 
-    /// The file that is replayed instead of asking a daemon.
-    pub(super) fn replayed(&self) -> Option<&Path> {
-        match &self.target.as_ref()?.server {
-            Server::File(path) => Some(path),
-            Server::Unix(_) | Server::Loopback(_) | Server::Secured { .. } => None,
+    /// Refuses to follow a recording, which has an end.
+    pub(super) fn may_follow(&self) -> Result<(), Usage> {
+        match self.target.as_ref().map(|target| &target.server) {
+            Some(Server::File(path)) => Err(Usage(format!(
+                "--follow with {}: a recording has an end, and nothing new comes\nLeave --follow out.",
+                path.display()
+            ))),
+            Some(Server::Unix(_) | Server::Loopback(_) | Server::Secured { .. }) | None => Ok(()),
         }
     }
 

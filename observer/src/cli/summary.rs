@@ -1,14 +1,16 @@
 //! `observer summary`: the last window that ended, or with `-f` each one as it ends.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use observer_proto::v1::watch_summaries_response::Payload;
 use observer_proto::v1::{Summary, WatchSummariesRequest, WatchSummariesResponse};
 
 use super::again::Reconnect;
 use super::fields::{self, Fields};
 use super::options::{self, Connection, Output};
+use super::past;
 use super::selection::Selection;
 use crate::client::{
     self, Answers, Chosen, Client, Error, Look, Origin, Paint, Sort, Window, summary_columns, write_json,
@@ -24,6 +26,13 @@ pub(super) struct Args {
     /// The window's length, whole seconds from 1s to 1h [default: the daemon's own]
     #[arg(long, value_name = "DURATION", value_parser = options::window)]
     window: Option<Duration>,
+    /// Begin with windows of the past, as far as they are recorded: 5m (ago), or a time such as 2026-01-31T08:12:03Z; those of
+    /// the past are 10s or longer
+    #[arg(long, value_name = "TIME", value_parser = past::time, conflicts_with = "changes")]
+    since: Option<Timestamp>,
+    /// Show windows that began before then: 5m (ago), or a time
+    #[arg(long, value_name = "TIME", value_parser = past::time, requires = "since", conflicts_with = "follow")]
+    until: Option<Timestamp>,
     /// What comes first [default: worst; with json and yaml the name]
     #[arg(long, value_name = "BY", value_enum)]
     sort: Option<Sort>,
@@ -45,7 +54,7 @@ pub(super) struct Args {
 
 /// Shows summaries.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { follow, window, sort, changes, selection, output, fields, connection, reconnect } = args;
+    let Args { follow, window, since, until, sort, changes, selection, output, fields, connection, reconnect } = args;
     let fields = if changes { fields.with("key", &output) } else { fields };
     let chosen = fields.of(&output, "Summary", &summary_columns())?;
     let request = WatchSummariesRequest {
@@ -55,11 +64,14 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         window: window.map(options::proto_window),
         field_mask: chosen.mask(if sort.is_some() { Sort::NEEDED } else { &[] }),
         changes,
-        since: None,
-        until: None,
+        since: since.map(|since| SystemTime::from(since).into()),
+        until: until.map(|until| SystemTime::from(until).into()),
     };
     if selection.print_filters {
         return Ok(write_json(out, "WatchSummariesRequest", &request)?);
+    }
+    if follow {
+        connection.may_follow()?;
     }
     let client = connection.connect().await?;
     let mut answers = client.watch_summaries(request.clone()).await?;

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use super::Reason;
 use super::moment::Moment;
 use crate::aggregate::first_of;
-use crate::event::{BootTime, Now, WallTime, Window};
-use crate::record::{self, Reader, Run, Store};
+use crate::event::{BootTime, Now, WallTime};
+use crate::record::{Reader, Run, Store};
 use crate::record::export::Recording;
 use crate::serve::{
     Book, ConnectionList, Limits, ListenerList, Replayed, Request, Service, Settings, Subscribers, WorkloadList,
@@ -33,10 +33,6 @@ pub(crate) struct Replay {
     subscribers: Subscribers,
     /// The start of the newest run that it has something of.
     start: WallTime,
-    /// All of them, oldest first.
-    windows: Vec<Arc<Window>>,
-    /// What is summed up where nobody says otherwise.
-    whole: Duration,
 }
 
 impl Replay {
@@ -57,37 +53,12 @@ impl Replay {
         let shown = at.or(opened).unwrap_or(until);
         let status = opening.as_ref().and_then(|opening| opening.status.clone()).unwrap_or_default();
         let moment = Moment::of(&store, opening.unwrap_or_default(), shown)?;
-        let windows = record::windows(&store, record::ALWAYS)?;
-        let whole = match (windows.first(), windows.last()) {
-            (Some(first), Some(last)) => last.end().since_ns(first.start),
-            _ => 0,
-        };
-        let now = Now { boot: BootTime(shown.0), wall: shown };
-        let limits = Limits {
-            history_bytes: 0,
-            kept_windows: windows.len().max(1),
-            kept_entries: usize::MAX,
-            ..Limits::default()
-        };
         // It has no memory: all of the past is in the store.
         let never = Now { boot: BootTime(u64::MAX), wall: WallTime(u64::MAX) };
-        let mut subscribers = Subscribers::new(&header.node_name, limits, never);
-        // What is explained is the minute before.
-        let before = windows.iter().filter(|window| window.start.0 < shown.0);
-        before.for_each(|window| subscribers.publish_window(window, now));
-        let whole = Duration::from_nanos(whole.max(1_000_000_000));
+        let limits = Limits { history_bytes: 0, ..Limits::default() };
+        let subscribers = Subscribers::new(&header.node_name, limits, never);
         let start = store.runs()?.last().map_or(WallTime(0), Run::start);
-        Ok(Self { header, incident, store, moment, status, subscribers, start, windows, whole })
-    }
-
-    /// The node that it is of.
-    pub(crate) fn node_name(&self) -> &str {
-        &self.header.node_name
-    }
-
-    /// The incident that it is of.
-    pub(crate) const fn incident(&self) -> Option<&v1::Incident> {
-        self.incident.as_ref()
+        Ok(Self { header, incident, store, moment, status, subscribers, start })
     }
 
     /// What a client is told that asks for the state.
@@ -116,11 +87,12 @@ impl Replay {
         // The same message in the server's types.
         let status = served::Status::decode(self.status().encode_to_vec().as_slice()).unwrap_or_default();
         let settings = Settings {
-            window: self.whole,
+            // A whole recording is one window unless somebody says otherwise.
+            window: Duration::from_nanos(u64::MAX),
             start_time: self.start,
             ..Settings::new(self.header.node_name.clone())
         };
-        let replayed = Replayed { status, store: self.store.clone(), windows: self.windows.clone() };
+        let replayed = Replayed { status, store: self.store.clone(), moment: self.moment.time };
         let book = Book::default();
         if let Some(incident) = &self.incident {
             book.put_told(Arc::new(incident.clone()));

@@ -11,6 +11,7 @@ mod replayed;
 mod recorded;
 mod states;
 mod summaries;
+mod windows;
 
 use std::mem::take;
 use std::sync::Arc;
@@ -132,24 +133,22 @@ impl Observer for Service {
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
-        let v1::WatchSummariesRequest {
-            allow,
-            deny,
-            follow,
-            window,
-            field_mask,
-            changes,
-            since: _,
-            until: _,
-        } = call.into_inner();
+        let mut request = call.into_inner();
+        let (allow, deny) = (take(&mut request.allow), take(&mut request.deny));
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
-        let mask = asked::mask(field_mask, "Summary", &[])?;
-        let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
+        let mask = asked::mask(request.field_mask.take(), "Summary", &[])?;
+        let length_ns = asked::window_ns(request.window.as_ref(), self.settings.window)?;
+        let past = self.past_windows(&request, length_ns).await?;
+        let v1::WatchSummariesRequest { follow, changes, .. } = request;
         let seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
-        self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
+        // Who wants windows of the past alone is none of those who follow.
+        if follow || past.is_none() {
+            self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
+        }
         let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat);
-        Ok(Response::new(stream.shaped(mask, changes.then(|| Changes::new(&self.compared)))))
+        let stream = stream.shaped(mask, changes.then(|| Changes::new(&self.compared)));
+        Ok(Response::new(stream.after(past)))
     }
 
     async fn list_connections(
@@ -182,9 +181,14 @@ impl Observer for Service {
         let mask = asked::mask(field_mask, "Summary", &[])?;
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let _seat = caller.seat()?;
-        let (sink, source) = queue(WINDOWS_QUEUED, "windows");
-        self.send(Request::Summaries(SummariesRequest { length_ns: EXPLAINED_NS, sink })).await?;
-        let (window, now) = explain::watch(source).await?;
+        let (window, now) = match &self.replayed {
+            Some(replayed) => replayed.before(EXPLAINED_NS)?,
+            None => {
+                let (sink, source) = queue(WINDOWS_QUEUED, "windows");
+                self.send(Request::Summaries(SummariesRequest { length_ns: EXPLAINED_NS, sink })).await?;
+                explain::watch(source).await?
+            }
+        };
         let edges = wire::explained(&filters.scope().window(&window), &filters, now);
         let total = edges.len() as u64;
         Ok(Response::new(v1::ExplainResponse {

@@ -20,7 +20,7 @@ pub(crate) use self::entry::workload_entry;
 pub(crate) use self::socket::{connection, listener};
 pub(crate) use self::window::window;
 use crate::event::{
-    Backend, BootTime, ConnectionId, Memo, Peer, PeerKind, Place, Process, ProcessKey, Tcp, WallTime, Workload,
+    Backend, BootTime, ConnectionId, Memo, Peer, PeerKind, Place, Process, ProcessKey, Tcp, Workload,
     WorkloadId,
 };
 use crate::filter;

@@ -58,8 +58,8 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// What was written so far, to be taken away where it is kept in memory.
-    pub(crate) const fn out(&mut self) -> &mut W {
+    #[cfg(test)]
+    pub(super) const fn out(&mut self) -> &mut W {
         &mut self.out
     }
 

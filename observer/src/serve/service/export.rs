@@ -119,10 +119,14 @@ impl Service {
         Ok(v1::StoredIncident { incident: Some(incident), opening })
     }
 
-    /// What is recorded.
+    /// What is recorded, up to now.
     pub(super) async fn recording(&self) -> Result<Store, Status> {
-        let store = self.replayed.as_ref().map(|replayed| replayed.store.clone());
-        store.ok_or_else(|| Status::failed_precondition("nothing is recorded: the recorder is off"))
+        let Some(reader) = &self.recorded else {
+            return Err(Status::failed_precondition("nothing is recorded: the recorder is off (--record-dir)"));
+        };
+        // With what happened just now.
+        reader.commit().await;
+        reader.store().ok_or_else(|| Status::unavailable("the recording is not open: see the daemon's status"))
     }
 }
 

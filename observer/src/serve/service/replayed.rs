@@ -1,14 +1,12 @@
 //! A recording that is served in place of what happens.
 
-use std::sync::Arc;
-
 use observer_proto::{served, v1};
 use prost::Message as _;
 use tonic::Status;
 
 use super::Service;
-use crate::event::{WallTime, Window};
-use crate::record::{Place, Recorded, Store, StoreError};
+use crate::event::{Now, WallTime, Window};
+use crate::record::{self, ONE_CLOCK, Recorded, Store, StoreError};
 use crate::story::{Told, ToldWindow};
 use crate::wire::{back, timestamp};
 
@@ -19,8 +17,8 @@ pub(crate) struct Replayed {
     pub(crate) status: served::Status,
     /// What was recorded.
     pub(crate) store: Store,
-    /// Its windows, oldest first. Both of their clocks are the wall clock.
-    pub(crate) windows: Vec<Arc<Window>>,
+    /// The moment that is shown.
+    pub(crate) moment: WallTime,
 }
 
 /// What was told of a time, in order.
@@ -30,13 +28,31 @@ impl Replayed {
     /// The events and windows of a time.
     pub(super) fn past(&self, [since, until]: [WallTime; 2]) -> Result<Past, Status> {
         let told = told(&self.store, [since, until]).map_err(|error| unreadable(&error))?;
-        let within = |window: &&Arc<Window>| {
-            let start = WallTime(window.start.0);
-            WallTime(window.end().0) > since && start <= until
-        };
-        let windows = self.windows.iter().filter(within);
-        let windows = windows.map(|window| (WallTime(window.start.0), Window::clone(window))).collect();
+        let mut windows = Vec::new();
+        let read = record::for_each_window(&self.store, [since, until], &mut |window| {
+            windows.push((WallTime(window.start.0), window.clone()));
+        });
+        read.map_err(|error| unreadable(&error))?;
         Ok((Box::new(told.into_iter()), windows))
+    }
+
+    /// The time that is summed up: so much before the moment, or all of it.
+    pub(super) fn newest(&self, length_ns: Option<u64>) -> [WallTime; 2] {
+        let before = |length: u64| [WallTime(self.moment.0.saturating_sub(length)), self.moment];
+        length_ns.map_or(record::ALWAYS, before)
+    }
+
+    /// The figures of so long before the moment.
+    pub(super) fn before(&self, length_ns: u64) -> Result<(Window, Now), Status> {
+        let mut whole: Option<Window> = None;
+        let read = record::for_each_window(&self.store, self.newest(Some(length_ns)), &mut |window| match &mut whole {
+            Some(whole) => whole.merge(window),
+            None => whole = Some(window.clone()),
+        });
+        read.map_err(|error| unreadable(&error))?;
+        let mut window = whole.ok_or_else(|| Status::not_found("no figures of the minute before are recorded"))?;
+        window.show_idle();
+        Ok((window, ONE_CLOCK))
     }
 }
 
@@ -59,7 +75,7 @@ pub(super) fn unreadable(error: &StoreError) -> Status {
 
 fn told(store: &Store, [since, until]: [WallTime; 2]) -> Result<Vec<Told>, StoreError> {
     let mut told = Vec::new();
-    let mut place = store.at(crate::record::Kind::Events, since)?;
+    let mut place = store.at(record::Kind::Events, since)?;
     while let Some(chunk) = store.forward(place)? {
         place = chunk.after;
         let start = timestamp(chunk.run.start());

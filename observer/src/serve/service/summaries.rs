@@ -12,8 +12,10 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::changes::Changes;
+use super::windows::PastWindows;
 use super::{Settings, connected, masked, refused, sent_at, stopping};
-use crate::event::{Loss, Now, Window};
+use crate::event::{Loss, Now, WallTime, Window};
+use crate::record::ONE_CLOCK;
 use crate::serve::Filters;
 use crate::serve::access::Seat;
 use crate::serve::queue::{Item, Source, add, same_kind};
@@ -34,6 +36,10 @@ pub(crate) struct SummaryStream {
     mask: Option<Mask>,
     /// What was told, where only changes are wanted.
     changes: Option<Changes>,
+    /// Windows of the past that come first.
+    past: Option<PastWindows>,
+    /// The end of the last of them.
+    told_until: WallTime,
     /// The window that is not complete yet.
     open: Option<Window>,
     /// What was lost meanwhile.
@@ -64,6 +70,8 @@ impl SummaryStream {
             _seat: seat,
             mask: None,
             changes: None,
+            past: None,
+            told_until: WallTime(0),
             open: None,
             lost: Vec::new(),
             now: Now::default(),
@@ -77,8 +85,30 @@ impl SummaryStream {
         Self { mask, changes, ..self }
     }
 
+    /// Begins with windows of the past.
+    pub(super) fn after(mut self, past: Option<PastWindows>) -> Self {
+        if past.is_some() {
+            self.ready.push_back(Payload::NodeStatus(self.greeting.clone()));
+        }
+        Self { past, ..self }
+    }
+
+    /// Takes the next window of the past. Where there is no other one, the open one is as long as it will be.
+    fn take_past(&mut self, window: Option<Window>) -> Result<(), Status> {
+        if let Some(window) = window {
+            self.told_until = WallTime(window.end().0);
+            return self.merge(&Arc::new(window), ONE_CLOCK);
+        }
+        self.finish(ONE_CLOCK)?;
+        self.past = None;
+        self.ended = !self.follow;
+        Ok(())
+    }
+
     fn take(&mut self, item: Item) -> Result<(), Status> {
         match item {
+            // After windows of the past the stream was greeted before.
+            Item::Connected { .. } if self.told_until.0 > 0 => {}
             Item::Connected { .. } => self.ready.push_back(Payload::NodeStatus(self.greeting.clone())),
             Item::Refused { subscribers } => return Err(refused(subscribers)),
             Item::Windows(past) => {
@@ -94,7 +124,8 @@ impl SummaryStream {
     /// Adds a base window. A window ends when it is long enough, or when the next base window begins
     /// after its end, because the machine slept or this client was too slow.
     fn merge(&mut self, window: &Arc<Window>, now: Now) -> Result<(), Status> {
-        if self.ended {
+        let was_told = self.past.is_none() && now.wall_of(window.start) < self.told_until;
+        if self.ended || was_told {
             return Ok(());
         }
         match &mut self.open {
@@ -129,7 +160,7 @@ impl SummaryStream {
         self.ready.extend(told.into_iter().map(Payload::Summary));
         self.ready.extend(take(&mut self.lost).iter().map(|loss| Payload::Lost(wire::lost(loss, now))));
         self.ready.push_back(Payload::WindowEnd(end));
-        self.ended = !self.follow;
+        self.ended = !self.follow && self.past.is_none();
         Ok(())
     }
 
@@ -170,14 +201,17 @@ impl Stream for SummaryStream {
             if this.ended {
                 return Poll::Ready(None);
             }
-            match ready!(this.source.poll_next(context)) {
-                Some(item) => {
-                    if let Err(status) = this.take(item) {
-                        this.ended = true;
-                        return Poll::Ready(Some(Err(status)));
-                    }
-                }
-                None => this.end(),
+            let taken = if let Some(past) = &mut this.past {
+                ready!(past.poll_next(context)).transpose().and_then(|window| this.take_past(window))
+            } else if let Some(item) = ready!(this.source.poll_next(context)) {
+                this.take(item)
+            } else {
+                this.end();
+                Ok(())
+            };
+            if let Err(status) = taken {
+                this.ended = true;
+                return Poll::Ready(Some(Err(status)));
             }
         }
     }

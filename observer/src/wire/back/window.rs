@@ -1,7 +1,7 @@
 //! Windows as they are recorded, to be merged, judged and filtered again.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 
 use observer_proto::v1;
