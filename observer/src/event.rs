@@ -42,7 +42,7 @@ pub(crate) use summary::{
 pub(crate) use tcp::{
     Backend, Busy, ConnectionId, Counters, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,
     TcpAccept, TcpClose, TcpConnect, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit, TcpState,
-    error_name, interface,
+    error_known_as, error_name, interface,
 };
 pub(crate) use time::{BootTime, Now, WallTime};
 

@@ -16,6 +16,7 @@ mod writer;
 pub(crate) use self::block::{Block, Filling, Kind};
 pub(crate) use self::compared::{ALWAYS, compare};
 pub(crate) use self::recorder::{Reader, Recorder};
+pub(crate) use self::windows::{CLOCKS, Identities};
 pub(crate) use self::shared::{Disk, Settings};
 pub(crate) use self::store::{Chunk, Limits, Place, Raw, Recorded, Run, Store, StoreError};
 pub(crate) use self::windows::{for_each_window, windows};

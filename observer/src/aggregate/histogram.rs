@@ -58,6 +58,12 @@ pub(crate) struct Histogram {
 }
 
 impl Histogram {
+    /// One as it was told: count, sum, smallest, largest, how many were 0; and its buckets from that index on.
+    pub(crate) const fn told(figures: [u64; 5], offset: i32, buckets: Vec<u32>) -> Self {
+        let [count, sum, min, max, zero_count] = figures;
+        Self { count, sum, min, max, zero_count, offset, buckets }
+    }
+
     /// Adds one value.
     pub(crate) fn record(&mut self, value_ns: u64) {
         self.min = if self.count == 0 { value_ns } else { self.min.min(value_ns) };

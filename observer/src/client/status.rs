@@ -1,6 +1,7 @@
 //! The daemon's state in sections, what was lost before everything else.
 
 mod maps;
+mod recorder;
 
 use std::io;
 
@@ -43,6 +44,7 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
             format!("{} {}: {}", escape(&source.name), escape(&source.endpoint), escape(&source.message));
         writeln!(out, "  {} {line}", look.painter.paint(paint, mark))?;
     }
+    recorder::write_recorder(out, look, status.recorder.as_ref())?;
     write_events(out, look, status)?;
     write_rings(out, look, status)?;
     maps::write_maps(out, look, status)?;

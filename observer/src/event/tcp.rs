@@ -271,6 +271,12 @@ impl TcpConnectFailure {
     }
 }
 
+/// The same word as one of those that errors are told by; `other` where it is none.
+pub(crate) fn error_known_as(word: &str) -> &'static str {
+    let words = ["cancelled", "not_sent"].into_iter().chain((0..=113).map(error_name));
+    words.into_iter().find(|known| *known == word).unwrap_or("other")
+}
+
 /// The word for an error number at the end of a connection: OpenTelemetry's where it has one, else
 /// the kernel's name.
 pub(crate) fn error_name(errno: u32) -> &'static str {

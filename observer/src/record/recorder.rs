@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::shared::{Counts, Disk, Settings, Shared, Standing};
 use super::store::{Figures, Limits, Store};
@@ -22,6 +22,9 @@ use crate::wire::Published;
 const ROUNDS_QUEUED: usize = 1_024;
 /// And so many bytes of events.
 const BYTES_QUEUED: usize = 16 << 20;
+
+/// So many clients read at a time: each has a block in memory, and a thread.
+const READERS: usize = 4;
 
 /// What the thread is handed.
 enum Order {
@@ -64,6 +67,8 @@ struct Behind {
 pub(crate) struct Reader {
     shared: Arc<Shared>,
     orders: SyncSender<Order>,
+    /// How many may read at a time.
+    turns: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Order {
@@ -90,7 +95,8 @@ impl Recorder {
 
     /// For those who read.
     pub(crate) fn reader(&self) -> Reader {
-        Reader { shared: Arc::clone(&self.shared), orders: self.orders.clone() }
+        let turns = Arc::new(Semaphore::new(READERS));
+        Reader { shared: Arc::clone(&self.shared), orders: self.orders.clone(), turns }
     }
 
     /// Hands events over, in order.
@@ -212,6 +218,20 @@ impl Reader {
     /// The start of this run, which names it.
     pub(crate) fn start(&self) -> WallTime {
         self.shared.settings.start
+    }
+
+    /// Does something that reads, on a thread that may wait, when it is its turn.
+    pub(crate) async fn turn<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> T {
+        // Nobody closes it.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
+        let reading = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            read()
+        });
+        match reading.await {
+            Ok(read) => read,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
     }
 
     /// Has all that was handed over written, as far as that is possible now.

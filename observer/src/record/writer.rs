@@ -1,5 +1,8 @@
 //! What is to be recorded is collected, and written once a second.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -112,6 +112,18 @@ impl Store {
         })
     }
 
+    /// The windows of a block behind a place, and the place behind them; `None` at the end.
+    pub(crate) fn windows(&self, from: Place) -> Result<Option<(Place, Vec<v1::RecordedWindow>)>> {
+        self.read(|read| {
+            let Some((at, header)) = following(read, Kind::Windows, from)? else { return Ok(None) };
+            let skipped = if at.run == from.run { from.after.saturating_sub(at.first.saturating_sub(1)) } else { 0 };
+            let raw = raw(read, &header)?;
+            let windows = items(&raw).skip(skipped as usize);
+            let windows = windows.map(|(_, window)| v1::RecordedWindow::decode(window).unwrap_or_default());
+            Ok(Some((Place { run: at.run, after: header.last, gaps: 0 }, windows.collect())))
+        })
+    }
+
     /// What precedes a place; `None` at the beginning.
     pub(crate) fn backward(&self, to: Place) -> Result<Option<Chunk>> {
         self.read(|read| {

@@ -62,14 +62,13 @@ impl Recording {
             // What is on its way there is there then; what follows is in memory.
             self.reader.commit().await;
         }
-        let read = tokio::task::spawn_blocking(move || {
-            let page = self.page();
-            (self, page)
-        });
-        match read.await {
-            Ok((recording, page)) => (recording, page),
-            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-        }
+        let reader = self.reader.clone();
+        reader
+            .turn(move || {
+                let page = self.page();
+                (self, page)
+            })
+            .await
     }
 
     fn page(&mut self) -> RecordedPage {
