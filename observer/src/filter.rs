@@ -25,7 +25,6 @@ pub(crate) use self::scope::Scope;
 pub(crate) use self::told::workload as told_workload;
 use self::subject::Subject;
 use self::told::Told;
-pub(crate) use self::told::workload as told_workload;
 use crate::event::{
     BootTime, Connection, Edge, EdgeSummary, Event, EventType, FoldNotice, Listener, Workload,
     WorkloadSummary,

@@ -7,6 +7,7 @@
 mod block;
 mod compared;
 pub(crate) mod export;
+mod ranges;
 mod recorder;
 mod shared;
 mod store;
@@ -14,13 +15,9 @@ mod windows;
 mod writer;
 
 pub(crate) use self::block::{Block, Filling, Kind};
-pub(crate) use self::compared::{ALWAYS, compare};
+pub(crate) use self::compared::compare;
+pub(crate) use self::ranges::{ALWAYS, for_each_window, whole_window};
 pub(crate) use self::recorder::{Reader, Recorder};
-pub(crate) use self::windows::{CLOCKS, Identities};
 pub(crate) use self::shared::{Disk, Settings};
 pub(crate) use self::store::{Chunk, Limits, Place, Raw, Recorded, Run, Store, StoreError};
-pub(crate) use self::windows::{for_each_window, windows};
-use crate::event::{BootTime, Now, WallTime};
-
-/// What is read from a recording has the wall clock's times on both clocks.
-pub(crate) const ONE_CLOCK: Now = Now { boot: BootTime(0), wall: WallTime(0) };
+pub(crate) use self::windows::{CLOCKS, Identities};

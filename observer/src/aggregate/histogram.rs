@@ -58,8 +58,14 @@ pub(crate) struct Histogram {
 }
 
 impl Histogram {
-    /// One as it was told: count, sum, smallest, largest, how many were 0; and its buckets from that index on.
-    pub(crate) const fn told(figures: [u64; 5], offset: i32, buckets: Vec<u32>) -> Self {
+    /// One as it was told: count, sum, smallest, largest, how many were 0; and its buckets from that index on. Nothing of one
+    /// with buckets that no value is in.
+    pub(crate) fn told(figures: [u64; 5], offset: i32, buckets: Vec<u32>) -> Self {
+        let all = -1..=64 * PER_DOUBLING;
+        let length = i32::try_from(buckets.len()).unwrap_or(i32::MAX);
+        if !all.contains(&offset) || !all.contains(&offset.saturating_add(length)) {
+            return Self::default();
+        }
         let [count, sum, min, max, zero_count] = figures;
         Self { count, sum, min, max, zero_count, offset, buckets }
     }
@@ -125,18 +131,6 @@ impl Histogram {
         let Some(bucket) = bucket_of(value_ns) else { return self.count - self.zero_count };
         let higher = (self.offset..).zip(&self.buckets).filter(|(index, _)| *index > bucket);
         higher.map(|(_, count)| u64::from(*count)).sum()
-    }
-
-    /// One with these counts from bucket `offset` on; what it adds up to, its least and its largest value are given as well.
-    pub(crate) fn of_buckets(offset: i32, buckets: Vec<u32>, zero_count: u64, [sum, min, max]: [u64; 3]) -> Self {
-        // No value of 64 bits is in others.
-        let all = -1..=64 * PER_DOUBLING;
-        let last = offset.saturating_add(i32::try_from(buckets.len()).unwrap_or(i32::MAX));
-        if !all.contains(&offset) || !all.contains(&last) {
-            return Self::default();
-        }
-        let count = buckets.iter().map(|count| u64::from(*count)).sum::<u64>() + zero_count;
-        Self { count, sum, min, max, zero_count, offset, buckets }
     }
 
     /// How many values.

@@ -166,12 +166,11 @@ fn remedy(status: &tonic::Status) -> &'static str {
         }
         Code::ResourceExhausted => "A limit was reached: ask for less, or end other clients.",
         Code::Unavailable | Code::Cancelled => ENDED,
+        Code::FailedPrecondition | Code::NotFound => "Ask for something else: it is not possible as things are.",
         Code::Ok
         | Code::Unknown
         | Code::DeadlineExceeded
-        | Code::NotFound
         | Code::AlreadyExists
-        | Code::FailedPrecondition
         | Code::Aborted
         | Code::OutOfRange
         | Code::Internal

@@ -2,15 +2,12 @@
 
 use observer_proto::v1;
 
-use super::windows::for_each_window;
+use super::ranges::for_each_window;
 use super::{Store, StoreError};
 use crate::compare::{First, Side};
 use crate::event::{WallTime, Window};
 use crate::filter::Filters;
 use crate::wire;
-
-/// All of what is recorded.
-pub(crate) const ALWAYS: [WallTime; 2] = [WallTime(0), WallTime(u64::MAX)];
 
 /// Compares two parts, each of a store and with the name of its node.
 pub(crate) fn compare(
@@ -23,10 +20,11 @@ pub(crate) fn compare(
         for side in [Side::A, Side::B] {
             let ((store, _), range) = (&stores[side as usize], ranges[side as usize]);
             let ends = &mut ends[side as usize];
-            for_each_window(store, range, &mut |window| {
+            for_each_window(store, range, |window| {
                 let [start, end] = [window.start, window.end()].map(|time| WallTime(time.0));
                 *ends = if ends[1].0 == 0 { [start, end] } else { [ends[0].min(start), ends[1].max(end)] };
-                take(side, window);
+                take(side, &window);
+                true
             })?;
         }
         Ok(ends)

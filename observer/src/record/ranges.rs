@@ -1,47 +1,45 @@
 //! The windows of a part of what is recorded.
 
-use std::sync::Arc;
-
-use observer_proto::v1;
-use prost::Message as _;
-
-use super::block::items;
-use super::store::{Raw, Store, StoreError};
-use super::{Block, Kind};
+use super::store::{Store, StoreError};
+use super::windows::Identities;
+use super::Kind;
 use crate::event::{WallTime, Window};
-use crate::wire::back;
 
-/// Takes each window that begins within a time, oldest first. Both of their clocks are the wall clock.
+/// All of what is recorded.
+pub(crate) const ALWAYS: [WallTime; 2] = [WallTime(0), WallTime(u64::MAX)];
+
+/// Takes each window that begins within a time, oldest first, until there is no other one or the taker has enough.
 pub(crate) fn for_each_window(
     store: &Store,
     [since, until]: [WallTime; 2],
-    take: &mut dyn FnMut(&Window),
+    mut take: impl FnMut(Window) -> bool,
 ) -> Result<(), StoreError> {
-    store.export([since, until], |raw| {
-        if let Raw::Block(block) = raw
-            && block.kind == Kind::Windows
-        {
-            for window in of_block(&block)? {
-                let start = WallTime(window.start.0);
-                if start >= since && start < until {
-                    take(&window);
-                }
+    let mut identities = Identities::default();
+    let mut place = store.at(Kind::Windows, since)?;
+    while let Some((next, windows)) = store.windows(place)? {
+        place = next;
+        for told in windows {
+            let start = told.start.as_ref().map_or(WallTime(0), crate::wire::wall_time);
+            if start < since {
+                continue;
+            }
+            if start >= until || !take(identities.window(place.run, &told)) {
+                return Ok(());
             }
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
-/// All of them.
-pub(crate) fn windows(store: &Store, range: [WallTime; 2]) -> Result<Vec<Arc<Window>>, StoreError> {
-    let mut windows = Vec::new();
-    for_each_window(store, range, &mut |window| windows.push(Arc::new(window.clone())))?;
-    Ok(windows)
-}
-
-/// The windows of a block.
-pub(crate) fn of_block(block: &Block) -> Result<Vec<Window>, StoreError> {
-    let raw = block.raw()?;
-    let told = items(&raw).filter_map(|(_, item)| v1::RecordedWindow::decode(item).ok());
-    Ok(told.map(|told| back::window(&told)).collect())
+/// Windows that follow one another in these, all in one; `None` without any.
+pub(crate) fn whole_window(store: &Store, range: [WallTime; 2]) -> Result<Option<Window>, StoreError> {
+    let mut whole: Option<Window> = None;
+    for_each_window(store, range, |window| {
+        match &mut whole {
+            Some(whole) => whole.merge(&window),
+            None => whole = Some(window),
+        }
+        true
+    })?;
+    Ok(whole)
 }

@@ -207,7 +207,7 @@ impl Reader {
             Settings { folder: PathBuf::new(), limits: Limits::default(), start, disk: Disk::Real };
         let shared = Shared::new(settings);
         shared.opened(store);
-        Self { shared: Arc::new(shared), orders }
+        Self { shared: Arc::new(shared), orders, turns: Arc::new(Semaphore::new(READERS)) }
     }
 
     /// What is recorded, where it is open.

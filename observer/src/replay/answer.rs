@@ -33,6 +33,7 @@ pub(crate) struct Replay {
     subscribers: Subscribers,
     /// The start of the newest run that it has something of.
     start: WallTime,
+    reader: Reader,
 }
 
 impl Replay {
@@ -56,9 +57,11 @@ impl Replay {
         // It has no memory: all of the past is in the store.
         let never = Now { boot: BootTime(u64::MAX), wall: WallTime(u64::MAX) };
         let limits = Limits { history_bytes: 0, ..Limits::default() };
-        let subscribers = Subscribers::new(&header.node_name, limits, never);
+        let mut subscribers = Subscribers::new(&header.node_name, limits, never);
         let start = store.runs()?.last().map_or(WallTime(0), Run::start);
-        Ok(Self { header, incident, store, moment, status, subscribers, start })
+        let reader = Reader::of(store.clone(), start);
+        subscribers.read_from(Some(reader.clone()));
+        Ok(Self { header, incident, store, moment, status, subscribers, start, reader })
     }
 
     /// What a client is told that asks for the state.
@@ -99,7 +102,7 @@ impl Replay {
         }
         let service = Service::new(settings, sender)
             .with_incidents(book)
-            .recorded(Some(Reader::of(self.store.clone(), self.start)))
+            .recorded(Some(self.reader.clone()))
             .replaying(replayed);
         let mut answering = self;
         tokio::spawn(async move {

@@ -4,11 +4,9 @@
 //! and told again is the same.
 
 mod entry;
-mod figures;
 mod socket;
 #[cfg(test)]
 mod tests;
-mod window;
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
@@ -18,7 +16,6 @@ use prost_types::Timestamp;
 
 pub(crate) use self::entry::workload_entry;
 pub(crate) use self::socket::{connection, listener};
-pub(crate) use self::window::window;
 use crate::event::{
     Backend, BootTime, ConnectionId, Memo, Peer, PeerKind, Place, Process, ProcessKey, Tcp, Workload,
     WorkloadId,

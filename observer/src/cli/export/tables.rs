@@ -10,6 +10,7 @@ use prost::Message as _;
 use super::file::NewFile;
 use crate::client::escape;
 use crate::client::parquet::{EVENTS, SUMMARIES, Table};
+use crate::event::Window;
 use crate::filter::Filters;
 use crate::record::export;
 use crate::record::{self, Place, Recorded, Store};
@@ -53,16 +54,27 @@ fn events_of(store: &Store, file: &mut NewFile) -> anyhow::Result<u64> {
 fn summaries_of(store: &Store, file: &mut NewFile) -> anyhow::Result<u64> {
     let mut table = Table::new("summaries", SUMMARIES, file).map_err(plain)?;
     let mut rows = 0;
-    for window in record::windows(store, record::ALWAYS)? {
-        for (_, summary) in wire::summaries(&window, &Filters::default(), record::ONE_CLOCK) {
-            // The same message in the client's types.
-            let summary = Summary::decode(summary.encode_to_vec().as_slice())?;
-            table.add(&summary).map_err(plain)?;
-            rows += 1;
-        }
-    }
+    let mut failed = Ok(());
+    record::for_each_window(store, record::ALWAYS, |window| {
+        failed = add_window(&mut table, &window, &mut rows);
+        failed.is_ok()
+    })?;
+    failed?;
     table.finish().map_err(plain)?;
     Ok(rows)
+}
+
+fn add_window<W: Write + Send>(
+    table: &mut Table<Summary, W>,
+    window: &Window,
+    rows: &mut u64,
+) -> anyhow::Result<()> {
+    for (_, summary) in wire::summaries(window, &Filters::default(), record::CLOCKS) {
+        // The same message in the client's types.
+        table.add(&Summary::decode(summary.encode_to_vec().as_slice())?).map_err(plain)?;
+        *rows += 1;
+    }
+    Ok(())
 }
 
 /// The system's own error, where that is what it is.

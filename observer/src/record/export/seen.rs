@@ -5,21 +5,23 @@ use prost::Message as _;
 
 use super::load::WriteError;
 use crate::event::WallTime;
-use crate::filter::{self, Filters};
+use crate::filter::{self, Cache, Filters};
 use crate::record::block::{frame, items, sequence};
-use crate::record::windows::of_block;
-use crate::record::{Block, Filling, Kind, ONE_CLOCK, Raw, StoreError};
-use crate::wire::{self, back};
+use crate::record::{Block, CLOCKS, Filling, Identities, Kind, Raw, StoreError};
+use crate::wire;
 
 /// Looks through what is exported.
 pub(crate) struct Seen<'a> {
     filters: &'a Filters,
+    /// The run that is looked through.
+    run: u32,
+    cache: Cache,
 }
 
 impl<'a> Seen<'a> {
     /// What passes these.
-    pub(crate) const fn new(filters: &'a Filters) -> Self {
-        Self { filters }
+    pub(crate) fn new(filters: &'a Filters) -> Self {
+        Self { filters, run: 0, cache: Cache::default() }
     }
 
     /// What is left of a part; `None` for nothing.
@@ -39,17 +41,21 @@ impl<'a> Seen<'a> {
                 let sees = self.filters.scope().sees(&filter::told_workload(&told));
                 sees.then_some(Raw::Completed(cgroup, until, workload))
             }
-            // When the daemon ran and recorded is nobody's secret.
-            Raw::Run(_) | Raw::Gap(..) => Some(raw),
+            Raw::Run(_) => {
+                self.run += 1;
+                Some(raw)
+            }
+            // When nothing was recorded is nobody's secret.
+            Raw::Gap(..) => Some(raw),
         })
     }
 
-    fn events(&self, block: &Block) -> Result<Option<Block>, WriteError> {
+    fn events(&mut self, block: &Block) -> Result<Option<Block>, WriteError> {
         let raw = block.raw().map_err(StoreError::from)?;
         let mut left = Filling::new(Kind::Events);
         for (_, event) in items(&raw) {
             if let Some(event) = self.event(&event) {
-                let at = time(&event);
+                let at = filter::time(&event);
                 left.push(sequence(&event), [at, at], &frame(&event));
             }
         }
@@ -57,10 +63,11 @@ impl<'a> Seen<'a> {
     }
 
     /// What is to be seen of an event.
-    fn event(&self, event: &[u8]) -> Option<Vec<u8>> {
-        let event = v1::Event::decode(event).ok()?;
-        let passes = self.filters.told_event(&event);
-        passes.then(|| event.encode_to_vec())
+    fn event(&mut self, event: &[u8]) -> Option<Vec<u8>> {
+        Some(match self.filters.encoded_event(event, &mut self.cache)? {
+            filter::Seen::Whole => event.to_vec(),
+            filter::Seen::Part(part) => part.encode_to_vec(),
+        })
     }
 
     /// Windows are sums: filters of events do not take them apart, and what is hidden is left out of each.
@@ -69,15 +76,15 @@ impl<'a> Seen<'a> {
         if scope.is_all() {
             return Ok(Some(block));
         }
+        let raw = block.raw().map_err(StoreError::from)?;
         let mut left = Filling::new(Kind::Windows);
-        for (number, window) in (block.first..).zip(of_block(&block)?) {
+        for (number, (_, told)) in (block.first..).zip(items(&raw)) {
+            let told = v1::RecordedWindow::decode(told).unwrap_or_default();
+            // Each window by itself: who is who is told in each of them.
+            let window = Identities::default().window(self.run, &told);
             let ends = [window.start, window.end()].map(|time| WallTime(time.0));
-            left.push(number, ends, &frame(&wire::recorded_window(&scope.window(&window), ONE_CLOCK)));
+            left.push(number, ends, &frame(&wire::recorded_window(&scope.window(&window), CLOCKS)));
         }
         Ok((!left.is_empty()).then(|| left.block()))
     }
-}
-
-fn time(event: &[u8]) -> WallTime {
-    v1::Event::decode(event).ok().and_then(|event| event.time).map_or(WallTime(0), |time| back::wall_time(&time))
 }

@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::Service;
 use crate::event::{Now, WallTime, Window};
-use crate::record::{self, ONE_CLOCK, Recorded, Store, StoreError};
+use crate::record::{self, CLOCKS, Recorded, Store, StoreError};
 use crate::story::{Told, ToldWindow};
 use crate::wire::{back, timestamp};
 
@@ -29,8 +29,9 @@ impl Replayed {
     pub(super) fn past(&self, [since, until]: [WallTime; 2]) -> Result<Past, Status> {
         let told = told(&self.store, [since, until]).map_err(|error| unreadable(&error))?;
         let mut windows = Vec::new();
-        let read = record::for_each_window(&self.store, [since, until], &mut |window| {
-            windows.push((WallTime(window.start.0), window.clone()));
+        let read = record::for_each_window(&self.store, [since, until], |window| {
+            windows.push((WallTime(window.start.0), window));
+            true
         });
         read.map_err(|error| unreadable(&error))?;
         Ok((Box::new(told.into_iter()), windows))
@@ -44,15 +45,11 @@ impl Replayed {
 
     /// The figures of so long before the moment.
     pub(super) fn before(&self, length_ns: u64) -> Result<(Window, Now), Status> {
-        let mut whole: Option<Window> = None;
-        let read = record::for_each_window(&self.store, self.newest(Some(length_ns)), &mut |window| match &mut whole {
-            Some(whole) => whole.merge(window),
-            None => whole = Some(window.clone()),
-        });
-        read.map_err(|error| unreadable(&error))?;
+        let whole = record::whole_window(&self.store, self.newest(Some(length_ns)));
+        let whole = whole.map_err(|error| unreadable(&error))?;
         let mut window = whole.ok_or_else(|| Status::not_found("no figures of the minute before are recorded"))?;
         window.show_idle();
-        Ok((window, ONE_CLOCK))
+        Ok((window, CLOCKS))
     }
 }
 

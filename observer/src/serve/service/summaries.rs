@@ -15,7 +15,7 @@ use super::changes::Changes;
 use super::windows::PastWindows;
 use super::{Settings, connected, masked, refused, sent_at, stopping};
 use crate::event::{Loss, Now, WallTime, Window};
-use crate::record::ONE_CLOCK;
+use crate::record::CLOCKS;
 use crate::serve::Filters;
 use crate::serve::access::Seat;
 use crate::serve::queue::{Item, Source, add, same_kind};
@@ -97,9 +97,9 @@ impl SummaryStream {
     fn take_past(&mut self, window: Option<Window>) -> Result<(), Status> {
         if let Some(window) = window {
             self.told_until = WallTime(window.end().0);
-            return self.merge(&Arc::new(window), ONE_CLOCK);
+            return self.merge(&Arc::new(window), CLOCKS);
         }
-        self.finish(ONE_CLOCK)?;
+        self.finish(CLOCKS)?;
         self.past = None;
         self.ended = !self.follow;
         Ok(())

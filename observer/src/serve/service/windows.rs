@@ -23,10 +23,7 @@ impl PastWindows {
     fn read(store: Store, range: [WallTime; 2]) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUED);
         tokio::task::spawn_blocking(move || {
-            let mut gone = false;
-            let read = record::for_each_window(&store, range, &mut |window| {
-                gone = gone || sender.blocking_send(Ok(window.clone())).is_err();
-            });
+            let read = record::for_each_window(&store, range, |window| sender.blocking_send(Ok(window)).is_ok());
             if let Err(error) = read {
                 let _gone = sender.blocking_send(Err(unreadable(&error))).is_err();
             }
