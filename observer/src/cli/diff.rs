@@ -11,6 +11,7 @@ use super::options::{Connection, Output};
 use super::selection::Selection;
 use crate::client::{Client, compared_columns, write_comparison, write_json, write_whole};
 use crate::filter::Filters;
+use crate::record;
 use crate::record::export::{self, Recording};
 use crate::replay;
 use part::Part;
@@ -93,5 +94,12 @@ async fn recording(
 fn compare(sides: &[Recording], filters: &Filters) -> anyhow::Result<CompareWindowsResponse> {
     let [a, b] = sides else { anyhow::bail!("there are two sides") };
     let side = |of: &Recording| (of.store.clone(), of.header.node_name.clone());
-    Ok(crate::record::compare(&[side(a), side(b)], [crate::record::ALWAYS; 2], filters)?)
+    // Blocks are exported whole, so that a file has somewhat more than was asked for.
+    let response = record::compare(&[side(a), side(b)], [a.range(), b.range()], filters)?;
+    for (name, side) in [("A", &response.a), ("B", &response.b)] {
+        if side.as_ref().is_none_or(|side| side.windows == 0) {
+            anyhow::bail!("{name}: no window of that time is recorded");
+        }
+    }
+    Ok(response)
 }

@@ -186,7 +186,11 @@ fn counted(comparisons: &[Comparison]) -> Vec<String> {
     let count = |verdict: Verdict| comparisons.iter().filter(|one| one.verdict() == verdict).count();
     let counts = ALL.map(|verdict| (count(verdict), verdict));
     let some = counts.into_iter().filter(|(count, _)| *count > 0);
-    some.map(|(count, verdict)| format!("{count} {}", verdict_name(verdict))).collect()
+    some.map(|(count, verdict)| match verdict {
+        Verdict::TooLittle => format!("{count} with too little to tell"),
+        _ => format!("{count} {}", verdict_name(verdict)),
+    })
+    .collect()
 }
 
 const fn verdict_name(verdict: Verdict) -> &'static str {

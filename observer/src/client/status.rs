@@ -2,10 +2,11 @@
 
 mod maps;
 mod recorder;
+mod replay;
 
 use std::io;
 
-use observer_proto::v1::{Capability, Replay, Status};
+use observer_proto::v1::{Capability, Status};
 
 use super::chosen::Chosen;
 use super::color::Paint;
@@ -27,8 +28,8 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
         }
         return table.write(out, look);
     }
-    if let Some(replay) = &status.replay {
-        write_replay(out, look, status, replay)?;
+    if let Some(told) = &status.replay {
+        replay::write_replay(out, look, status, told)?;
     }
     write_head(out, look, status)?;
     write_losses(out, look, status)?;
@@ -52,27 +53,6 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
     write_rings(out, look, status)?;
     maps::write_maps(out, look, status)?;
     write_probes(out, look, status)
-}
-
-/// That no daemon answers, but a file.
-fn write_replay(out: &mut dyn io::Write, look: &Look, status: &Status, replay: &Replay) -> io::Result<()> {
-    let Replay { moment, since, until, incident_id, title, write_time: _, version: _, filtered } = replay;
-    let date = |time: &Option<_>| time.as_ref().map_or_else(|| "-".to_owned(), |time| look.clock().date(time));
-    let head = format!(
-        "a recording of {}, {} to {}; what follows is of {}",
-        escape(&status.node_name),
-        date(since),
-        date(until),
-        date(moment)
-    );
-    writeln!(out, "{}", look.painter.paint(Paint::Warning, head))?;
-    if !incident_id.is_empty() {
-        writeln!(out, "  incident {}: {}", escape(incident_id), escape(title))?;
-    }
-    if *filtered {
-        writeln!(out, "  what filters or access left out is not in it")?;
-    }
-    Ok(())
 }
 
 fn write_head(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {

@@ -38,11 +38,9 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(super) fn new(recording: Recording, at: Option<WallTime>) -> Result<Self, Reason> {
+        let [since, until] = recording.range();
         let Recording { header, incident, store } = recording;
         let (incident, opening) = incident.map_or((None, None), |stored| (stored.incident, stored.opening));
-        let bound = |time: &Option<_>, other| time.as_ref().map_or(other, back::wall_time);
-        let since = bound(&header.since, WallTime(0));
-        let until = bound(&header.until, WallTime(u64::MAX));
         if let Some(at) = at.filter(|at| *at < since || *at > until) {
             let [at, since, until] = [at, since, until].map(|time| {
                 jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or(jiff::Timestamp::MAX)

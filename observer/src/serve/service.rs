@@ -7,8 +7,10 @@ mod events;
 mod explain;
 mod export;
 mod incidents;
-mod replayed;
+mod lists;
 mod recorded;
+mod replayed;
+mod settings;
 mod states;
 mod summaries;
 mod windows;
@@ -19,8 +21,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use observer_proto::served::observer_server::Observer;
-use observer_proto::{EventsPayload, Mask, served as v1};
-use prost::Message;
+use observer_proto::{EventsPayload, served as v1};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::PollSender;
@@ -28,8 +29,10 @@ use tonic::{Request as Call, Response, Status};
 
 pub(super) use self::changes::Changes;
 pub(super) use self::events::EventStream;
-pub(crate) use self::replayed::Replayed;
+use self::lists::{fitting, masked};
 use self::recorded::Recording;
+pub(crate) use self::replayed::Replayed;
+pub(crate) use self::settings::Settings;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
@@ -37,9 +40,7 @@ use super::queue::queue;
 use super::{
     Book, ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList,
 };
-use crate::event::WallTime;
-use crate::filter::{InvalidFilter, Purpose};
-use crate::trigger::Refused;
+use crate::filter::Purpose;
 use crate::record::Reader;
 use crate::wire;
 
@@ -51,37 +52,6 @@ const WINDOWS_QUEUED: usize = 64;
 const EXPLAINED_NS: u64 = 60_000_000_000;
 /// Connections listed where the client names no limit.
 const CONNECTIONS_LISTED: usize = 10_000;
-/// Clients refuse messages of more than 4 MiB unless told otherwise; this leaves room for the rest.
-const LONGEST_LIST_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
-
-/// What the service has to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
-    /// This node's name.
-    pub(crate) node_name: String,
-    /// The summaries' window where the client names none: whole seconds.
-    pub(crate) window: Duration,
-    /// Events on their way to one subscriber. What does not fit is lost to that subscriber.
-    pub(crate) queue_capacity: usize,
-    /// How many bytes these may take.
-    pub(crate) queue_bytes: usize,
-    /// When the daemon started: told at the beginning of each stream.
-    pub(crate) start_time: WallTime,
-}
-
-impl Settings {
-    /// The defaults for a node.
-    pub(crate) fn new(node_name: String) -> Self {
-        let start_time = WallTime::default();
-        Self {
-            node_name,
-            window: Duration::from_secs(10),
-            queue_capacity: 16_384,
-            queue_bytes: 16 << 20,
-            start_time,
-        }
-    }
-}
 
 /// The service; cheap to clone.
 #[derive(Clone, Debug)]
@@ -306,40 +276,5 @@ impl Service {
             Ok(Err(_dropped)) => Err(Status::unavailable("the daemon is stopping")),
             Err(_elapsed) => Err(busy()),
         }
-    }
-}
-
-/// As many as fit into a message: those that do not are the least interesting ones, and the total tells
-/// of them.
-fn fitting<T: Message + Default>(listed: impl Iterator<Item = T>, mask: Option<&Mask>) -> Vec<T> {
-    let mut bytes = 0;
-    listed
-        .map(|one| masked(one, mask))
-        .take_while(|one| {
-            bytes += one.encoded_len() + 8;
-            bytes <= LONGEST_LIST_BYTES
-        })
-        .collect()
-}
-
-/// What is wanted of it.
-fn masked<T: Message + Default>(one: T, mask: Option<&Mask>) -> T {
-    match mask {
-        Some(mask) => mask.apply(one),
-        None => one,
-    }
-}
-
-impl From<Refused> for Status {
-    fn from(Refused { open }: Refused) -> Self {
-        Self::resource_exhausted(format!(
-            "{open} incidents are open that clients opened, as many as may be; close one, or wait a minute"
-        ))
-    }
-}
-
-impl From<InvalidFilter> for Status {
-    fn from(error: InvalidFilter) -> Self {
-        Self::invalid_argument(error.to_string())
     }
 }

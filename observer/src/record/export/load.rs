@@ -2,12 +2,13 @@
 
 use std::io::{self, Read, Write};
 
-use observer_proto::v1::{ExportHeader, StoredIncident};
+use observer_proto::v1::{self, ExportHeader, StoredIncident};
 
 use super::raw::{Taking, raws};
 use super::{Error, Kind, MOST_RAW_BYTES, Reader, Writer};
 use crate::event::WallTime;
 use crate::record::{Block, Limits, Raw, Store, StoreError};
+use crate::wire::wall_time;
 
 /// A recording that was loaded from a file.
 #[derive(Debug)]
@@ -18,6 +19,15 @@ pub(crate) struct Recording {
     pub(crate) incident: Option<StoredIncident>,
     /// What was recorded, and the incident.
     pub(crate) store: Store,
+}
+
+impl Recording {
+    /// The time that was exported.
+    pub(crate) fn range(&self) -> [WallTime; 2] {
+        let v1::ExportHeader { since, until, .. } = &self.header;
+        let time = |time: &Option<_>, other| time.as_ref().map_or(WallTime(other), wall_time);
+        [time(since, 0), time(until, u64::MAX)]
+    }
 }
 
 /// Why a file could not be written.

@@ -13,15 +13,16 @@ use crate::wire;
 /// Looks through what is exported.
 pub(crate) struct Seen<'a> {
     filters: &'a Filters,
+    range: [WallTime; 2],
     /// The run that is looked through.
     run: u32,
     cache: Cache,
 }
 
 impl<'a> Seen<'a> {
-    /// What passes these.
-    pub(crate) fn new(filters: &'a Filters) -> Self {
-        Self { filters, run: 0, cache: Cache::default() }
+    /// What passes these; of the time, too, where anything is left out. Else blocks are as they are.
+    pub(crate) fn new(filters: &'a Filters, range: [WallTime; 2]) -> Self {
+        Self { filters, range, run: 0, cache: Cache::default() }
     }
 
     /// What is left of a part; `None` for nothing.
@@ -56,6 +57,9 @@ impl<'a> Seen<'a> {
         for (_, event) in items(&raw) {
             if let Some(event) = self.event(&event) {
                 let at = filter::time(&event);
+                if at < self.range[0] || at > self.range[1] {
+                    continue;
+                }
                 left.push(sequence(&event), [at, at], &frame(&event));
             }
         }

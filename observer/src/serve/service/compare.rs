@@ -6,7 +6,8 @@ use prost::Message as _;
 use tonic::Status;
 
 use super::replayed::unreadable;
-use super::{LONGEST_LIST_BYTES, Service};
+use super::Service;
+use super::lists::LONGEST_LIST_BYTES;
 use crate::event::WallTime;
 use crate::filter::{Purpose, Scope};
 use crate::record;

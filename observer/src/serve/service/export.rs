@@ -133,7 +133,7 @@ impl Service {
 fn write(exported: &Exported, pieces: &mpsc::Sender<Result<Vec<u8>, Status>>) {
     let Exported { store, header, incident, range, filters } = exported;
     let out = Pieces { waiting: Vec::with_capacity(PIECE_BYTES), pieces: pieces.clone() };
-    let mut seen = export::Seen::new(filters);
+    let mut seen = export::Seen::new(filters, *range);
     let change = |raw| seen.change(raw);
     match export::store(out, header, incident.as_ref(), (store, *range), change) {
         // The last piece was sent as it was flushed.
