@@ -4,6 +4,7 @@
 //! one before, and leaves nothing open, so that any number of them is a steady state.
 
 mod raw;
+mod recording;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::filter::{Filters, Purpose};
 use crate::inventory::{ContainerFact, Fact, PodFact};
 
 pub use self::raw::{Raw, connections, processes};
+pub use self::recording::{Recording, Size};
 
 /// Containers that the records are of, each in a pod of its own.
 const CONTAINERS: u64 = 50;

@@ -22,9 +22,9 @@ pub(crate) use self::compile::{InvalidFilter, Purpose};
 pub(crate) use self::encoded::{Cache, Seen, time};
 use self::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
 pub(crate) use self::scope::Scope;
-pub(crate) use self::told::workload as told_workload;
 use self::subject::Subject;
 use self::told::Told;
+pub(crate) use self::told::workload as told_workload;
 use crate::event::{
     BootTime, Connection, Edge, EdgeSummary, Event, EventType, FoldNotice, Listener, Workload,
     WorkloadSummary,

@@ -11,6 +11,10 @@ mod ranges;
 mod recorder;
 mod shared;
 mod store;
+#[cfg(test)]
+mod tests;
+#[cfg(any(test, feature = "bench"))]
+pub(crate) mod trial;
 mod windows;
 mod writer;
 

@@ -1,4 +1,4 @@
-//! The flags that say which events in memory are shown.
+//! The flags that say which events of the past are shown.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,17 +13,17 @@ use crate::config;
 /// How many events are shown when nothing else was asked for.
 const USUAL_LAST: u32 = 20;
 
-/// Which events in memory.
+/// Which events of the past: of those in memory and, further back, of those that are recorded.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "History")]
 pub(super) struct Past {
-    /// Begin with so many of the newest events in memory [default: 20, but none with -f, and all of --input]
+    /// Begin with so many of the newest events [default: 20, but none with -f, and all of --input]
     #[arg(long, value_name = "N")]
     last: Option<u32>,
-    /// Show so many of the oldest events in memory
+    /// Show so many of the oldest events
     #[arg(long, value_name = "N", conflicts_with_all = ["last", "follow"])]
     first: Option<u32>,
-    /// Begin with all events in memory
+    /// Begin with all events that are recorded or in memory
     #[arg(long, conflicts_with_all = ["last", "first", "since"])]
     all: bool,
     /// Begin with what happened since: 5m (ago), or a time such as 2026-01-31T08:12:03Z

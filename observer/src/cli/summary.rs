@@ -10,7 +10,6 @@ use observer_proto::v1::{Summary, WatchSummariesRequest, WatchSummariesResponse}
 use super::again::Reconnect;
 use super::fields::{self, Fields};
 use super::options::{self, Connection, Output};
-use super::past;
 use super::selection::Selection;
 use crate::client::{
     self, Answers, Chosen, Client, Error, Look, Origin, Paint, Sort, Window, summary_columns, write_json,
@@ -26,12 +25,11 @@ pub(super) struct Args {
     /// The window's length, whole seconds from 1s to 1h [default: the daemon's own]
     #[arg(long, value_name = "DURATION", value_parser = options::window)]
     window: Option<Duration>,
-    /// Begin with windows of the past, as far as they are recorded: 5m (ago), or a time such as 2026-01-31T08:12:03Z; those of
-    /// the past are 10s or longer
-    #[arg(long, value_name = "TIME", value_parser = past::time, conflicts_with = "changes")]
+    /// Begin with the windows since: 5m (ago), or a time such as 2026-01-31T08:12:03Z; as recorded, 10s long or longer
+    #[arg(long, value_name = "TIME", value_parser = super::past::time, conflicts_with = "changes")]
     since: Option<Timestamp>,
-    /// Show windows that began before then: 5m (ago), or a time
-    #[arg(long, value_name = "TIME", value_parser = past::time, requires = "since", conflicts_with = "follow")]
+    /// Show the windows that began before: 5m (ago), or a time
+    #[arg(long, value_name = "TIME", value_parser = super::past::time, requires = "since", conflicts_with = "follow")]
     until: Option<Timestamp>,
     /// What comes first [default: worst; with json and yaml the name]
     #[arg(long, value_name = "BY", value_enum)]
@@ -54,7 +52,20 @@ pub(super) struct Args {
 
 /// Shows summaries.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let Args { follow, window, since, until, sort, changes, selection, output, fields, connection, reconnect } = args;
+    let Args {
+        follow,
+        window,
+        since,
+        until,
+        sort,
+        changes,
+        selection,
+        output,
+        fields,
+        connection,
+        reconnect,
+    } = args;
+    let [since, until] = [since, until].map(|time| time.map(|time| SystemTime::from(time).into()));
     let fields = if changes { fields.with("key", &output) } else { fields };
     let chosen = fields.of(&output, "Summary", &summary_columns())?;
     let request = WatchSummariesRequest {
@@ -64,8 +75,8 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         window: window.map(options::proto_window),
         field_mask: chosen.mask(if sort.is_some() { Sort::NEEDED } else { &[] }),
         changes,
-        since: since.map(|since| SystemTime::from(since).into()),
-        until: until.map(|until| SystemTime::from(until).into()),
+        since,
+        until,
     };
     if selection.print_filters {
         return Ok(write_json(out, "WatchSummariesRequest", &request)?);

@@ -230,7 +230,11 @@ impl Reader {
         });
         match reading.await {
             Ok(read) => read,
-            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The daemon stops, and nobody waits for this any more.
+                Err(_cancelled) => std::future::pending().await,
+            },
         }
     }
 

@@ -165,16 +165,7 @@ impl Names<'_> {
     }
 
     fn edge(&mut self, told: &v1::RecordedEdge) -> Option<Found> {
-        let v1::RecordedEdge {
-            workload,
-            outgoing,
-            end,
-            backend_end,
-            peer,
-            backend,
-            tcp: _,
-            live: _,
-        } = told;
+        let v1::RecordedEdge { workload, outgoing, end, backend_end, peer, backend, tcp: _, live: _ } = told;
         let workload = self.of(*workload)?;
         let end = end.as_ref()?;
         let edge = Edge {

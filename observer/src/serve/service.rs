@@ -8,12 +8,12 @@ mod explain;
 mod export;
 mod incidents;
 mod lists;
+mod past;
 mod recorded;
 mod replayed;
 mod settings;
 mod states;
 mod summaries;
-mod windows;
 
 use std::mem::take;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ use tonic::{Request as Call, Response, Status};
 pub(super) use self::changes::Changes;
 pub(super) use self::events::EventStream;
 use self::lists::{fitting, masked};
+use self::past::PastWindows;
 use self::recorded::Recording;
 pub(crate) use self::replayed::Replayed;
 pub(crate) use self::settings::Settings;
@@ -40,6 +41,7 @@ use super::queue::queue;
 use super::{
     Book, ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList,
 };
+use crate::event::WallTime;
 use crate::filter::Purpose;
 use crate::record::Reader;
 use crate::wire;
@@ -108,17 +110,16 @@ impl Observer for Service {
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let mask = asked::mask(request.field_mask.take(), "Summary", &[])?;
         let length_ns = asked::window_ns(request.window.as_ref(), self.settings.window)?;
-        let past = self.past_windows(&request, length_ns).await?;
+        // A recording that is replayed has nothing but the past.
+        let newest = || self.replayed.as_ref().map(|replayed| replayed.newest(request.window.map(|_| length_ns)));
+        let past = asked::windows(&request)?.or_else(newest);
+        let past = self.past_windows(past)?;
         let v1::WatchSummariesRequest { follow, changes, .. } = request;
         let seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
-        // Who wants windows of the past alone is none of those who follow.
-        if follow || past.is_none() {
-            self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
-        }
-        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat);
-        let stream = stream.shaped(mask, changes.then(|| Changes::new(&self.compared)));
-        Ok(Response::new(stream.after(past)))
+        self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
+        let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat).after(past);
+        Ok(Response::new(stream.shaped(mask, changes.then(|| Changes::new(&self.compared)))))
     }
 
     async fn list_connections(
@@ -258,6 +259,16 @@ impl Service {
         purpose: Purpose,
     ) -> Result<Filters, Status> {
         Filters::compile(allow, deny, purpose, &self.settings.node_name).map_err(Status::from)
+    }
+
+    /// What reads recorded windows, where some are asked for.
+    fn past_windows(&self, asked: Option<(WallTime, Option<WallTime>)>) -> Result<Option<PastWindows>, Status> {
+        let Some((since, until)) = asked else { return Ok(None) };
+        let reader = self.recorded.clone();
+        let reader = reader.filter(|reader| reader.store().is_some()).ok_or_else(|| {
+            Status::failed_precondition("since: nothing is recorded here; `observer status` says why")
+        })?;
+        Ok(Some(PastWindows::new(reader, since, until)))
     }
 
     async fn send(&self, request: Request) -> Result<(), Status> {

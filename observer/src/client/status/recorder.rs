@@ -71,7 +71,10 @@ mod tests {
         assert!(told_all.contains("paused /var/lib/observer/observer.redb: the disk is full"), "{told_all}");
         let reach = "reaches back 4000 s of at most 1 d, 1 event in 3.0 MiB of at most 256 MiB";
         assert!(told_all.contains(reach), "{told_all}");
-        assert!(told_all.contains("written 7 times since the start, 1 failure, 9 events missed"), "{told_all}");
+        assert!(
+            told_all.contains("written 7 times since the start, 1 failure, 9 events missed"),
+            "{told_all}"
+        );
         assert!(!told_all.contains('\u{1b}'));
         let off = told(&Recorder { state: RecorderState::Off.into(), ..Recorder::default() });
         assert!(off.ends_with("  off\n"), "{off}");

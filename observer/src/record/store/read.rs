@@ -116,7 +116,8 @@ impl Store {
     pub(crate) fn windows(&self, from: Place) -> Result<Option<(Place, Vec<v1::RecordedWindow>)>> {
         self.read(|read| {
             let Some((at, header)) = following(read, Kind::Windows, from)? else { return Ok(None) };
-            let skipped = if at.run == from.run { from.after.saturating_sub(at.first.saturating_sub(1)) } else { 0 };
+            let skipped =
+                if at.run == from.run { from.after.saturating_sub(at.first.saturating_sub(1)) } else { 0 };
             let raw = raw(read, &header)?;
             let windows = items(&raw).skip(skipped as usize);
             let windows = windows.map(|(_, window)| v1::RecordedWindow::decode(window).unwrap_or_default());

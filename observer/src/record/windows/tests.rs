@@ -159,8 +159,7 @@ fn windows() -> impl Strategy<Value = Window> {
         }
         for (workload, port, waiting) in listeners {
             let (dropped, overflowed) = (waiting.into(), 0);
-            let summary =
-                ListenerSummary { workload, most_waiting: waiting, limit: 2, dropped, overflowed };
+            let summary = ListenerSummary { workload, most_waiting: waiting, limit: 2, dropped, overflowed };
             window.listeners.insert((summary.workload.id, port), summary);
         }
         let edges = live.into_iter().map(|((edge, workload, peer, backend), live)| LiveEdge {
@@ -232,7 +231,8 @@ fn runs_count_anew_and_workloads_are_the_same() {
     let mut window = Window { length_ns: 1, ..Window::default() };
     for id in [1, 2] {
         let workload = pod(id, "shop", &format!("pod-{id}"));
-        let (tcp, processes) = (TcpSummary { opened: id, ..TcpSummary::default() }, ProcessSummary::default());
+        let (tcp, processes) =
+            (TcpSummary { opened: id, ..TcpSummary::default() }, ProcessSummary::default());
         window.workloads.insert(workload.id, WorkloadSummary { workload, tcp, processes });
     }
     // In the next run they have each other's numbers.

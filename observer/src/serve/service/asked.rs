@@ -58,6 +58,30 @@ pub(super) fn of(request: &v1::WatchEventsRequest, started: WallTime) -> Result<
     Ok(Some(Ask { after: *sequence, another_run: counted != started, resumed: Some(counted), ..all }))
 }
 
+/// Which recorded windows are asked for: since when and until when; `None` for none.
+pub(super) fn windows(
+    request: &v1::WatchSummariesRequest,
+) -> Result<Option<(WallTime, Option<WallTime>)>, Status> {
+    let v1::WatchSummariesRequest { follow, changes, since, until, .. } = request;
+    let until = until.map(|time| wall_time("until", time)).transpose()?;
+    let Some(since) = since.map(|time| wall_time("since", time)).transpose()? else {
+        return match until {
+            Some(_) => Err(Status::invalid_argument("until: only with since; say from when on as well")),
+            None => Ok(None),
+        };
+    };
+    let excluded = [("since", "changes", *changes), ("until", "follow", *follow && until.is_some())];
+    if let Some((one, other, _)) = excluded.into_iter().find(|(.., both)| *both) {
+        return Err(Status::invalid_argument(format!(
+            "{one} and {other} exclude each other; leave one of them out"
+        )));
+    }
+    if until.is_some_and(|until| since > until) {
+        return Err(Status::invalid_argument("since is later than until, so nothing can be between them"));
+    }
+    Ok(Some((since, until)))
+}
+
 /// A time, before 1970 the beginning of that.
 pub(super) fn wall_time(field: &str, Timestamp { seconds, nanos }: Timestamp) -> Result<WallTime, Status> {
     let valid = u64::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
@@ -147,6 +171,28 @@ mod tests {
         let other = Some(WallTime(7_000_000_002));
         assert_eq!(resumed(Some(at(7, 2))), Ok(Some(Ask { another_run: true, resumed: other, ..ask })));
         assert!(resumed(None).unwrap_err().starts_with("resume.start_time: missing"));
+    }
+
+    #[test]
+    fn windows_of_the_past_are_between_two_times() {
+        let asked = |change: fn(&mut v1::WatchSummariesRequest)| {
+            let mut request = v1::WatchSummariesRequest::default();
+            change(&mut request);
+            windows(&request).map_err(|status| status.message().to_owned())
+        };
+        assert_eq!(asked(|_| {}), Ok(None));
+        assert_eq!(asked(|of| of.since = Some(at(1, 2))), Ok(Some((WallTime(1_000_000_002), None))));
+        let both = asked(|of| (of.since, of.until) = (Some(at(1, 0)), Some(at(2, 0))));
+        assert_eq!(both, Ok(Some((WallTime(1_000_000_000), Some(WallTime(2_000_000_000))))));
+        assert!(asked(|of| of.until = Some(at(2, 0))).unwrap_err().starts_with("until: only with since"));
+        let refused = asked(|of| (of.since, of.changes) = (Some(at(1, 0)), true)).unwrap_err();
+        assert!(refused.starts_with("since and changes exclude"), "{refused}");
+        let refused = asked(|of| (of.since, of.until) = (Some(at(2, 0)), Some(at(1, 0)))).unwrap_err();
+        assert!(refused.starts_with("since is later"), "{refused}");
+        let refused = asked(|of| {
+            (of.since, of.until, of.follow) = (Some(at(1, 0)), Some(at(2, 0)), true);
+        });
+        assert!(refused.unwrap_err().starts_with("until and follow exclude"));
     }
 
     #[test]

@@ -38,14 +38,17 @@ impl Replayed {
     }
 
     /// The time that is summed up: so much before the moment, or all of it.
-    pub(super) fn newest(&self, length_ns: Option<u64>) -> [WallTime; 2] {
-        let before = |length: u64| [WallTime(self.moment.0.saturating_sub(length)), self.moment];
-        length_ns.map_or(record::ALWAYS, before)
+    pub(super) fn newest(&self, length_ns: Option<u64>) -> (WallTime, Option<WallTime>) {
+        match length_ns {
+            Some(length) => (WallTime(self.moment.0.saturating_sub(length)), Some(self.moment)),
+            None => (WallTime(0), None),
+        }
     }
 
     /// The figures of so long before the moment.
     pub(super) fn before(&self, length_ns: u64) -> Result<(Window, Now), Status> {
-        let whole = record::whole_window(&self.store, self.newest(Some(length_ns)));
+        let since = WallTime(self.moment.0.saturating_sub(length_ns));
+        let whole = record::whole_window(&self.store, [since, self.moment]);
         let whole = whole.map_err(|error| unreadable(&error))?;
         let mut window = whole.ok_or_else(|| Status::not_found("no figures of the minute before are recorded"))?;
         window.show_idle();

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::mem::take;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use observer_proto::served::watch_summaries_response::Payload;
@@ -12,7 +11,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::changes::Changes;
-use super::windows::PastWindows;
+use super::past::{Past, PastWindows};
 use super::{Settings, connected, masked, refused, sent_at, stopping};
 use crate::event::{Loss, Now, WallTime, Window};
 use crate::record::CLOCKS;
@@ -36,10 +35,12 @@ pub(crate) struct SummaryStream {
     mask: Option<Mask>,
     /// What was told, where only changes are wanted.
     changes: Option<Changes>,
-    /// Windows of the past that come first.
-    past: Option<PastWindows>,
-    /// The end of the last of them.
-    told_until: WallTime,
+    /// What is recorded, and comes first.
+    past: Past,
+    /// When that ended; what is in memory of it is left out.
+    past_until: WallTime,
+    /// The stream has begun.
+    greeted: bool,
     /// The window that is not complete yet.
     open: Option<Window>,
     /// What was lost meanwhile.
@@ -70,8 +71,9 @@ impl SummaryStream {
             _seat: seat,
             mask: None,
             changes: None,
-            past: None,
-            told_until: WallTime(0),
+            past: Past::Done,
+            past_until: WallTime(0),
+            greeted: false,
             open: None,
             lost: Vec::new(),
             now: Now::default(),
@@ -85,47 +87,50 @@ impl SummaryStream {
         Self { mask, changes, ..self }
     }
 
-    /// Begins with windows of the past.
-    pub(super) fn after(mut self, past: Option<PastWindows>) -> Self {
-        if past.is_some() {
-            self.ready.push_back(Payload::NodeStatus(self.greeting.clone()));
-        }
-        Self { past, ..self }
+    /// Tells what is recorded first.
+    pub(super) fn after(self, past: Option<PastWindows>) -> Self {
+        Self { past: past.map_or(Past::Done, |past| Past::Ready(Box::new(past))), ..self }
     }
 
-    /// Takes the next window of the past. Where there is no other one, the open one is as long as it will be.
-    fn take_past(&mut self, window: Option<Window>) -> Result<(), Status> {
-        if let Some(window) = window {
-            self.told_until = WallTime(window.end().0);
-            return self.merge(&Arc::new(window), CLOCKS);
+    /// Takes windows of the past in; `None`: there are no more of them.
+    fn take_past(&mut self, windows: Option<Vec<Window>>) -> Result<(), Status> {
+        for window in windows.iter().flatten() {
+            self.past_until = CLOCKS.wall_of(window.end());
+            self.merge(window, CLOCKS)?;
         }
-        self.finish(CLOCKS)?;
-        self.past = None;
-        self.ended = !self.follow;
+        if windows.is_none() || matches!(self.past, Past::Done) {
+            self.finish(CLOCKS)?;
+            self.ended |= !self.follow;
+        }
         Ok(())
     }
 
     fn take(&mut self, item: Item) -> Result<(), Status> {
         match item {
-            // After windows of the past the stream was greeted before.
-            Item::Connected { .. } if self.told_until.0 > 0 => {}
-            Item::Connected { .. } => self.ready.push_back(Payload::NodeStatus(self.greeting.clone())),
+            Item::Connected { .. } => {
+                self.greeted = true;
+                self.ready.push_back(Payload::NodeStatus(self.greeting.clone()));
+            }
             Item::Refused { subscribers } => return Err(refused(subscribers)),
             Item::Windows(past) => {
-                past.newest.iter().try_for_each(|window| self.merge(window, past.now))?;
+                past.newest.iter().try_for_each(|window| self.merge_new(window, past.now))?;
             }
-            Item::Window(window) => self.merge(&window.0, window.1)?,
+            Item::Window(window) => self.merge_new(&window.0, window.1)?,
             Item::Lost(lost) => self.note(lost.0, lost.1),
             Item::Elsewhere | Item::History(_) | Item::Page(_) | Item::Event(_) | Item::Folded(_) => {}
         }
         Ok(())
     }
 
+    /// Adds a base window, unless it was recorded and told.
+    fn merge_new(&mut self, window: &Window, now: Now) -> Result<(), Status> {
+        if now.wall_of(window.start) < self.past_until { Ok(()) } else { self.merge(window, now) }
+    }
+
     /// Adds a base window. A window ends when it is long enough, or when the next base window begins
     /// after its end, because the machine slept or this client was too slow.
-    fn merge(&mut self, window: &Arc<Window>, now: Now) -> Result<(), Status> {
-        let was_told = self.past.is_none() && now.wall_of(window.start) < self.told_until;
-        if self.ended || was_told {
+    fn merge(&mut self, window: &Window, now: Now) -> Result<(), Status> {
+        if self.ended {
             return Ok(());
         }
         match &mut self.open {
@@ -160,7 +165,8 @@ impl SummaryStream {
         self.ready.extend(told.into_iter().map(Payload::Summary));
         self.ready.extend(take(&mut self.lost).iter().map(|loss| Payload::Lost(wire::lost(loss, now))));
         self.ready.push_back(Payload::WindowEnd(end));
-        self.ended = !self.follow && self.past.is_none();
+        // Of the past all windows are told.
+        self.ended = !self.follow && self.past_until == WallTime(0);
         Ok(())
     }
 
@@ -201,17 +207,22 @@ impl Stream for SummaryStream {
             if this.ended {
                 return Poll::Ready(None);
             }
-            let taken = if let Some(past) = &mut this.past {
-                ready!(past.poll_next(context)).transpose().and_then(|window| this.take_past(window))
-            } else if let Some(item) = ready!(this.source.poll_next(context)) {
-                this.take(item)
-            } else {
-                this.end();
-                Ok(())
-            };
-            if let Err(status) = taken {
-                this.ended = true;
-                return Poll::Ready(Some(Err(status)));
+            if this.greeted && !matches!(this.past, Past::Done) {
+                let windows = ready!(this.past.poll_next(context));
+                if let Err(status) = this.take_past(windows) {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(status)));
+                }
+                continue;
+            }
+            match ready!(this.source.poll_next(context)) {
+                Some(item) => {
+                    if let Err(status) = this.take(item) {
+                        this.ended = true;
+                        return Poll::Ready(Some(Err(status)));
+                    }
+                }
+                None => this.end(),
             }
         }
     }

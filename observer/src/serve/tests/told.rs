@@ -14,9 +14,9 @@ use prost::Message as _;
 use crate::event::examples::{connect, counters, event, exited, host, pod, tcp};
 use crate::event::{
     Backend, BootTime, ContainerCrashLoop, ContainerReady, ContainerStart, ContainerStop, Counters, Detail,
-    Ending, Event, EventType, ExecOrigin, FoldNotice, Now, OomKill, Owner, Peer, PeerKind, Place, ProcessExec,
-    ResetDirection, RetransmitCause, RetransmitPhase, RuntimeEnd, Shortage, Tcp, TcpAccept, TcpClose,
-    TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit, TcpState, Workload, WorkloadId,
+    Ending, Event, EventType, ExecOrigin, FoldNotice, Now, OomKill, Owner, Peer, PeerKind, Place,
+    ProcessExec, ResetDirection, RetransmitCause, RetransmitPhase, RuntimeEnd, Shortage, Tcp, TcpAccept,
+    TcpClose, TcpConnectFailure, TcpConnectPending, TcpReset, TcpRetransmit, TcpState, Workload, WorkloadId,
     WorkloadKind,
 };
 use crate::filter::{Cache, Purpose, Scope, Seen};
