@@ -3,6 +3,7 @@
 mod adopt;
 mod core;
 mod input;
+mod keeper;
 mod memory;
 mod seed;
 
@@ -112,14 +113,14 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         };
         let reader = recorder.as_ref().map(Recorder::reader);
         let mut core = Core::new(parts)?;
-        core.record(recorder);
+        core.record(recorder).map_err(DaemonError::Runtime)?;
         core.seed();
         memory::release();
 
         let (goodbye, farewell) = oneshot::channel::<()>();
         let service = Service::new(serve_settings(config, started), requests_sender)
-            .with_incidents(book)
-            .recorded(reader);
+            .recorded(reader)
+            .with_incidents(book);
         let server = tokio::spawn(listeners.serve(service, client_limits(config), async {
             let _told_or_gone = farewell.await.is_ok();
         }));

@@ -5,6 +5,8 @@
 //! that is open and about the same. docs/incidents.md has every rule with its reasons.
 
 mod containers;
+#[cfg(test)]
+mod cost;
 mod edges;
 mod fired;
 mod incident;

@@ -46,6 +46,7 @@ pub mod secured;
 pub mod snoop;
 pub mod soak;
 pub mod steady;
+pub mod story;
 pub mod summed;
 pub mod terminal;
 pub mod totals;

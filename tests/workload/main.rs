@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its results and its usage are its output")]
 
 mod args;
+mod buffer;
 mod confined;
 mod connect;
 mod crowd;
@@ -22,7 +23,7 @@ use args::Args;
 
 const USAGE: &str = "workload SUBCOMMAND
   serve --port P [--v4] [--echo | --sink | --stall | --reset | --request N --response M] [--log]
-          [--accept-after-ms M]
+          [--accept-after-ms M] [--accept COUNT]
   listen-only --port P --backlog B
   connect --to HOST:PORT [--count N] [--parallel K] [--interval-ms M] [--rate PER_SECOND]
           [--bytes B | --send B --receive B] [--requests R] [--hold SECONDS]
@@ -33,6 +34,7 @@ const USAGE: &str = "workload SUBCOMMAND
   steady connections|requests|bulk|refused|exec [--cpu N] [--port P [--to ADDRESS] [--listen-in FILE]]
           [--one-thread]                                  then on standard input: run MILLISECONDS [PER_SECOND]
   exit CODE | kill-self SIGNAL | segfault | eat-memory MIB | sleep SECONDS | pause
+  buffer --to HOST:PORT [--interval-ms M] [--kib K] [--timeout-ms M]
   exec-storm --count N [--rate PER_SECOND]
   threads [--code CODE] [--after-ms M]
   namespaces --count N --port P --dir DIR [--listen]
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         "kill-self" => process::kill_self(&args),
         "segfault" => process::segfault(),
         "eat-memory" => process::eat_memory(&args),
+        "buffer" => buffer::buffer(&args),
         "sleep" => process::sleep(&args),
         "pause" => process::pause(),
         "exec-storm" => process::exec_storm(&args),

@@ -54,7 +54,8 @@ pub(crate) fn serve(args: &Args) -> Result<u8, String> {
     if let Some(late) = args.milliseconds("--accept-after-ms")? {
         thread::sleep(late);
     }
-    for stream in listener.incoming() {
+    let most = args.or("--accept", usize::MAX)?;
+    for stream in listener.incoming().take(most) {
         match stream {
             Ok(stream) => {
                 let spawned =
@@ -67,7 +68,8 @@ pub(crate) fn serve(args: &Args) -> Result<u8, String> {
             Err(_) => thread::sleep(Duration::from_millis(1)),
         }
     }
-    Ok(0)
+    say("{\"accepting\":false}");
+    process::pause()
 }
 
 /// Listens and never accepts: once `backlog` + 1 connections wait, the kernel drops what else comes.

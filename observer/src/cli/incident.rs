@@ -4,15 +4,19 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use observer_proto::v1::{
-    CloseIncidentRequest, IncidentState, ListIncidentsRequest, OpenIncidentRequest, WatchIncidentsRequest,
+    CloseIncidentRequest, Incident, IncidentState, ListIncidentsRequest, OpenIncidentRequest,
+    WatchIncidentsRequest,
 };
 
+use super::again::Reconnect;
 use super::export;
 use super::fields::{self, Fields};
 use super::options::{Connection, Output};
 use super::past;
 use super::selection::{Selection, pod_pattern};
-use crate::client::{self, INCIDENTS, escape, write_incident, write_incidents, write_json, write_update};
+use crate::client::{
+    self, Client, INCIDENTS, escape, write_incident, write_incidents, write_json, write_update,
+};
 
 /// Flags of `observer incident`.
 #[derive(Debug, clap::Args)]
@@ -64,6 +68,8 @@ pub(super) struct List {
     fields: Fields,
     #[command(flatten)]
     pub(super) connection: Connection,
+    #[command(flatten)]
+    reconnect: Reconnect,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -147,7 +153,7 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
             let Close { id, note, output, connection } = *args;
             let closed =
                 connection.connect().await?.close_incident(CloseIncidentRequest { id, note }).await?;
-            said(out, &output, closed, "closed")
+            said(out, &output, &closed, "closed")
         }
         Command::Delete(args) => {
             let Delete { ids, output, connection } = *args;
@@ -164,7 +170,8 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 async fn list(args: List, out: &mut dyn Write) -> anyhow::Result<()> {
-    let List { namespace, pod, state, since, limit, follow: _, output, fields, connection } = args;
+    let List { namespace, pod, state, since, limit, follow: _, output, fields, connection, reconnect: _ } =
+        args;
     let chosen = fields.of(&output, "Incident", &INCIDENTS)?;
     let state = match state {
         None => IncidentState::Unspecified,
@@ -183,15 +190,23 @@ async fn list(args: List, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 async fn follow(args: List, out: &mut dyn Write) -> anyhow::Result<()> {
-    let List { namespace, pod, output, connection, .. } = args;
+    let List { namespace, pod, output, connection, reconnect, .. } = args;
     let request = WatchIncidentsRequest { namespaces: namespace, pods: pod };
-    let mut changes = connection.connect().await?.watch_incidents(request).await?;
+    let open = async |client: Client| client.watch_incidents(request.clone()).await;
+    let mut changes = open(connection.connect().await?).await?;
     let look = output.look();
-    while let Some(message) = changes.next(&mut || Ok(())).await? {
-        write_update(out, &look, &message?)?;
-        out.flush()?;
+    loop {
+        let ended = loop {
+            match changes.next(&mut || Ok(())).await? {
+                Some(Ok(message)) => write_update(out, &look, &message)?,
+                Some(Err(error)) => break Err(error),
+                None => break Ok(()),
+            }
+            out.flush()?;
+        };
+        let Some(again) = reconnect.open(&connection, ended, open).await? else { return Ok(()) };
+        changes = again;
     }
-    Ok(())
 }
 
 async fn show(args: Show, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -206,7 +221,7 @@ async fn show(args: Show, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 /// The newest incident that is open, else the newest.
-async fn newest(client: &client::Client) -> anyhow::Result<String> {
+async fn newest(client: &Client) -> anyhow::Result<String> {
     for state in [IncidentState::Open, IncidentState::Unspecified] {
         let request =
             ListIncidentsRequest { state: state.into(), limit: 1, ..ListIncidentsRequest::default() };
@@ -224,18 +239,13 @@ async fn open(args: Open, out: &mut dyn Write) -> anyhow::Result<()> {
         return Ok(write_json(out, "OpenIncidentRequest", &request)?);
     }
     let opened = connection.connect().await?.open_incident(request).await?;
-    said(out, &output, opened, "opened")
+    said(out, &output, &opened, "opened")
 }
 
 /// What was done to an incident; whole where that is wanted.
-fn said(
-    out: &mut dyn Write,
-    output: &Output,
-    incident: observer_proto::v1::Incident,
-    done: &str,
-) -> anyhow::Result<()> {
+fn said(out: &mut dyn Write, output: &Output, incident: &Incident, done: &str) -> anyhow::Result<()> {
     if output.format().is_whole() {
-        return Ok(client::write_whole(out, &output.look(), "Incident", &incident)?);
+        return Ok(client::write_whole(out, &output.look(), "Incident", incident)?);
     }
     Ok(writeln!(out, "{} {done}: {}", escape(&incident.id), escape(&incident.title))?)
 }

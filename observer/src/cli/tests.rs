@@ -77,6 +77,7 @@ async fn output(line: &str) -> anyhow::Result<String> {
         Command::Connections(args) => connections::run(*args, &mut out).await?,
         Command::Workloads(args) => workloads::run(*args, &mut out).await?,
         Command::Status(args) => status::run(args, &mut out).await?,
+        Command::Incident(args) => incident::run(*args, &mut out).await?,
         Command::Follow(args) => follow::run(*args, &mut out).await?,
         Command::Daemon(_)
         | Command::Doctor(_)

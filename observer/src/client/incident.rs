@@ -192,15 +192,16 @@ fn write_entry(
     Ok(())
 }
 
-/// `-34.2s`, `+1m05s`.
+/// `-0.412s`, `-34.2s`, `+1m05s`.
 fn relative(ns: i128) -> String {
     let sign = if ns < 0 { '-' } else { '+' };
-    let tenths = ns.unsigned_abs() / 100_000_000;
-    let (minutes, seconds) = (tenths / 600, tenths / 10 % 60);
-    if minutes == 0 {
-        return format!("{sign}{seconds}.{}s", tenths % 10);
+    let milliseconds = ns.unsigned_abs() / 1_000_000;
+    let (minutes, seconds) = (milliseconds / 60_000, milliseconds / 1_000 % 60);
+    match (minutes, seconds) {
+        (0, 0..10) => format!("{sign}{seconds}.{:03}s", milliseconds % 1_000),
+        (0, _) => format!("{sign}{seconds}.{}s", milliseconds % 1_000 / 100),
+        _ => format!("{sign}{minutes}m{seconds:02}s"),
     }
-    format!("{sign}{minutes}m{seconds:02}s")
 }
 
 fn kind(kind: TimelineKind) -> (&'static str, Paint) {

@@ -17,6 +17,7 @@ use self::sockets::Sampling;
 use super::DaemonError;
 use super::adopt::Adoption;
 use super::input::{Found, Input, Inputs};
+use super::keeper::Keeper;
 use super::memory::Memory;
 use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, CrashLoop, Output};
@@ -101,6 +102,7 @@ pub(super) struct Core<'a> {
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
     recorder: Option<Recorder>,
+    keeper: Option<Keeper>,
 }
 
 impl<'a> Core<'a> {
@@ -180,13 +182,17 @@ impl<'a> Core<'a> {
             process_batch: Vec::with_capacity(BATCH),
             network_batch: Vec::with_capacity(BATCH),
             recorder: None,
+            keeper: None,
         })
     }
 
     /// Has all that is told recorded.
-    pub(super) fn record(&mut self, recorder: Option<Recorder>) {
-        self.subscribers.read_from(recorder.as_ref().map(Recorder::reader));
+    pub(super) fn record(&mut self, recorder: Option<Recorder>) -> std::io::Result<()> {
+        let reader = recorder.as_ref().map(Recorder::reader);
+        self.keeper = reader.clone().map(|reader| Keeper::start(reader, self.book.clone())).transpose()?;
+        self.subscribers.read_from(reader);
         self.recorder = recorder;
+        Ok(())
     }
 
     /// Runs until it is told to stop.
@@ -289,6 +295,9 @@ impl<'a> Core<'a> {
         self.count_losses(now);
         self.subscribers.stop();
         self.book.stop();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.stop();
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.stop();
         }

@@ -146,9 +146,9 @@ impl Subscribers {
     /// The events in memory from one time to another, and since when all of them are there.
     pub(crate) fn between(&self, since: WallTime, until: WallTime) -> (Vec<Arc<Event>>, WallTime) {
         let ask = history::Ask { since: Some(since), until: Some(until), ..history::Ask::default() };
-        let found = self.last_events.find(&ask, &Filters::default());
-        let page = self.last_events.page(found.span, &Filters::default(), usize::MAX);
-        (page.events, found.reach.complete_since)
+        let history::Found { span, reach, .. } = self.last_events.find(&ask, &Filters::default());
+        let page = self.last_events.page(span, &Filters::default(), usize::MAX);
+        (page.events, reach.complete_since)
     }
 
     /// The windows in memory, oldest first.

@@ -171,7 +171,9 @@ impl Containers {
         let mut events = Group::of(*at);
         let oom = self.ooms.get(&names::run(workload)).and_then(|ooms| ooms.last());
         let oom = oom.filter(|_| stop.oom_killed);
-        oom.iter().for_each(|oom| events.add(oom.at));
+        if let Some(oom) = oom {
+            events.add(oom.at);
+        }
         let mut lines = signals::lines(workload, stop, at.moment, &events, people);
         let (text, evidence) = words::stop(workload, stop, oom);
         let line = Line::new(at.moment, kind, text).of(Some(workload)).made_of(&events).with(evidence);

@@ -19,6 +19,9 @@ pub(super) fn whole(workload: &Workload) -> String {
 
 /// `container app of shop/cart-7d9f`.
 pub(super) fn container(workload: &Workload) -> String {
+    if workload.sandbox {
+        return format!("pod {}", whole(workload));
+    }
     if workload.pod.is_empty() {
         return format!("container {}", whole(workload));
     }

@@ -139,7 +139,8 @@ fn command(exec: &ProcessExec, binary: &str) -> String {
     for argument in exec.arguments.iter().skip(1) {
         words.push(' ');
         let plain = !argument.is_empty() && !argument.contains([' ', '\'', '"', '$', '`', ';', '&', '|']);
-        words.push_str(&if plain { argument.clone() } else { format!("'{argument}'") });
+        let quote = if plain { "" } else { "'" };
+        words.extend([quote, argument, quote]);
     }
     if words.len() > LONGEST_COMMAND {
         let end = (0..=LONGEST_COMMAND).rev().find(|at| words.is_char_boundary(*at)).unwrap_or(0);

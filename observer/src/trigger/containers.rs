@@ -206,9 +206,9 @@ fn shortage(shortage: &Shortage) -> (String, String, Vec<Evidence>) {
         Shortage::Node => {
             ("the node's ran out".to_owned(), "the whole node's had run out".to_owned(), Vec::new())
         }
-        Shortage::Cgroup { path, limit_bytes, usage_bytes } => (
+        Shortage::Cgroup { path: _, limit_bytes, usage_bytes } => (
             format!("limit {}", limit(*limit_bytes)),
-            format!("{} of the limit of {} used in {path}", size(*usage_bytes), limit(*limit_bytes)),
+            format!("{} of the limit of {} used", size(*usage_bytes), limit(*limit_bytes)),
             vec![bytes("memory_limit", *limit_bytes), bytes("memory_usage", *usage_bytes)],
         ),
     }

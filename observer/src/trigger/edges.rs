@@ -23,6 +23,9 @@ const SWEEP_NS: u64 = 60 * SECOND;
 /// A slice with fewer measurements says nothing about an edge's latency.
 const LEAST_VALUES: u64 = 10;
 
+/// What a process itself does to its attempts: nothing is wrong with the other side.
+const OWN: [&str; 2] = ["cancelled", "not_sent"];
+
 /// All edges that are watched.
 #[derive(Debug, Default)]
 pub(super) struct Edges {
@@ -37,8 +40,10 @@ pub(super) struct Edges {
 pub(super) struct Watched {
     seen: BootTime,
     steps: [Step; STEPS],
-    /// A connection was established on it.
-    pub(super) succeeded: bool,
+    /// When a connection was first established on it.
+    worked: Option<BootTime>,
+    /// What attempts failed with last.
+    pub(super) error: Option<&'static str>,
     /// A reply was sent on it by the side that is asked.
     pub(super) served: bool,
     failing_since: Option<BootTime>,
@@ -107,6 +112,12 @@ impl Edges {
     }
 }
 
+/// What an edge takes, its histograms aside.
+#[cfg(test)]
+pub(super) const fn bytes() -> usize {
+    size_of::<Watched>() + size_of::<Edge>()
+}
+
 /// One of the sides is a container of this node; what the machine does with others is not what this is about.
 fn is_watched(edge: &Edge, summary: &EdgeSummary) -> bool {
     let is_container = |workload: &Workload| {
@@ -153,6 +164,11 @@ impl Watched {
         self.of_last(2)
     }
 
+    /// It worked before all that is remembered of it: what fails now did not just begin.
+    pub(super) fn has_worked(&self, now: BootTime) -> bool {
+        self.worked.is_some_and(|since| now.since_ns(since) >= STEPS as u64 * STEP_NS)
+    }
+
     /// For how long attempts have failed, none of them with success between.
     pub(super) fn failing_ns(&self, now: BootTime) -> u64 {
         self.failing_since.map_or(0, |since| now.since_ns(since))
@@ -177,7 +193,12 @@ impl Watched {
             }
             step.sums.add(&sums);
         }
-        self.succeeded |= tcp.opened > 0;
+        if tcp.opened > 0 {
+            self.worked = self.worked.or(Some(now));
+        }
+        let most =
+            tcp.failures.iter().filter(|(error, _)| !OWN.contains(error)).max_by_key(|(_, count)| **count);
+        self.error = most.map(|(error, _)| *error).or(self.error);
         self.served |= !edge.outgoing && tcp.sent_bytes > 0;
         if tcp.opened > 0 {
             self.failing_since = None;
@@ -218,8 +239,7 @@ impl Watched {
 impl Sums {
     fn of(edge: &Edge, tcp: &TcpSummary) -> Self {
         let of = |names: &[&str]| names.iter().filter_map(|name| tcp.failures.get(name)).sum::<u64>();
-        // The process itself did these: nothing is wrong with the other side.
-        let own = of(&["cancelled", "not_sent"]);
+        let own = of(&OWN);
         let timed_out = of(&["timed_out"]);
         // An attempt is told once when it has waited for a second, and once more when it ends.
         let given_up = if tcp.pending > 0 { 0 } else { timed_out };

@@ -102,14 +102,14 @@ impl Incident {
     /// Opened by a client about these workloads.
     pub(super) fn by_hand(
         id: String,
-        workloads: Vec<Arc<Workload>>,
+        workloads: &[Arc<Workload>],
         (client, note): (String, String),
         now: Now,
         bounds: &Bounds,
     ) -> Self {
         let mut incident = Self::empty(id, now, bounds);
         incident.subjects = workloads.iter().filter_map(|workload| Subject::of(workload)).collect();
-        let about = match workloads.as_slice() {
+        let about = match workloads {
             [] => "the node".to_owned(),
             [one] => super::names::whole(one),
             [one, rest @ ..] => format!("{} and {} more", super::names::whole(one), rest.len()),
@@ -117,7 +117,9 @@ impl Incident {
         incident.base = format!("{about}: opened by a client");
         incident.title.clone_from(&incident.base);
         (incident.client, incident.note) = (client, note);
-        workloads.iter().for_each(|workload| incident.name(workload));
+        for workload in workloads {
+            incident.name(workload);
+        }
         incident
     }
 

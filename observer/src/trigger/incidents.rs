@@ -20,6 +20,7 @@ const TOLD_NS: u64 = 10_000_000_000;
 const REMEMBERED: usize = 4_096;
 
 /// Times of incidents, in nanoseconds.
+#[allow(clippy::struct_field_names, reason = "the unit belongs to each of them")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// So long before it is opened an incident's window begins.
@@ -92,7 +93,7 @@ impl Incidents {
     /// Opens one for a client.
     pub(crate) fn open_by_hand(
         &mut self,
-        workloads: Vec<Arc<Workload>>,
+        workloads: &[Arc<Workload>],
         words: (String, String),
         now: Now,
     ) -> Result<Incident, Refused> {

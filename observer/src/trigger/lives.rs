@@ -59,7 +59,7 @@ impl Lives {
         time: BootTime,
     ) {
         // Most containers are entered by nobody: then this is one look into the table.
-        if !from_outside && !self.lives.get(&workload.id).is_some_and(|life| !life.entered.is_empty()) {
+        if !from_outside && self.lives.get(&workload.id).is_none_or(|life| life.entered.is_empty()) {
             return;
         }
         let life = self.of(workload.id, time);

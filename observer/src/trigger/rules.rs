@@ -62,11 +62,13 @@ pub(super) fn connect_failures(subject: &Subject<'_>, tuning: &Tuning) -> Option
     if !many || !most || lately.failed + lately.unanswered == 0 || failing_seconds < LEAST_SECONDS {
         return None;
     }
-    // What never succeeded may still be about to start.
-    if !subject.watched.succeeded && subject.watched.failing_ns(subject.now) < tuning.start_up_ns {
+    // What has not worked for long may still be about to start.
+    if !subject.watched.has_worked(subject.now)
+        && subject.watched.failing_ns(subject.now) < tuning.start_up_ns
+    {
         return None;
     }
-    let how = how_they_fail(failed, unanswered, subject.summary);
+    let how = how_they_fail(failed, unanswered, subject.watched.error);
     let name = subject.name();
     let all = attempts.max(bad);
     let reason = format!("{bad} of {} to connect {name} {how} within 30 s", plural(all, "attempt"));
@@ -78,13 +80,11 @@ pub(super) fn connect_failures(subject: &Subject<'_>, tuning: &Tuning) -> Option
     Some(subject.fired((TriggerKind::ConnectFailures, Grade::Failing), title, reason, evidence))
 }
 
-fn how_they_fail(failed: u64, unanswered: u64, summary: &EdgeSummary) -> String {
+fn how_they_fail(failed: u64, unanswered: u64, error: Option<&str>) -> String {
     if unanswered > failed {
         return "are not answered".to_owned();
     }
-    let most = summary.tcp.failures.iter().max_by_key(|(_, count)| **count);
-    let word = most.map_or("fail", |(error, _)| *error).replace('_', " ");
-    if word == "fail" { word } else { format!("fail ({word})") }
+    error.map_or_else(|| "fail".to_owned(), |error| format!("fail ({})", error.replace('_', " ")))
 }
 
 /// Segments do not arrive.

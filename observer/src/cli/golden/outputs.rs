@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use expect_test::expect_file;
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{
-    EventType, ExplainResponse, FILE_DESCRIPTOR_SET, GetStatusResponse, ListConnectionsResponse,
-    ListListenersResponse, ListWorkloadsResponse, WatchEventsResponse, WatchSummariesResponse,
+    EventType, ExplainResponse, FILE_DESCRIPTOR_SET, GetIncidentResponse, GetStatusResponse,
+    ListConnectionsResponse, ListIncidentsResponse, ListListenersResponse, ListWorkloadsResponse,
+    WatchEventsResponse, WatchSummariesResponse,
 };
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
@@ -14,7 +15,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use crate::client::testing::look;
 use crate::client::{
     Format, Lines, Look, Painter, Sort, TimeFormat, Window, listing, write_brief, write_explanation,
-    write_status, write_tables, write_whole,
+    write_incident, write_incidents, write_status, write_tables, write_whole,
 };
 
 const FORMATS: [(Format, &str); 4] =
@@ -126,6 +127,16 @@ fn explain() {
         write_explanation(out, look, &explanation, &connections)
     });
     painted("explain", |out, look| write_explanation(out, look, &explanation, &connections));
+}
+
+#[test]
+fn incidents() {
+    let incidents: ListIncidentsResponse = message("incidents", "ListIncidentsResponse");
+    shown("incidents", |out, look| write_incidents(out, look, &incidents));
+    painted("incidents", |out, look| write_incidents(out, look, &incidents));
+    let incident: GetIncidentResponse = message("incident", "GetIncidentResponse");
+    shown("incident", |out, look| write_incident(out, look, &incident));
+    painted("incident", |out, look| write_incident(out, look, &incident));
 }
 
 #[test]

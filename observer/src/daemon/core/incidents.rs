@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use observer_proto::v1;
+use observer_proto::{served, v1};
 use prost::Message as _;
 
 use super::Core;
-use crate::event::{ConnectionOrder, Now, Workload};
+use crate::event::{Connection, ConnectionOrder, Now, WallTime, Workload};
+use crate::filter::Filters;
 use crate::serve::{OpenIncident, Past};
+use crate::status::{Recorder, RecorderState};
 use crate::trigger::{Fired, Incident, Refused};
 use crate::wire;
 
@@ -27,18 +29,18 @@ impl Core<'_> {
             if is_new {
                 log::info!("incident {id}: {}", incident.title.escape_debug());
             }
-            self.tell_incident(&incident);
-            if is_new {
-                self.take_snapshot(&incident, now);
-            }
+            let opening = is_new.then(|| self.snapshot(&incident, now));
+            self.tell_incident(&incident, opening);
         }
     }
 
     /// Closes those that are over.
     pub(super) fn advance_incidents(&mut self, now: Now) {
         for incident in self.incidents.advance(now) {
-            self.tell_incident(&incident);
+            self.tell_incident(&incident, None);
         }
+        let loaded = self.book.take_loaded();
+        self.incidents.know(loaded.iter().map(String::as_str));
         let refused = self.incidents.take_refused();
         if refused > 0 {
             log::warn!("{refused} times a trigger fired while as many incidents were open as may be");
@@ -58,10 +60,9 @@ impl Core<'_> {
             let listed = self.attributor.listed(now.boot).map(|(known, _)| &known.workload);
             listed.filter(|workload| !workload.sandbox && filters.workload(workload)).cloned().collect()
         };
-        let incident = self.incidents.open_by_hand(about, (client, note), now)?;
-        let told = self.tell_incident(&incident);
-        self.take_snapshot(&incident, now);
-        Ok(told)
+        let incident = self.incidents.open_by_hand(&about, (client, note), now)?;
+        let opening = self.snapshot(&incident, now);
+        Ok(self.tell_incident(&incident, Some(opening)))
     }
 
     /// Closes one for a client; `None` where none is open with that id.
@@ -73,40 +74,57 @@ impl Core<'_> {
         now: Now,
     ) -> Option<Arc<v1::Incident>> {
         let incident = self.incidents.close(id, client, note, now)?;
-        Some(self.tell_incident(&incident))
+        Some(self.tell_incident(&incident, None))
     }
 
     /// Deletes one for a client.
     pub(super) fn delete_incident(&mut self, id: &str, client: String, now: Now) {
         let _was_open = self.incidents.close(id, client, String::new(), now).is_some();
         self.book.delete(id);
+        if let Some(keeper) = &self.keeper {
+            keeper.delete(id.to_owned());
+        }
     }
 
     /// What is in memory of a time.
-    pub(super) fn past(
-        &self,
-        since: crate::event::WallTime,
-        until: crate::event::WallTime,
-        now: Now,
-    ) -> Past {
+    pub(super) fn past(&self, since: WallTime, until: WallTime, now: Now) -> Past {
         let (events, complete_since) = self.subscribers.between(since, until);
-        let within = |start: crate::event::WallTime| start >= since && start <= until;
+        let within = |start: WallTime| start >= since && start <= until;
         let windows = self.subscribers.windows().filter(|window| within(now.wall_of(window.start)));
         Past { events, complete_since, windows: windows.map(Arc::clone).collect(), now }
     }
 
-    fn tell_incident(&self, incident: &Incident) -> Arc<v1::Incident> {
-        self.book.put(&wire::incident(incident, &self.config.node_name, INCOMPLETE))
+    /// Tells how an incident is now, and has it kept.
+    fn tell_incident(&self, incident: &Incident, opening: Option<v1::Snapshot>) -> Arc<v1::Incident> {
+        let told = self.book.put(&wire::incident(incident, &self.config.node_name, &self.incomplete()));
+        if let Some(keeper) = &self.keeper {
+            keeper.put(v1::StoredIncident { incident: Some(v1::Incident::clone(&told)), opening });
+        } else if let Some(opening) = opening {
+            self.book.put_opening(&told.id, opening);
+        }
+        told
+    }
+
+    /// Why not all of what happens now is kept.
+    fn incomplete(&self) -> String {
+        let Some(recorder) = &self.recorder else { return INCOMPLETE.to_owned() };
+        let Recorder { state, reason, .. } = recorder.status(self.clock);
+        match state {
+            RecorderState::Recording | RecorderState::Opening => String::new(),
+            RecorderState::Paused | RecorderState::Refused | RecorderState::Off => {
+                format!("nothing was recorded at the time: {reason}")
+            }
+        }
     }
 
     /// How all stands: the connections of the workloads concerned first.
-    fn take_snapshot(&mut self, incident: &Incident, now: Now) {
+    fn snapshot(&mut self, incident: &Incident, now: Now) -> v1::Snapshot {
         let sampled = self.aggregator.sampled();
         let concerns = |workload: Option<&Arc<Workload>>| {
             workload
                 .is_some_and(|workload| incident.workloads.iter().any(|one| one.pod_uid == workload.pod_uid))
         };
-        let is_of = |connection: &crate::event::Connection| {
+        let is_of = |connection: &Connection| {
             concerns(Some(&connection.workload)) || concerns(connection.tcp.peer.workload.as_ref())
         };
         let [own, others] = CONNECTIONS;
@@ -120,10 +138,10 @@ impl Core<'_> {
             total = all;
         }
         let status = wire::status(self.status(now), &self.config.node_name, now);
-        let workloads = self.list_workloads(&crate::filter::Filters::default(), now);
+        let workloads = self.list_workloads(&Filters::default(), now);
         let listeners = self.aggregator.listeners(|_| true);
         let mut room = SNAPSHOT_BYTES;
-        let snapshot = observer_proto::served::Snapshot {
+        let snapshot = served::Snapshot {
             time: Some(wire::timestamp(now.wall)),
             status: Some(status),
             connections: fitting(
@@ -134,8 +152,7 @@ impl Core<'_> {
             listeners: fitting(listeners.iter().map(|one| wire::listener(one, now)), &mut room),
             workloads: fitting(workloads.iter().map(|one| wire::workload_status(one, now)), &mut room),
         };
-        let told = v1::Snapshot::decode(snapshot.encode_to_vec().as_slice()).unwrap_or_default();
-        self.book.put_opening(&incident.id, told);
+        v1::Snapshot::decode(snapshot.encode_to_vec().as_slice()).unwrap_or_default()
     }
 }
 

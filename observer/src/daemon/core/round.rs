@@ -35,10 +35,10 @@ impl Core<'_> {
         for window in self.aggregator.advance(now.boot) {
             let fired = self.triggers.window(&window);
             self.subscribers.publish_window(&window, now);
-            self.fired(fired, now);
             if let Some(recorder) = &mut self.recorder {
                 recorder.window(&window, now);
             }
+            self.fired(fired, now);
         }
         self.advance_incidents(now);
         self.probes.flush_log();

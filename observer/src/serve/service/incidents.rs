@@ -44,7 +44,8 @@ impl Incidents for Service {
         let limit = if limit == 0 { LISTED } else { limit as usize };
         let of_state = |one: &v1::Incident| match state {
             served::IncidentState::Unspecified => true,
-            of => one.state == i32::from(of),
+            served::IncidentState::Open => one.state() == v1::IncidentState::Open,
+            served::IncidentState::Closed => one.state() == v1::IncidentState::Closed,
         };
         let lately = |one: &v1::Incident| match (since, &one.window_end) {
             (Some(since), Some(end)) => wall_time("window_end", *end).is_ok_and(|end| end >= since),
@@ -67,7 +68,8 @@ impl Incidents for Service {
         call: Call<served::GetIncidentRequest>,
     ) -> Result<Response<served::GetIncidentResponse>, Status> {
         let (scope, _) = Caller::admit(&call, "GetIncident")?;
-        let incident = self.visible(&scope, &call.into_inner().id)?;
+        let mut incident = self.visible(&scope, &call.into_inner().id)?;
+        self.note_what_is_gone(&mut incident);
         let (told, windows) = self.past(&scope, &incident).await?;
         let about = incident.clone();
         // It may have a million events to look at: other clients shall not wait for that.

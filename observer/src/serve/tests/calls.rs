@@ -94,6 +94,10 @@ pub(in crate::serve) async fn event_loop(
             }
             // Nobody answers: as if the loop had ended meanwhile.
             Request::Status { reply } => drop(reply),
+            Request::Past { reply, .. } => drop(reply),
+            Request::OpenIncident { reply, .. } => drop(reply),
+            Request::CloseIncident { reply, .. } => drop(reply),
+            Request::DeleteIncident { reply, .. } => drop(reply),
         }
     }
     subscribers.stop();
