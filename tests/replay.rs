@@ -50,9 +50,14 @@ async fn scene() -> Result<Scene> {
     let time = |name: &str| closed[0][name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
     let range = [time("window_start")?, time("window_end")?];
     eventually(WINDOWS, "a recorded window with the client", async || {
-        let told = client::json(daemon.socket(), ["summary", "--since", &range[0], "--window", "10s"]).await?;
+        let told =
+            client::json(daemon.socket(), ["summary", "--since", &range[0], "--window", "10s"]).await?;
         let of_client = |line: &&Value| line["summary"]["workload"]["pod"] == client.name();
-        Ok(told.iter().find(of_client).map(|_| ()).ok_or("none"))
+        if told.iter().any(|line| of_client(&line)) {
+            return Ok(Ok(()));
+        }
+        let status = client::json(daemon.socket(), ["status"]).await?;
+        Ok(Err(format!("{} lines; the recorder: {}", told.len(), status[0]["recorder"])))
     })
     .await?;
     Ok(Scene { daemon, client, id, range })
@@ -72,7 +77,8 @@ impl Elsewhere {
         fs::copy(client::observer()?, &program)?;
         let file = folder.path().join("incident.observer");
         let path = file.to_str().context("a path that is no text")?;
-        let exported = client::run(scene.daemon.socket(), ["incident", "export", &scene.id, "--file", path]).await?;
+        let exported =
+            client::run(scene.daemon.socket(), ["incident", "export", &scene.id, "--file", path]).await?;
         succeeded("export", &exported)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
         Ok(Self { folder, file })
@@ -94,7 +100,9 @@ impl Elsewhere {
         let output = self.run(&[args, &["-o", "json"]].concat(), &self.file)?;
         succeeded(&args.join(" "), &output)?;
         let text = String::from_utf8(output.stdout)?;
-        text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}")))
+            .collect()
     }
 
     fn text(&self, args: &[&str]) -> Result<String> {
@@ -105,7 +113,12 @@ impl Elsewhere {
 }
 
 fn succeeded(what: &str, output: &Output) -> Result<()> {
-    ensure!(output.status.success(), "{what}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{what}: {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
@@ -134,8 +147,8 @@ async fn a_file_tells_what_the_daemon_told() -> Result<()> {
 
     for window in ["10s", "1h"] {
         let asked = ["summary", "--since", since, "--until", until, "--window", window];
-        let [told, again] =
-            [client::json(daemon, asked).await?, elsewhere.json(&asked)?].map(|all| payloads(&all, "summary"));
+        let [told, again] = [client::json(daemon, asked).await?, elsewhere.json(&asked)?]
+            .map(|all| payloads(&all, "summary"));
         ensure!(!told.is_empty() && told == again, "{window}: {told:#?}\n{again:#?}");
     }
 
@@ -155,7 +168,9 @@ async fn every_command_works_on_a_file() -> Result<()> {
 
     let connections = elsewhere.json(&["connections"])?;
     let held = connections.iter().any(|one| {
-        one["workload"]["pod"] == client && one["workload"]["container"] == "held" && one["tcp"]["outgoing"] == true
+        one["workload"]["pod"] == client
+            && one["workload"]["container"] == "held"
+            && one["tcp"]["outgoing"] == true
     });
     ensure!(held, "the connection that was held is missing: {connections:#?}");
     let workloads = elsewhere.json(&["workloads"])?;
@@ -176,7 +191,8 @@ async fn every_command_works_on_a_file() -> Result<()> {
     ensure!(!compared.contains("worse"), "nothing differs from itself: {compared}");
     let again = elsewhere.text(&["incident", "export", &scene.id, "--file", "again.observer"])?;
     ensure!(again.contains("again.observer: ") && again.contains("events and"), "{again}");
-    let tables = elsewhere.text(&["incident", "export", &scene.id, "--format", "parquet", "--file", "tables"])?;
+    let tables =
+        elsewhere.text(&["incident", "export", &scene.id, "--format", "parquet", "--file", "tables"])?;
     ensure!(tables.contains("tables/events.parquet"), "{tables}");
 
     for (refused, words) in [
@@ -202,7 +218,8 @@ async fn what_is_no_whole_recording_is_refused_with_a_clear_word() -> Result<()>
     flipped[middle] ^= 0x10;
     let newer = [b"observer recording, format 2\n", &good[after_head..]].concat();
     // A part that claims 4 GiB.
-    let bomb = [&good[..after_head], &[4, 1, 0, 0], &4_u32.to_le_bytes(), &u32::MAX.to_le_bytes(), &[0; 8]].concat();
+    let bomb =
+        [&good[..after_head], &[4, 1, 0, 0], &4_u32.to_le_bytes(), &u32::MAX.to_le_bytes(), &[0; 8]].concat();
     let gzipped = [&[0x1f, 0x8b, 8, 0], &good[..100]].concat();
     let cases: [(&str, Vec<u8>, &str); 8] = [
         ("truncated", good[..good.len() - 1].to_vec(), "it is cut off after"),
@@ -251,14 +268,22 @@ async fn a_replay_is_served_to_others() -> Result<()> {
     let elsewhere = Elsewhere::new(&scene).await?;
     let socket = elsewhere.folder.path().join("replay.sock");
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--"]);
+    command.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--inh-caps=-all",
+        "--bounding-set=-all",
+        "--",
+    ]);
     command.arg(elsewhere.folder.path().join("observer")).arg("replay").arg(&elsewhere.file);
     command.arg("--listen").arg(format!("unix://{}", socket.display()));
     let mut replay = Guardian::shared()?.mark(&mut command).spawn()?;
     let told = async {
         eventually(PATIENCE, "the replay to serve", async || Ok(client::serving(&socket).await)).await?;
         let shown = ["incident", "show", scene.id.as_str()];
-        let [told, again] = [client::json(scene.daemon.socket(), shown).await?, client::json(&socket, shown).await?];
+        let [told, again] =
+            [client::json(scene.daemon.socket(), shown).await?, client::json(&socket, shown).await?];
         ensure!(told[0]["timeline"] == again[0]["timeline"], "{told:#?}\n{again:#?}");
         Ok(())
     };

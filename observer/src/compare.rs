@@ -15,10 +15,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use self::figures::{Cuts, Sums, Totals};
 pub(crate) use self::figures::{Figure, Unit};
 pub(crate) use self::judge::{Change, Row, Verdict};
 pub(crate) use self::names::{Key, Party, PartyKind, Peer};
-use self::figures::{Cuts, Sums, Totals};
 use crate::event::Window;
 use crate::filter::Filters;
 
@@ -147,9 +147,9 @@ impl Second {
     /// The verdicts.
     pub(crate) fn judge(self) -> Comparison {
         let Self { keys, extents, left_out, lengths, .. } = self;
-        let judged = keys.into_iter().map(|(key, Compared { totals, windows, .. })| {
-            judge::row(key, &totals, &windows, &lengths)
-        });
+        let judged = keys
+            .into_iter()
+            .map(|(key, Compared { totals, windows, .. })| judge::row(key, &totals, &windows, &lengths));
         let mut rows: Vec<Row> = judged.collect();
         rows.sort_by(Row::order);
         Comparison { extents, rows, left_out }

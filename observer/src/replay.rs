@@ -69,7 +69,8 @@ pub(crate) async fn within(path: PathBuf) -> Result<UnixStream, Error> {
         let path = path.clone();
         tokio::task::spawn_blocking(move || open(&path, None)).await
     };
-    let replay = opened.map_err(|_panicked| failed(Reason::Open(std::io::Error::other("reading it failed"))))??;
+    let replay =
+        opened.map_err(|_panicked| failed(Reason::Open(std::io::Error::other("reading it failed"))))??;
     let serve = || -> Result<UnixStream, std::io::Error> {
         let (client, server) = UnixStream::pair()?;
         tokio::spawn(serve::serve_one(replay.start(), server));

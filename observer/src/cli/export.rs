@@ -84,7 +84,8 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
             Ok(tell(out, &path, &header, end, size)?)
         }
         Format::Parquet if to_stdout => {
-            Err(Usage("--file - with --format parquet: there are two tables\nName a folder.".to_owned()).into())
+            Err(Usage("--file - with --format parquet: there are two tables\nName a folder.".to_owned())
+                .into())
         }
         Format::Parquet => {
             let folder = file.unwrap_or_else(|| PathBuf::from(format!("{name}-parquet")));
@@ -113,10 +114,18 @@ fn checked(new: &NewFile) -> anyhow::Result<(ExportHeader, ExportEnd)> {
         while reader.next()?.is_some() {}
         Ok((reader.header().clone(), reader.end().copied().unwrap_or_default()))
     };
-    read().map_err(|error: crate::record::export::Error| anyhow::anyhow!("what the daemon sent is no whole file: {error}"))
+    read().map_err(|error: crate::record::export::Error| {
+        anyhow::anyhow!("what the daemon sent is no whole file: {error}")
+    })
 }
 
-fn tell(out: &mut dyn Write, path: &Path, header: &ExportHeader, end: ExportEnd, size: u64) -> io::Result<()> {
+fn tell(
+    out: &mut dyn Write,
+    path: &Path,
+    header: &ExportHeader,
+    end: ExportEnd,
+    size: u64,
+) -> io::Result<()> {
     let ExportEnd { parts: _, events, windows } = end;
     let path = escape(&path.display().to_string()).into_owned();
     let [events, windows] = [plural(events, "event"), plural(windows, "window")];

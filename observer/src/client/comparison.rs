@@ -3,8 +3,8 @@
 use std::io;
 
 use observer_proto::v1::{
-    ComparedFigure, ComparedParty, ComparedPeer, ComparedSide, ComparedUnit, CompareWindowsResponse, Comparison,
-    ComparisonVerdict as Verdict, PartyKind,
+    CompareWindowsResponse, ComparedFigure, ComparedParty, ComparedPeer, ComparedSide, ComparedUnit,
+    Comparison, ComparisonVerdict as Verdict, PartyKind,
 };
 
 use super::color::Paint;
@@ -72,7 +72,8 @@ pub(crate) fn write_comparison(
 
 fn extent(look: &Look, side: &ComparedSide) -> String {
     let ComparedSide { node_name, start_time, end_time, windows, length_ns, lost_events: _ } = side;
-    let time = |time: &Option<_>| time.as_ref().map_or_else(|| "-".to_owned(), |time| look.clock().text(time));
+    let time =
+        |time: &Option<_>| time.as_ref().map_or_else(|| "-".to_owned(), |time| look.clock().text(time));
     format!(
         "{} to {}, {} recorded in {} [{}]",
         time(start_time),
@@ -113,12 +114,16 @@ fn add_rows(table: &mut Table, comparison: &Comparison) {
 
 fn figure_cells(figure: &ComparedFigure) -> Vec<String> {
     let ComparedFigure { figure: name, a, b, chance, .. } = figure;
-    let value = |value: &Option<f64>| value.map_or_else(|| "-".to_owned(), |value| valued(figure.unit(), value));
+    let value =
+        |value: &Option<f64>| value.map_or_else(|| "-".to_owned(), |value| valued(figure.unit(), value));
     let change = a.zip(*b).map_or_else(|| "-".to_owned(), |(a, b)| change(a, b));
-    let chance = chance.map_or_else(|| "-".to_owned(), |chance| match chance {
-        few if few < 0.0015 => "<0.2%".to_owned(),
-        some => percent((some * 1e4) as u64, 10_000),
-    });
+    let chance = chance.map_or_else(
+        || "-".to_owned(),
+        |chance| match chance {
+            few if few < 0.0015 => "<0.2%".to_owned(),
+            some => percent((some * 1e4) as u64, 10_000),
+        },
+    );
     vec![escape(name).replace('_', " "), value(a), value(b), change, chance]
 }
 
@@ -164,7 +169,9 @@ fn party(party: Option<&ComparedParty>) -> String {
 fn way(peer: &ComparedPeer) -> String {
     let ComparedPeer { party: of, backend, port, outgoing } = peer;
     let name = match of.as_ref().map(|of| (of.kind(), of)) {
-        Some((PartyKind::Outside | PartyKind::Unspecified, of)) if of.name.contains(':') => format!("[{}]", of.name),
+        Some((PartyKind::Outside | PartyKind::Unspecified, of)) if of.name.contains(':') => {
+            format!("[{}]", of.name)
+        }
         _ => party(of.as_ref()),
     };
     let port = if *port == 0 { String::new() } else { format!(":{port}") };
@@ -302,7 +309,8 @@ mod tests {
             better   shop/web/app         -> data/db:5432      rtt p50           900µs  300µs    -67%   <0.2%
             new      shop/new\x1b[2J/app  <- data/db on :5432  -                     -      -       -       -
             1 worse, 1 new, 1 same, 1 not told: select fewer, --all lists all of them
-        "#]].assert_eq(&String::from_utf8(out).unwrap());
+        "#]]
+        .assert_eq(&String::from_utf8(out).unwrap());
         let mut out = Vec::new();
         write_comparison(&mut out, &testing::look(), &compared(), true).unwrap();
         let all = String::from_utf8(out).unwrap();
@@ -315,7 +323,8 @@ mod tests {
         assert_eq!([0.0, 0.05, 1.26, 123.4].map(per_second), ["0", "3.0/min", "1.3/s", "123/s"]);
         assert_eq!(valued(ComparedUnit::BytesPerSecond, 4_198.4), "4.1KiB/s");
         assert_eq!(
-            [(0.0, 0.0), (0.0, 1.0), (1.0, 2.5), (1.0, 3.5), (2.0, 90.0), (4.0, 1.0)].map(|(a, b)| change(a, b)),
+            [(0.0, 0.0), (0.0, 1.0), (1.0, 2.5), (1.0, 3.5), (2.0, 90.0), (4.0, 1.0)]
+                .map(|(a, b)| change(a, b)),
             ["0", "from 0", "+150%", "x3.5", "x45", "-75%"]
         );
     }

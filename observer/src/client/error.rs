@@ -102,7 +102,8 @@ impl Error {
 
     /// A daemon is there and says no: asking again would not help.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Tls { .. } | Self::Replay(_)) || (matches!(self, Self::Call { .. }) && !self.is_hang_up())
+        matches!(self, Self::Tls { .. } | Self::Replay(_))
+            || (matches!(self, Self::Call { .. }) && !self.is_hang_up())
     }
 }
 
@@ -166,7 +167,9 @@ fn remedy(status: &tonic::Status) -> &'static str {
         }
         Code::ResourceExhausted => "A limit was reached: ask for less, or end other clients.",
         Code::Unavailable | Code::Cancelled => ENDED,
-        Code::FailedPrecondition | Code::NotFound => "Ask for something else: it is not possible as things are.",
+        Code::FailedPrecondition | Code::NotFound => {
+            "Ask for something else: it is not possible as things are."
+        }
         Code::Ok
         | Code::Unknown
         | Code::DeadlineExceeded

@@ -97,14 +97,18 @@ impl<T, W: Write + Send> Table<T, W> {
             let Some(mut column) = group.next_column()? else { break };
             let cells = std::mem::take(cells);
             match kind {
-                Kind::Text | Kind::Json => write_cells::<ByteArrayType>(column.typed(), cells, |cell| match cell {
-                    Cell::Text(text) => Some(ByteArray::from(text.into_bytes())),
-                    Cell::Number(_) | Cell::Flag(_) => None,
-                })?,
-                Kind::Number | Kind::Time => write_cells::<Int64Type>(column.typed(), cells, |cell| match cell {
-                    Cell::Number(number) => Some(number),
-                    Cell::Text(_) | Cell::Flag(_) => None,
-                })?,
+                Kind::Text | Kind::Json => {
+                    write_cells::<ByteArrayType>(column.typed(), cells, |cell| match cell {
+                        Cell::Text(text) => Some(ByteArray::from(text.into_bytes())),
+                        Cell::Number(_) | Cell::Flag(_) => None,
+                    })?
+                }
+                Kind::Number | Kind::Time => {
+                    write_cells::<Int64Type>(column.typed(), cells, |cell| match cell {
+                        Cell::Number(number) => Some(number),
+                        Cell::Text(_) | Cell::Flag(_) => None,
+                    })?
+                }
                 Kind::Flag => write_cells::<BoolType>(column.typed(), cells, |cell| match cell {
                     Cell::Flag(flag) => Some(flag),
                     Cell::Text(_) | Cell::Number(_) => None,

@@ -76,7 +76,8 @@ impl<'a> Dealt<'a> {
     fn waves(&self, index: usize) -> f64 {
         let (mut neighbours, mut all) = (0.0, 0.0);
         for side in [&self.windows[..self.first], &self.windows[self.first..]] {
-            let sum = |of: fn(&Sums) -> &[f64; COUNT]| side.iter().map(|window| of(window)[index]).sum::<f64>();
+            let sum =
+                |of: fn(&Sums) -> &[f64; COUNT]| side.iter().map(|window| of(window)[index]).sum::<f64>();
             let lower = sum(|window| &window.lower);
             let ratio = if lower > 0.0 { sum(|window| &window.upper) / lower } else { 0.0 };
             let rest = |window: &Sums| window.upper[index] - ratio * window.lower[index];

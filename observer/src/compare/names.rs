@@ -130,9 +130,10 @@ impl Party {
             (PeerKind::Node, Some(node), _) => Self::named(PartyKind::Node, node),
             (PeerKind::Outside, _, Some(name)) => Self::named(PartyKind::Outside, name),
             (PeerKind::Outside, _, None) => Self::named(PartyKind::Outside, &address),
-            (PeerKind::Pod | PeerKind::FarPod | PeerKind::Service | PeerKind::Node | PeerKind::Unknown, ..) => {
-                Self::named(PartyKind::Unknown, &address)
-            }
+            (
+                PeerKind::Pod | PeerKind::FarPod | PeerKind::Service | PeerKind::Node | PeerKind::Unknown,
+                ..,
+            ) => Self::named(PartyKind::Unknown, &address),
         }
     }
 }
@@ -213,7 +214,10 @@ mod tests {
         assert_eq!(of(PeerKind::Outside, same, None), (PartyKind::Outside, "10.0.0.9".to_owned()));
         let named = |end: &mut End| end.dns_name = Some("api.example.org".into());
         assert_eq!(of(PeerKind::Outside, named, None), (PartyKind::Outside, "api.example.org".to_owned()));
-        assert_eq!(of(PeerKind::Service, same, place("shop/web", "")), (PartyKind::Service, "web".to_owned()));
+        assert_eq!(
+            of(PeerKind::Service, same, place("shop/web", "")),
+            (PartyKind::Service, "web".to_owned())
+        );
         assert_eq!(of(PeerKind::Node, same, place("", "node-2")), (PartyKind::Node, "node-2".to_owned()));
         assert_eq!(of(PeerKind::Loopback, same, None), (PartyKind::Loopback, "loopback".to_owned()));
         assert_eq!(of(PeerKind::Unknown, same, None), (PartyKind::Unknown, "10.0.0.9".to_owned()));

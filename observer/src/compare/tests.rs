@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::event::examples::pod;
 use crate::event::{
-    BootTime, Edge, EdgeSummary, Peer as End, PeerKind, ProcessSummary, TcpSummary, WorkloadId, WorkloadSummary,
+    BootTime, Edge, EdgeSummary, Peer as End, PeerKind, ProcessSummary, TcpSummary, WorkloadId,
+    WorkloadSummary,
 };
 
 const WINDOW_NS: u64 = 10_000_000_000;
@@ -195,11 +196,14 @@ fn falsely_found(seed: u64, count: u64, windows: u64, kind: &str) -> usize {
         let told = |of: &Vec<(u64, String, TcpSummary)>| {
             of.iter().map(|(id, name, tcp)| (*id, name.clone(), tcp.clone())).collect::<Vec<_>>()
         };
-        (0..).zip(&side).map(|(number, of)| {
-            let of = told(of);
-            let of: Vec<_> = of.iter().map(|(id, name, tcp)| (*id, name.as_str(), tcp.clone())).collect();
-            window(number, &of)
-        }).collect()
+        (0..)
+            .zip(&side)
+            .map(|(number, of)| {
+                let of = told(of);
+                let of: Vec<_> = of.iter().map(|(id, name, tcp)| (*id, name.as_str(), tcp.clone())).collect();
+                window(number, &of)
+            })
+            .collect()
     };
     let (a, b) = (side(), side());
     let comparison = compared(&a, &b);

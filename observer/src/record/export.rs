@@ -59,15 +59,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
-        Self::Header,
-        Self::Incident,
-        Self::Run,
-        Self::Events,
-        Self::Windows,
-        Self::Extras,
-        Self::End,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Header, Self::Incident, Self::Run, Self::Events, Self::Windows, Self::Extras, Self::End];
 
     fn of(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == number)

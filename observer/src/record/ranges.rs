@@ -1,8 +1,8 @@
 //! The windows of a part of what is recorded.
 
+use super::Kind;
 use super::store::{Store, StoreError};
 use super::windows::Identities;
-use super::Kind;
 use crate::event::{WallTime, Window};
 
 /// All of what is recorded.

@@ -11,10 +11,11 @@ use super::Reason;
 use super::moment::Moment;
 use crate::aggregate::first_of;
 use crate::event::{BootTime, Now, WallTime};
-use crate::record::{Reader, Run, Store};
 use crate::record::export::Recording;
+use crate::record::{Reader, Run, Store};
 use crate::serve::{
-    Book, ConnectionList, Limits, ListenerList, Replayed, Request, Service, Settings, Subscribers, WorkloadList,
+    Book, ConnectionList, Limits, ListenerList, Replayed, Request, Service, Settings, Subscribers,
+    WorkloadList,
 };
 use crate::wire::{back, timestamp};
 

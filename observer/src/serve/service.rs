@@ -111,7 +111,8 @@ impl Observer for Service {
         let mask = asked::mask(request.field_mask.take(), "Summary", &[])?;
         let length_ns = asked::window_ns(request.window.as_ref(), self.settings.window)?;
         // A recording that is replayed has nothing but the past.
-        let newest = || self.replayed.as_ref().map(|replayed| replayed.newest(request.window.map(|_| length_ns)));
+        let newest =
+            || self.replayed.as_ref().map(|replayed| replayed.newest(request.window.map(|_| length_ns)));
         let past = asked::windows(&request)?.or_else(newest);
         let past = self.past_windows(past)?;
         let v1::WatchSummariesRequest { follow, changes, .. } = request;
@@ -262,7 +263,10 @@ impl Service {
     }
 
     /// What reads recorded windows, where some are asked for.
-    fn past_windows(&self, asked: Option<(WallTime, Option<WallTime>)>) -> Result<Option<PastWindows>, Status> {
+    fn past_windows(
+        &self,
+        asked: Option<(WallTime, Option<WallTime>)>,
+    ) -> Result<Option<PastWindows>, Status> {
         let Some((since, until)) = asked else { return Ok(None) };
         let reader = self.recorded.clone();
         let reader = reader.filter(|reader| reader.store().is_some()).ok_or_else(|| {

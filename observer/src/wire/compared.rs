@@ -10,7 +10,14 @@ use crate::event::WallTime;
 pub(crate) fn compared_side(extent: &Extent, node_name: &str, ends: [WallTime; 2]) -> v1::ComparedSide {
     let Extent { windows, length_ns, lost_events } = *extent;
     let [start_time, end_time] = ends.map(|time| Some(timestamp(time)));
-    v1::ComparedSide { node_name: node_name.to_owned(), start_time, end_time, windows, length_ns, lost_events }
+    v1::ComparedSide {
+        node_name: node_name.to_owned(),
+        start_time,
+        end_time,
+        windows,
+        length_ns,
+        lost_events,
+    }
 }
 
 /// What was found of an edge or a workload.

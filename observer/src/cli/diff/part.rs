@@ -50,18 +50,17 @@ fn parse_at(text: &str, now: Timestamp, exists: &dyn Fn(&Path) -> bool) -> Resul
         return Ok(Part::File(path));
     }
     if let Some((since, until)) = text.split_once("..").filter(|_| !text.contains('/')) {
-        return range(since, until, now).map(|range| Part::Range(ComparedRange { of: Some(Of::Range(range)) }));
+        return range(since, until, now)
+            .map(|range| Part::Range(ComparedRange { of: Some(Of::Range(range)) }));
     }
     if text.contains('/') || text.ends_with(".observer") {
         return Err("there is no such file".to_owned());
     }
     let letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     if text.is_empty() || !text.chars().all(letter) || text.starts_with('-') {
-        return Err(
-            "allowed are exported files, incidents' ids, and parts of time such as -20m..-10m or \
+        return Err("allowed are exported files, incidents' ids, and parts of time such as -20m..-10m or \
              2026-01-31T08:00Z..08:10Z"
-                .to_owned(),
-        );
+            .to_owned());
     }
     Ok(Part::Range(ComparedRange { of: Some(Of::IncidentId(text.to_owned())) }))
 }
@@ -79,7 +78,9 @@ fn range(since: &str, until: &str, now: Timestamp) -> Result<TimeRange, String> 
 /// How long ago, or a time; one without a date is of the day of the other one, or of today.
 fn time(text: &str, other: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, String> {
     let unknown = || {
-        format!("{text}: allowed are durations such as 20m (ago) and times such as 2026-01-31T08:00:00Z or 08:10Z")
+        format!(
+            "{text}: allowed are durations such as 20m (ago) and times such as 2026-01-31T08:00:00Z or 08:10Z"
+        )
     };
     let ago = config::parse_duration(text.strip_prefix('-').unwrap_or(text));
     if let Some(ago) = ago {
@@ -102,11 +103,14 @@ mod tests {
     }
 
     fn between(text: &str) -> [String; 2] {
-        let Ok(Part::Range(ComparedRange { of: Some(Of::Range(TimeRange { since, until })) })) = parsed(text) else {
+        let Ok(Part::Range(ComparedRange { of: Some(Of::Range(TimeRange { since, until })) })) = parsed(text)
+        else {
             panic!("{text}: {:?}", parsed(text))
         };
         [since, until].map(|time| {
-            time.map_or_else(String::new, |time| Timestamp::new(time.seconds, time.nanos).unwrap().to_string())
+            time.map_or_else(String::new, |time| {
+                Timestamp::new(time.seconds, time.nanos).unwrap().to_string()
+            })
         })
     }
 

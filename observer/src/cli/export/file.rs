@@ -58,7 +58,9 @@ impl NewFile {
             }
             match renameat_with(CWD, &self.beside, CWD, &self.path, RenameFlags::NOREPLACE) {
                 // Not every file system knows that.
-                Err(Errno::INVAL | Errno::NOSYS) if !self.path.exists() => fs::rename(&self.beside, &self.path)?,
+                Err(Errno::INVAL | Errno::NOSYS) if !self.path.exists() => {
+                    fs::rename(&self.beside, &self.path)?
+                }
                 renamed => renamed?,
             }
             Ok(size)
@@ -88,7 +90,10 @@ impl Drop for NewFile {
 }
 
 fn there(path: &Path) -> anyhow::Error {
-    anyhow::anyhow!("{} is there already\nName another with --file, or replace it with --force.", path.display())
+    anyhow::anyhow!(
+        "{} is there already\nName another with --file, or replace it with --force.",
+        path.display()
+    )
 }
 
 fn failed(path: &Path, error: &io::Error) -> anyhow::Error {
@@ -106,8 +111,10 @@ mod tests {
     use super::*;
 
     fn left(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(folder).unwrap().map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|one| one.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }

@@ -27,7 +27,10 @@ impl Client {
     }
 
     /// Has two incidents or parts of time compared.
-    pub(crate) async fn compare(&self, request: CompareWindowsRequest) -> Result<CompareWindowsResponse, Error> {
+    pub(crate) async fn compare(
+        &self,
+        request: CompareWindowsRequest,
+    ) -> Result<CompareWindowsResponse, Error> {
         let mut grpc = self.incidents.clone();
         let patient = Self { timeout: self.timeout + READING, ..self.clone() };
         patient.answer("comparing", grpc.compare_windows(request)).await

@@ -70,8 +70,7 @@ impl Tls {
 
 impl Server {
     /// What is allowed as an address.
-    pub(crate) const ALLOWED: &str =
-        "unix:///path, tls://host:port, on this machine only tcp://127.0.0.1:port, and file://path for a recording";
+    pub(crate) const ALLOWED: &str = "unix:///path, tls://host:port, on this machine only tcp://127.0.0.1:port, and file://path for a recording";
 }
 
 impl Default for Target {

@@ -4,8 +4,8 @@
 
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{
-    Endpoint, Event, EventType, PeerKind, ProcessExit, ResetCause, RetransmitCause, TcpCounters, TcpRetransmit,
-    Workload,
+    Endpoint, Event, EventType, PeerKind, ProcessExit, ResetCause, RetransmitCause, TcpCounters,
+    TcpRetransmit, Workload,
 };
 
 use super::{Cell, Column, Kind, json, number, text, time};

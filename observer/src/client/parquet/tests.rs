@@ -61,7 +61,8 @@ fn summaries_are_rows_as_well() {
         tcp: Some(TcpSummary { opened: 4, failed: 1, ..TcpSummary::default() }),
         ..Summary::default()
     };
-    let edge = Edge { kind: PeerKind::Outside.into(), address: "10.0.0.9".to_owned(), port: 443, ..Edge::default() };
+    let edge =
+        Edge { kind: PeerKind::Outside.into(), address: "10.0.0.9".to_owned(), port: 443, ..Edge::default() };
     table.add(&own).unwrap();
     table.add(&Summary { edge: Some(edge), ..own }).unwrap();
     let rows = rows(table.finish().unwrap());

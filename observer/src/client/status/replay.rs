@@ -16,7 +16,8 @@ pub(super) fn write_replay(
     replay: &Replay,
 ) -> io::Result<()> {
     let Replay { moment, since, until, incident_id, title, write_time: _, version: _, filtered } = replay;
-    let date = |time: &Option<_>| time.as_ref().map_or_else(|| "-".to_owned(), |time| look.clock().date(time));
+    let date =
+        |time: &Option<_>| time.as_ref().map_or_else(|| "-".to_owned(), |time| look.clock().date(time));
     let head = format!(
         "a recording of {}, {} to {}; what follows is of {}",
         escape(&status.node_name),

@@ -18,7 +18,8 @@ fn described(input: &[u8]) -> Vec<u8> {
         let (content, next) = behind.split_at(usize::from(*length).min(behind.len()));
         let mut head = vec![kind % 16, encoding % 4, 0, 0];
         head.extend((content.len() as u32).to_le_bytes());
-        let meant = if encoding % 4 == 1 { u32::from(*length) * u32::from(*encoding) } else { content.len() as u32 };
+        let meant =
+            if encoding % 4 == 1 { u32::from(*length) * u32::from(*encoding) } else { content.len() as u32 };
         head.extend(meant.to_le_bytes());
         let sum = checksum(&head, content);
         file.extend(head);
@@ -36,7 +37,15 @@ fn fuzz_export() {
         // As words are text, what is none in it is left out; seeds have the rest.
         String::from_utf8_lossy(file).into_owned()
     });
-    let words = ["!", "!observer recording, format 1\n", "\u{1}", "\u{2}", "\u{7}\u{0}\u{2}\u{8}\u{1}", &whole, &half];
+    let words = [
+        "!",
+        "!observer recording, format 1\n",
+        "\u{1}",
+        "\u{2}",
+        "\u{7}\u{0}\u{2}\u{8}\u{1}",
+        &whole,
+        &half,
+    ];
     crate::fuzz::run("export", &words, |input| {
         let file = described(input);
         let loaded = load(file.as_slice());

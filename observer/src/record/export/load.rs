@@ -65,7 +65,8 @@ pub(crate) fn load(input: impl Read) -> Result<Recording, Error> {
     let mut reader = Reader::open(input)?;
     // What was kept is kept, however much and however old it is.
     let store = Store::in_memory(Limits { bytes: u64::MAX, age_ns: u64::MAX })?;
-    let mut loading = Loading { incident: None, waiting: Vec::new(), raw_bytes: 0, counts: [0; 2], failed: None };
+    let mut loading =
+        Loading { incident: None, waiting: Vec::new(), raw_bytes: 0, counts: [0; 2], failed: None };
     let parts = std::iter::from_fn(|| loading.next(&mut reader));
     let taken = store.take_in(parts, WallTime(0));
     if let Some(error) = loading.failed {

@@ -88,11 +88,14 @@ pub(super) fn raws(part: &Part) -> Result<Vec<Raw>, Error> {
             let ExportedExtras { gaps, amended, completed } = part.message()?;
             let gaps = gaps.into_iter().map(|one| Raw::Gap(one.after, one.gap.unwrap_or_default()));
             let amended = amended.into_iter().map(|one| Raw::Amended(one.sequence, one.event.into()));
-            let completed =
-                completed.into_iter().map(|one| Raw::Completed(one.cgroup_id, one.until, one.workload.into()));
+            let completed = completed
+                .into_iter()
+                .map(|one| Raw::Completed(one.cgroup_id, one.until, one.workload.into()));
             gaps.chain(amended).chain(completed).collect()
         }
-        Kind::Header | Kind::Incident | Kind::End => return Err(part.damaged("its parts are in a wrong order")),
+        Kind::Header | Kind::Incident | Kind::End => {
+            return Err(part.damaged("its parts are in a wrong order"));
+        }
     })
 }
 

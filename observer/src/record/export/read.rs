@@ -17,7 +17,10 @@ const FOREIGN: [(&[u8], &str); 10] = [
     (b"\xfd7zXZ", "something compressed by xz: unpack it first (unxz)"),
     (b"PK\x03\x04", "a zip archive: unpack it first"),
     (b"\x04\x22\x4d\x18", "something compressed by lz4: unpack it first (unlz4)"),
-    (b"observer record\n", "the daemon's own store: ask that daemon for an export (observer incident export)"),
+    (
+        b"observer record\n",
+        "the daemon's own store: ask that daemon for an export (observer incident export)",
+    ),
     (b"redb\x1a\x0a\xa9\x0d\x0a", "a database of redb"),
     (b"PAR1", "a table in Parquet, which is for other tools: export it without --format parquet"),
     (b"\x7fELF", "a program"),
@@ -132,7 +135,8 @@ impl<R: Read> Reader<R> {
         let mut head = [0; HEAD_BYTES];
         self.fill(&mut head)?;
         let damaged = |what| Error::Damaged { at, what };
-        let number = |from: usize| u32::from_le_bytes([head[from], head[from + 1], head[from + 2], head[from + 3]]);
+        let number =
+            |from: usize| u32::from_le_bytes([head[from], head[from + 1], head[from + 2], head[from + 3]]);
         let (length, meant, sum) = (number(4) as usize, number(8) as usize, number(12));
         let kind = Kind::of(head[0]).ok_or_else(|| damaged("there is no such part"))?;
         if length > LONGEST_PART_BYTES || meant > LONGEST_PART_BYTES {

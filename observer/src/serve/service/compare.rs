@@ -5,9 +5,9 @@ use observer_proto::{served, v1};
 use prost::Message as _;
 use tonic::Status;
 
-use super::replayed::unreadable;
 use super::Service;
 use super::lists::LONGEST_LIST_BYTES;
+use super::replayed::unreadable;
 use crate::event::WallTime;
 use crate::filter::{Purpose, Scope};
 use crate::record;
@@ -24,10 +24,10 @@ impl Service {
         let store = self.recording().await?;
         let side = (store, self.settings.node_name.clone());
         // It may have thousands of windows to read: other clients shall not wait for that.
-        let compared = tokio::task::spawn_blocking(move || {
-            record::compare(&[side.clone(), side], ranges, &filters)
-        });
-        let compared = compared.await.map_err(|error| Status::internal(format!("nothing was compared: {error}")))?;
+        let compared =
+            tokio::task::spawn_blocking(move || record::compare(&[side.clone(), side], ranges, &filters));
+        let compared =
+            compared.await.map_err(|error| Status::internal(format!("nothing was compared: {error}")))?;
         let mut told = compared.map_err(|error| unreadable(&error))?;
         for (name, side) in [("a", &told.a), ("b", &told.b)] {
             if side.as_ref().is_none_or(|side| side.windows == 0) {

@@ -100,7 +100,9 @@ impl Service {
         let until = range.until.map(|until| wall_time("until", until)).transpose()?;
         let [since, until] = [since.unwrap_or(WallTime(0)), until.unwrap_or_else(now).min(now())];
         if since > until {
-            return Err(Status::invalid_argument("since is later than until, or than now, so nothing can be between them"));
+            return Err(Status::invalid_argument(
+                "since is later than until, or than now, so nothing can be between them",
+            ));
         }
         Ok([since, until])
     }
@@ -112,7 +114,8 @@ impl Service {
         store: &Store,
         incident: v1::Incident,
     ) -> Result<v1::StoredIncident, Status> {
-        let stored = store.incident(&incident.id).map_err(|error| unreadable(&error))?.and_then(|one| one.opening);
+        let stored =
+            store.incident(&incident.id).map_err(|error| unreadable(&error))?.and_then(|one| one.opening);
         let opening = stored.or_else(|| self.book.opening(&incident.id).map(|one| v1::Snapshot::clone(&one)));
         // A snapshot is of all of the node.
         let opening = opening.filter(|_| scope.is_all());
@@ -122,11 +125,15 @@ impl Service {
     /// What is recorded, up to now.
     pub(super) async fn recording(&self) -> Result<Store, Status> {
         let Some(reader) = &self.recorded else {
-            return Err(Status::failed_precondition("nothing is recorded: the recorder is off (--record-dir)"));
+            return Err(Status::failed_precondition(
+                "nothing is recorded: the recorder is off (--record-dir)",
+            ));
         };
         // With what happened just now.
         reader.commit().await;
-        reader.store().ok_or_else(|| Status::unavailable("the recording is not open: see the daemon's status"))
+        reader
+            .store()
+            .ok_or_else(|| Status::unavailable("the recording is not open: see the daemon's status"))
     }
 }
 

@@ -32,7 +32,8 @@ impl Replayed {
         let since = WallTime(self.moment.0.saturating_sub(length_ns));
         let whole = record::whole_window(&self.store, [since, self.moment]);
         let whole = whole.map_err(|error| unreadable(&error))?;
-        let mut window = whole.ok_or_else(|| Status::not_found("no figures of the minute before are recorded"))?;
+        let mut window =
+            whole.ok_or_else(|| Status::not_found("no figures of the minute before are recorded"))?;
         window.show_idle();
         Ok((window, CLOCKS))
     }

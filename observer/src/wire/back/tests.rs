@@ -5,7 +5,7 @@ use prost::Message;
 use prost_types::Timestamp;
 
 use super::*;
-use crate::event::Now;
+use crate::event::{Now, WallTime};
 use crate::wire;
 
 const AT: u64 = 1_700_000_000_123_456_789;

@@ -45,7 +45,9 @@ impl Service {
             Some(_) => None,
         };
         let windows = past.iter().flat_map(|past| {
-            past.windows.iter().map(|window| (past.now.wall_of(window.start), scope.window(window).into_owned()))
+            past.windows
+                .iter()
+                .map(|window| (past.now.wall_of(window.start), scope.window(window).into_owned()))
         });
         let windows: Vec<ToldWindow> = windows.collect();
         if let Some(reader) = &self.recorded {
@@ -56,7 +58,9 @@ impl Service {
                 let recorded = reader.turn(move || recorded_windows(&of, &scope, [since, until])).await;
                 let recorded = recorded.map_err(|error| super::super::replayed::unreadable(&error))?;
                 // What is in no recorded window yet is in memory.
-                let end = recorded.last().map_or(WallTime(0), |(start, window)| WallTime(start.0 + window.length_ns));
+                let end = recorded
+                    .last()
+                    .map_or(WallTime(0), |(start, window)| WallTime(start.0 + window.length_ns));
                 let newer = windows.into_iter().filter(|(start, _)| *start >= end);
                 let windows = recorded.into_iter().chain(newer).collect();
                 return Ok((Box::new(Recording::new(store, filters, [since, until])), windows));
