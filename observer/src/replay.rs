@@ -24,7 +24,7 @@ use crate::serve::{self, ServeError};
 pub(crate) struct Error {
     /// The file.
     path: PathBuf,
-    source: Reason,
+    source: Box<Reason>,
 }
 
 /// What is wrong.
@@ -49,7 +49,7 @@ pub(crate) enum Reason {
 
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> Result<Recording, Error> {
-    let failed = |source| Error { path: path.to_owned(), source };
+    let failed = |source| Error { path: path.to_owned(), source: Box::new(source) };
     let file = File::open(path).map_err(|error| failed(Reason::Open(error)))?;
     if file.metadata().is_ok_and(|found| found.is_dir()) {
         return Err(failed(Reason::Open(std::io::ErrorKind::IsADirectory.into())));
@@ -59,12 +59,12 @@ pub(crate) fn read(path: &Path) -> Result<Recording, Error> {
 
 /// Reads a file and makes it ready to be served, as of that moment or of the incident's opening.
 pub(crate) fn open(path: &Path, at: Option<WallTime>) -> Result<Replay, Error> {
-    Replay::new(read(path)?, at).map_err(|source| Error { path: path.to_owned(), source })
+    Replay::new(read(path)?, at).map_err(|source| Error { path: path.to_owned(), source: Box::new(source) })
 }
 
 /// Replays a file within this process: what is returned is a connection to the service.
 pub(crate) async fn within(path: PathBuf) -> Result<UnixStream, Error> {
-    let failed = |source| Error { path: path.clone(), source };
+    let failed = |source| Error { path: path.clone(), source: Box::new(source) };
     let opened = {
         let path = path.clone();
         tokio::task::spawn_blocking(move || open(&path, None)).await

@@ -44,28 +44,26 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     let Args { a, b, all, selection, output, fields, connection } = args;
     let chosen = fields.of(&output, "Comparison", &compared_columns())?;
     let look = fields::look(&output, &chosen);
-    let response = match (a.range(), b.range()) {
-        (Some(a), Some(b)) => {
-            let (allow, deny) = (selection.allow, selection.deny);
-            let request = CompareWindowsRequest { a: Some(a), b: Some(b), allow, deny };
-            if selection.print_filters {
-                return Ok(write_json(out, "CompareWindowsRequest", &request)?);
-            }
-            connection.connect().await?.compare(request).await?
+    let response = if let (Some(a), Some(b)) = (a.range(), b.range()) {
+        let (allow, deny) = (selection.allow, selection.deny);
+        let request = CompareWindowsRequest { a: Some(a), b: Some(b), allow, deny };
+        if selection.print_filters {
+            return Ok(write_json(out, "CompareWindowsRequest", &request)?);
         }
-        _ => {
-            let filters = Filters::of_summaries(&selection.allow, &selection.deny)?;
-            let mut client = None;
-            let mut sides = Vec::new();
-            for part in [a, b] {
-                sides.push(recording(part, &connection, &mut client).await?);
-            }
-            compare(&sides, &filters)?
+        connection.connect().await?.compare(request).await?
+    } else {
+        let filters = Filters::of_summaries(&selection.allow, &selection.deny)?;
+        let mut client = None;
+        let mut sides = Vec::new();
+        for part in [a, b] {
+            sides.push(recording(part, &connection, &mut client).await?);
         }
+        compare(&sides, &filters)?
     };
     if look.is_whole() {
         let shown = response.comparisons.iter().filter(|one| all || crate::client::differs(one.verdict()));
-        return Ok(shown.into_iter().try_for_each(|one| write_whole(out, &look, "Comparison", one))?);
+        let mut shown = shown;
+        return Ok(shown.try_for_each(|one| write_whole(out, &look, "Comparison", one))?);
     }
     Ok(write_comparison(out, &look, &response, all)?)
 }

@@ -133,7 +133,7 @@ fn valued(unit: ComparedUnit, value: f64) -> String {
         ComparedUnit::Nanoseconds => tight(&duration(value as u64)),
         ComparedUnit::BytesPerSecond => format!("{}/s", tight(&bytes(value as u64))),
         ComparedUnit::PerSecond | ComparedUnit::Unspecified => match value {
-            none if none == 0.0 => "0".to_owned(),
+            0.0 => "0".to_owned(),
             few if few < 0.095 => format!("{:.1}/min", few * 60.0),
             some if some < 9.95 => format!("{some:.1}/s"),
             many => format!("{many:.0}/s"),
@@ -142,16 +142,16 @@ fn valued(unit: ComparedUnit, value: f64) -> String {
 }
 
 fn change(a: f64, b: f64) -> String {
-    if a == b {
-        return "0".to_owned();
-    }
-    if a == 0.0 {
-        return "from 0".to_owned();
+    if a <= 0.0 {
+        return if b <= 0.0 { "0" } else { "from 0" }.to_owned();
     }
     match b / a {
         times if times >= 9.95 => format!("x{times:.0}"),
         times if times >= 3.0 => format!("x{times:.1}"),
-        times => format!("{:+.0}%", (times - 1.0) * 100.0),
+        times => match format!("{:+.0}%", (times - 1.0) * 100.0).as_str() {
+            "+0%" | "-0%" => "0".to_owned(),
+            change => change.to_owned(),
+        },
     }
 }
 
@@ -195,7 +195,13 @@ fn counted(comparisons: &[Comparison]) -> Vec<String> {
     let some = counts.into_iter().filter(|(count, _)| *count > 0);
     some.map(|(count, verdict)| match verdict {
         Verdict::TooLittle => format!("{count} with too little to tell"),
-        _ => format!("{count} {}", verdict_name(verdict)),
+        Verdict::Worse
+        | Verdict::Gone
+        | Verdict::New
+        | Verdict::Better
+        | Verdict::Changed
+        | Verdict::Same
+        | Verdict::Unspecified => format!("{count} {}", verdict_name(verdict)),
     })
     .collect()
 }
@@ -299,7 +305,7 @@ mod tests {
     fn what_differs_is_a_table_and_the_rest_is_counted() {
         let mut out = Vec::new();
         write_comparison(&mut out, &testing::look(), &compared(), false).unwrap();
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
             A: 08:12:03.114 to 08:22:03.114, 10 min recorded in 60 windows [node1]
             B: 08:12:03.114 to 08:22:03.114, 9 min 50 s recorded in 59 windows [node1]
             3 events lost on the node in B: its figures may be too low
@@ -309,7 +315,7 @@ mod tests {
             better   shop/web/app         -> data/db:5432      rtt p50           900µs  300µs    -67%   <0.2%
             new      shop/new\x1b[2J/app  <- data/db on :5432  -                     -      -       -       -
             1 worse, 1 new, 1 same, 1 not told: select fewer, --all lists all of them
-        "#]]
+        "]]
         .assert_eq(&String::from_utf8(out).unwrap());
         let mut out = Vec::new();
         write_comparison(&mut out, &testing::look(), &compared(), true).unwrap();

@@ -63,7 +63,7 @@ pub(crate) enum Error {
     },
     /// A file cannot be replayed.
     #[error("{}", escape(&.0.to_string()))]
-    Replay(#[from] replay::Error),
+    Replay(#[source] Box<replay::Error>),
     /// `--fields` names what is not there.
     #[error("--fields: {0}")]
     Fields(String),
@@ -178,5 +178,11 @@ fn remedy(status: &tonic::Status) -> &'static str {
         | Code::OutOfRange
         | Code::Internal
         | Code::DataLoss => "See the daemon's log.",
+    }
+}
+
+impl From<replay::Error> for Error {
+    fn from(error: replay::Error) -> Self {
+        Self::Replay(Box::new(error))
     }
 }

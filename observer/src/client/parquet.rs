@@ -46,6 +46,20 @@ pub(crate) enum Cell {
     Flag(bool),
 }
 
+impl Cell {
+    fn text(self) -> Option<ByteArray> {
+        if let Self::Text(text) = self { Some(ByteArray::from(text.into_bytes())) } else { None }
+    }
+
+    fn number(self) -> Option<i64> {
+        if let Self::Number(number) = self { Some(number) } else { None }
+    }
+
+    fn flag(self) -> Option<bool> {
+        if let Self::Flag(flag) = self { Some(flag) } else { None }
+    }
+}
+
 /// A column of a table of `T`: its name, its kind and how a cell is made; `None` is null.
 pub(crate) type Column<T> = (&'static str, Kind, fn(&T) -> Option<Cell>);
 
@@ -97,23 +111,10 @@ impl<T, W: Write + Send> Table<T, W> {
             let Some(mut column) = group.next_column()? else { break };
             let cells = std::mem::take(cells);
             match kind {
-                Kind::Text | Kind::Json => {
-                    write_cells::<ByteArrayType>(column.typed(), cells, |cell| match cell {
-                        Cell::Text(text) => Some(ByteArray::from(text.into_bytes())),
-                        Cell::Number(_) | Cell::Flag(_) => None,
-                    })?
-                }
-                Kind::Number | Kind::Time => {
-                    write_cells::<Int64Type>(column.typed(), cells, |cell| match cell {
-                        Cell::Number(number) => Some(number),
-                        Cell::Text(_) | Cell::Flag(_) => None,
-                    })?
-                }
-                Kind::Flag => write_cells::<BoolType>(column.typed(), cells, |cell| match cell {
-                    Cell::Flag(flag) => Some(flag),
-                    Cell::Text(_) | Cell::Number(_) => None,
-                })?,
-            }
+                Kind::Text | Kind::Json => write_cells::<ByteArrayType>(column.typed(), cells, Cell::text),
+                Kind::Number | Kind::Time => write_cells::<Int64Type>(column.typed(), cells, Cell::number),
+                Kind::Flag => write_cells::<BoolType>(column.typed(), cells, Cell::flag),
+            }?;
             column.close()?;
         }
         group.close()?;
@@ -153,6 +154,7 @@ fn text(text: &str) -> Option<Cell> {
     (!text.is_empty()).then(|| Cell::Text(text.to_owned()))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as all cells are")]
 fn number(number: impl TryInto<i64>) -> Option<Cell> {
     Some(Cell::Number(number.try_into().unwrap_or(i64::MAX)))
 }

@@ -35,7 +35,9 @@ impl<'a> Dealt<'a> {
             return [None; COUNT];
         }
         let mut whole = Sums::default();
-        windows.iter().for_each(|window| whole.add(window));
+        for window in windows {
+            whole.add(window);
+        }
         let mut places: Vec<usize> = (0..windows.len()).collect();
         let seen = differences(windows, &places[..first], &whole);
         let mut random = Random(SEED);
@@ -92,7 +94,9 @@ impl<'a> Dealt<'a> {
 /// By how much each figure differs between the windows at these places and the others.
 fn differences(windows: &[Sums], places: &[usize], whole: &Sums) -> [f64; COUNT] {
     let mut first = Sums::default();
-    places.iter().for_each(|place| first.add(&windows[*place]));
+    for place in places {
+        first.add(&windows[*place]);
+    }
     let ratio = |upper: f64, lower: f64| if lower > 0.0 { upper / lower } else { 0.0 };
     std::array::from_fn(|index| {
         let (upper, lower) = (first.upper[index], first.lower[index]);
@@ -108,7 +112,7 @@ impl Random {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        (u128::from(self.0) * bound as u128 >> 64) as usize
+        ((u128::from(self.0) * bound as u128) >> 64) as usize
     }
 
     /// Brings so many of them to the front by chance.

@@ -72,10 +72,10 @@ impl Key {
     pub(super) fn of_edge(edge: &Edge, summary: &EdgeSummary) -> Self {
         let address = edge.address.map(|address| address.to_string()).unwrap_or_default();
         let backend = edge.backend.zip(summary.backend.as_deref()).map(|(to, backend)| {
-            Party::of_end(&backend.peer, to.kind, to.address.map(|ip| ip.to_string()).unwrap_or_default())
+            Party::of_end(&backend.peer, to.kind, &to.address.map(|ip| ip.to_string()).unwrap_or_default())
         });
         let peer = Peer {
-            party: Party::of_end(&summary.peer, edge.kind, address),
+            party: Party::of_end(&summary.peer, edge.kind, &address),
             backend,
             port: edge.port,
             outgoing: edge.outgoing,
@@ -113,7 +113,7 @@ impl Party {
     }
 
     /// The other end of an edge. A pod's container is left out: which of them is reached says the port.
-    fn of_end(end: &End, kind: PeerKind, address: String) -> Self {
+    fn of_end(end: &End, kind: PeerKind, address: &str) -> Self {
         if let Some(workload) = end.workload.as_deref() {
             return Self { container: String::new(), ..Self::of(workload) };
         }
@@ -129,11 +129,11 @@ impl Party {
             (PeerKind::Many, ..) => Self::named(PartyKind::Many, "many"),
             (PeerKind::Node, Some(node), _) => Self::named(PartyKind::Node, node),
             (PeerKind::Outside, _, Some(name)) => Self::named(PartyKind::Outside, name),
-            (PeerKind::Outside, _, None) => Self::named(PartyKind::Outside, &address),
+            (PeerKind::Outside, _, None) => Self::named(PartyKind::Outside, address),
             (
                 PeerKind::Pod | PeerKind::FarPod | PeerKind::Service | PeerKind::Node | PeerKind::Unknown,
                 ..,
-            ) => Self::named(PartyKind::Unknown, &address),
+            ) => Self::named(PartyKind::Unknown, address),
         }
     }
 }
@@ -207,7 +207,7 @@ mod tests {
         let of = |kind, change: fn(&mut End), place| {
             let mut end = End { place, ..End::of(kind) };
             change(&mut end);
-            let party = Party::of_end(&end, kind, "10.0.0.9".to_owned());
+            let party = Party::of_end(&end, kind, "10.0.0.9");
             (party.kind, party.name)
         };
         let same = |_: &mut End| {};

@@ -92,11 +92,15 @@ fn compared(a: &[Window], b: &[Window]) -> Comparison {
     let both = [(Side::A, a), (Side::B, b)];
     let mut first = First::default();
     for (side, windows) in both {
-        windows.iter().for_each(|window| first.add(side, window, &filters));
+        for window in windows {
+            first.add(side, window, &filters);
+        }
     }
     let mut second = first.again();
     for (side, windows) in both {
-        windows.iter().for_each(|window| second.add(side, window, &filters));
+        for window in windows {
+            second.add(side, window, &filters);
+        }
     }
     second.judge()
 }

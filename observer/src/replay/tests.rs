@@ -15,6 +15,7 @@ fn at(second: u64) -> WallTime {
     WallTime(second * S)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "messages hold it so")]
 fn tcp(id: &str) -> Option<v1::Tcp> {
     let end = |port| Some(v1::Endpoint { address: "10.0.0.1".to_owned(), port, ..v1::Endpoint::default() });
     let (source, destination) = (end(40_000), end(80));
@@ -89,8 +90,7 @@ fn connections_are_those_that_were_open_then() {
     // What the snapshot says of sockets is of its own moment alone.
     let bytes = |second| {
         let moment = Moment::of(&store, snapshot.clone(), at(second)).unwrap();
-        let e = moment.connections.iter().find(|one| one.tcp.id.0 == 0xe).unwrap().counters.sent_bytes;
-        e
+        moment.connections.iter().find(|one| one.tcp.id.0 == 0xe).unwrap().counters.sent_bytes
     };
     assert_eq!((bytes(40), bytes(35)), (7, 0));
 }

@@ -153,13 +153,12 @@ impl Observer for Service {
         let mask = asked::mask(field_mask, "Summary", &[])?;
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let _seat = caller.seat()?;
-        let (window, now) = match &self.replayed {
-            Some(replayed) => replayed.before(EXPLAINED_NS)?,
-            None => {
-                let (sink, source) = queue(WINDOWS_QUEUED, "windows");
-                self.send(Request::Summaries(SummariesRequest { length_ns: EXPLAINED_NS, sink })).await?;
-                explain::watch(source).await?
-            }
+        let (window, now) = if let Some(replayed) = &self.replayed {
+            replayed.before(EXPLAINED_NS)?
+        } else {
+            let (sink, source) = queue(WINDOWS_QUEUED, "windows");
+            self.send(Request::Summaries(SummariesRequest { length_ns: EXPLAINED_NS, sink })).await?;
+            explain::watch(source).await?
         };
         let edges = wire::explained(&filters.scope().window(&window), &filters, now);
         let total = edges.len() as u64;

@@ -59,15 +59,18 @@ impl NewFile {
             match renameat_with(CWD, &self.beside, CWD, &self.path, RenameFlags::NOREPLACE) {
                 // Not every file system knows that.
                 Err(Errno::INVAL | Errno::NOSYS) if !self.path.exists() => {
-                    fs::rename(&self.beside, &self.path)?
+                    fs::rename(&self.beside, &self.path)?;
                 }
                 renamed => renamed?,
             }
             Ok(size)
         })();
-        kept.map_err(|error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => there(&self.path),
-            _ => failed(&self.path, &error),
+        kept.map_err(|error: io::Error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                there(&self.path)
+            } else {
+                failed(&self.path, &error)
+            }
         })
     }
 }
@@ -97,12 +100,13 @@ fn there(path: &Path) -> anyhow::Error {
 }
 
 fn failed(path: &Path, error: &io::Error) -> anyhow::Error {
-    let words = match error.kind() {
-        io::ErrorKind::StorageFull => "no space is left there; nothing of it was kept".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::NotFound => "there is no such folder".to_owned(),
-        _ => error.to_string(),
-    };
+    const KNOWN: [(io::ErrorKind, &str); 3] = [
+        (io::ErrorKind::StorageFull, "no space is left there; nothing of it was kept"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+        (io::ErrorKind::NotFound, "there is no such folder"),
+    ];
+    let known = KNOWN.iter().find(|(kind, _)| *kind == error.kind());
+    let words = known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned());
     anyhow::anyhow!("cannot write {}: {words}\nName another place with --file.", path.display())
 }
 

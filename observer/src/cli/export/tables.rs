@@ -79,11 +79,9 @@ fn add_window<W: Write + Send>(
 
 /// The system's own error, where that is what it is.
 fn plain(error: parquet::errors::ParquetError) -> anyhow::Error {
-    match error {
-        parquet::errors::ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-            Ok(error) => (*error).into(),
-            Err(other) => anyhow::anyhow!("{other}"),
-        },
-        other => other.into(),
+    let parquet::errors::ParquetError::External(source) = error else { return error.into() };
+    match source.downcast::<std::io::Error>() {
+        Ok(error) => (*error).into(),
+        Err(other) => anyhow::anyhow!("{other}"),
     }
 }

@@ -9,7 +9,7 @@ use super::super::Error;
 use super::Client;
 
 /// How long the daemon may read before it answers, at most.
-const READING: Duration = Duration::from_secs(60);
+const READING: Duration = Duration::from_mins(1);
 
 impl Client {
     /// Has an incident or a part of time exported; `take` gets the pieces of the file in their order.

@@ -52,7 +52,7 @@ impl Service {
     ) -> Result<[WallTime; 2], Status> {
         match range.and_then(|range| range.of) {
             Some(Of::IncidentId(id)) => Ok(self.kept(scope, &id)?.0),
-            Some(Of::Range(range)) => self.range(&range),
+            Some(Of::Range(range)) => Self::range(&range),
             None => Err(Status::invalid_argument(format!("{name}: name an incident's id or a range"))),
         }
     }

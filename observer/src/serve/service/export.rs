@@ -65,7 +65,7 @@ impl Service {
                 let (range, incident) = self.kept(&scope, &id)?;
                 (range, Some(incident))
             }
-            Some(Of::Range(range)) => (self.range(&range)?, None),
+            Some(Of::Range(range)) => (Self::range(&range)?, None),
             None => return Err(Status::invalid_argument("of: name an incident's id or a range")),
         };
         let store = self.recording().await?;
@@ -95,7 +95,7 @@ impl Service {
     }
 
     /// A part of time.
-    pub(super) fn range(&self, range: &served::TimeRange) -> Result<[WallTime; 2], Status> {
+    pub(super) fn range(range: &served::TimeRange) -> Result<[WallTime; 2], Status> {
         let since = range.since.map(|since| wall_time("since", since)).transpose()?;
         let until = range.until.map(|until| wall_time("until", until)).transpose()?;
         let [since, until] = [since.unwrap_or(WallTime(0)), until.unwrap_or_else(now).min(now())];

@@ -1,5 +1,7 @@
 //! What is made of what was told, and told again, is the same.
 
+#![allow(clippy::unnecessary_wraps, reason = "messages hold them so")]
+
 use observer_proto::{served, v1};
 use prost::Message;
 use prost_types::Timestamp;
