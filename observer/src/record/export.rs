@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod fuzzed;
 mod load;
+#[cfg(test)]
+mod loaded;
 mod raw;
 mod read;
 mod seen;

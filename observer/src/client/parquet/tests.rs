@@ -11,6 +11,7 @@ use super::super::testing;
 use super::*;
 
 /// The rows, by their columns' names.
+#[allow(clippy::wildcard_enum_match_arm, reason = "tables have no others")]
 fn rows(file: Vec<u8>) -> Vec<Value> {
     let reader = SerializedFileReader::new(Bytes::from(file)).unwrap();
     let value = |field: &Field| match field {
@@ -18,7 +19,6 @@ fn rows(file: Vec<u8>) -> Vec<Value> {
         Field::Bool(flag) => (*flag).into(),
         Field::Long(number) => (*number).into(),
         Field::Str(text) => text.as_str().into(),
-        #[allow(clippy::wildcard_enum_match_arm, reason = "tables have no others")]
         other => other.to_string().into(),
     };
     let row = |row: Row| row.get_column_iter().map(|(name, field)| (name.clone(), value(field))).collect();
