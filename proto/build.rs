@@ -3,9 +3,11 @@
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 9] = [
+    const FILES: [&str; 11] = [
+        "compare",
         "diagnosis",
         "event",
+        "export",
         "filter",
         "incident",
         "incidents",
@@ -28,6 +30,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".observer.v1.Workload", "crate::Encoded")
         .extern_path(".observer.v1.Process", "crate::Encoded")
         .extern_path(".observer.v1.WatchEventsResponse", "crate::EventsResponse")
+        // What client and server make alike: of a file, or of the daemon's recording.
+        .extern_path(".observer.v1.CompareWindowsResponse", "crate::v1::CompareWindowsResponse")
         .out_dir(served)
         .compile_fds(descriptors)?;
     Ok(())

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _};
 
 use self::connections::Connections;
+pub(crate) use self::connections::first_of;
 use self::figures::Figures;
 pub(crate) use self::figures::Totals;
 use self::handshakes::Handshakes;

@@ -5,9 +5,11 @@ mod connections;
 mod context;
 mod daemon;
 mod debug;
+mod diff;
 pub(crate) mod doctor;
 mod events;
 mod explain;
+mod export;
 mod fields;
 mod follow;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod options;
 mod pages;
 mod past;
 mod recorded;
+mod replay;
 mod selection;
 mod status;
 mod summary;
@@ -77,6 +80,10 @@ enum Command {
     Follow(Box<follow::Args>),
     /// List, show, open, close and delete incidents: what went wrong, and the story of it
     Incident(Box<incident::Args>),
+    /// Compare two parts of a recording, before and after a deploy, say: what became better or worse by more than noise
+    Diff(Box<diff::Args>),
+    /// Serve an exported recording as the daemon serves what happens, for other tools; needs no daemon and no root
+    Replay(replay::Args),
     /// Choose the daemon that is asked, of those in the client's configuration
     Context(context::Args),
     /// Print the script that completes commands in bash, zsh or fish
@@ -112,6 +119,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::diagnose().and_then(|found| doctor::run(&args, &found, &mut out)),
         Command::Follow(args) => block_on(follow::run(*args, &mut out)),
         Command::Incident(args) => block_on(incident::run(*args, &mut out)),
+        Command::Diff(args) => block_on(diff::run(*args, &mut out)),
+        Command::Replay(args) => replay::serve(args, &mut out),
         Command::Context(args) => context::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
         Command::Completion(args) => pages::complete(&args, &mut out),
         Command::Man(args) => pages::write_manual(&args),
@@ -127,6 +136,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 enum Shown<'a> {
     Output(&'a mut Output),
     Color(&'a mut Option<Color>),
+    /// It is no text for people.
+    Nothing,
 }
 
 impl Command {
@@ -146,17 +157,19 @@ impl Command {
             Self::Top(args) => (Some(&mut args.connection), Shown::Color(&mut args.color)),
             Self::Incident(args) => {
                 let (connection, output) = args.shared();
-                (Some(connection), Shown::Output(output))
+                (Some(connection), output.map_or(Shown::Nothing, Shown::Output))
             }
+            Self::Diff(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
             Self::Doctor(args) => (None, Shown::Output(&mut args.output)),
             Self::Context(args) => return Ok(args.settle(env)?),
-            Self::Daemon(_) | Self::Completion(_) | Self::Man(_) => return Ok(()),
+            Self::Daemon(_) | Self::Replay(_) | Self::Completion(_) | Self::Man(_) => return Ok(()),
         };
         let named = connection.as_ref().and_then(|connection| connection.config());
         let contexts = Contexts::load(&File::find(named, env))?;
         match shown {
             Shown::Output(output) => output.settle(&contexts),
             Shown::Color(color) => *color = color.or(contexts.color),
+            Shown::Nothing => {}
         }
         match connection.filter(|_| asks) {
             Some(connection) => Ok(connection.settle(&contexts, env)?),
@@ -177,6 +190,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let whole = error.is::<client::Error>()
         || error.is::<config::Error>()
         || error.is::<contexts::Error>()
+        || error.is::<crate::replay::Error>()
         || error.is::<client::recorded::Error>();
     _ = if whole { writeln!(stderr, "observer: {error}") } else { writeln!(stderr, "observer: {error:#}") };
     if is_usage(error) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }

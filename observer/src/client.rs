@@ -4,6 +4,7 @@ mod cells;
 mod chosen;
 mod color;
 mod compact;
+mod comparison;
 mod connect;
 mod container;
 mod detail;
@@ -26,6 +27,7 @@ mod yaml;
 
 pub(crate) mod contexts;
 pub(crate) mod listing;
+pub(crate) mod parquet;
 pub(crate) mod recorded;
 pub(crate) mod table;
 #[cfg(test)]
@@ -35,6 +37,7 @@ pub(crate) mod top;
 pub(crate) use chosen::Chosen;
 pub(crate) use color::{Color, Paint, Painter};
 pub(crate) use compact::Lines;
+pub(crate) use comparison::{compared_columns, differs, write_comparison};
 pub(crate) use connect::{Answers, Client, Server, Target, Tls};
 pub(crate) use error::Error;
 pub(crate) use escape::escape;

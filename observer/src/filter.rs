@@ -82,12 +82,12 @@ impl Filters {
 
     /// Checks and compiles what a client asks of events that were told, be it long ago and by any node.
     pub(crate) fn of_told(allow: &[v1::Filter], deny: &[v1::Filter]) -> Result<Self, InvalidFilter> {
-        // The same messages in the server's types. What did not fit would be an empty filter, which is refused.
-        let served = |filters: &[v1::Filter]| {
-            let same = |filter: &v1::Filter| served::Filter::decode(filter.encode_to_vec().as_slice());
-            filters.iter().map(|filter| same(filter).unwrap_or_default()).collect()
-        };
         Self::compile(served(allow), served(deny), Purpose::Events, "")
+    }
+
+    /// The same of summaries that were told.
+    pub(crate) fn of_summaries(allow: &[v1::Filter], deny: &[v1::Filter]) -> Result<Self, InvalidFilter> {
+        Self::compile(served(allow), served(deny), Purpose::Summaries, "")
     }
 
     /// The event passes.
@@ -187,6 +187,11 @@ impl Filters {
         seen && (self.allow.is_empty() || self.allow.iter().any(may_match))
     }
 
+    /// Nothing is left out, and nothing hidden.
+    pub(crate) const fn lets_all_pass(&self) -> bool {
+        self.is_empty()
+    }
+
     const fn is_empty(&self) -> bool {
         self.allow.is_empty() && self.deny.is_empty() && self.scope.is_all()
     }
@@ -248,6 +253,12 @@ impl Filter {
             && any(&self.from_pods, &[side(*outgoing, true, either)], |pattern, of| pattern.matches(of))
             && any(&self.to_pods, &[side(*outgoing, false, either)], |pattern, of| pattern.matches(of))
     }
+}
+
+/// The same messages in the server's types. What did not fit would be an empty filter, which is refused.
+fn served(filters: &[v1::Filter]) -> Vec<served::Filter> {
+    let same = |filter: &v1::Filter| served::Filter::decode(filter.encode_to_vec().as_slice());
+    filters.iter().map(|filter| same(filter).unwrap_or_default()).collect()
 }
 
 /// A workload has that name: its own, or that of what made it, with its kind or without.

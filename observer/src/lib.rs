@@ -32,11 +32,15 @@ mod filter;
 
 mod wire;
 
+mod compare;
+
 mod story;
 
 mod record;
 
 mod serve;
+
+mod replay;
 
 #[cfg(feature = "bench")]
 pub mod bench;

@@ -5,6 +5,9 @@
 //! `docs/recorder.md` says what is kept and what happens when.
 
 mod block;
+mod compared;
+pub(crate) mod export;
+mod ranges;
 mod recorder;
 mod shared;
 mod store;
@@ -15,10 +18,10 @@ pub(crate) mod trial;
 mod windows;
 mod writer;
 
-pub(crate) use self::block::{Block, Kind};
+pub(crate) use self::block::{Block, Filling, Kind};
+pub(crate) use self::compared::compare;
+pub(crate) use self::ranges::{ALWAYS, for_each_window, whole_window};
 pub(crate) use self::recorder::{Reader, Recorder};
 pub(crate) use self::shared::{Disk, Settings};
-#[allow(unused_imports, reason = "incidents and files that are exported use it")]
-pub(crate) use self::store::{Batch, OpenError, Raw, Run};
-pub(crate) use self::store::{Chunk, Limits, Place, Recorded, Store, StoreError};
+pub(crate) use self::store::{Chunk, Limits, Place, Raw, Recorded, Run, Store, StoreError};
 pub(crate) use self::windows::{CLOCKS, Identities};

@@ -24,8 +24,8 @@ pub(crate) use self::access::ClientLimits;
 pub(crate) use self::history::Ask;
 pub(crate) use self::incidents::Book;
 pub(crate) use self::queue::Sink;
-pub(crate) use self::server::{Listeners, SecurityFiles, ServeError, TlsFiles};
-pub(crate) use self::service::{Service, Settings};
+pub(crate) use self::server::{Listeners, SecurityFiles, ServeError, TlsFiles, serve_one};
+pub(crate) use self::service::{Replayed, Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{
     BootTime, Connection, ConnectionOrder, Event, Listener, Now, WallTime, Window, WorkloadEntry,
@@ -87,7 +87,7 @@ pub(crate) struct OpenIncident {
 }
 
 /// The answer to `Request::Past`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Past {
     /// In the order in which they were told.
     pub(crate) events: Vec<Arc<Event>>,

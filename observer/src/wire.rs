@@ -1,6 +1,8 @@
 //! From the domain to the proto. Every value is taken apart in full, so that a new field cannot be
 //! forgotten here.
 
+pub(crate) mod back;
+mod compared;
 mod container;
 mod deeper;
 mod diagnosis;
@@ -22,6 +24,7 @@ use observer_proto::v1::{Process as WholeProcess, Workload as WholeWorkload};
 use observer_proto::{Encoded, served as v1};
 use prost_types::Timestamp;
 
+pub(crate) use self::compared::{compared_side, comparison};
 pub(crate) use self::event::event;
 pub(crate) use self::incident::incident;
 pub(crate) use self::live::{connection, listener};

@@ -187,10 +187,7 @@ impl Connections {
         now: BootTime,
     ) -> (Vec<Connection>, u64) {
         let connections = self.entries.values().map(|entry| &entry.connection);
-        let mut found: Vec<_> = connections.filter(|connection| matches(connection)).collect();
-        let total = found.len() as u64;
-        found.sort_by_cached_key(|connection| (Reverse(weight(connection, order, now)), connection.tcp.id));
-        (found.into_iter().take(limit).cloned().collect(), total)
+        first_of(connections.filter(|connection| matches(connection)), order, limit, now)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Connection> {
@@ -205,6 +202,19 @@ impl Connections {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
+}
+
+/// The first ones in order, `limit` at most, and how many there are.
+pub(crate) fn first_of<'a>(
+    connections: impl Iterator<Item = &'a Connection>,
+    order: ConnectionOrder,
+    limit: usize,
+    now: BootTime,
+) -> (Vec<Connection>, u64) {
+    let mut found: Vec<&Connection> = connections.collect();
+    let total = found.len() as u64;
+    found.sort_by_cached_key(|connection| (Reverse(weight(connection, order, now)), connection.tcp.id));
+    (found.into_iter().take(limit).cloned().collect(), total)
 }
 
 /// What a connection is sorted by, the first figure before the next.

@@ -58,8 +58,14 @@ pub(crate) struct Histogram {
 }
 
 impl Histogram {
-    /// One as it was told: count, sum, smallest, largest, how many were 0; and its buckets from that index on.
-    pub(crate) const fn told(figures: [u64; 5], offset: i32, buckets: Vec<u32>) -> Self {
+    /// One as it was told: count, sum, smallest, largest, how many were 0; and its buckets from that index on. Nothing of one
+    /// with buckets that no value is in.
+    pub(crate) fn told(figures: [u64; 5], offset: i32, buckets: Vec<u32>) -> Self {
+        let all = -1..=64 * PER_DOUBLING;
+        let length = i32::try_from(buckets.len()).unwrap_or(i32::MAX);
+        if !all.contains(&offset) || !all.contains(&offset.saturating_add(length)) {
+            return Self::default();
+        }
         let [count, sum, min, max, zero_count] = figures;
         Self { count, sum, min, max, zero_count, offset, buckets }
     }
@@ -118,6 +124,13 @@ impl Histogram {
             }
         }
         Some(self.max)
+    }
+
+    /// How many values are in higher buckets than this one is.
+    pub(crate) fn above(&self, value_ns: u64) -> u64 {
+        let Some(bucket) = bucket_of(value_ns) else { return self.count - self.zero_count };
+        let higher = (self.offset..).zip(&self.buckets).filter(|(index, _)| *index > bucket);
+        higher.map(|(_, count)| u64::from(*count)).sum()
     }
 
     /// How many values.
@@ -263,6 +276,12 @@ mod tests {
             into_empty.merge(&Histogram::default());
             assert_eq!(into_empty, merged);
         }
+    }
+
+    #[test]
+    fn what_is_above_a_value_is_in_higher_buckets() {
+        let histogram = of(&[0, 10, 10, 500, 1_000, 70_000]);
+        assert_eq!([0, 5, 10, 600, 70_000].map(|value| histogram.above(value)), [5, 5, 3, 2, 0]);
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     if selection.print_filters {
         return Ok(write_json(out, "WatchEventsRequest", &request)?);
     }
+    if follow {
+        connection.may_follow()?;
+    }
     let client = connection.connect().await?;
     let mut answers = client.watch_events(request.clone()).await?;
     let mut lines = Lines::new(&fields::look(&output, &chosen));

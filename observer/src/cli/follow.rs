@@ -52,6 +52,7 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         write_json(out, "WatchEventsRequest", &events)?;
         return Ok(write_json(out, "WatchSummariesRequest", &summaries)?);
     }
+    connection.may_follow()?;
     let client = connection.connect().await?;
     let mut streams =
         tokio::try_join!(client.watch_events(events.clone()), client.watch_summaries(summaries.clone()))?;

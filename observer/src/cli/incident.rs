@@ -9,6 +9,7 @@ use observer_proto::v1::{
 };
 
 use super::again::Reconnect;
+use super::export;
 use super::fields::{self, Fields};
 use super::options::{Connection, Output};
 use super::past;
@@ -37,6 +38,8 @@ pub(super) enum Command {
     Close(Box<Close>),
     /// Delete an incident; what is recorded of its time is kept no longer than all else
     Delete(Box<Delete>),
+    /// Write an incident, or a part of time, into a file that is read anywhere without a daemon
+    Export(Box<export::Args>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -126,24 +129,26 @@ pub(super) struct Delete {
 
 impl Args {
     /// What says whom to ask, and how the output looks.
-    pub(super) fn shared(&mut self) -> (&mut Connection, &mut Output) {
+    pub(super) fn shared(&mut self) -> (&mut Connection, Option<&mut Output>) {
         match &mut self.command {
-            Command::List(args) => (&mut args.connection, &mut args.output),
-            Command::Show(args) => (&mut args.connection, &mut args.output),
-            Command::Open(args) => (&mut args.connection, &mut args.output),
-            Command::Close(args) => (&mut args.connection, &mut args.output),
-            Command::Delete(args) => (&mut args.connection, &mut args.output),
+            Command::List(args) => (&mut args.connection, Some(&mut args.output)),
+            Command::Show(args) => (&mut args.connection, Some(&mut args.output)),
+            Command::Open(args) => (&mut args.connection, Some(&mut args.output)),
+            Command::Close(args) => (&mut args.connection, Some(&mut args.output)),
+            Command::Delete(args) => (&mut args.connection, Some(&mut args.output)),
+            Command::Export(args) => (&mut args.connection, None),
         }
     }
 }
 
-/// Lists, shows, opens, closes or deletes.
+/// Lists, shows, opens, closes, deletes or exports.
 pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     match args.command {
         Command::List(args) if args.follow => follow(*args, out).await,
         Command::List(args) => list(*args, out).await,
         Command::Show(args) => show(*args, out).await,
         Command::Open(args) => open(*args, out).await,
+        Command::Export(args) => export::run(*args, out).await,
         Command::Close(args) => {
             let Close { id, note, output, connection } = *args;
             let closed =

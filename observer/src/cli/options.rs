@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::Usage;
 use crate::client::contexts::{Contexts, Flags};
 use crate::client::{self, Chosen, Client, Color, Format, Look, Painter, Server, Target, TimeFormat, Tls};
 use crate::config;
@@ -14,8 +15,8 @@ use crate::config;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connection {
-    /// The daemon: unix:///path, tls://host:port, or on this machine in plain text tcp://127.0.0.1:port
-    /// [env: OBSERVER_SERVER] [default: the context's, else unix:///run/observer/observer.sock]
+    /// The daemon: unix:///path, tls://host:port, or on this machine in plain text tcp://127.0.0.1:port; or file://PATH: an
+    /// exported recording instead of a daemon [env: OBSERVER_SERVER] [default: the context's, else unix:///run/observer/observer.sock]
     #[arg(long, value_name = "ADDRESS")]
     server: Option<Server>,
     /// Ask the daemon of this context of the client's configuration [env: OBSERVER_CONTEXT] [default: the
@@ -123,6 +124,17 @@ impl Connection {
             ("--timeout", timeout.is_some()),
         ];
         flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+
+    /// Refuses to follow a recording, which has an end.
+    pub(super) fn may_follow(&self) -> Result<(), Usage> {
+        match self.target.as_ref().map(|target| &target.server) {
+            Some(Server::File(path)) => Err(Usage(format!(
+                "--follow with {}: a recording has an end, and nothing new comes\nLeave --follow out.",
+                path.display()
+            ))),
+            Some(Server::Unix(_) | Server::Loopback(_) | Server::Secured { .. }) | None => Ok(()),
+        }
     }
 
     /// Connects to the daemon.

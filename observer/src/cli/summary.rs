@@ -81,6 +81,9 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     if selection.print_filters {
         return Ok(write_json(out, "WatchSummariesRequest", &request)?);
     }
+    if follow {
+        connection.may_follow()?;
+    }
     let client = connection.connect().await?;
     let mut answers = client.watch_summaries(request.clone()).await?;
     let mut shown = Shown {

@@ -80,7 +80,9 @@ async fn output(line: &str) -> anyhow::Result<String> {
         Command::Status(args) => status::run(args, &mut out).await?,
         Command::Incident(args) => incident::run(*args, &mut out).await?,
         Command::Follow(args) => follow::run(*args, &mut out).await?,
+        Command::Diff(args) => diff::run(*args, &mut out).await?,
         Command::Daemon(_)
+        | Command::Replay(_)
         | Command::Doctor(_)
         | Command::Context(_)
         | Command::Completion(_)

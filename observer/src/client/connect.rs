@@ -1,6 +1,7 @@
 //! Connects to a daemon and calls it, with every failure told in the client's own words.
 
 mod incidents;
+mod recording;
 mod remembering;
 mod secured;
 mod target;
@@ -27,6 +28,7 @@ use tokio_stream::StreamExt as _;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Error;
+use crate::replay;
 
 pub(crate) use target::{Server, Target, Tls};
 
@@ -64,7 +66,7 @@ impl Client {
         // The transport would hide the reason in a chain of its own errors: so the socket is opened
         // here, and handed over.
         let opened = match &server {
-            Server::Unix(_) | Server::Loopback(_) if !tls.is_empty() => {
+            Server::Unix(_) | Server::Loopback(_) | Server::File(_) if !tls.is_empty() => {
                 return Err(refused(
                     "TLS is for tls:// addresses alone: leave the TLS options out, or name such an address"
                         .to_owned(),
@@ -78,6 +80,7 @@ impl Client {
                 let socket = within(timeout, TcpStream::connect(address)).await.map_err(unreachable)?;
                 channel(socket, timeout).await
             }
+            Server::File(path) => channel(replay::within(path.clone()).await?, timeout).await,
             Server::Secured { host, port } => {
                 let secured = Secured::read(host, &tls).map_err(refused)?;
                 let place = (host.as_str(), *port);

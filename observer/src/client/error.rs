@@ -7,6 +7,7 @@ use tonic::Code;
 
 use super::connect::Server;
 use super::escape::escape;
+use crate::replay;
 
 /// What to do where the daemon's certificate is not good.
 const MISTRUST: &str = "Is the daemon's certificate of the authority in --tls-ca, and for that host? Name it with \
@@ -60,6 +61,9 @@ pub(crate) enum Error {
         /// How long it had.
         timeout: Duration,
     },
+    /// A file cannot be replayed.
+    #[error("{}", escape(&.0.to_string()))]
+    Replay(#[source] Box<replay::Error>),
     /// `--fields` names what is not there.
     #[error("--fields: {0}")]
     Fields(String),
@@ -84,6 +88,7 @@ impl Error {
             Self::Unreachable { .. }
             | Self::Certificates { .. }
             | Self::Handshake { .. }
+            | Self::Replay(_)
             | Self::TimedOut { .. } => false,
         }
     }
@@ -97,7 +102,8 @@ impl Error {
 
     /// A daemon is there and says no: asking again would not help.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Tls { .. }) || (matches!(self, Self::Call { .. }) && !self.is_hang_up())
+        matches!(self, Self::Tls { .. } | Self::Replay(_))
+            || (matches!(self, Self::Call { .. }) && !self.is_hang_up())
     }
 }
 
@@ -122,6 +128,8 @@ fn advice(server: &Server, error: &io::Error) -> &'static str {
         (Server::Secured { .. }, _) => {
             "Is the daemon started with --listen tls://, and its port open? Or name another with --server."
         }
+        // Replayed, and not reached.
+        (Server::File(_), _) => "Name another with --server.",
         (Server::Loopback(_), _) => {
             "Is the daemon started with --listen tcp:// and --insecure-loopback? Or name another with --server."
         }
@@ -159,15 +167,22 @@ fn remedy(status: &tonic::Status) -> &'static str {
         }
         Code::ResourceExhausted => "A limit was reached: ask for less, or end other clients.",
         Code::Unavailable | Code::Cancelled => ENDED,
+        Code::FailedPrecondition | Code::NotFound => {
+            "Ask for something else: it is not possible as things are."
+        }
         Code::Ok
         | Code::Unknown
         | Code::DeadlineExceeded
-        | Code::NotFound
         | Code::AlreadyExists
-        | Code::FailedPrecondition
         | Code::Aborted
         | Code::OutOfRange
         | Code::Internal
         | Code::DataLoss => "See the daemon's log.",
+    }
+}
+
+impl From<replay::Error> for Error {
+    fn from(error: replay::Error) -> Self {
+        Self::Replay(Box::new(error))
     }
 }

@@ -2,6 +2,7 @@
 
 mod maps;
 mod recorder;
+mod replay;
 mod sessions;
 
 use std::io;
@@ -27,6 +28,9 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
             table.row(Paint::Plain, pair.into());
         }
         return table.write(out, look);
+    }
+    if let Some(told) = &status.replay {
+        replay::write_replay(out, look, status, told)?;
     }
     write_head(out, look, status)?;
     write_losses(out, look, status)?;

@@ -1,6 +1,7 @@
 //! The recorder's ends: where the event loop hands over, and where others read. Between them is a thread of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -9,8 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use super::shared::{Counts, Settings, Shared, Standing};
-use super::store::{Figures, Store};
+use super::shared::{Counts, Disk, Settings, Shared, Standing};
+use super::store::{Figures, Limits, Store};
 use super::writer::Writer;
 use crate::event::{Now, WallTime, Window, Workload};
 use crate::inventory::host;
@@ -199,6 +200,16 @@ impl Recorder {
 }
 
 impl Reader {
+    /// Of a store that nobody writes to, as of that run.
+    pub(crate) fn of(store: Store, start: WallTime) -> Self {
+        let (orders, _nobody) = sync_channel(1);
+        let settings =
+            Settings { folder: PathBuf::new(), limits: Limits::default(), start, disk: Disk::Real };
+        let shared = Shared::new(settings);
+        shared.opened(store);
+        Self { shared: Arc::new(shared), orders, turns: Arc::new(Semaphore::new(READERS)) }
+    }
+
     /// What is recorded, where it is open.
     pub(crate) fn store(&self) -> Option<Store> {
         self.shared.store()

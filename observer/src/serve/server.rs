@@ -25,8 +25,10 @@ use observer_proto::served::incidents_server::IncidentsServer;
 use observer_proto::served::observer_server::ObserverServer;
 use observer_proto::v1::FILE_DESCRIPTOR_SET;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -161,6 +163,18 @@ impl Listeners {
         drop(unix);
         Ok(())
     }
+}
+
+/// Serves one client that is connected already, a process of the same user, until it goes.
+pub(crate) async fn serve_one(service: Service, client: UnixStream) {
+    let Ok(routes) = routes(service) else { return };
+    let Ok((security, _)) = SecurityFiles::default().read() else { return };
+    let (_never, stopping) = watch::channel(false);
+    let (_same, security) = watch::channel(Arc::new(security));
+    let clients = Clients::new(ClientLimits::default());
+    let site = Site { routes: routes.prepare(), security, clients, most: 4, stopping };
+    let incoming = tokio_stream::once(Ok(client)).chain(tokio_stream::pending());
+    connections::serve(door::Unix, incoming, site).await;
 }
 
 /// Listens at an address, for one of these lists.

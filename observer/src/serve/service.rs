@@ -1,14 +1,18 @@
 //! The gRPC service: checks a request, asks the event loop, and shapes the answer.
 
-mod answers;
 mod asked;
 mod changes;
+mod compare;
 mod debug;
 mod events;
 mod explain;
+mod export;
 mod incidents;
+mod lists;
 mod past;
 mod recorded;
+mod replayed;
+mod settings;
 mod states;
 mod summaries;
 
@@ -24,12 +28,14 @@ use tokio::time::timeout;
 use tokio_util::sync::PollSender;
 use tonic::{Request as Call, Response, Status};
 
-use self::answers::{fitting, masked};
 pub(super) use self::changes::Changes;
 pub(super) use self::debug::DebugStream;
 pub(super) use self::events::EventStream;
+use self::lists::{fitting, masked};
 use self::past::PastWindows;
 use self::recorded::Recording;
+pub(crate) use self::replayed::Replayed;
+pub(crate) use self::settings::Settings;
 use self::states::{busy, connected, refused, sent_at, stopping};
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
@@ -37,7 +43,6 @@ use super::queue::queue;
 use super::{
     Book, ConnectionList, EventsRequest, Filters, ListenerList, Request, SummariesRequest, WorkloadList,
 };
-use crate::event::WallTime;
 use crate::filter::Purpose;
 use crate::record::Reader;
 use crate::wire;
@@ -51,35 +56,6 @@ const EXPLAINED_NS: u64 = 60_000_000_000;
 /// Connections listed where the client names no limit.
 const CONNECTIONS_LISTED: usize = 10_000;
 
-/// What the service has to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
-    /// This node's name.
-    pub(crate) node_name: String,
-    /// The summaries' window where the client names none: whole seconds.
-    pub(crate) window: Duration,
-    /// Events on their way to one subscriber. What does not fit is lost to that subscriber.
-    pub(crate) queue_capacity: usize,
-    /// How many bytes these may take.
-    pub(crate) queue_bytes: usize,
-    /// When the daemon started: told at the beginning of each stream.
-    pub(crate) start_time: WallTime,
-}
-
-impl Settings {
-    /// The defaults for a node.
-    pub(crate) fn new(node_name: String) -> Self {
-        let start_time = WallTime::default();
-        Self {
-            node_name,
-            window: Duration::from_secs(10),
-            queue_capacity: 16_384,
-            queue_bytes: 16 << 20,
-            start_time,
-        }
-    }
-}
-
 /// The service; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
@@ -90,15 +66,17 @@ pub(crate) struct Service {
     /// What all streams of changes keep to compare with.
     compared: Arc<AtomicUsize>,
     book: Book,
+    /// Set where a recording is replayed.
+    replayed: Option<Arc<Replayed>>,
     /// Where what is not in memory any more can be read.
     recorded: Option<Reader>,
 }
 
 #[tonic::async_trait]
 impl Observer for Service {
+    type DebugStream = DebugStream;
     type WatchEventsStream = EventStream;
     type WatchSummariesStream = SummaryStream;
-    type DebugStream = DebugStream;
 
     async fn watch_events(
         &self,
@@ -129,17 +107,28 @@ impl Observer for Service {
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<SummaryStream>, Status> {
         let (scope, caller) = Caller::admit(&call, "WatchSummaries")?;
-        let request = call.into_inner();
-        let past = PastWindows::asked(self.recorded.as_ref(), asked::windows(&request)?)?;
-        let v1::WatchSummariesRequest { allow, deny, follow, window, field_mask, changes, .. } = request;
+        let mut request = call.into_inner();
+        let (allow, deny) = (take(&mut request.allow), take(&mut request.deny));
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
-        let mask = asked::mask(field_mask, "Summary", &[])?;
-        let length_ns = asked::window_ns(window.as_ref(), self.settings.window)?;
+        let mask = asked::mask(request.field_mask.take(), "Summary", &[])?;
+        let length_ns = asked::window_ns(request.window.as_ref(), self.settings.window)?;
+        // A recording that is replayed has nothing but the past.
+        let newest =
+            || self.replayed.as_ref().map(|replayed| replayed.newest(request.window.map(|_| length_ns)));
+        let past = asked::windows(&request)?.or_else(newest);
+        let past = PastWindows::asked(self.recorded.as_ref(), past)?;
+        let v1::WatchSummariesRequest { follow, changes, .. } = request;
         let seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");
         self.send(Request::Summaries(SummariesRequest { length_ns, sink })).await?;
         let stream = SummaryStream::new(source, &self.settings, filters, length_ns, follow, seat).after(past);
         Ok(Response::new(stream.shaped(mask, changes.then(|| Changes::new(&self.compared)))))
+    }
+
+    async fn debug(&self, call: Call<v1::DebugRequest>) -> Result<Response<DebugStream>, Status> {
+        let (scope, caller) = Caller::admit(&call, "Debug")?;
+        self.may_change()?;
+        Ok(Response::new(self.open_session(call.into_inner(), scope, caller).await?))
     }
 
     async fn list_connections(
@@ -172,9 +161,13 @@ impl Observer for Service {
         let mask = asked::mask(field_mask, "Summary", &[])?;
         let filters = self.compile(allow, deny, Purpose::Summaries)?.within(scope);
         let _seat = caller.seat()?;
-        let (sink, source) = queue(WINDOWS_QUEUED, "windows");
-        self.send(Request::Summaries(SummariesRequest { length_ns: EXPLAINED_NS, sink })).await?;
-        let (window, now) = explain::watch(source).await?;
+        let (window, now) = if let Some(replayed) = &self.replayed {
+            replayed.before(EXPLAINED_NS)?
+        } else {
+            let (sink, source) = queue(WINDOWS_QUEUED, "windows");
+            self.send(Request::Summaries(SummariesRequest { length_ns: EXPLAINED_NS, sink })).await?;
+            explain::watch(source).await?
+        };
         let edges = wire::explained(&filters.scope().window(&window), &filters, now);
         let total = edges.len() as u64;
         Ok(Response::new(v1::ExplainResponse {
@@ -223,17 +216,15 @@ impl Observer for Service {
         }))
     }
 
-    async fn debug(&self, call: Call<v1::DebugRequest>) -> Result<Response<DebugStream>, Status> {
-        let (scope, caller) = Caller::admit(&call, "Debug")?;
-        Ok(Response::new(self.open_session(call.into_inner(), scope, caller).await?))
-    }
-
     async fn get_status(
         &self,
         call: Call<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         // Nothing in it is of a workload: whoever may see some may know how the daemon is.
         Caller::admit(&call, "GetStatus")?;
+        if let Some(replayed) = &self.replayed {
+            return Ok(Response::new(v1::GetStatusResponse { status: Some(replayed.status.clone()) }));
+        }
         let (status, now) = self.ask(|reply| Request::Status { reply }).await?;
         let status = Some(wire::status(status, &self.settings.node_name, now));
         Ok(Response::new(v1::GetStatusResponse { status }))
@@ -243,19 +234,30 @@ impl Observer for Service {
 impl Service {
     /// Sends what it is asked to the event loop.
     pub(crate) fn new(settings: Settings, requests: mpsc::Sender<Request>) -> Self {
-        let (streams, compared) = Default::default();
-        let book = Book::default();
-        Self { settings: Arc::new(settings), requests, streams, compared, book, recorded: None }
-    }
-
-    /// Has what is not in memory any more read from there.
-    pub(crate) fn recorded(self, recorded: Option<Reader>) -> Self {
-        Self { recorded, ..self }
+        Self {
+            settings: Arc::new(settings),
+            requests,
+            streams: Arc::default(),
+            compared: Arc::default(),
+            book: Book::default(),
+            replayed: None,
+            recorded: None,
+        }
     }
 
     /// With the incidents that are known.
     pub(crate) fn with_incidents(self, book: Book) -> Self {
         Self { book, ..self }
+    }
+
+    /// With a recording that is replayed.
+    pub(crate) fn replaying(self, replayed: Replayed) -> Self {
+        Self { replayed: Some(Arc::new(replayed)), ..self }
+    }
+
+    /// Has what is not in memory any more read from there.
+    pub(crate) fn recorded(self, recorded: Option<Reader>) -> Self {
+        Self { recorded, ..self }
     }
 
     fn compile(

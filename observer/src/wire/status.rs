@@ -65,6 +65,7 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         kernel_bytes,
         kernel_maps: kernel_maps.into_iter().map(kernel_map).collect(),
         debug_sessions: debug_sessions.iter().map(|one| session_state(one, now)).collect(),
+        replay: None,
         recorder: Some(recorder(of_recorder)),
     }
 }

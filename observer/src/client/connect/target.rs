@@ -25,6 +25,8 @@ pub(crate) enum Server {
         /// The port.
         port: u16,
     },
+    /// Nobody: a file that was exported is replayed within the client.
+    File(PathBuf),
 }
 
 /// How TLS is spoken; nothing: as far as needed, by default.
@@ -68,8 +70,7 @@ impl Tls {
 
 impl Server {
     /// What is allowed as an address.
-    pub(crate) const ALLOWED: &str =
-        "unix:///path, tls://host:port and, on this machine only, tcp://127.0.0.1:port";
+    pub(crate) const ALLOWED: &str = "unix:///path, tls://host:port, on this machine only tcp://127.0.0.1:port, and file://path for a recording";
 }
 
 impl Default for Target {
@@ -100,6 +101,7 @@ impl fmt::Display for Server {
             Self::Loopback(address) => write!(out, "tcp://{address}"),
             Self::Secured { host, port } if host.contains(':') => write!(out, "tls://[{host}]:{port}"),
             Self::Secured { host, port } => write!(out, "tls://{host}:{port}"),
+            Self::File(path) => write!(out, "file://{}", path.display()),
         }
     }
 }
@@ -107,6 +109,10 @@ impl fmt::Display for Server {
 fn parse(text: &str) -> Option<Server> {
     if text.starts_with("unix:") {
         return config::unix_path(text).map(Server::Unix);
+    }
+    if let Some(path) = text.strip_prefix("file://") {
+        // Relative ones as well: a file is most often in the folder that one is in.
+        return (!path.is_empty()).then(|| Server::File(path.into()));
     }
     if let Some(address) = text.strip_prefix("tls://") {
         let (host, port) = host_and_port(address)?;

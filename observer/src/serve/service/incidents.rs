@@ -13,6 +13,7 @@ use self::seen::seen;
 pub(crate) use self::stream::IncidentStream;
 use super::Service;
 use super::asked::wall_time;
+use super::export::ExportStream;
 use crate::filter::{Filters, Purpose, Scope};
 use crate::serve::access::Caller;
 use crate::serve::{OpenIncident, Request};
@@ -28,6 +29,7 @@ const LONGEST_ID: usize = 64;
 #[tonic::async_trait]
 impl Incidents for Service {
     type WatchIncidentsStream = IncidentStream;
+    type ExportIncidentStream = ExportStream;
 
     async fn list_incidents(
         &self,
@@ -99,6 +101,7 @@ impl Incidents for Service {
         call: Call<served::OpenIncidentRequest>,
     ) -> Result<Response<served::OpenIncidentResponse>, Status> {
         let (scope, caller) = Caller::admit(&call, "OpenIncident")?;
+        self.may_change()?;
         let served::OpenIncidentRequest { allow, deny, note } = call.into_inner();
         let note = checked_note(note)?;
         if allow.is_empty() && !scope.is_all() {
@@ -119,6 +122,7 @@ impl Incidents for Service {
         call: Call<served::CloseIncidentRequest>,
     ) -> Result<Response<served::CloseIncidentResponse>, Status> {
         let (scope, caller) = Caller::admit(&call, "CloseIncident")?;
+        self.may_change()?;
         let served::CloseIncidentRequest { id, note } = call.into_inner();
         let note = checked_note(note)?;
         let known = self.visible(&scope, &id)?;
@@ -134,12 +138,31 @@ impl Incidents for Service {
         call: Call<served::DeleteIncidentRequest>,
     ) -> Result<Response<served::DeleteIncidentResponse>, Status> {
         let (scope, caller) = Caller::admit(&call, "DeleteIncident")?;
+        self.may_change()?;
         let id = call.into_inner().id;
         self.visible(&scope, &id)?;
         sees_all(&scope)?;
         let client = caller.name();
         self.ask(|reply| Request::DeleteIncident { id, client, reply }).await?;
         Ok(Response::new(served::DeleteIncidentResponse {}))
+    }
+
+    async fn export_incident(
+        &self,
+        call: Call<served::ExportIncidentRequest>,
+    ) -> Result<Response<ExportStream>, Status> {
+        let (scope, caller) = Caller::admit(&call, "ExportIncident")?;
+        let seat = caller.seat()?;
+        self.export(scope, seat, call.into_inner()).await.map(Response::new)
+    }
+
+    async fn compare_windows(
+        &self,
+        call: Call<served::CompareWindowsRequest>,
+    ) -> Result<Response<v1::CompareWindowsResponse>, Status> {
+        let (scope, caller) = Caller::admit(&call, "CompareWindows")?;
+        let _seat = caller.seat()?;
+        self.compare(scope, call.into_inner()).await.map(Response::new)
     }
 }
 
@@ -165,7 +188,7 @@ impl Service {
     }
 
     /// The incident with that id, as far as it may be seen; one that may not be seen is not there.
-    fn visible(&self, scope: &Scope, id: &str) -> Result<v1::Incident, Status> {
+    pub(super) fn visible(&self, scope: &Scope, id: &str) -> Result<v1::Incident, Status> {
         let known = if id.len() <= LONGEST_ID { self.book.get(id) } else { None };
         known.and_then(|incident| seen(scope, &incident)).ok_or_else(|| {
             let id: String = id.chars().take(LONGEST_ID).collect();

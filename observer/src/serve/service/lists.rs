@@ -1,10 +1,10 @@
-//! How answers are cut to what fits and what is wanted.
+//! Answers that are lists, within a message.
 
 use observer_proto::Mask;
 use prost::Message;
 
 /// Clients refuse messages of more than 4 MiB unless told otherwise; this leaves room for the rest.
-const LONGEST_LIST_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
+pub(super) const LONGEST_LIST_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// As many as fit into a message: those that do not are the least interesting ones, and the total tells
 /// of them.
