@@ -1,6 +1,7 @@
 //! The daemon's state in sections, what was lost before everything else.
 
 mod maps;
+mod probes;
 mod recorder;
 mod replay;
 mod sessions;
@@ -54,7 +55,7 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
     write_events(out, look, status)?;
     write_rings(out, look, status)?;
     maps::write_maps(out, look, status)?;
-    write_probes(out, look, status)
+    probes::write_probes(out, look, status)
 }
 
 fn write_head(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
@@ -166,34 +167,6 @@ fn write_rings(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Res
         );
     }
     table.write(out, look)
-}
-
-fn write_probes(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
-    heading(out, look, "Probes")?;
-    let counted = status.probes.iter().any(|probe| probe.run_count > 0);
-    let mut columns = vec![text("  PROBE", 28, 0), text("HOOK", 28, 0)];
-    if counted {
-        columns.extend([figures("RUNS", 12, 1), figures("EACH", 8, 1)]);
-    }
-    let mut table = Table::new(columns);
-    for probe in &status.probes {
-        let mut hook = escape(&probe.hook).into_owned();
-        if probe.detached {
-            hook.push_str(" (detached)");
-        }
-        let mut cells = vec![format!("  {}", escape(&probe.name)), hook];
-        if counted {
-            let each = probe.run_time_ns.checked_div(probe.run_count);
-            cells.extend([probe.run_count.to_string(), each.map_or_else(|| "-".to_owned(), duration)]);
-        }
-        table.row(Paint::Plain, cells);
-    }
-    table.write(out, look)?;
-    if !counted && !status.probes.is_empty() {
-        let words = "  what they cost is not counted: `sysctl kernel.bpf_stats_enabled=1` turns it on";
-        writeln!(out, "{}", look.painter.paint(Paint::Dim, words))?;
-    }
-    Ok(())
 }
 
 /// A heading of a section.
