@@ -1,5 +1,6 @@
 //! Incidents open by themselves within seconds, name the right pod, and tell the cause before the effect.
 #![allow(clippy::print_stdout, reason = "it shows what a reader is told")]
+#![allow(clippy::disallowed_methods, reason = "it asks for what happened before a moment")]
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
