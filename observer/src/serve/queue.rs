@@ -22,7 +22,7 @@ const WAITING_BYTES: usize = 32;
 /// An empty queue that has more places than this lets them go.
 const PLACES_KEPT: usize = 4 * TAKEN;
 /// So many a stream takes out of its queue at a time; there are more of them in memory than the queue holds by this.
-const TAKEN: usize = 512;
+pub(super) const TAKEN: usize = 512;
 
 /// What both ends share.
 #[derive(Debug, Default)]

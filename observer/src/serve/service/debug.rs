@@ -17,7 +17,7 @@ use crate::event::Now;
 use crate::filter::Purpose;
 use crate::inventory::host;
 use crate::serve::access::{Caller, Scope};
-use crate::serve::queue::queue;
+use crate::serve::queue::{TAKEN, queue};
 use crate::serve::{DebugAsk, EventsRequest, Request};
 use crate::session::{News, Refusal, SessionId};
 use crate::wire;
@@ -35,6 +35,9 @@ pub(crate) struct DebugStream {
     node_name: Arc<str>,
     /// The session's end, once it has ended: what happened before it comes first.
     ending: Option<VecDeque<Payload>>,
+    /// So many events may still come before the end: as many as may have waited when it came, as there may be no end of
+    /// them.
+    left: usize,
 }
 
 impl Service {
@@ -87,7 +90,13 @@ impl Service {
         self.ask(ask).await?.map_err(|refusal| refused(&refusal))?;
         let requests = PollSender::new(self.requests.clone());
         let events = EventStream::new(id, source, requests, &self.settings, None, (scope, seat));
-        Ok(DebugStream { news, events, node_name: self.settings.node_name.as_str().into(), ending: None })
+        Ok(DebugStream {
+            news,
+            events,
+            node_name: self.settings.node_name.as_str().into(),
+            ending: None,
+            left: self.settings.queue_capacity.saturating_add(TAKEN),
+        })
     }
 }
 
@@ -140,7 +149,14 @@ impl Stream for DebugStream {
                 return Poll::Ready(Some(Ok(this.response(payload))));
             }
         }
-        match Pin::new(&mut this.events).poll_next(context) {
+        let events = match &this.ending {
+            Some(_) if this.left == 0 => Poll::Ready(None),
+            _ => Pin::new(&mut this.events).poll_next(context),
+        };
+        if this.ending.is_some() {
+            this.left = this.left.saturating_sub(1);
+        }
+        match events {
             Poll::Ready(Some(Ok(update))) => Poll::Ready(Some(Ok(this.response(Payload::Update(update))))),
             Poll::Ready(Some(Err(status))) => {
                 this.ending = Some(VecDeque::new());
@@ -156,5 +172,48 @@ impl Stream for DebugStream {
                 None => Poll::Pending,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::serve::access::ClientLimits;
+    use crate::serve::queue::Item;
+    use crate::serve::service::Settings;
+    use crate::serve::tests::caller;
+    use crate::session::{EndReason, Statistics};
+
+    #[test]
+    fn the_end_comes_though_events_do_not_cease() {
+        let (mut sink, source) = queue(64, "events");
+        let settings = Settings::new("node".to_owned());
+        let (requests, _asked) = mpsc::channel(1);
+        let seat = caller(ClientLimits::default()).seat().unwrap();
+        let events =
+            EventStream::new(1, source, PollSender::new(requests), &settings, None, (Scope::All, seat));
+        let (sender, news) = mpsc::channel(4);
+        let mut stream = DebugStream { news, events, node_name: "node".into(), ending: None, left: 3 };
+        let mut context = Context::from_waker(Waker::noop());
+        let mut next = || {
+            // Another one each time.
+            sink.send(Item::Connected { after: 1 }, host::now()).unwrap();
+            match Pin::new(&mut stream).poll_next(&mut context) {
+                Poll::Ready(Some(response)) => response.unwrap().payload,
+                Poll::Ready(None) | Poll::Pending => None,
+            }
+        };
+        for _before in 0..5 {
+            assert!(matches!(next(), Some(Payload::Update(_))));
+        }
+        let end = News::Ended(EndReason::ClientGone, Box::new(Statistics::default()));
+        sender.try_send(end).unwrap();
+        for _waiting in 0..3 {
+            assert!(matches!(next(), Some(Payload::Update(_))));
+        }
+        assert!(matches!(next(), Some(Payload::End(_))));
+        assert!(next().is_none());
     }
 }
