@@ -1,6 +1,6 @@
 //! What debugging sessions see, with its owners.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
@@ -27,9 +27,12 @@ impl Attributor {
         self.drop_reasons = reasons.iter().map(|(&n, name)| (n, Arc::from(name.as_str()))).collect();
     }
 
-    /// The cgroups of a workload: its own and those below it.
-    pub(crate) fn cgroups_of(&self, id: WorkloadId) -> Vec<u64> {
-        self.identities.cgroups_of(id)
+    /// The cgroups that belong to one of these workloads, each with its own: all are gone through, once.
+    pub(crate) fn cgroups_of<'a>(
+        &'a self,
+        ids: &'a BTreeSet<WorkloadId>,
+    ) -> impl Iterator<Item = (u64, WorkloadId)> + 'a {
+        self.identities.cgroups_of(ids)
     }
 
     /// A workload's cgroup below the hierarchy's root.

@@ -4,7 +4,7 @@ mod lives;
 mod names;
 mod told;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
@@ -112,9 +112,13 @@ impl Identities {
         self.cgroups.get(&cgroup).copied().unwrap_or(HOST)
     }
 
-    /// The cgroups that belong to a workload.
-    pub(super) fn cgroups_of(&self, id: WorkloadId) -> Vec<u64> {
-        self.cgroups.iter().filter(|(_, owner)| **owner == id).map(|(cgroup, _)| *cgroup).collect()
+    /// The cgroups that belong to one of these workloads, each with its own.
+    pub(super) fn cgroups_of<'a>(
+        &'a self,
+        ids: &'a BTreeSet<WorkloadId>,
+    ) -> impl Iterator<Item = (u64, WorkloadId)> + 'a {
+        let all = self.cgroups.iter().map(|(cgroup, owner)| (*cgroup, *owner));
+        all.filter(|(_, owner)| ids.contains(owner))
     }
 
     /// The cgroup is a container's.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use observer_ebpf::debug::watch;
 
 use crate::attribute::Attributor;
-use crate::event::Workload;
+use crate::event::{Workload, WorkloadId};
 use crate::inventory::cgroups::Cgroups;
 use crate::inventory::processes;
 use crate::probe::DeeperProbes;
@@ -42,12 +42,16 @@ impl Watching {
         probes: &mut DeeperProbes<'_>,
         (parts, costly_opens): (u32, bool),
     ) -> Vec<(&'static str, String)> {
-        let (mut next, mut netns) = (BTreeMap::new(), BTreeMap::new());
+        let (mut next, mut netns) = (BTreeMap::<u64, u32>::new(), BTreeMap::new());
         let mut known = BTreeMap::new();
+        let mut parts_of: BTreeMap<WorkloadId, u32> = BTreeMap::new();
         for (workload, bits) in wanted {
-            for cgroup in attributor.cgroups_of(workload.id) {
-                *next.entry(cgroup).or_insert(0) |= bits;
-            }
+            *parts_of.entry(workload.id).or_default() |= bits;
+        }
+        for (cgroup, owner) in attributor.cgroups_of(&parts_of.keys().copied().collect()) {
+            next.insert(cgroup, parts_of.get(&owner).copied().unwrap_or_default());
+        }
+        for (workload, bits) in wanted {
             let own = workload.cgroup_id;
             let found = self.known.get(&own).copied().unwrap_or_else(|| {
                 let path = attributor.path_of(workload.id);
