@@ -31,8 +31,9 @@ const HOOKS: [&str; 13] = [
     "tcp_send_reset",
 ];
 /// Loaded, and attached while a debugging session asks for them, at no other time: `debug_sessions.rs` sees to that.
-const DEEPER: [&str; 13] = [
+const DEEPER: [&str; 14] = [
     "do_sys_openat2",
+    "exit_creat",
     "exit_open",
     "exit_openat",
     "exit_openat2",

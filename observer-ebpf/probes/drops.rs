@@ -14,7 +14,7 @@ use crate::kernel::{
 };
 use crate::maps::NETWORK;
 use crate::socket::{INET, INET6, cgroup_id, state};
-use crate::watched::{Watched, watched, watched_netns};
+use crate::watched::{Watched, pass, watched, watched_netns};
 
 /// `ETH_P_IP` and `ETH_P_IPV6`, as `skb->protocol` has them.
 const IPV4: u16 = 0x0800_u16.to_be();
@@ -45,6 +45,7 @@ pub(crate) fn kfree_skb(ctx: BtfTracePointContext) -> i32 {
             let family = SOCK_FAMILY.probe(sk, 0);
             if family != INET && family != INET6 {
                 // What processes of the machine tell each other, or the kernel.
+                pass();
                 return 0;
             }
             if state == state::TIME_WAIT || state == state::NEW_SYN_RECV {

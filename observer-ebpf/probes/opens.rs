@@ -8,9 +8,9 @@ use observer_ebpf::event::{Header, Kind};
 use observer_ebpf::fields::Kernel;
 
 use crate::emit::{current, emit, fill_current, task_cgroup};
-use crate::kernel::{REGS_FIRST, REGS_SECOND, REGS_SYSCALL};
+use crate::kernel::{REGS_FIRST, REGS_SECOND, REGS_SYSCALL, TASK_CALL_STATUS};
 use crate::maps::PROCESS;
-use crate::watched::watched;
+use crate::watched::{pass, watched};
 
 /// Errors are below this (`MAX_ERRNO`); those of calls that are begun again are above what processes see.
 const MOST: u32 = 512;
@@ -19,6 +19,8 @@ const OPEN: u64 = 2;
 const CREAT: u64 = 85;
 const OPENAT: u64 = 257;
 const OPENAT2: u64 = 437;
+/// `TS_COMPAT` of x86's `thread_info.status`: the call is one of 32 bits, which are numbered in another way.
+const COMPAT: u32 = 2;
 
 /// `long do_sys_openat2(int dfd, const char __user *filename, struct open_how *how)`, 5.11 to 7.2, where functions may be
 /// hooked: opens alone run this.
@@ -27,6 +29,8 @@ pub(crate) fn do_sys_openat2(ctx: FExitContext) -> i32 {
     let result = ctx.arg::<u64>(3) as i64;
     if result < 0 {
         failed(result.wrapping_neg() as u32, ctx.arg::<u64>(1));
+    } else {
+        pass();
     }
     0
 }
@@ -41,6 +45,12 @@ pub(crate) fn exit_openat(ctx: FExitContext) -> i32 {
 /// The same of `open`.
 #[fexit(function = "__x64_sys_open")]
 pub(crate) fn exit_open(ctx: FExitContext) -> i32 {
+    ended(ctx.arg(0), ctx.arg::<u64>(1) as i64)
+}
+
+/// The same of `creat`.
+#[fexit(function = "__x64_sys_creat")]
+pub(crate) fn exit_creat(ctx: FExitContext) -> i32 {
     ended(ctx.arg(0), ctx.arg::<u64>(1) as i64)
 }
 
@@ -61,6 +71,7 @@ pub(crate) fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn ended(regs: *const Kernel, result: i64) -> i32 {
     if result >= 0 {
+        pass();
         return 0;
     }
     // SAFETY: `regs` is typed by the hook.
@@ -68,8 +79,15 @@ fn ended(regs: *const Kernel, result: i64) -> i32 {
         let path = match REGS_SYSCALL.read(regs) {
             OPEN | CREAT => REGS_FIRST.read(regs),
             OPENAT | OPENAT2 => REGS_SECOND.read(regs),
-            _ => return 0,
+            _ => {
+                pass();
+                return 0;
+            }
         };
+        if TASK_CALL_STATUS.is_present() && TASK_CALL_STATUS.read(current()) & COMPAT != 0 {
+            pass();
+            return 0;
+        }
         failed(result.wrapping_neg() as u32, path);
     }
     0

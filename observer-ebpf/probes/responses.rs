@@ -17,7 +17,7 @@ use crate::kernel::{
 use crate::maps::{EXCHANGES, NETWORK};
 use crate::retransmit::control;
 use crate::socket::{INET, INET6, SOCK_DONE, cgroup_id, fill_tracked, state, storage, track};
-use crate::watched::{Watched, watched};
+use crate::watched::{Watched, pass, watched};
 
 /// `void sk_data_ready(const struct sock *sk)`, 6.2 to 7.2: the process is told that there is something to read. Of
 /// sockets of all kinds.
@@ -97,6 +97,8 @@ pub(crate) fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
     if ctx.arg::<u64>(1) as i32 > 0 {
         // SAFETY: the argument is typed by the hook.
         unsafe { answers(ctx.arg(0), true) };
+    } else {
+        pass();
     }
     0
 }

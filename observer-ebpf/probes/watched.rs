@@ -70,9 +70,9 @@ pub(crate) fn watched_netns(netns: u32, what: u32) -> Option<Watched> {
     None
 }
 
-/// The program ran for nothing.
+/// The program ran for nothing: each end of one that asks for no cgroup counts that, or what it takes would not be told.
 #[inline(always)]
-fn pass() {
+pub(crate) fn pass() {
     if let Some(spent) = SPENT.get_ptr_mut(0) {
         // SAFETY: this CPU's own element. An interrupt in the middle may take one away, of many: no figure that is told
         // one by one.

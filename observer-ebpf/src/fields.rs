@@ -28,6 +28,7 @@ macro_rules! kernel_fields {
             TASK_FS: "task_struct", "fs", *const Kernel, required;
             TASK_NSPROXY: "task_struct", "nsproxy", *const Kernel, required;
             TASK_CPU_TIME: "task_struct", "se.sum_exec_runtime", u64, required;
+            TASK_CALL_STATUS: "task_struct", "thread_info.status", u32, optional;
             TASK_THREAD_NEXT: "task_struct", "thread_node.next", *const Kernel, required;
             CRED_CAPABILITIES: "cred", "cap_effective", u64, required;
             NSPROXY_MNT: "nsproxy", "mnt_ns", *const Kernel, required;

@@ -1,5 +1,6 @@
 //! The deeper programs: loaded with the others, attached while a debugging session asks for them, and then alone.
 
+mod cost;
 mod steps;
 
 use std::collections::HashMap;
@@ -14,7 +15,9 @@ use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
 use itertools::Itertools as _;
 use observer_ebpf::debug::{Spent, watch};
 
-use self::steps::{COSTLY, STEPS, Step, programs};
+pub(crate) use self::cost::Cost;
+use self::cost::{Figures, Reading};
+use self::steps::{COSTLY, Hooked, STEPS, Step, programs};
 pub(super) use self::steps::{Hook, capability_of, first_programs, hook_of, is_wanted};
 pub(crate) use self::steps::{deeper_hooks, part_of};
 use super::attach::Verdicts;
@@ -25,17 +28,22 @@ use super::{ProbeError, system};
 
 /// What of the deeper programs the kernel has taken, what is attached now, and what is watched.
 pub(super) struct Deeper {
-    /// The program of each step, or why there is none.
-    chosen: Vec<(u32, Result<&'static str, Refused>)>,
+    /// The programs of each step, or why there are none.
+    chosen: Vec<(u32, Result<&'static [Hooked], Refused>)>,
     /// Failed opens can be seen at a cost.
     costly: bool,
     links: Vec<(&'static str, Link)>,
+    /// What could not be attached, and why: not tried again before [`DeeperProbes::retry`].
+    failed: Vec<(&'static str, String)>,
     /// How often the kernel had left each of them out, when that was read last.
     missed: HashMap<&'static str, u64>,
     watched: maps::HashMap<MapData, u64, u32>,
     bits: maps::Array<MapData, u64>,
     netns: maps::HashMap<MapData, u32, u64>,
     spent: PerCpuArray<MapData, Abi<Spent>>,
+    /// What was read of what they take last, and all of it until then.
+    read: Reading,
+    cost: Cost,
 }
 
 /// The deeper programs of loaded probes, to be told what to watch.
@@ -51,24 +59,6 @@ enum Link {
     Exit(FExitLinkId),
 }
 
-/// What the sessions' programs took since the daemon's start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cost {
-    /// Nanoseconds of processor time.
-    pub(crate) ns: u64,
-    /// How often they ran.
-    pub(crate) runs: u64,
-    /// How often for something that is not watched.
-    pub(crate) others: u64,
-    /// The kernel measured it (`kernel.bpf_stats_enabled`); else it is what the programs themselves measured, and
-    /// [`PASSING_NS`] for each time that they ran for others.
-    pub(crate) measured: bool,
-}
-
-/// What a deeper program takes for something that is not watched, on a slow machine; the figure of one machine is in
-/// docs/debug.md.
-const PASSING_NS: u64 = 100;
-
 impl Deeper {
     pub(super) fn take(
         ebpf: &mut Ebpf,
@@ -80,19 +70,21 @@ impl Deeper {
         let taken = |program: &str| matches!(verdicts.get(program), Some(Ok(())));
         let costly = taken(COSTLY.0) && features.has_registers();
         let choose = |step: &Step| {
-            let found = step.programs.iter().find(|(program, _)| taken(program));
-            let chosen = found.map(|&(program, _)| program);
+            let chosen = step.choose(taken);
             (step.what, chosen.ok_or_else(|| step.refusal(features, verdicts, left_out, costly)))
         };
         Ok(Self {
             chosen: STEPS.iter().map(choose).collect(),
             costly,
             links: Vec::new(),
+            failed: Vec::new(),
             missed: HashMap::new(),
             watched: map("WATCHED")?.try_into().map_err(ProbeError::Map)?,
             bits: map("WATCHED_BITS")?.try_into().map_err(ProbeError::Map)?,
             netns: map("WATCHED_NETNS")?.try_into().map_err(ProbeError::Map)?,
             spent: map("SPENT")?.try_into().map_err(ProbeError::Map)?,
+            read: Reading { kernel: Some(Figures::default()), ..Reading::default() },
+            cost: Cost::default(),
         })
     }
 
@@ -136,7 +128,8 @@ impl Deeper {
             .chosen
             .iter()
             .filter(|(what, _)| what & parts & self.available(false) != 0)
-            .filter_map(|(_, chosen)| chosen.as_ref().ok().copied())
+            .filter_map(|(_, chosen)| chosen.as_ref().ok())
+            .flat_map(|chosen| chosen.iter().map(|(program, _)| *program))
             .collect();
         if parts & watch::OPENS != 0 && costly_opens && self.has_costly_opens() {
             programs.push(COSTLY.0);
@@ -151,30 +144,40 @@ impl DeeperProbes<'_> {
         self.deeper.available(costly_opens)
     }
 
+    /// Tries once more what could not be attached.
+    pub(crate) fn retry(&mut self) {
+        self.deeper.failed.clear();
+    }
+
     /// Has those parts be seen, and nothing else: attaches what is needed for it, and detaches what is not. Returns what
-    /// could not be attached, and why.
+    /// could not be attached, and why; that is tried once, and said once in the log.
     pub(crate) fn set_parts(&mut self, parts: u32, costly_opens: bool) -> Vec<(&'static str, String)> {
         let Self { deeper, ebpf } = self;
         let wanted = deeper.programs_for(parts, costly_opens);
         let links = std::mem::take(&mut deeper.links).into_iter();
         let (kept, gone): (Vec<_>, Vec<_>) = links.partition(|(program, _)| wanted.contains(program));
         deeper.links = kept;
-        let mut failed = Vec::new();
         for (program, link) in gone {
             if let Err(error) = detach(ebpf, program, link) {
                 log::error!("{program} cannot be detached: {error}");
             }
         }
         for program in wanted {
-            if deeper.links.iter().any(|(attached, _)| *attached == program) {
+            let is_done = deeper.links.iter().any(|(attached, _)| *attached == program)
+                || deeper.failed.iter().any(|(failed, _)| *failed == program);
+            if is_done {
                 continue;
             }
             match attach(ebpf, program) {
                 Ok(link) => deeper.links.push((program, link)),
-                Err(error) => failed.push((program, super::error_chain(&error))),
+                Err(error) => {
+                    let reason = super::error_chain(&error);
+                    log::warn!("{program} is not attached: {reason}");
+                    deeper.failed.push((program, reason));
+                }
             }
         }
-        failed
+        deeper.failed.clone()
     }
 
     /// What is attached: the programs with their hooks.
@@ -210,25 +213,35 @@ impl DeeperProbes<'_> {
     }
 
     /// What all of it took since the daemon's start.
-    pub(crate) fn cost(&self) -> Cost {
-        let mut cost = Cost::default();
-        let mut runs = 0;
+    pub(crate) fn cost(&mut self) -> Cost {
+        let Some(read) = self.read() else { return self.deeper.cost };
+        self.deeper.cost.add(&self.deeper.read, &read);
+        self.deeper.read = read;
+        self.deeper.cost
+    }
+
+    /// What is counted by now. The programs' own figures come first: so the kernel's are not behind them.
+    fn read(&self) -> Option<Reading> {
+        let all = self.deeper.spent.get(&0, 0).ok()?;
+        let sum = |of: fn(&Spent) -> u64| all.iter().map(|spent| of(&spent.0)).sum::<u64>();
+        Some(Reading {
+            watched_ns: sum(|spent| spent.watched_ns),
+            watched: sum(|spent| spent.watched),
+            others: sum(|spent| spent.others),
+            kernel: self.figures(),
+        })
+    }
+
+    /// The kernel's figures of all programs that it has taken.
+    fn figures(&self) -> Option<Figures> {
+        let mut figures = Figures::default();
         for (program, _) in programs() {
             let Some(fd) = self.ebpf.program(program).and_then(|program| program.fd().ok()) else { continue };
-            let Ok(figures) = system::program_figures(fd.as_fd()) else { continue };
-            cost.ns += figures.run_time_ns;
-            runs += figures.run_count;
+            let read = system::program_figures(fd.as_fd()).ok()?;
+            figures.ns += read.run_time_ns;
+            figures.runs += read.run_count;
         }
-        let Ok(all) = self.deeper.spent.get(&0, 0) else { return cost };
-        let sum = |of: fn(&Spent) -> u64| all.iter().map(|spent| of(&spent.0)).sum::<u64>();
-        cost.others = sum(|spent| spent.others);
-        cost.runs = cost.others + sum(|spent| spent.watched);
-        // Only part of it was counted where the kernel's counting was switched on meanwhile.
-        cost.measured = runs > 0 && runs >= cost.runs;
-        if !cost.measured {
-            cost.ns = sum(|spent| spent.watched_ns) + cost.others * PASSING_NS;
-        }
-        cost
+        Some(figures)
     }
 }
 

@@ -100,6 +100,7 @@ impl Core<'_> {
             self.sessions.open.pop();
             return;
         }
+        self.probes.deeper().retry();
         self.watch(now);
         log::info!("debugging session {} is open: {} containers", id.0, chosen.len());
     }
@@ -209,9 +210,6 @@ impl Core<'_> {
         let (attributor, cgroups) = (&self.attributor, self.cgroups.as_ref());
         let place = (attributor, cgroups);
         let failed = self.sessions.watching.set(&wanted, place, &mut self.probes.deeper(), (parts, costly));
-        for (program, reason) in &failed {
-            log::warn!("{program} is not attached: {reason}");
-        }
         for at in 0..self.sessions.open.len() {
             let is_new = changed.contains(&self.sessions.open[at].id);
             if is_new {

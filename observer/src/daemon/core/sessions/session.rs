@@ -177,17 +177,17 @@ impl Open {
     }
 
     pub(super) fn statistics(&self, now: BootTime, cost: Cost, lost: u64) -> Statistics {
-        let before = self.cost_before;
+        let cost = cost.since(&self.cost_before);
         Statistics {
             elapsed_ns: now.since_ns(self.start),
             events: self.events.iter().map(|(of, count)| (*of, *count)).collect(),
             folded: self.folded,
             lost: lost.saturating_sub(self.lost_before),
             cpu_share: self.share().unwrap_or(0.0),
-            cpu_time_ns: cost.ns.saturating_sub(before.ns),
-            runs: cost.runs.saturating_sub(before.runs),
-            other_runs: cost.others.saturating_sub(before.others),
-            measured_by_kernel: cost.measured,
+            cpu_time_ns: cost.ns,
+            runs: cost.runs,
+            other_runs: cost.others,
+            measured_by_kernel: cost.is_measured(),
         }
     }
 
