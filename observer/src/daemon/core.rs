@@ -181,7 +181,7 @@ impl<'a> Core<'a> {
             refused_translations: 0,
             sampling: Sampling::default(),
             folds: Folds::default(),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(config.incidents.after_ns),
             tick: Tick::default(),
             adoption,
             memory: Memory::new(config.max_memory, room),

@@ -24,15 +24,20 @@ const MAX_SESSIONS: usize = 4;
 const MAX_WORKLOADS: usize = 64;
 
 /// The sessions that are open.
-#[derive(Default)]
 pub(super) struct Sessions {
     open: Vec<Open>,
     watching: Watching,
     /// Session events that were lost since the daemon's start.
     lost: u64,
+    /// An incident closes where nothing is added to it for so long.
+    closes_after_ns: u64,
 }
 
 impl Sessions {
+    pub(super) fn new(closes_after_ns: u64) -> Self {
+        Self { open: Vec::new(), watching: Watching::default(), lost: 0, closes_after_ns }
+    }
+
     /// Those that are open.
     pub(super) fn states(&self) -> Vec<SessionState> {
         self.open.iter().map(Open::state).collect()
@@ -83,6 +88,8 @@ impl Core<'_> {
             let _gone = reply.send(Err(refusal)).is_err();
             return;
         }
+        // Where its stream is gone already, nobody waits for an answer.
+        let Ok(last_word) = news.clone().try_reserve_owned() else { return };
         let before = (self.session_cost(), self.sessions.lost);
         let end = BootTime(now.boot.0.saturating_add(length_ns));
         let open = Open::new(
@@ -92,7 +99,7 @@ impl Core<'_> {
             (now.boot, end),
             max_cpu_share,
             client,
-            news,
+            (news, last_word),
             before,
         );
         self.sessions.open.push(open);
@@ -141,12 +148,10 @@ impl Core<'_> {
                 None => open.tell_statistics(now.boot, cost, lost),
             }
         }
-        let due: Vec<usize> = self
-            .sessions
-            .open
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(at, open)| open.is_to_be_kept(now.boot).then_some(at))
+        let closes_after_ns = self.sessions.closes_after_ns;
+        let open = self.sessions.open.iter_mut().enumerate();
+        let due: Vec<usize> = open
+            .filter_map(|(at, open)| open.is_to_be_kept(now.boot, closes_after_ns).then_some(at))
             .collect();
         for at in due {
             let open = self.sessions.open.swap_remove(at);
@@ -158,14 +163,14 @@ impl Core<'_> {
         for (id, reason) in over {
             if let Some(at) = self.sessions.open.iter().position(|open| open.id == id) {
                 let open = self.sessions.open.remove(at);
-                self.session_ended(&open, reason, now);
+                self.session_ended(open, reason, now);
             }
         }
         self.watch(now);
     }
 
     /// A session is over: its client is told. What is watched for it alone is not any more with the next `watch`.
-    fn session_ended(&mut self, open: &Open, reason: EndReason, now: Now) {
+    fn session_ended(&mut self, mut open: Open, reason: EndReason, now: Now) {
         let statistics = open.statistics(now.boot, self.session_cost(), self.sessions.lost);
         let seconds = statistics.elapsed_ns as f64 / 1e9;
         log::info!(
@@ -175,14 +180,14 @@ impl Core<'_> {
             open.id.0,
             wire::end_words(reason)
         );
-        open.tell(News::Ended(reason, Box::new(statistics)));
-        self.keep_session(open, now);
+        open.tell_end(reason, statistics);
+        self.keep_session(&open, now);
     }
 
     /// The daemon stops.
     pub(super) fn end_sessions(&mut self, now: Now) {
         for open in std::mem::take(&mut self.sessions.open) {
-            self.session_ended(&open, EndReason::Stopping, now);
+            self.session_ended(open, EndReason::Stopping, now);
         }
         if self.sessions.watching.is_any() {
             self.watch(now);

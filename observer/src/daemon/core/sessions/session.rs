@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use tokio::sync::mpsc::OwnedPermit;
+
 use super::Teller;
 use crate::event::{BootTime, Event, EventType, FoldNotice, Workload, WorkloadId};
 use crate::filter::Filters;
@@ -13,7 +15,7 @@ use crate::session::{EndReason, News, Part, SessionId, SessionState, Statistics}
 const COST_WINDOW_NS: u64 = 5_000_000_000;
 /// Less than that says nothing.
 const COST_LEAST_NS: u64 = 1_000_000_000;
-/// How often it is kept what it has seen: an incident stays open for longer than that.
+/// How often it is kept what it has seen, unless incidents close sooner.
 const KEPT_EACH_NS: u64 = 10_000_000_000;
 /// How often statistics are told.
 const TOLD_EACH_NS: u64 = 2_000_000_000;
@@ -32,6 +34,8 @@ pub(super) struct Open {
     /// Whose it is.
     pub(super) client: String,
     news: Teller,
+    /// The place of its last word, which finds room whatever waits.
+    last_word: Option<OwnedPermit<News>>,
     chosen: BTreeMap<WorkloadId, Arc<Workload>>,
     /// Nothing was told of them yet.
     is_new: bool,
@@ -55,7 +59,7 @@ impl Open {
         (start, until): (BootTime, BootTime),
         max_cpu_share: f64,
         client: String,
-        news: Teller,
+        (news, last_word): (Teller, OwnedPermit<News>),
         (cost_before, lost_before): (Cost, u64),
     ) -> Self {
         Self {
@@ -69,6 +73,7 @@ impl Open {
             max_cpu_share,
             client,
             news,
+            last_word: Some(last_word),
             chosen: BTreeMap::new(),
             is_new: true,
             events: BTreeMap::new(),
@@ -143,9 +148,11 @@ impl Open {
         }
     }
 
-    /// What it has seen is to be kept now: at its beginning, and from time to time.
-    pub(super) fn is_to_be_kept(&mut self, now: BootTime) -> bool {
-        let is_due = self.kept.is_none_or(|kept| now.since_ns(kept) >= KEPT_EACH_NS);
+    /// What it has seen is to be kept now: at its beginning, and from time to time, before an incident that nothing is
+    /// added to for so long closes.
+    pub(super) fn is_to_be_kept(&mut self, now: BootTime, closes_after_ns: u64) -> bool {
+        let each_ns = KEPT_EACH_NS.min(closes_after_ns / 2);
+        let is_due = self.kept.is_none_or(|kept| now.since_ns(kept) >= each_ns);
         if is_due {
             self.kept = Some(now);
         }
@@ -203,5 +210,62 @@ impl Open {
         if let Err(error) = self.news.try_send(news) {
             log::debug!("the stream of session {} is not told: {error}", self.id.0);
         }
+    }
+
+    /// Tells its stream that it is over.
+    pub(super) fn tell_end(&mut self, reason: EndReason, statistics: Statistics) {
+        if let Some(place) = self.last_word.take() {
+            place.send(News::Ended(reason, Box::new(statistics)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn open(news: &mpsc::Sender<News>) -> Open {
+        Open::new(
+            SessionId(1),
+            Filters::default(),
+            (vec![Part::Signals], 1, false),
+            (BootTime(0), BootTime(60 * SECOND)),
+            0.1,
+            "somebody".to_owned(),
+            (news.clone(), news.clone().try_reserve_owned().unwrap()),
+            (Cost::default(), 0),
+        )
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_is_told_the_end_all_the_same() {
+        let (sender, mut receiver) = mpsc::channel(4);
+        let mut open = open(&sender);
+        for second in 1..10 {
+            open.tell_statistics(BootTime(2 * second * SECOND), Cost::default(), 0);
+        }
+        let statistics = open.statistics(BootTime(20 * SECOND), Cost::default(), 0);
+        open.tell_end(EndReason::ClientGone, statistics);
+        drop((open, sender));
+        let told: Vec<News> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+        assert_eq!(told.len(), 4);
+        assert!(matches!(told.last(), Some(News::Ended(EndReason::ClientGone, _))));
+    }
+
+    #[test]
+    fn what_it_has_seen_is_kept_before_its_incident_closes() {
+        let (sender, _receiver) = mpsc::channel(4);
+        let mut open = open(&sender);
+        let mut kept = |after_ns: u64| {
+            open.kept = None;
+            let ticks = (0..120).filter(|tick| open.is_to_be_kept(BootTime(tick * SECOND / 4), after_ns));
+            ticks.count()
+        };
+        assert_eq!(kept(SECOND), 60);
+        assert_eq!(kept(60 * SECOND), 3);
     }
 }
