@@ -184,7 +184,7 @@ mod tests {
     use crate::serve::queue::Item;
     use crate::serve::service::Settings;
     use crate::serve::tests::caller;
-    use crate::session::{EndReason, Statistics};
+    use crate::session::EndReason;
 
     #[test]
     fn the_end_comes_though_events_do_not_cease() {
@@ -208,7 +208,7 @@ mod tests {
         for _before in 0..5 {
             assert!(matches!(next(), Some(Payload::Update(_))));
         }
-        let end = News::Ended(EndReason::ClientGone, Box::new(Statistics::default()));
+        let end = News::Ended(EndReason::ClientGone, Box::default());
         sender.try_send(end).unwrap();
         for _waiting in 0..3 {
             assert!(matches!(next(), Some(Payload::Update(_))));
