@@ -41,7 +41,7 @@ impl Core<'_> {
         }
         let loaded = self.book.take_loaded();
         self.incidents.know(loaded.iter().map(String::as_str));
-        let refused = self.incidents.take_refused();
+        let refused = self.incidents.take_refused(now.boot);
         if refused > 0 {
             log::warn!("{refused} times a trigger fired while as many incidents were open as may be");
         }
@@ -60,6 +60,9 @@ impl Core<'_> {
             let listed = self.attributor.listed(now.boot).map(|(known, _)| &known.workload);
             listed.filter(|workload| !workload.sandbox && filters.workload(workload)).cloned().collect()
         };
+        if about.is_empty() && !filters.is_open() {
+            return Err(Refused::NothingMatches);
+        }
         let incident = self.incidents.open_by_hand(&about, (client, note), now)?;
         let opening = self.snapshot(&incident, now);
         Ok(self.tell_incident(&incident, Some(opening)))
@@ -121,8 +124,7 @@ impl Core<'_> {
     fn snapshot(&mut self, incident: &Incident, now: Now) -> v1::Snapshot {
         let sampled = self.aggregator.sampled();
         let concerns = |workload: Option<&Arc<Workload>>| {
-            workload
-                .is_some_and(|workload| incident.workloads.iter().any(|one| one.pod_uid == workload.pod_uid))
+            workload.is_some_and(|workload| incident.workloads.iter().any(|one| same_pod(one, workload)))
         };
         let is_of = |connection: &Connection| {
             concerns(Some(&connection.workload)) || concerns(connection.tcp.peer.workload.as_ref())
@@ -154,6 +156,11 @@ impl Core<'_> {
         };
         v1::Snapshot::decode(snapshot.encode_to_vec().as_slice()).unwrap_or_default()
     }
+}
+
+/// The same workload, or another container of the same pod.
+fn same_pod(a: &Workload, b: &Workload) -> bool {
+    a.id == b.id || (!a.pod_uid.is_empty() && a.pod_uid == b.pod_uid)
 }
 
 /// Why not all of an incident is kept, where nothing is recorded.
