@@ -53,7 +53,7 @@ fn fails(milliseconds: i64, workload: &Workload, stop: ContainerStop) -> Event {
 }
 
 fn lines(about: &[&Workload], told: Vec<Told>) -> Vec<(TimelineKind, String)> {
-    let workloads = about.iter().map(|one| Workload::clone(one)).collect();
+    let workloads = about.iter().copied().cloned().collect();
     let incident = Incident { workloads, ..Incident::default() };
     let story = tell(&incident, told.into_iter(), std::iter::empty());
     story.timeline.iter().map(|entry| (entry.kind(), entry.text.clone())).collect()

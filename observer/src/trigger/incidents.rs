@@ -102,7 +102,7 @@ impl Incidents {
                 self.remember(sort, now.boot);
                 return None;
             }
-            opener => (opener, MOST_OPEN),
+            opener @ (Opener::Trigger | Opener::Client) => (opener, MOST_OPEN),
         };
         if self.open_of(opener) >= most {
             self.refused += 1;
