@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::access::ClientLimits;
 pub(crate) use self::history::Ask;
-pub(crate) use self::incidents::Book;
+pub(crate) use self::incidents::{Book, Connections, Opening, Standing};
 pub(crate) use self::queue::Sink;
 pub(crate) use self::server::{Listeners, SecurityFiles, ServeError, TlsFiles, serve_one};
 pub(crate) use self::service::{Replayed, Service, Settings};

@@ -13,6 +13,8 @@ mod line;
 mod names;
 mod order;
 mod people;
+#[cfg(test)]
+mod rules;
 mod signals;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,9 @@ pub(crate) struct Story {
     pub(crate) omitted: u32,
 }
 
+/// Gaps that are told.
+const MOST_GAPS: usize = 1_024;
+
 /// Tells what happened.
 pub(crate) fn tell(
     incident: &Incident,
@@ -71,7 +76,8 @@ struct Teller {
     people: People,
     edges: Edges,
     deaths: Deaths,
-    lines: Vec<Line>,
+    /// What is missing: since when, and in words.
+    gaps: Vec<(i64, String)>,
 }
 
 impl Teller {
@@ -83,7 +89,7 @@ impl Teller {
             people: People::default(),
             edges: Edges::default(),
             deaths: Deaths::default(),
-            lines: Vec::new(),
+            gaps: Vec::new(),
         }
     }
 
@@ -109,18 +115,21 @@ impl Teller {
         let lasted = lasted.filter(|ns| *ns > 0).map(crate::units::duration);
         let lasted = lasted.map_or_else(String::new, |lasted| format!(" for {lasted}"));
         let text = format!("what happened{lasted} from here on is not recorded: {words}");
-        self.lines.push(Line::new(self.moments.of(time), TimelineKind::Gap, text));
+        if self.gaps.len() < MOST_GAPS {
+            self.gaps.push((nanos(&time), text));
+        }
     }
 
     fn finish(mut self, incident: &Incident, windows: &Windows) -> Story {
-        let Self { about, moments, containers, people, edges, deaths, .. } = &mut self;
+        let Self { about, moments, containers, people, edges, deaths, gaps } = &mut self;
         let mut lines = edges.lines(about, windows);
         lines.extend(containers.lines(about, edges, people));
         lines.extend(deaths.lines(containers, about));
         lines.extend(people.lines());
         lines.extend(windows.lines(moments));
         lines.extend(firings::lines(incident, moments, &lines));
-        lines.append(&mut self.lines);
+        let gap = |(since, text): (i64, String)| Line::new(moments.beside(since), TimelineKind::Gap, text);
+        lines.extend(gaps.drain(..).map(gap));
         order::tell(lines)
     }
 }

@@ -23,7 +23,7 @@ mod rules;
 mod tests;
 mod tuning;
 
-pub(crate) use self::containers::ends_on_request;
+pub(crate) use self::containers::{asks_for_end, ends_on_request};
 pub(crate) use self::fired::{Fired, FiredEdge, Grade, TriggerKind};
 pub(crate) use self::incident::{Firing, Incident};
 pub(crate) use self::incidents::{Bounds, Incidents, Refused};
@@ -76,8 +76,13 @@ impl Triggers {
                 }
                 None
             }
-            Detail::ProcessExit(_)
-            | Detail::TcpConnect(_)
+            Detail::ProcessExit(_) => {
+                if let Some(process) = &event.process {
+                    self.lives.exited(workload, process.key);
+                }
+                None
+            }
+            Detail::TcpConnect(_)
             | Detail::TcpAccept(_)
             | Detail::TcpConnectFailure(_)
             | Detail::TcpRetransmit(_)

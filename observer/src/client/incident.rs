@@ -104,14 +104,15 @@ fn write_head(out: &mut dyn io::Write, look: &Look, incident: &Incident) -> io::
     let title = look.painter.paint(Paint::Bold, escape(&incident.title).into_owned()).into_owned();
     writeln!(out, "{title}")?;
     let opened = incident.open_time.as_ref().map_or_else(|| "-".to_owned(), |time| clock.date(time));
-    let closed = incident.close_time.as_ref().map(|time| format!(", closed {}", clock.date(time)));
-    let client =
-        if incident.client.is_empty() { String::new() } else { format!(" by {}", escape(&incident.client)) };
+    let by = |who: &str| if who.is_empty() { String::new() } else { format!(" by {}", escape(who)) };
+    let closed = incident.close_time.as_ref();
+    let closed = closed.map(|time| format!(", closed {}{}", clock.date(time), by(&incident.closed_by)));
     let head = format!(
-        "incident {} on {}: {}, opened {opened}{}{client}",
+        "incident {} on {}: {}, opened {opened}{}{}",
         escape(&incident.id),
         escape(&incident.node_name),
         state(incident),
+        by(&incident.client),
         closed.unwrap_or_default()
     );
     writeln!(out, "{}", look.painter.paint(Paint::Dim, head))?;
@@ -133,6 +134,9 @@ fn write_head(out: &mut dyn io::Write, look: &Look, incident: &Incident) -> io::
     }
     if !incident.note.is_empty() {
         writeln!(out, "note: {}", escape(&incident.note))?;
+    }
+    if !incident.closing_note.is_empty() {
+        writeln!(out, "when it was closed: {}", escape(&incident.closing_note))?;
     }
     if !incident.incomplete.is_empty() {
         let words = format!("not all is kept: {}", escape(&incident.incomplete));
@@ -156,6 +160,10 @@ fn write_firings(out: &mut dyn io::Write, look: &Look, incident: &Incident) -> i
             look.painter.paint(Paint::Dim, time),
             escape(&firing.reason)
         )?;
+    }
+    if incident.firings_omitted > 0 {
+        let words = format!("  and {} more times others", incident.firings_omitted);
+        writeln!(out, "{}", look.painter.paint(Paint::Dim, words))?;
     }
     Ok(())
 }
@@ -219,7 +227,10 @@ fn kind(kind: TimelineKind) -> (&'static str, Paint) {
 
 fn row(incident: &Incident, look: &Look) -> Vec<String> {
     let opened = incident.open_time.as_ref();
-    let ended = incident.close_time.as_ref().or(incident.window_end.as_ref());
+    // Of one that is open only what has been told is known.
+    let fired =
+        incident.firings.iter().filter_map(|one| one.last_time.as_ref()).max_by_key(|time| nanos(time));
+    let ended = incident.close_time.as_ref().or(fired);
     let kinds = incident.firings.iter().map(|one| trigger(one.kind()));
     let mut triggers: Vec<&str> = Vec::new();
     for kind in kinds {

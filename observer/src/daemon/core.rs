@@ -11,6 +11,7 @@ mod sessions;
 mod sockets;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::io::unix::AsyncFd;
 
@@ -26,13 +27,13 @@ use crate::aggregate::{self, Aggregator};
 use crate::attribute::{self, Attributor, CrashLoop, Output};
 use crate::config::Config;
 use crate::decode::{self, Record, Tick};
-use crate::event::{EventType, Now};
+use crate::event::{BootTime, EventType, Now};
 use crate::inventory::{self, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
 use crate::record::Recorder;
 use crate::room::Room;
-use crate::serve::{Book, Limits, Subscribers};
+use crate::serve::{Book, Limits, Standing, Subscribers};
 use crate::status::{Capability, IdentitySource};
 use crate::trigger::{Incidents, Triggers};
 
@@ -88,6 +89,8 @@ pub(super) struct Core<'a> {
     subscribers: Subscribers,
     triggers: Triggers,
     incidents: Incidents,
+    /// How all stands that is of no one incident, and when it was gathered.
+    standing: Option<(BootTime, Arc<Standing>)>,
     book: Book,
     losses: Losses,
     counts: [u64; EventType::ALL.len()],
@@ -173,6 +176,7 @@ impl<'a> Core<'a> {
             subscribers,
             triggers: Triggers::new(config.triggers),
             incidents: Incidents::new(config.incidents),
+            standing: None,
             book,
             losses: Losses::new(now.boot),
             counts: [0; EventType::ALL.len()],

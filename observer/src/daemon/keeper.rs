@@ -5,12 +5,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use observer_proto::v1::{Incident, IncidentState, StoredIncident};
+use observer_proto::v1::{Incident, IncidentState, Snapshot, StoredIncident};
 use prost_types::Timestamp;
 
 use crate::event::WallTime;
 use crate::record::{Reader, Store, StoreError};
-use crate::serve::Book;
+use crate::serve::{Book, Opening};
 
 /// What may wait for the thread.
 const QUEUED: usize = 256;
@@ -23,7 +23,7 @@ const CUT_SHORT: &str = "the daemon ended before the incident was over";
 
 /// What is to be done.
 enum Order {
-    Put(Box<StoredIncident>),
+    Put(Box<(Incident, Option<Opening>)>),
     Delete(String),
     Stop,
 }
@@ -54,8 +54,8 @@ impl Keeper {
     }
 
     /// An incident is so now; how all stood when it was opened comes with it once.
-    pub(super) fn put(&self, stored: StoredIncident) {
-        self.send(Order::Put(Box::new(stored)));
+    pub(super) fn put(&self, incident: Incident, opening: Option<Opening>) {
+        self.send(Order::Put(Box::new((incident, opening))));
     }
 
     /// An incident is deleted.
@@ -93,7 +93,10 @@ impl Keeping {
     fn run(&mut self, orders: &Receiver<Order>) {
         loop {
             match orders.recv_timeout(AGAIN) {
-                Ok(Order::Put(stored)) => self.put(*stored),
+                Ok(Order::Put(put)) => {
+                    let (incident, opening) = *put;
+                    self.put(incident, opening.map(|opening| opening.snapshot()));
+                }
                 Ok(Order::Delete(id)) => drop(self.pending.insert(id, None)),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return self.flush(),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -102,16 +105,15 @@ impl Keeping {
         }
     }
 
-    fn put(&mut self, stored: StoredIncident) {
-        let Some(incident) = &stored.incident else { return };
+    fn put(&mut self, incident: Incident, opening: Option<Snapshot>) {
         let id = incident.id.clone();
-        let opening = match self.pending.remove(&id) {
+        let before = match self.pending.remove(&id) {
             Some(Some(before)) => before.opening,
             Some(None) | None => None,
         };
-        let opening = stored.opening.or(opening);
+        let opening = opening.or(before);
         if self.pending.len() < PENDING {
-            self.pending.insert(id, Some(StoredIncident { incident: stored.incident, opening }));
+            self.pending.insert(id, Some(StoredIncident { incident: Some(incident), opening }));
         }
     }
 

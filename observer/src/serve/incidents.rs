@@ -1,11 +1,15 @@
 //! The incidents that are known: read by clients without the event loop, and told to those who watch.
 
+mod opening;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use observer_proto::{served, v1};
 use prost::Message as _;
 use tokio::sync::broadcast;
+
+pub(crate) use self::opening::{Connections, Opening, Standing};
 
 /// Incidents that are known at a time; beyond, the oldest ones that are closed are forgotten here.
 const MOST: usize = 512;
@@ -28,7 +32,7 @@ struct Inner {
 struct State {
     incidents: BTreeMap<String, Arc<v1::Incident>>,
     /// How all stood when the newest ones were opened.
-    openings: Vec<(String, Arc<v1::Snapshot>)>,
+    openings: Vec<(String, Opening)>,
     stopped: bool,
     /// Ids that became known from what is stored, since somebody asked.
     loaded: Vec<String>,
@@ -91,12 +95,12 @@ impl Book {
     }
 
     /// How all stood when an incident was opened.
-    pub(crate) fn put_opening(&self, id: &str, snapshot: v1::Snapshot) {
+    pub(crate) fn put_opening(&self, id: &str, opening: Opening) {
         let mut state = self.lock();
         if state.openings.len() >= SNAPSHOTS {
             state.openings.remove(0);
         }
-        state.openings.push((id.to_owned(), Arc::new(snapshot)));
+        state.openings.push((id.to_owned(), opening));
     }
 
     /// The incident with that id.
@@ -105,10 +109,10 @@ impl Book {
     }
 
     /// How all stood when that one was opened, where that is in memory.
-    #[allow(dead_code, reason = "whoever exports an incident that is not recorded takes it")]
-    pub(crate) fn opening(&self, id: &str) -> Option<Arc<v1::Snapshot>> {
-        let state = self.lock();
-        state.openings.iter().find(|(of, _)| of == id).map(|(_, snapshot)| Arc::clone(snapshot))
+    pub(crate) fn opening(&self, id: &str) -> Option<v1::Snapshot> {
+        let opening =
+            self.lock().openings.iter().find(|(of, _)| of == id).map(|(_, opening)| opening.clone());
+        opening.map(|opening| opening.snapshot())
     }
 
     /// All of them, the newest first.

@@ -14,11 +14,13 @@ use super::edges::Edges;
 use super::line::{At, ENDED, Group, Line};
 use super::people::People;
 use super::{names, signals};
-use crate::trigger::ends_on_request;
+use crate::trigger::asks_for_end;
 use words::Oom;
 
 /// Events of containers that are followed.
 const MOST: usize = 4_096;
+/// Kills for memory that are remembered of one run.
+const MOST_OOMS: usize = 64;
 /// So many ends of a container are told one by one at the beginning; what lies between them and the last one is one line.
 const FIRST: usize = 4;
 
@@ -61,6 +63,10 @@ impl Containers {
             Some(Detail::ContainerCrashLoop(crash_loop)) => What::CrashLoop(crash_loop.clone()),
             Some(Detail::OomKill(kill)) if self.ooms.len() < MOST => {
                 let ooms = self.ooms.entry(names::run(workload)).or_default();
+                if ooms.len() == MOST_OOMS {
+                    // The last ones say how it ended, the first ones how it began.
+                    ooms.remove(MOST_OOMS / 2);
+                }
                 ooms.push(Oom::new(workload, kill, event.process.as_ref(), at));
                 return;
             }
@@ -204,7 +210,7 @@ impl Containers {
 fn is_failure(stop: &ContainerStop) -> bool {
     let asked = |sent: &SignalSent| {
         let comm = sent.sender.as_ref().map_or("", |sender| sender.comm.as_str());
-        sent.origin() == SignalOrigin::Outside && ends_on_request(comm)
+        sent.origin() == SignalOrigin::Outside && asks_for_end(comm, sent.before_end_ns)
     };
     let was_asked = [&stop.asked_by, &stop.killed_by].into_iter().flatten().any(asked);
     let kind = stop.kind();

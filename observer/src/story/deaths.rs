@@ -16,6 +16,8 @@ use crate::units::plural;
 const MOST_RUNS: usize = 256;
 /// Connections of one whose ends are remembered.
 const MOST_CLOSES: usize = 512;
+/// Whom one asked, and who asked it, that are remembered.
+const MOST_PEERS: usize = 512;
 /// Others whose resets are remembered.
 const MOST_RESETS: usize = 1_024;
 /// A connection that ended so shortly before or after its process ended with it.
@@ -81,6 +83,12 @@ impl Deaths {
         self.runs.entry(workload.container_id.clone()).or_default().hear(event, tcp, at);
     }
 
+    /// So many were asked by one run at most.
+    #[cfg(test)]
+    pub(super) fn most_asked(&self) -> usize {
+        self.runs.values().map(|run| run.asked.len()).max().unwrap_or(0)
+    }
+
     /// What each end that nobody asked for left behind.
     pub(super) fn lines(&self, containers: &Containers, about: &About) -> Vec<Line> {
         let deaths = containers.deaths(about).take(MOST_DEATHS);
@@ -138,16 +146,17 @@ impl Run {
     fn hear(&mut self, event: &Event, tcp: &Tcp, at: At) {
         let owner = event.workload.as_ref();
         match &event.detail {
-            Some(Detail::TcpConnect(_)) => self.asked(tcp, owner).made += 1,
-            Some(Detail::TcpConnectPending(_)) => self.asked(tcp, owner).unanswered += 1,
+            Some(Detail::TcpConnect(_)) => self.asked(tcp, owner, |of| of.made += 1),
+            Some(Detail::TcpConnectPending(_)) => self.asked(tcp, owner, |of| of.unanswered += 1),
             // What was given up after it had waited is counted as that.
             Some(Detail::TcpConnectFailure(failure)) => match failure.error.as_str() {
                 "cancelled" | "not_sent" | "timed_out" => {}
-                _ => self.asked(tcp, owner).failed += 1,
+                _ => self.asked(tcp, owner, |of| of.failed += 1),
             },
             Some(Detail::TcpAccept(_)) => {
-                if self.asked_by.len() < MOST_CLOSES {
-                    *self.asked_by.entry(names::client(tcp, owner)).or_default() += 1;
+                let client = names::client(tcp, owner);
+                if self.asked_by.len() < MOST_PEERS || self.asked_by.contains_key(&client) {
+                    *self.asked_by.entry(client).or_default() += 1;
                 }
             }
             Some(Detail::TcpClose(_)) => {
@@ -177,8 +186,11 @@ impl Run {
         }
     }
 
-    fn asked(&mut self, tcp: &Tcp, owner: Option<&Workload>) -> &mut Attempts {
-        self.asked.entry(names::server(tcp, owner)).or_default()
+    fn asked(&mut self, tcp: &Tcp, owner: Option<&Workload>, count: impl FnOnce(&mut Attempts)) {
+        let server = names::server(tcp, owner);
+        if self.asked.len() < MOST_PEERS || self.asked.contains_key(&server) {
+            count(self.asked.entry(server).or_default());
+        }
     }
 
     /// Its connections before the end, those that failed first.

@@ -245,7 +245,7 @@ impl Edge {
 
     fn line(&self, at: Moment, text: String, events: &Group) -> Line {
         let line = Line::new(at, TimelineKind::Symptom, text).of(self.workload.as_ref());
-        line.made_of(events).may_be(PEER).weighs(events.count)
+        line.made_of(events).may_be(PEER).asks(self.server_key.as_ref()).weighs(events.count)
     }
 }
 

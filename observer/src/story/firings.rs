@@ -18,7 +18,9 @@ pub(super) fn lines(incident: &Incident, moments: &Moments, told: &[Line]) -> Ve
             TriggerKind::ConnectFailures
             | TriggerKind::Retransmits
             | TriggerKind::Resets
-            | TriggerKind::Latency => lines.extend(line(firing, moments)),
+            | TriggerKind::Latency => {
+                lines.extend(line(firing, moments).map(|line| line.asks(Some(&asked(firing)))));
+            }
             TriggerKind::Stall => {
                 lines.extend(line(firing, moments));
                 lines.extend(began(firing, moments, told));
@@ -58,6 +60,16 @@ fn line(firing: &Firing, moments: &Moments) -> Option<Line> {
     let text = format!("{}{went_on}", firing.reason);
     let line = Line::new(moments.beside(first), TimelineKind::Failure, text).of(firing.workload.as_ref());
     Some(line.with(firing.evidence.iter().cloned()).weighs(firing.count))
+}
+
+/// Who is asked on its edge; empty where nobody knows.
+fn asked(firing: &Firing) -> String {
+    let edge = firing.edge.as_ref();
+    let server = match edge {
+        Some(edge) if edge.outgoing => edge.workload.as_ref(),
+        Some(_) | None => firing.workload.as_ref(),
+    };
+    server.map_or_else(String::new, super::names::key)
 }
 
 /// When what stands still began to, where no window has told that.

@@ -44,6 +44,8 @@ pub(super) struct Line {
     pub(super) events: Group,
     pub(super) evidence: Vec<Evidence>,
     pub(super) cause: Cause,
+    /// Who is asked on the edge that this tells of.
+    pub(super) server_key: Option<String>,
     /// Of two lines of a kind the one with more of these says more.
     pub(super) weight: u32,
 }
@@ -60,7 +62,7 @@ pub(super) struct Group {
 impl Line {
     pub(super) fn new(at: Moment, kind: TimelineKind, text: String) -> Self {
         let (events, evidence) = (Group::default(), Vec::new());
-        Self { at, kind, text, workload: None, events, evidence, cause: 0, weight: 0 }
+        Self { at, kind, text, workload: None, events, evidence, cause: 0, server_key: None, weight: 0 }
     }
 
     /// About whom.
@@ -87,6 +89,12 @@ impl Line {
         self
     }
 
+    /// Of an edge on which that one is asked.
+    pub(super) fn asks(mut self, server_key: Option<&String>) -> Self {
+        self.server_key = server_key.cloned();
+        self
+    }
+
     /// Of so much weight among those of its kind.
     pub(super) fn weighs(mut self, weight: u64) -> Self {
         self.weight = u32::try_from(weight).unwrap_or(u32::MAX);
@@ -94,7 +102,7 @@ impl Line {
     }
 
     pub(super) fn into_entry(self) -> TimelineEntry {
-        let Self { at, kind, text, workload, events, evidence, cause: _, weight: _ } = self;
+        let Self { at, kind, text, workload, events, evidence, .. } = self;
         TimelineEntry {
             time: Some(timestamp(at.told)),
             kind: kind.into(),

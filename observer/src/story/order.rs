@@ -3,13 +3,16 @@
 use observer_proto::v1::TimelineKind;
 use prost_types::Timestamp;
 
-use super::line::{Line, Moment};
-use super::{Story, nanos};
+use super::line::{Line, Moment, PEER};
+use super::{Story, names, nanos};
 
 /// A story has so many lines at most.
 const MOST_LINES: usize = 60;
 /// Events are in order but for what waits for names: where the time goes back further, the wall clock was set.
 const STEP_NS: i64 = 30_000_000_000;
+
+/// Steps of the wall clock that are remembered.
+const MOST_RUNS: usize = 64;
 
 /// Makes moments of times, as events come one after the other.
 #[derive(Debug, Default)]
@@ -17,6 +20,29 @@ pub(super) struct Moments {
     newest: Option<i64>,
     /// What was taken off the wall clock since the first event.
     stepped: i64,
+    /// The times by the wall clock between its steps, and what had been taken off it by then.
+    runs: Vec<Run>,
+}
+
+/// A time in which the wall clock was not set back.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first: i64,
+    last: i64,
+    stepped: i64,
+}
+
+impl Run {
+    /// How far that time lies from this.
+    const fn distance(&self, told: i64) -> u64 {
+        if told < self.first {
+            self.first.abs_diff(told)
+        } else if told > self.last {
+            self.last.abs_diff(told)
+        } else {
+            0
+        }
+    }
 }
 
 impl Moments {
@@ -27,14 +53,21 @@ impl Moments {
         if told + self.stepped < newest - STEP_NS {
             self.stepped = newest - told;
         }
+        let has_room = self.runs.len() < MOST_RUNS;
+        match self.runs.last_mut().filter(|run| run.stepped == self.stepped) {
+            Some(run) => (run.first, run.last) = (run.first.min(told), run.last.max(told)),
+            None if has_room => self.runs.push(Run { first: told, last: told, stepped: self.stepped }),
+            None => {}
+        }
         let order = told + self.stepped;
         self.newest = Some(newest.max(order));
         Moment { order, told }
     }
 
-    /// When that was that no event told of.
-    pub(super) const fn beside(&self, told: i64) -> Moment {
-        Moment { order: told + self.stepped, told }
+    /// When that was that no event told of: as of the events beside it, of the latest ones where it was twice.
+    pub(super) fn beside(&self, told: i64) -> Moment {
+        let run = self.runs.iter().rev().min_by_key(|run| run.distance(told));
+        Moment { order: told + run.map_or(0, |run| run.stepped), told }
     }
 }
 
@@ -65,10 +98,15 @@ pub(super) fn tell(mut lines: Vec<Line>) -> Story {
     }
 }
 
-/// Of what may be the cause, and began no later than what failed first, the most likely is it; of several of that the first.
+/// Of what may be the cause, and began no later than what failed first, the most likely is it; of several of that the
+/// first. Where nothing failed nothing has a cause.
 fn mark_cause(lines: &mut [Line]) {
-    let failed = lines.iter().find(|line| line.kind == TimelineKind::Failure).map(|line| line.at);
-    let may_be = |line: &&mut Line| line.cause > 0 && failed.is_none_or(|failed| line.at <= failed);
+    let Some(failure) = lines.iter().find(|line| line.kind == TimelineKind::Failure) else { return };
+    let failed = failure.at;
+    // Who cannot reach a container that is about to end, or just has, tells of its end and not of why.
+    let dying = failure.workload.as_ref().filter(|_| failure.server_key.is_none()).map(names::key);
+    let of_dying = |line: &Line| line.cause == PEER && dying.is_some() && line.server_key == dying;
+    let may_be = |line: &&mut Line| line.cause > 0 && line.at <= failed && !of_dying(line);
     // The first of the highest.
     let cause = lines.iter_mut().filter(may_be).rev().max_by_key(|line| line.cause);
     if let Some(line) = cause {

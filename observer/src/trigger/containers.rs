@@ -12,7 +12,7 @@ use crate::event::{
 };
 use crate::units::{bytes as size, duration};
 
-/// A request so long before an end was not about it: 10 min, more than grace periods are.
+/// A signal so long before an end was not about it: 10 min, more than grace periods are.
 const ASKED_NS: u64 = 600 * 1_000_000_000;
 /// Who ends containers because somebody asked for it, by the beginnings of the kernel's names of processes: runtimes and
 /// their helpers, engines, the kubelet, and the machine's first process as it shuts down.
@@ -126,9 +126,16 @@ fn since_first(ends: &[ContainerEnd], event: &Event) -> u64 {
 
 /// Somebody wanted it to end.
 fn was_asked_for(stop: &ContainerStop) -> bool {
-    let asks = |sent: &SignalSent| sent.origin == Origin::Outside && ends_on_request(&sent.sender.comm);
-    let lately = |sent: &&SignalSent| stop.time.since_ns(sent.time) <= ASKED_NS;
-    stop.asked_by.as_ref().filter(lately).is_some_and(asks) || stop.killed_by.as_ref().is_some_and(asks)
+    let asks = |sent: &SignalSent| {
+        let before_ns = stop.time.since_ns(sent.time);
+        sent.origin == Origin::Outside && asks_for_end(&sent.sender.comm, before_ns)
+    };
+    [&stop.asked_by, &stop.killed_by].into_iter().flatten().any(asks)
+}
+
+/// A signal from outside by a process of that name, so long before the end, means that the end was asked for.
+pub(crate) fn asks_for_end(comm: &str, before_end_ns: u64) -> bool {
+    before_end_ns <= ASKED_NS && ends_on_request(comm)
 }
 
 /// A process of that name ends containers because somebody asked for it.

@@ -7,6 +7,7 @@ use super::latency::{Bounds, Latency};
 use super::lives::Lives;
 use super::rules::{self, Subject};
 use super::tuning::{SECOND, Tuning};
+use crate::aggregate::Histogram;
 use crate::diagnose::Loss;
 use crate::event::{BootTime, Edge, EdgeSummary, PeerKind, TcpSummary, Window, Workload, WorkloadKind};
 
@@ -65,12 +66,16 @@ pub(super) struct Sums {
     pub(super) failed: u64,
     pub(super) unanswered: u64,
     /// Seconds in which some of these were.
-    pub(super) failing_seconds: u64,
+    pub(super) failing_seconds: u16,
     pub(super) closed: u64,
     /// Connections that the side that is asked reset.
     pub(super) resets: u64,
+    /// Attempts that failed because nobody answered. Where some waited for an answer they are the same ones.
+    given_up: u64,
+    /// Seconds in which attempts did nothing but that.
+    given_up_seconds: u16,
     /// Seconds in which there were some.
-    pub(super) reset_seconds: u64,
+    pub(super) reset_seconds: u16,
     pub(super) loss: Loss,
 }
 
@@ -180,6 +185,12 @@ impl Watched {
         for step in self.steps.iter().filter(|step| step.number + steps > newest) {
             sums.add(&step.sums);
         }
+        // An attempt is told once when it has waited for a second, and once more when it ends.
+        if self.steps.iter().all(|step| step.number + STEPS as u64 <= newest || step.sums.unanswered == 0) {
+            sums.unanswered += sums.given_up;
+            sums.attempts += sums.given_up;
+            sums.failing_seconds += sums.given_up_seconds;
+        }
         sums
     }
 
@@ -202,7 +213,7 @@ impl Watched {
         self.served |= !edge.outgoing && tcp.sent_bytes > 0;
         if tcp.opened > 0 {
             self.failing_since = None;
-        } else if sums.failed + sums.unanswered > 0 {
+        } else if sums.failed + sums.unanswered + sums.given_up > 0 {
             self.failing_since = self.failing_since.or(Some(now));
         }
     }
@@ -211,8 +222,8 @@ impl Watched {
     fn is_quiet(&self, tcp: &TcpSummary) -> bool {
         let stands = tcp.longest.unaccepted_ns > 0 || tcp.longest.unread_ns > 0 || tcp.stalled.unanswered > 0;
         let bad = |step: &Step| {
-            let Sums { failed, unanswered, resets, loss, .. } = &step.sums;
-            failed + unanswered + resets + loss.again > 0
+            let Sums { failed, unanswered, given_up, resets, loss, .. } = &step.sums;
+            failed + unanswered + given_up + resets + loss.again > 0
         };
         !stands && !self.steps.iter().any(bad)
     }
@@ -229,9 +240,12 @@ impl Watched {
             |floor_ns| Bounds { factor: tuning.latency_factor, floor_ns, least_values: LEAST_VALUES };
         let handshake = bounds(rules::handshake_floor_ns(rules::is_near(kind)));
         let start = now.0.saturating_sub(1);
+        // Where nothing came nothing was measured: what was read is what was measured once.
+        let none = Histogram::default();
+        let round_trips = if tcp.received_segments > 0 { &tcp.rtt } else { &none };
         [
             self.handshakes.add(&tcp.handshake_latency, start, &handshake),
-            self.round_trips.add(&tcp.rtt, start, &bounds(rules::RTT_FLOOR_NS)),
+            self.round_trips.add(round_trips, start, &bounds(rules::RTT_FLOOR_NS)),
         ]
     }
 }
@@ -240,11 +254,10 @@ impl Sums {
     fn of(edge: &Edge, tcp: &TcpSummary) -> Self {
         let of = |names: &[&str]| names.iter().filter_map(|name| tcp.failures.get(name)).sum::<u64>();
         let own = of(&OWN);
-        let timed_out = of(&["timed_out"]);
-        // An attempt is told once when it has waited for a second, and once more when it ends.
-        let given_up = if tcp.pending > 0 { 0 } else { timed_out };
-        let failed = tcp.failed.saturating_sub(own + timed_out);
-        let unanswered = tcp.pending + given_up;
+        let given_up = of(&["timed_out"]);
+        let failed = tcp.failed.saturating_sub(own + given_up);
+        let unanswered = tcp.pending;
+        let fails = failed + unanswered > 0;
         // Each connection that was reset has ended, too; an answer to a closed port is none.
         let of_server = if edge.outgoing { tcp.resets_received } else { tcp.resets_sent };
         let resets = of_server.min(tcp.closed);
@@ -252,20 +265,24 @@ impl Sums {
             attempts: tcp.opened + failed + unanswered,
             failed,
             unanswered,
-            failing_seconds: u64::from(failed + unanswered > 0),
+            given_up,
+            given_up_seconds: u16::from(given_up > 0 && !fails),
+            failing_seconds: u16::from(fails),
             closed: tcp.closed,
             resets,
-            reset_seconds: u64::from(resets > 0),
+            reset_seconds: u16::from(resets > 0),
             loss: Loss::of(tcp),
         }
     }
 
     fn add(&mut self, other: &Self) {
-        let Self { attempts, failed, unanswered, failing_seconds, closed, resets, reset_seconds, loss } =
-            other;
+        let Self { attempts, failed, unanswered, given_up, given_up_seconds, .. } = other;
+        let Self { failing_seconds, closed, resets, reset_seconds, loss, .. } = other;
         self.attempts += attempts;
         self.failed += failed;
         self.unanswered += unanswered;
+        self.given_up += given_up;
+        self.given_up_seconds += given_up_seconds;
         self.failing_seconds += failing_seconds;
         self.closed += closed;
         self.resets += resets;

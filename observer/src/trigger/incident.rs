@@ -7,8 +7,10 @@ use super::fired::{Fired, FiredEdge, Grade, TriggerKind};
 use super::incidents::Bounds;
 use crate::event::{BootTime, Now, Peer, WallTime, Workload, WorkloadId, WorkloadKind};
 
-/// Triggers that are told one by one in an incident; what comes beyond is counted with the last one.
+/// Triggers that are told one by one in an incident; what comes beyond is only counted.
 const MOST_FIRINGS: usize = 48;
+/// So much of a note is in a title, in characters.
+const IN_TITLE: usize = 80;
 /// Workloads that are named in one.
 const MOST_WORKLOADS: usize = 32;
 
@@ -24,18 +26,32 @@ pub(crate) struct Incident {
     pub(crate) closed: Option<WallTime>,
     pub(crate) window_start: WallTime,
     pub(crate) window_end: WallTime,
-    /// Who opened or closed it.
+    /// Who opened it, where a client did, and why.
     pub(crate) client: String,
     pub(crate) note: String,
+    /// Who closed it, where a client did, and what was said then.
+    pub(crate) closed_by: String,
+    pub(crate) closing_note: String,
+    /// How often triggers fired that are not told one by one.
+    pub(crate) firings_omitted: u64,
     /// When it was opened and when something was last added to it, by the clock that never steps.
     pub(super) opened_boot: BootTime,
     pub(super) last: BootTime,
     /// When it was last told to those who follow.
     pub(super) told: BootTime,
     subjects: Vec<Subject>,
+    opener: Opener,
     grade: Grade,
     /// What it is called without what is added for a crash loop.
     base: String,
+}
+
+/// Who opened an incident, whatever joined it later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opener {
+    Trigger,
+    Session,
+    Client,
 }
 
 /// A trigger that fired, once or more.
@@ -77,6 +93,31 @@ impl Subject {
     }
 }
 
+/// What tells apart what fired, across the runs of containers: which trigger, about whom, and which container or port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Sort {
+    kind: TriggerKind,
+    about: Vec<Subject>,
+    container: String,
+    port: Option<(u16, bool)>,
+}
+
+impl Sort {
+    /// Of what fired about these.
+    pub(super) fn of(fired: &Fired, about: &[Subject]) -> Self {
+        let port = fired.edge.as_deref().map(|of| (of.edge.port, of.edge.outgoing));
+        let container = if port.is_some() { String::new() } else { fired.workload.container.clone() };
+        Self { kind: fired.kind, about: about.to_vec(), container, port }
+    }
+}
+
+impl Opener {
+    /// Who opens one with this.
+    pub(super) fn of(fired: &Fired) -> Self {
+        if fired.kind == TriggerKind::DebugSession { Self::Session } else { Self::Trigger }
+    }
+}
+
 /// Both ends of what fired, whom it is about first.
 pub(super) fn subjects(fired: &Fired) -> Vec<Subject> {
     let mut subjects: Vec<Subject> = Subject::of(&fired.workload).into_iter().collect();
@@ -95,6 +136,7 @@ impl Incident {
         let subjects = subjects(&fired);
         let mut incident = Self::empty(id, now, bounds);
         incident.subjects = subjects;
+        incident.opener = Opener::of(&fired);
         incident.add(fired, now, bounds);
         incident
     }
@@ -114,7 +156,9 @@ impl Incident {
             [one] => super::names::whole(one),
             [one, rest @ ..] => format!("{} and {} more", super::names::whole(one), rest.len()),
         };
-        incident.base = format!("{about}: opened by a client");
+        let why = in_short(&note);
+        let why = if why.is_empty() { "opened by a client" } else { &why };
+        incident.base = format!("{about}: {why}");
         incident.title.clone_from(&incident.base);
         (incident.client, incident.note) = (client, note);
         for workload in workloads {
@@ -135,10 +179,14 @@ impl Incident {
             window_end: WallTime(now.wall.0 + bounds.after_ns),
             client: String::new(),
             note: String::new(),
+            closed_by: String::new(),
+            closing_note: String::new(),
+            firings_omitted: 0,
             opened_boot: now.boot,
             last: now.boot,
             told: now.boot,
             subjects: Vec::new(),
+            opener: Opener::Client,
             grade: Grade::Manual,
             base: String::new(),
         }
@@ -149,9 +197,9 @@ impl Incident {
         subjects.iter().any(|subject| self.subjects.contains(subject))
     }
 
-    /// A client opened it.
-    pub(super) fn is_by_hand(&self) -> bool {
-        self.grade == Grade::Manual
+    /// Who opened it.
+    pub(super) const fn opener(&self) -> Opener {
+        self.opener
     }
 
     /// Adds what fired; true where it is something new, and not the same once more.
@@ -179,21 +227,24 @@ impl Incident {
             }
             return is_session;
         }
-        if fired.grade > self.grade {
+        let is_gravest = fired.grade > self.grade;
+        if self.firings.len() >= MOST_FIRINGS {
+            // What names the incident is always told.
+            let left_out = if is_gravest { self.firings.pop() } else { None };
+            self.firings_omitted += left_out.map_or(1, |last| last.count);
+            if !is_gravest {
+                return false;
+            }
+        }
+        if is_gravest {
             self.grade = fired.grade;
             self.base.clone_from(&fired.title);
         }
-        let is_new = self.firings.len() < MOST_FIRINGS;
-        if is_new {
-            self.firings.push(Firing { first: at, last: at, count: 1, fired });
-        } else if let Some(last) = self.firings.last_mut() {
-            last.count += 1;
-            last.last = at;
-        }
+        self.firings.push(Firing { first: at, last: at, count: 1, fired });
         let again = self.firings.iter().any(|firing| firing.fired.kind == TriggerKind::CrashLoop);
         let suffix = if again && self.grade >= Grade::Loop { ", again and again" } else { "" };
         self.title = format!("{}{suffix}", self.base);
-        is_new
+        true
     }
 
     fn name(&mut self, workload: &Arc<Workload>) {
@@ -219,6 +270,15 @@ impl Firing {
                 (None, None) => same_container(&self.fired.workload, &fired.workload),
                 (known, other) => known == other,
             }
+    }
+}
+
+/// The beginning of a note, in one line.
+fn in_short(note: &str) -> String {
+    let line = note.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    match line.char_indices().nth(IN_TITLE) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
     }
 }
 

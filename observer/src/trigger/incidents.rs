@@ -4,19 +4,23 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
 
-use super::fired::{Fired, TriggerKind};
-use super::incident::{Incident, Subject, subjects};
+use super::fired::Fired;
+use super::incident::{Incident, Opener, Sort, subjects};
 use crate::event::{BootTime, Now, WallTime, Workload};
 
 /// Incidents that triggers may have open at a time. More at once are one trouble of the node, which these tell of.
 const MOST_OPEN: usize = 32;
 /// Incidents that clients may have open at a time.
 const MOST_BY_HAND: usize = 16;
+/// Incidents that sessions may have open at a time: they outlive their sessions.
+const MOST_WATCHED: usize = 16;
 /// An incident is closed after so long, though it may go on: what lasts is told once, and not kept for ever.
 const LONGEST_NS: u64 = 900 * 1_000_000_000;
 /// One that goes on is told anew so often.
 const TOLD_NS: u64 = 10_000_000_000;
-/// Subjects that are remembered for what they opened incidents for.
+/// That there is no room for more is told so often.
+const REFUSED_NS: u64 = 60_000_000_000;
+/// What fired is remembered in so many sorts.
 const REMEMBERED: usize = 4_096;
 
 /// Times of incidents, in nanoseconds.
@@ -32,10 +36,14 @@ pub(crate) struct Bounds {
 }
 
 /// Why a client may not open one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
     /// So many are open.
-    pub(crate) open: usize,
+    #[error("{0} incidents are open that clients opened, as many as may be; close one, or wait a minute")]
+    TooMany(usize),
+    /// It would be about nobody.
+    #[error("no container that is known matches; `observer workloads` lists them")]
+    NothingMatches,
 }
 
 /// The incidents that are open.
@@ -44,16 +52,24 @@ pub(crate) struct Incidents {
     bounds: Bounds,
     open: Vec<Incident>,
     /// When which trigger fired last about what.
-    fired: HashMap<(TriggerKind, Subject), BootTime>,
+    fired: HashMap<Sort, BootTime>,
     /// The last id.
     last: (String, u32),
-    /// What fired and found no room.
+    /// What fired and found no room, and when that was told last.
     refused: u64,
+    refused_told: Option<BootTime>,
 }
 
 impl Incidents {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, open: Vec::new(), fired: HashMap::new(), last: (String::new(), 0), refused: 0 }
+        Self {
+            bounds,
+            open: Vec::new(),
+            fired: HashMap::new(),
+            last: (String::new(), 0),
+            refused: 0,
+            refused_told: None,
+        }
     }
 
     /// Ids of before, of which none is given again.
@@ -67,8 +83,9 @@ impl Incidents {
     /// Adds what fired. Gives the incident where there is something to tell, and whether it was opened by this.
     pub(crate) fn fired(&mut self, fired: Fired, now: Now) -> Option<(&Incident, bool)> {
         let about = subjects(&fired);
-        let calm = self.is_calm(&fired, &about, now.boot);
+        let sort = Sort::of(&fired, &about);
         if let Some(at) = self.open.iter().position(|incident| incident.is_about(&about)) {
+            self.remember(sort, now.boot);
             let incident = self.open.get_mut(at)?;
             let is_new = incident.add(fired, now, &self.bounds);
             let due = now.boot.since_ns(incident.told) >= TOLD_NS;
@@ -78,14 +95,20 @@ impl Incidents {
             }
             return None;
         }
-        // A session is somebody's wish, and kept each time.
-        if !calm && fired.kind != TriggerKind::DebugSession {
-            return None;
-        }
-        if self.open.iter().filter(|incident| !incident.is_by_hand()).count() >= MOST_OPEN {
+        let (opener, most) = match Opener::of(&fired) {
+            // A session is somebody's wish, and kept each time.
+            Opener::Session => (Opener::Session, MOST_WATCHED),
+            _ if !self.is_calm(&sort, now.boot) => {
+                self.remember(sort, now.boot);
+                return None;
+            }
+            opener @ (Opener::Trigger | Opener::Client) => (opener, MOST_OPEN),
+        };
+        if self.open_of(opener) >= most {
             self.refused += 1;
             return None;
         }
+        self.remember(sort, now.boot);
         let id = self.next_id(now.wall);
         self.open.push(Incident::new(id, fired, now, &self.bounds));
         self.open.last().map(|incident| (incident, true))
@@ -98,9 +121,9 @@ impl Incidents {
         words: (String, String),
         now: Now,
     ) -> Result<Incident, Refused> {
-        let open = self.open.iter().filter(|incident| incident.is_by_hand()).count();
+        let open = self.open_of(Opener::Client);
         if open >= MOST_BY_HAND {
-            return Err(Refused { open });
+            return Err(Refused::TooMany(open));
         }
         let id = self.next_id(now.wall);
         let incident = Incident::by_hand(id, workloads, words, now, &self.bounds);
@@ -114,10 +137,7 @@ impl Incidents {
         let mut incident = self.open.remove(at);
         incident.closed = Some(now.wall);
         incident.window_end = incident.window_end.min(now.wall).max(incident.opened);
-        incident.client = client;
-        if !note.is_empty() {
-            incident.note = note;
-        }
+        (incident.closed_by, incident.closing_note) = (client, note);
         Some(incident)
     }
 
@@ -149,18 +169,30 @@ impl Incidents {
         &self.open
     }
 
-    /// What fired since the last call and found no room.
-    pub(crate) fn take_refused(&mut self) -> u64 {
+    /// What fired and found no room since that was told last, once a minute at most.
+    pub(crate) fn take_refused(&mut self, now: BootTime) -> u64 {
+        if self.refused == 0 || self.refused_told.is_some_and(|told| now.since_ns(told) < REFUSED_NS) {
+            return 0;
+        }
+        self.refused_told = Some(now);
         std::mem::take(&mut self.refused)
     }
 
-    /// The trigger has not fired about this for so long that it may open an incident. It has now.
-    fn is_calm(&mut self, fired: &Fired, about: &[Subject], now: BootTime) -> bool {
-        let Some(first) = about.first() else { return true };
-        let key = (fired.kind, first.clone());
-        let room = self.fired.len() < 2 * REMEMBERED || self.fired.contains_key(&key);
-        let last = if room { self.fired.insert(key, now) } else { None };
-        last.is_none_or(|last| now.since_ns(last) >= self.bounds.cool_down_ns)
+    /// So many are open that were opened like that.
+    fn open_of(&self, opener: Opener) -> usize {
+        self.open.iter().filter(|incident| incident.opener() == opener).count()
+    }
+
+    /// The same has not fired for so long that it may open an incident.
+    fn is_calm(&self, sort: &Sort, now: BootTime) -> bool {
+        self.fired.get(sort).is_none_or(|last| now.since_ns(*last) >= self.bounds.cool_down_ns)
+    }
+
+    /// It has fired now, in an incident or while it cools down: what goes on opens no other one.
+    fn remember(&mut self, sort: Sort, now: BootTime) {
+        if self.fired.len() < 2 * REMEMBERED || self.fired.contains_key(&sort) {
+            self.fired.insert(sort, now);
+        }
     }
 
     /// An id by the time, which no other one has: `20261128-112027-1`.

@@ -25,7 +25,32 @@ struct Life {
     /// Whose memory ran out when a process of it was killed.
     shortage: Option<Arc<str>>,
     /// Processes that came in from outside, and what they started.
-    entered: Vec<ProcessKey>,
+    entered: Vec<Entered>,
+}
+
+#[derive(Debug)]
+struct Entered {
+    process: ProcessKey,
+    /// It has ended; that it was there is known a while longer, as the end of what it killed is told later.
+    ended: bool,
+}
+
+impl Life {
+    fn has(&self, process: ProcessKey) -> bool {
+        self.entered.iter().any(|entered| entered.process == process)
+    }
+
+    /// Remembers one: where there is no room, whoever has ended is forgotten before whoever is still there.
+    fn enter(&mut self, process: ProcessKey) {
+        if self.has(process) {
+            return;
+        }
+        if self.entered.len() == ENTERED {
+            let oldest = self.entered.iter().position(|entered| entered.ended);
+            self.entered.remove(oldest.unwrap_or(0));
+        }
+        self.entered.push(Entered { process, ended: false });
+    }
 }
 
 impl Lives {
@@ -63,18 +88,24 @@ impl Lives {
             return;
         }
         let life = self.of(workload.id, time);
-        let is_theirs = from_outside || ancestors.iter().any(|ancestor| life.entered.contains(&ancestor.key));
-        if is_theirs && !life.entered.contains(&process.key) {
-            if life.entered.len() == ENTERED {
-                life.entered.remove(0);
-            }
-            life.entered.push(process.key);
+        let is_theirs = from_outside || ancestors.iter().any(|ancestor| life.has(ancestor.key));
+        if is_theirs {
+            life.enter(process.key);
+        }
+    }
+
+    /// A process ended.
+    pub(super) fn exited(&mut self, workload: &Workload, process: ProcessKey) {
+        let life = self.lives.get_mut(&workload.id);
+        let entered = life.and_then(|life| life.entered.iter_mut().find(|one| one.process == process));
+        if let Some(entered) = entered {
+            entered.ended = true;
         }
     }
 
     /// That process came into the container from outside, or somebody did who started it.
     pub(super) fn is_from_outside(&self, workload: WorkloadId, process: ProcessKey) -> bool {
-        self.lives.get(&workload).is_some_and(|life| life.entered.contains(&process))
+        self.lives.get(&workload).is_some_and(|life| life.has(process))
     }
 
     /// It has run for less than that; one of which the start was not seen has run for long.

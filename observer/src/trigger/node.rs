@@ -76,6 +76,22 @@ impl Node {
         self.window.edges.insert(edge, EdgeSummary { workload, peer, backend: None, tcp });
     }
 
+    /// The same with somebody who is not on this node.
+    pub(super) fn far_side(&mut self, own: &Arc<Workload>, kind: PeerKind, outgoing: bool, tcp: &TcpSummary) {
+        let edge = Edge {
+            workload: own.id,
+            kind,
+            peer: None,
+            address: "192.0.2.1".parse().ok(),
+            interface: 0,
+            port: 8080,
+            outgoing,
+            backend: None,
+        };
+        let (workload, tcp, peer) = (Arc::clone(own), tcp.clone(), Peer::of(kind));
+        self.window.edges.insert(edge, EdgeSummary { workload, peer, backend: None, tcp });
+    }
+
     /// The edge that was done last, taken out again.
     pub(super) fn take_edge(&mut self) -> (Edge, EdgeSummary) {
         self.window.edges.drain().next().unwrap()

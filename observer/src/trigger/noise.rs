@@ -7,8 +7,8 @@ use super::tuning::SECOND;
 use super::*;
 use crate::event::examples::{exited, host, pod};
 use crate::event::{
-    BootTime, ContainerReady, ContainerStart, ContainerStop, Ending, Origin, ProcessExec, SIGKILL,
-    Standstill, TcpSummary, Workload,
+    BootTime, ContainerReady, ContainerStart, ContainerStop, Ending, Origin, PeerKind, ProcessExec, SIGKILL,
+    Stalled, Standstill, TcpSummary, Workload,
 };
 
 const HOUR: u64 = 3_600;
@@ -205,6 +205,57 @@ fn uneven_latency_and_a_segment_lost_now_and_then() {
         node.edge(&a, &b, &tcp);
     });
     nothing_fired(&node);
+}
+
+#[test]
+fn clients_that_go_without_a_word() {
+    let mut node = Node::new();
+    let (server, db) = (pod(1, "shop", "server"), pod(2, "shop", "db"));
+    let silent = |of: u64| TcpSummary {
+        stalled: Stalled { unanswered: 1, ..Stalled::default() },
+        deepest_backoff: 9,
+        live: of,
+        ..well(1)
+    };
+    node.seconds(HOUR, |node, second| {
+        // Phones leave their network, pods of other nodes are deleted: one connection each now and then.
+        let kind = if second % 60 < 30 { PeerKind::Outside } else { PeerKind::FarPod };
+        node.far_side(&server, kind, false, &silent(1 + second % 3));
+        node.far_side(&db, PeerKind::Outside, false, &silent(1));
+    });
+    nothing_fired(&node);
+    let all = TcpSummary { stalled: Stalled { unanswered: 3, ..Stalled::default() }, ..silent(5) };
+    node.seconds(1, |node, _| node.far_side(&server, PeerKind::FarPod, true, &all));
+    assert_eq!(node.all().len(), 1, "that is the other node");
+}
+
+#[test]
+fn attempts_that_wait_and_are_given_up_count_once() {
+    let mut node = Node::new();
+    let (web, db) = (pod(1, "shop", "web"), pod(2, "shop", "db"));
+    node.seconds(60, |node, _| node.edge(&web, &db, &well(1)));
+    // Three attempts wait, and end some seconds later.
+    for tcp in [TcpSummary { pending: 1, ..TcpSummary::default() }, failing("timed_out", 1)] {
+        node.seconds(3, |node, _| node.edge(&web, &db, &tcp));
+    }
+    nothing_fired(&node);
+}
+
+#[test]
+fn a_round_trip_that_is_read_again_and_again_is_no_other_one() {
+    let mut node = Node::new();
+    let (a, b) = (pod(1, "ci", "a"), pod(2, "ci", "b"));
+    let taking = |ms: u64, received_segments| {
+        let mut tcp = TcpSummary { live: 5, received_segments, ..TcpSummary::default() };
+        (0..5).for_each(|_| tcp.rtt.record(ms * 1_000_000));
+        tcp
+    };
+    node.seconds(100, |node, second| node.edge(&a, &b, &taking(1 + second % 2, 5)));
+    // Connections that idle keep what was measured last.
+    node.seconds(HOUR, |node, _| node.edge(&a, &b, &taking(300, 0)));
+    nothing_fired(&node);
+    node.seconds(31, |node, _| node.edge(&a, &b, &taking(300, 5)));
+    assert_eq!(node.all().len(), 1);
 }
 
 #[test]

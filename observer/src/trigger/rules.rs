@@ -11,7 +11,7 @@ use crate::event::{BootTime, EdgeSummary, PeerKind};
 use crate::units::{duration, percent, plural};
 
 /// A burst goes on for so many seconds at least: what is over sooner (a server that is replaced) is none.
-const LEAST_SECONDS: u64 = 4;
+const LEAST_SECONDS: u16 = 4;
 /// Attempts that nobody answers count more: each of them has waited for a second.
 const UNANSWERED: u64 = 5;
 /// Fewer lost segments are an accident.
@@ -107,7 +107,7 @@ pub(super) fn retransmits(subject: &Subject<'_>, tuning: &Tuning, lives: &Lives)
     let tcp = &subject.summary.tcp;
     let silent = u64::from(tcp.stalled.unanswered.saturating_sub(tcp.stalled.peer_window_closed));
     let ended = subject.summary.answerer().workload.as_ref().is_some_and(|peer| lives.has_ended(peer.id));
-    if silent == 0 || tcp.deepest_backoff < SILENT_BACKOFF || ended {
+    if tcp.deepest_backoff < SILENT_BACKOFF || ended || !is_silence(subject, silent) {
         return None;
     }
     let evidence =
@@ -118,6 +118,18 @@ pub(super) fn retransmits(subject: &Subject<'_>, tuning: &Tuning, lives: &Lives)
         plural(tcp.live, "connection")
     );
     Some(subject.fired(kind, format!("{a} <-> {b}: nothing is answered any more"), reason, evidence))
+}
+
+/// So many silent connections are the other side's, and not one client that has gone without a word. Of somebody on
+/// this node it is known when he ends; of others it takes several, and half of all at least.
+fn is_silence(subject: &Subject<'_>, silent: u64) -> bool {
+    let edge = &subject.of.edge;
+    let kind = edge.backend.map_or(edge.kind, |backend| backend.kind);
+    // Who comes from somewhere else may go anywhere.
+    if kind == PeerKind::Outside && !edge.outgoing {
+        return false;
+    }
+    if is_near(kind) { silent > 0 } else { silent > 1 && silent * 2 >= subject.summary.tcp.live }
 }
 
 /// The server resets connections. What a client resets is the client's own doing.

@@ -1,6 +1,7 @@
 //! What fires, what does not, and what belongs together.
 
 mod edges;
+mod incidents;
 
 use std::sync::Arc;
 

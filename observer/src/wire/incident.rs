@@ -20,6 +20,9 @@ pub(crate) fn incident(incident: &Incident, node_name: &str, incomplete: &str) -
         window_end,
         client,
         note,
+        closed_by,
+        closing_note,
+        firings_omitted,
         ..
     } = incident;
     let state = if closed.is_some() { v1::IncidentState::Closed } else { v1::IncidentState::Open };
@@ -37,6 +40,9 @@ pub(crate) fn incident(incident: &Incident, node_name: &str, incomplete: &str) -
         client: client.clone(),
         note: note.clone(),
         incomplete: incomplete.to_owned(),
+        closed_by: closed_by.clone(),
+        closing_note: closing_note.clone(),
+        firings_omitted: *firings_omitted,
     }
 }
 

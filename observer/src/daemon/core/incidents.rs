@@ -2,23 +2,26 @@
 
 use std::sync::Arc;
 
-use observer_proto::{served, v1};
-use prost::Message as _;
+use observer_proto::v1;
 
 use super::Core;
-use crate::event::{Connection, ConnectionOrder, Now, WallTime, Workload};
+use crate::event::{BootTime, Connection, ConnectionOrder, Now, WallTime, Workload};
 use crate::filter::Filters;
-use crate::serve::{OpenIncident, Past};
+use crate::serve::{Connections, OpenIncident, Opening, Past, Standing};
 use crate::status::{Recorder, RecorderState};
 use crate::trigger::{Fired, Incident, Refused};
 use crate::wire;
 
-/// Connections that a snapshot has: of the workloads concerned, and of others.
-const CONNECTIONS: [usize; 2] = [2_000, 500];
+/// Connections of the workloads concerned that a snapshot has.
+const OWN_CONNECTIONS: usize = 2_000;
+/// Connections of others that it has.
+const OTHER_CONNECTIONS: usize = 500;
 /// With more of them than this the others are left out: all would have to be sorted.
 const SORTED: u64 = 50_000;
-/// A snapshot takes no more.
-const SNAPSHOT_BYTES: usize = 2 << 20;
+/// No snapshot has room for more listeners or workloads.
+const MOST_LISTED: usize = 20_000;
+/// For so long what incidents have in common is gathered once: a second.
+const STANDING_NS: u64 = 1_000_000_000;
 
 impl Core<'_> {
     /// Opens incidents with what fired, or adds it to those that are open.
@@ -29,7 +32,7 @@ impl Core<'_> {
             if is_new {
                 log::info!("incident {id}: {}", incident.title.escape_debug());
             }
-            let opening = is_new.then(|| self.snapshot(&incident, now));
+            let opening = is_new.then(|| self.opening(&incident, now));
             self.tell_incident(&incident, opening);
         }
     }
@@ -39,9 +42,10 @@ impl Core<'_> {
         for incident in self.incidents.advance(now) {
             self.tell_incident(&incident, None);
         }
+        let _old = self.standing.take_if(|(gathered, _)| now.boot.since_ns(*gathered) >= STANDING_NS);
         let loaded = self.book.take_loaded();
         self.incidents.know(loaded.iter().map(String::as_str));
-        let refused = self.incidents.take_refused();
+        let refused = self.incidents.take_refused(now.boot);
         if refused > 0 {
             log::warn!("{refused} times a trigger fired while as many incidents were open as may be");
         }
@@ -60,8 +64,11 @@ impl Core<'_> {
             let listed = self.attributor.listed(now.boot).map(|(known, _)| &known.workload);
             listed.filter(|workload| !workload.sandbox && filters.workload(workload)).cloned().collect()
         };
+        if about.is_empty() && !filters.is_open() {
+            return Err(Refused::NothingMatches);
+        }
         let incident = self.incidents.open_by_hand(&about, (client, note), now)?;
-        let opening = self.snapshot(&incident, now);
+        let opening = self.opening(&incident, now);
         Ok(self.tell_incident(&incident, Some(opening)))
     }
 
@@ -95,10 +102,10 @@ impl Core<'_> {
     }
 
     /// Tells how an incident is now, and has it kept.
-    fn tell_incident(&self, incident: &Incident, opening: Option<v1::Snapshot>) -> Arc<v1::Incident> {
+    fn tell_incident(&self, incident: &Incident, opening: Option<Opening>) -> Arc<v1::Incident> {
         let told = self.book.put(&wire::incident(incident, &self.config.node_name, &self.incomplete()));
         if let Some(keeper) = &self.keeper {
-            keeper.put(v1::StoredIncident { incident: Some(v1::Incident::clone(&told)), opening });
+            keeper.put(v1::Incident::clone(&told), opening);
         } else if let Some(opening) = opening {
             self.book.put_opening(&told.id, opening);
         }
@@ -117,56 +124,55 @@ impl Core<'_> {
         }
     }
 
-    /// How all stands: the connections of the workloads concerned first.
-    fn snapshot(&mut self, incident: &Incident, now: Now) -> v1::Snapshot {
+    /// How all stands, the connections of the workloads concerned apart.
+    fn opening(&mut self, incident: &Incident, now: Now) -> Opening {
         let sampled = self.aggregator.sampled();
-        let concerns = |workload: Option<&Arc<Workload>>| {
-            workload
-                .is_some_and(|workload| incident.workloads.iter().any(|one| one.pod_uid == workload.pod_uid))
-        };
+        let concerns = |workload: &Workload| incident.workloads.iter().any(|one| same_pod(one, workload));
         let is_of = |connection: &Connection| {
-            concerns(Some(&connection.workload)) || concerns(connection.tcp.peer.workload.as_ref())
+            concerns(&connection.workload) || connection.tcp.peer.workload.as_deref().is_some_and(concerns)
         };
-        let [own, others] = CONNECTIONS;
-        let (mut connections, mut total) = self.aggregator.connections(is_of, ConnectionOrder::Worst, own);
-        let all: u64 = self.aggregator.tables()[0].entries;
-        if all <= SORTED {
-            let (more, rest) = self.aggregator.connections(|one| !is_of(one), ConnectionOrder::Worst, others);
-            connections.extend(more);
-            total += rest;
-        } else {
-            total = all;
+        let (own, _) = self.aggregator.connections(is_of, ConnectionOrder::Worst, OWN_CONNECTIONS);
+        Opening { time: now.wall, own: told(&own, sampled, now), standing: self.standing(now) }
+    }
+
+    /// What is of no one incident: many may be opened at once, and it is gathered for all of them.
+    fn standing(&mut self, now: Now) -> Arc<Standing> {
+        if let Some((gathered, standing)) = &self.standing
+            && now.boot.since_ns(*gathered) < STANDING_NS
+        {
+            return Arc::clone(standing);
         }
-        let status = wire::status(self.status(now), &self.config.node_name, now);
+        let sampled = self.aggregator.sampled();
+        let connections_total = self.aggregator.tables()[0].entries;
+        let most = if connections_total <= SORTED { OTHER_CONNECTIONS } else { 0 };
+        let (connections, _) = self.aggregator.connections(|_| most > 0, ConnectionOrder::Worst, most);
         let workloads = self.list_workloads(&Filters::default(), now);
         let listeners = self.aggregator.listeners(|_| true);
-        let mut room = SNAPSHOT_BYTES;
-        let snapshot = served::Snapshot {
-            time: Some(wire::timestamp(now.wall)),
-            status: Some(status),
-            connections: fitting(
-                connections.iter().map(|one| wire::connection(one, sampled, now)),
-                &mut room,
-            ),
-            connections_total: total,
-            listeners: fitting(listeners.iter().map(|one| wire::listener(one, now)), &mut room),
-            workloads: fitting(workloads.iter().map(|one| wire::workload_status(one, now)), &mut room),
-        };
-        v1::Snapshot::decode(snapshot.encode_to_vec().as_slice()).unwrap_or_default()
+        let standing = Arc::new(Standing {
+            status: wire::status(self.status(now), &self.config.node_name, now),
+            connections: told(&connections, sampled, now),
+            connections_total,
+            listeners: listeners.iter().take(MOST_LISTED).map(|one| wire::listener(one, now)).collect(),
+            workloads: workloads
+                .iter()
+                .take(MOST_LISTED)
+                .map(|one| wire::workload_status(one, now))
+                .collect(),
+        });
+        self.standing = Some((now.boot, Arc::clone(&standing)));
+        standing
     }
+}
+
+fn told(connections: &[Connection], sampled: BootTime, now: Now) -> Connections {
+    connections.iter().map(|one| (one.tcp.id, wire::connection(one, sampled, now))).collect()
+}
+
+/// The same workload, or another container of the same pod.
+fn same_pod(a: &Workload, b: &Workload) -> bool {
+    a.id == b.id || (!a.pod_uid.is_empty() && a.pod_uid == b.pod_uid)
 }
 
 /// Why not all of an incident is kept, where nothing is recorded.
 const INCOMPLETE: &str =
     "nothing is recorded: the incident is lost with the daemon, and what made room in its memory already is";
-
-/// As many as there is room for.
-fn fitting<T: prost::Message>(all: impl Iterator<Item = T>, room: &mut usize) -> Vec<T> {
-    all.take_while(|one| {
-        let bytes = one.encoded_len() + 8;
-        let fits = bytes <= *room;
-        *room = room.saturating_sub(bytes);
-        fits
-    })
-    .collect()
-}

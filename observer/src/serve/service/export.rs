@@ -116,7 +116,7 @@ impl Service {
     ) -> Result<v1::StoredIncident, Status> {
         let stored =
             store.incident(&incident.id).map_err(|error| unreadable(&error))?.and_then(|one| one.opening);
-        let opening = stored.or_else(|| self.book.opening(&incident.id).map(|one| v1::Snapshot::clone(&one)));
+        let opening = stored.or_else(|| self.book.opening(&incident.id));
         // A snapshot is of all of the node.
         let opening = opening.filter(|_| scope.is_all());
         Ok(v1::StoredIncident { incident: Some(incident), opening })

@@ -52,8 +52,10 @@ impl Incidents for Service {
             (Some(_) | None, _) => true,
         };
         let all = self.book.all();
-        let matching = all.iter().filter(|one| of_state(one) && lately(one) && chosen.has(one));
-        let told: Vec<v1::Incident> = matching.filter_map(|one| seen(&scope, one)).collect();
+        let matching = all.iter().filter(|one| of_state(one) && lately(one));
+        // What is hidden from somebody must not be found out by filters either.
+        let told = matching.filter_map(|one| seen(&scope, one)).filter(|one| chosen.has(one));
+        let told: Vec<v1::Incident> = told.collect();
         let total = told.len() as u64;
         let told = told.iter().take(limit).map(transcoded);
         Ok(Response::new(served::ListIncidentsResponse {

@@ -55,9 +55,11 @@ impl From<InvalidFilter> for Status {
 }
 
 impl From<Refused> for Status {
-    fn from(Refused { open }: Refused) -> Self {
-        Self::resource_exhausted(format!(
-            "{open} incidents are open that clients opened, as many as may be; close one, or wait a minute"
-        ))
+    fn from(refused: Refused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            Refused::TooMany(_) => Self::resource_exhausted(message),
+            Refused::NothingMatches => Self::not_found(message),
+        }
     }
 }

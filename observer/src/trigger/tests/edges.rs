@@ -83,19 +83,19 @@ fn clients_open_a_bounded_number_and_close_them() {
     let web = pod(2, "shop", "web");
     let words = || ("uid:0".to_owned(), "it is slow".to_owned());
     let first = node.incidents.open_by_hand(&[Arc::clone(&web)], words(), node.now).unwrap();
-    assert_eq!(first.title, "shop/web: opened by a client");
+    assert_eq!(first.title, "shop/web: it is slow");
     for _ in 1..16 {
         node.incidents.open_by_hand(&[], words(), node.now).unwrap();
     }
     let refused = node.incidents.open_by_hand(&[], words(), node.now).unwrap_err();
-    assert_eq!(refused.open, 16);
+    assert_eq!(refused, Refused::TooMany(16));
     let ids: std::collections::BTreeSet<_> = node.incidents.open().iter().map(|one| one.id.clone()).collect();
     assert_eq!(ids.len(), 16);
     // What happens to it belongs there.
     node.happens(&web, None, Detail::ContainerStop(stop(Ending::Code(3), node.now.boot)));
     let closed = node.incidents.close(&first.id, "uid:0".to_owned(), "done".to_owned(), node.now).unwrap();
     assert_eq!(closed.title, "shop/web: container app failed with exit code 3");
-    assert_eq!((closed.note.as_str(), closed.closed), ("done", Some(node.now.wall)));
+    assert_eq!((closed.closing_note.as_str(), closed.closed), ("done", Some(node.now.wall)));
     assert!(node.incidents.close(&first.id, String::new(), String::new(), node.now).is_none());
 }
 

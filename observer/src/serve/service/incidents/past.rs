@@ -170,7 +170,8 @@ impl Recording {
     fn take(&mut self, chunk: &Chunk) -> bool {
         let [since, until] = self.range;
         let start = wire::timestamp(chunk.run.start());
-        let mut goes_on = true;
+        // What is hidden ends it as well: a client that sees nothing makes nobody read all that is recorded.
+        let mut goes_on = !chunk.items.last().is_some_and(|last| self.is_later(last));
         for item in &chunk.items {
             match item {
                 Recorded::Event { sequence: _, payload: _, event } => {
@@ -187,6 +188,14 @@ impl Recording {
             }
         }
         goes_on
+    }
+
+    /// It is later than all of the time.
+    fn is_later(&self, item: &Recorded) -> bool {
+        let Recorded::Event { event, .. } = item else { return false };
+        let time = v1::Event::decode(event.as_ref()).ok().and_then(|event| event.time);
+        let time = time.and_then(|time| wall_time("time", time).ok());
+        time.is_some_and(|time| time.0 > self.range[1].0.saturating_add(OUT_OF_ORDER_NS))
     }
 
     fn seen(&mut self, encoded: &[u8]) -> Option<v1::Event> {

@@ -24,8 +24,10 @@ pub(super) fn seen(scope: &Scope, incident: &Incident) -> Option<Incident> {
         format!("{}/{}: {kind}", first.namespace, first.pod)
     };
     // Who wrote it may have named anybody.
-    let note = if all { incident.note.clone() } else { String::new() };
-    Some(Incident { title, firings, workloads, note, client: String::new(), ..incident.clone() })
+    let note = |note: &String| if all { note.clone() } else { String::new() };
+    let (note, closing_note) = (note(&incident.note), note(&incident.closing_note));
+    let (client, closed_by) = (String::new(), String::new());
+    Some(Incident { title, firings, workloads, note, client, closed_by, closing_note, ..incident.clone() })
 }
 
 fn firing(scope: &Scope, firing: &Firing) -> Option<Firing> {
@@ -112,6 +114,8 @@ mod tests {
         let incident = Incident {
             title: "shop/web -> pay/db-0:5432: connects fail".to_owned(),
             note: "ask the pay team".to_owned(),
+            closing_note: "the pay team did it".to_owned(),
+            closed_by: "pay:somebody".to_owned(),
             firings: vec![firing, other],
             workloads: vec![pod("shop", "web"), pod("pay", "db-0")],
             ..Incident::default()

@@ -59,17 +59,22 @@ impl IncidentStream {
     }
 
     fn show(&mut self, incidents: &[Arc<v1::Incident>]) {
-        for incident in incidents.iter().filter(|incident| self.chosen.has(incident)) {
-            let seen = seen(&self.scope, incident);
-            self.ready.extend(seen.map(|seen| Payload::Incident(transcoded(&seen))));
+        for incident in incidents {
+            let told = self.told(incident);
+            self.ready.extend(told.map(|told| Payload::Incident(transcoded(&told))));
         }
+    }
+
+    /// What of an incident is told, if anything: the filter knows no more of it than who asks may see.
+    fn told(&self, incident: &v1::Incident) -> Option<v1::Incident> {
+        seen(&self.scope, incident).filter(|seen| self.chosen.has(seen))
     }
 
     fn take(&mut self, change: Result<Change, BroadcastStreamRecvError>) {
         match change {
             Ok(Change::Put(incident)) => self.show(&[incident]),
             Ok(Change::Deleted(incident)) => {
-                let is_told = self.chosen.has(&incident) && seen(&self.scope, &incident).is_some();
+                let is_told = self.told(&incident).is_some();
                 self.ready.extend(is_told.then(|| Payload::Deleted(incident.id.clone())));
             }
             Ok(Change::Stopping) => {
