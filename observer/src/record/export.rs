@@ -6,6 +6,8 @@
 
 mod bounds;
 #[cfg(test)]
+mod chosen;
+#[cfg(test)]
 mod fuzzed;
 mod load;
 #[cfg(test)]

@@ -109,7 +109,7 @@ fn one_that_differs_among_many_is_found() {
 fn ends_that_went_well_are_no_trouble() {
     let of = |ending, container_stops, oom_kills| {
         let exits = [(ending, 9)].into_iter().collect();
-        ends(Some(&ProcessSummary { exits, container_stops, oom_kills, ..ProcessSummary::default() }))
+        ends(Some(&ProcessSummary { exits, oom_kills, container_stops, ..ProcessSummary::default() }))
     };
     let signal = |signal| Ending::Signal { signal, core_dumped: false };
     assert_eq!([of(Ending::Code(0), 3, 0), of(Ending::Code(143), 3, 0), of(signal(15), 3, 0)], [0; 3]);

@@ -78,6 +78,9 @@ pub(crate) fn load(input: impl Read) -> Result<Recording, Error> {
         return Err(error);
     }
     taken?;
+    if reader.header().filtered {
+        store.was_filtered();
+    }
     let end = reader.end().copied().unwrap_or_default();
     if [end.events, end.windows] != loading.counts {
         return Err(Error::Damaged { at: 0, what: "it does not hold as much as its end says" });

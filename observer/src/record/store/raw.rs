@@ -5,7 +5,7 @@ use observer_proto::v1;
 use prost::Message as _;
 
 use super::tables::{self, AMENDED, BLOCKS, COMPLETED, GAPS, SLICES};
-use super::{Batch, Result, Store, slices};
+use super::{Batch, Chunk, Recorded, Result, Store, slices};
 use crate::event::WallTime;
 use crate::record::{Block, Kind};
 
@@ -29,7 +29,7 @@ pub(crate) enum Raw {
 }
 
 impl Store {
-    /// Hands out what is recorded of a time, run by run, each block whole. Ends with the first error of the taker.
+    /// Hands out what is recorded of a time, run by run, each block whole and behind what belongs to it. Ends with the first error of the taker.
     pub(crate) fn export<E: From<super::StoreError>>(
         &self,
         [since, until]: [WallTime; 2],
@@ -37,10 +37,12 @@ impl Store {
     ) -> std::result::Result<(), E> {
         let runs = self.runs().map_err(E::from)?;
         for run in runs {
-            let parts = self.parts(run.number, [since, until]).map_err(E::from)?;
+            let mut parts = self.parts(run.number, [since, until]).map_err(E::from)?;
             if parts.is_empty() {
                 continue;
             }
+            // What became known later comes first: a filter has to know it.
+            parts.sort_by_key(|part| matches!(part, Part::Block(..)));
             take(Raw::Run(run.told))?;
             for part in parts {
                 match part {
@@ -99,6 +101,25 @@ impl Store {
         })
     }
 
+    /// Numbers are missing in it because somebody left events out.
+    pub(crate) fn was_filtered(&self) {
+        self.state().filtered = true;
+    }
+
+    /// Events were left out of it.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.state().filtered
+    }
+
+    /// Without what would be told as missing where events were left out.
+    pub(super) fn told(&self, mut chunk: Chunk) -> Chunk {
+        if self.is_filtered() {
+            let made_room = |item: &Recorded| matches!(item, Recorded::Gap(gap) if gap.reason() == v1::GapReason::MadeRoom);
+            chunk.items.retain(|item| !made_room(item));
+        }
+        chunk
+    }
+
     fn block(&self, at: tables::At, header: &tables::Header) -> Result<Option<Block>> {
         let tables::At { kind, run: _, first } = at;
         let tables::Header { last, since, until, count, raw_bytes, bytes, blob } = *header;
@@ -112,7 +133,7 @@ impl Store {
         let mut taken: Option<Taken> = None;
         for part in parts {
             if let Raw::Run(told) = part {
-                self.settle(taken.as_mut())?;
+                taken.iter_mut().try_for_each(|run| self.settle(run))?;
                 let at = told.last_time.as_ref().map_or(now, |time| super::wall_time(Some(time)));
                 let batch =
                     Batch { last_sequence: told.last_sequence, ended: told.ended, ..Batch::default() };
@@ -122,15 +143,15 @@ impl Store {
             let Some(run) = &mut taken else { continue };
             run.add(part);
             if run.bytes >= TAKEN_BYTES {
-                self.settle(taken.as_mut())?;
+                self.settle(run)?;
             }
         }
-        self.settle(taken.as_mut())
+        taken.iter_mut().try_for_each(|run| self.settle(run))
     }
 
     /// Writes what was taken in of a run.
-    fn settle(&self, taken: Option<&mut Taken>) -> Result<()> {
-        let Some(Taken { run, at, batch, bytes }) = taken else { return Ok(()) };
+    fn settle(&self, taken: &mut Taken) -> Result<()> {
+        let Taken { run, at, batch, bytes } = taken;
         let next = Batch { last_sequence: batch.last_sequence, ended: batch.ended, ..Batch::default() };
         *bytes = 0;
         self.commit(*run, &std::mem::replace(batch, next), *at)

@@ -27,7 +27,7 @@ const PIECE_BYTES: usize = 256 << 10;
 /// Pieces that wait for the client.
 const PIECES_QUEUED: usize = 4;
 /// So long a client may take for a piece.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Exports at a time: each has a thread and some blocks in memory.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
@@ -91,7 +91,7 @@ impl Service {
             since,
             until,
             write_time: Some(sent_at()),
-            filtered,
+            filtered: filtered || store.is_filtered(),
         };
         let (sender, pieces) = mpsc::channel(PIECES_QUEUED);
         let exported = Exported { store, header, incident, range, filters };
