@@ -51,6 +51,7 @@ fn kind(line: &str) -> Result<Kind> {
         ["observer", "top", ..] => Kind::Terminal,
         ["observer", "follow", ..] => Kind::Follows,
         ["observer", "events" | "summary", ..] if has(&["-f", "--follow"]) => Kind::Follows,
+        ["observer", "incident", "export", ..] => Kind::Ends,
         [
             "observer",
             "doctor" | "events" | "summary" | "connections" | "explain" | "workloads" | "status"

@@ -9,14 +9,19 @@
 mod chance;
 mod figures;
 mod judge;
+mod many;
 mod names;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
+
+use foldhash::HashSet;
 
 use self::figures::{Cuts, Sums, Totals};
 pub(crate) use self::figures::{Figure, Unit};
+use self::judge::Tested;
 pub(crate) use self::judge::{Change, Row, Verdict};
 pub(crate) use self::names::{Key, Party, PartyKind, Peer};
 use crate::event::Window;
@@ -26,6 +31,10 @@ use crate::filter::Filters;
 const MOST_WINDOWS: u64 = 120;
 /// Edges and workloads that are compared; what is found after so many is left out and counted.
 const MOST_KEYS: usize = 20_000;
+/// What their windows may take, in bytes: those are left out that do least.
+const MOST_BYTES: u64 = 64 << 20;
+/// Of those that are left out so many are told apart.
+const MOST_LEFT_OUT: usize = 100_000;
 
 /// One of the two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +72,9 @@ pub(crate) struct Comparison {
 pub(crate) struct First {
     keys: BTreeMap<Key, [Totals; 2]>,
     extents: [Extent; 2],
-    left_out: u64,
+    /// Those that found no room, by a hash of each.
+    left_out: HashSet<u64>,
+    hasher: foldhash::fast::FixedState,
 }
 
 /// The second reading: what each window has of it.
@@ -99,7 +110,9 @@ impl First {
         let seen = filters.scope().window(window);
         for_each(&seen, filters, |key, part| {
             if self.keys.len() >= MOST_KEYS && !self.keys.contains_key(&key) {
-                self.left_out += 1;
+                if self.left_out.len() < MOST_LEFT_OUT {
+                    self.left_out.insert(self.hasher.hash_one(&key));
+                }
             } else {
                 self.keys.entry(key).or_default()[side as usize].add(part);
             }
@@ -108,7 +121,10 @@ impl First {
 
     /// Goes on with the second reading, of the same windows.
     pub(crate) fn again(self) -> Second {
-        let Self { keys, extents, left_out } = self;
+        let Self { mut keys, extents, left_out, hasher: _ } = self;
+        let before = keys.len();
+        fit(&mut keys);
+        let left_out = (left_out.len() + before - keys.len()) as u64;
         let compared = |totals: [Totals; 2]| {
             let cuts = Cuts::of(&totals);
             Compared { totals, cuts, windows: [Vec::new(), Vec::new()] }
@@ -144,15 +160,39 @@ impl Second {
         });
     }
 
-    /// The verdicts.
-    pub(crate) fn judge(self) -> Comparison {
+    /// The verdicts; fewer of them once it is not wanted any more.
+    pub(crate) fn judge(self, wanted: &dyn Fn() -> bool) -> Comparison {
         let Self { keys, extents, left_out, lengths, .. } = self;
-        let judged = keys
-            .into_iter()
-            .map(|(key, Compared { totals, windows, .. })| judge::row(key, &totals, &windows, &lengths));
-        let mut rows: Vec<Row> = judged.collect();
+        let tested = keys.into_iter().take_while(|_| wanted()).map(|(key, compared)| {
+            let Compared { totals, cuts: _, windows } = compared;
+            Tested::new(key, totals, windows, &lengths)
+        });
+        let mut rows = many::verdicts(tested.collect(), &lengths, wanted);
         rows.sort_by(Row::order);
         Comparison { extents, rows, left_out }
+    }
+}
+
+/// Takes those out that did least, until the windows of the others have room.
+fn fit(keys: &mut BTreeMap<Key, [Totals; 2]>) {
+    let of_window = std::mem::size_of::<(usize, Sums)>() as u64;
+    // Each grows by doubling.
+    let bytes = |totals: &[Totals; 2]| {
+        totals.iter().map(|side| 2 * side.windows.min(MOST_WINDOWS) * of_window).sum::<u64>()
+    };
+    if keys.values().map(bytes).sum::<u64>() <= MOST_BYTES {
+        return;
+    }
+    let most = |totals: &[Totals; 2]| totals.iter().map(Totals::much).max();
+    let mut order: Vec<(Key, _, u64)> =
+        keys.iter().map(|(key, totals)| (key.clone(), most(totals), bytes(totals))).collect();
+    order.sort_by_key(|(_, most, _)| std::cmp::Reverse(*most));
+    let mut left = MOST_BYTES;
+    for (key, _, bytes) in order {
+        match left.checked_sub(bytes) {
+            Some(less) => left = less,
+            None => drop(keys.remove(&key)),
+        }
     }
 }
 

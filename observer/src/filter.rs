@@ -163,6 +163,13 @@ impl Filters {
         )
     }
 
+    /// Something of that owner may pass, and not all of it is left out.
+    pub(crate) fn owner(&self, owner: &Workload) -> bool {
+        let subject = Subject::workload(owner);
+        self.may_be_wanted(None, Some(owner), &mut EventType::ALL.iter().map(|of| of.name()))
+            && !self.deny.iter().any(|filter| filter.matches(&subject))
+    }
+
     /// Something of that owner may pass, of which nothing but its types is known.
     fn may_be_wanted(
         &self,

@@ -93,7 +93,7 @@ fn compare(sides: &[Recording], filters: &Filters) -> anyhow::Result<CompareWind
     let [a, b] = sides else { anyhow::bail!("there are two sides") };
     let side = |of: &Recording| (of.store.clone(), of.header.node_name.clone());
     // Blocks are exported whole, so that a file has somewhat more than was asked for.
-    let response = record::compare(&[side(a), side(b)], [a.range(), b.range()], filters)?;
+    let response = record::compare(&[side(a), side(b)], [a.range(), b.range()], filters, &|| true)?;
     for (name, side) in [("A", &response.a), ("B", &response.b)] {
         if side.as_ref().is_none_or(|side| side.windows == 0) {
             anyhow::bail!("{name}: no window of that time is recorded");

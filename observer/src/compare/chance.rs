@@ -6,10 +6,8 @@
 
 use super::figures::{COUNT, Figure, Sums};
 
-/// So often the windows are dealt.
-const DEALS: usize = 1_000;
-/// Where chance makes as large a difference in more than so many cases, it is noise.
-pub(super) const LEVEL: f64 = 0.05;
+/// So often the windows are dealt at first.
+pub(super) const DEALS: usize = 1_000;
 /// Always the same, so that the same windows give the same verdicts.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The most that waves take off a difference: one wave as long as ten windows.
@@ -28,8 +26,8 @@ impl<'a> Dealt<'a> {
         Self { windows, first }
     }
 
-    /// For each figure how often chance makes as large a difference, in any figure; `None` where it cannot be told.
-    pub(super) fn chances(&self) -> [Option<f64>; COUNT] {
+    /// Deals so often, and tells for each figure how often chance makes as large a difference, in any figure; `None` where it cannot be told.
+    pub(super) fn chances(&self, count: usize) -> [Option<f64>; COUNT] {
         let (windows, first) = (self.windows, self.first);
         if first == 0 || first == windows.len() {
             return [None; COUNT];
@@ -41,7 +39,7 @@ impl<'a> Dealt<'a> {
         let mut places: Vec<usize> = (0..windows.len()).collect();
         let seen = differences(windows, &places[..first], &whole);
         let mut random = Random(SEED);
-        let deals: Vec<[f64; COUNT]> = (0..DEALS)
+        let deals: Vec<[f64; COUNT]> = (0..count)
             .map(|_| {
                 random.deal(&mut places, first);
                 differences(windows, &places[..first], &whole)
@@ -50,7 +48,7 @@ impl<'a> Dealt<'a> {
         let mut spread = [0.0; COUNT];
         for deal in &deals {
             for (sum, difference) in spread.iter_mut().zip(deal) {
-                *sum += difference * difference / DEALS as f64;
+                *sum += difference * difference / count as f64;
             }
         }
         // Each in units of its own spread, so that they can be compared.
@@ -68,7 +66,7 @@ impl<'a> Dealt<'a> {
             let own = scaled(seen[index], index) * waves;
             // A deal that is as large but for the last bit is as large.
             let as_large = most.iter().filter(|most| **most >= own * (1.0 - 1e-9)).count();
-            chances[index] = (spread[index] > 0.0).then(|| (as_large + 1) as f64 / (DEALS + 1) as f64);
+            chances[index] = (spread[index] > 0.0).then(|| (as_large + 1) as f64 / (count + 1) as f64);
         }
         chances
     }

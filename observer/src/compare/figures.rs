@@ -2,14 +2,18 @@
 
 use super::PartOf;
 use crate::aggregate::Histogram;
-use crate::event::{ProcessSummary, TcpSummary};
+use crate::event::{Ending, ProcessSummary, TcpSummary};
+
+/// What ends a container that is to end, and what a shell says of that.
+const SIGTERM: u8 = 15;
+const TERMINATED: u8 = 128 + SIGTERM;
 
 /// A figure of an edge or a workload. Those that tell trouble come first, the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Figure {
     /// The share of attempts to connect that failed.
     ConnectFailures,
-    /// Containers that ended, and OOM kills.
+    /// Containers that failed as they ended, and OOM kills.
     ContainerEnds,
     /// Resets, either way.
     Resets,
@@ -133,6 +137,11 @@ impl Totals {
         self.windows += 1;
     }
 
+    /// Who did more matters more.
+    pub(super) const fn much(&self) -> (u64, u64) {
+        (self.attempts, self.segments)
+    }
+
     /// The figure of so many seconds; `None` where there is nothing to make it of.
     pub(super) fn figure(&self, figure: Figure, seconds: f64) -> Option<f64> {
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
@@ -224,6 +233,18 @@ const fn resets(tcp: &TcpSummary) -> u64 {
     tcp.resets_sent + tcp.resets_received
 }
 
-fn ends(processes: Option<&ProcessSummary>) -> u64 {
-    processes.map_or(0, |processes| processes.container_stops + processes.oom_kills)
+/// Containers that failed as they ended, and OOM kills, of which each may be such an end as well. Of ends it is not told
+/// how: as many of them failed as processes did, at most.
+pub(super) fn ends(processes: Option<&ProcessSummary>) -> u64 {
+    let Some(processes) = processes else { return 0 };
+    let failed = processes.exits.iter().filter(|(ending, _)| failed(**ending)).map(|(_, count)| count);
+    processes.container_stops.min(failed.sum()).max(processes.oom_kills)
+}
+
+/// Neither as it should nor because it was asked to end.
+const fn failed(ending: Ending) -> bool {
+    match ending {
+        Ending::Code(code) => !matches!(code, 0 | TERMINATED),
+        Ending::Signal { signal, .. } => signal != SIGTERM,
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::chance::{Dealt, LEVEL};
+use super::chance::{DEALS, Dealt};
 use super::figures::{COUNT, Figure, Sums, Totals, Unit};
 use super::names::Key;
 
@@ -88,43 +88,116 @@ impl Change {
     }
 }
 
-/// Judges one edge or workload, of which these windows have something; the windows of each side are that long.
-pub(super) fn row(
+/// One edge or workload, of which these windows have something.
+#[derive(Debug)]
+pub(super) struct Tested {
     key: Key,
-    totals: &[Totals; 2],
-    some: &[Vec<(usize, Sums)>; 2],
-    lengths: &[Vec<f64>; 2],
-) -> Row {
-    let seconds = [0, 1].map(|side| lengths[side].iter().sum::<f64>());
-    let all: Vec<Sums> = [0, 1].into_iter().flat_map(|side| whole(&some[side], &lengths[side])).collect();
-    let enough = lengths.iter().all(|windows| windows.len() >= LEAST_WINDOWS);
-    let mut changes: Vec<Change> = Figure::ALL
-        .into_iter()
-        .map(|figure| Change {
-            figure,
-            values: [0, 1].map(|side| totals[side].figure(figure, seconds[side])),
-            verdict: Verdict::Same,
-            chance: None,
-        })
-        .collect();
-    let asked = |change: &Change| enough && change.is_large() && has_cases(change.figure, totals);
-    if changes.iter().any(asked) {
-        let chances = Dealt::new(&all, lengths[0].len()).chances();
-        for (change, chance) in changes.iter_mut().zip(chances) {
+    totals: [Totals; 2],
+    windows: [Vec<(usize, Sums)>; 2],
+    changes: Vec<Change>,
+    /// There are enough windows on both sides to tell anything.
+    enough: bool,
+}
+
+impl Tested {
+    /// Asks how often chance makes as large differences; the windows of each side are that long.
+    pub(super) fn new(
+        key: Key,
+        totals: [Totals; 2],
+        windows: [Vec<(usize, Sums)>; 2],
+        lengths: &[Vec<f64>; 2],
+    ) -> Self {
+        let seconds = [0, 1].map(|side| lengths[side].iter().sum::<f64>());
+        let enough = lengths.iter().all(|windows| windows.len() >= LEAST_WINDOWS);
+        let changes = Figure::ALL
+            .into_iter()
+            .map(|figure| Change {
+                figure,
+                values: [0, 1].map(|side| totals[side].figure(figure, seconds[side])),
+                verdict: Verdict::Same,
+                chance: None,
+            })
+            .collect();
+        let mut tested = Self { key, totals, windows, changes, enough };
+        if tested.changes.iter().any(|change| tested.asks(change)) {
+            tested.deal(DEALS, lengths);
+        }
+        tested
+    }
+
+    /// Deals so often.
+    pub(super) fn deal(&mut self, deals: usize, lengths: &[Vec<f64>; 2]) {
+        let all: Vec<Sums> =
+            [0, 1].into_iter().flat_map(|side| whole(&self.windows[side], &lengths[side])).collect();
+        let chances = Dealt::new(&all, lengths[0].len()).chances(deals);
+        for (change, chance) in self.changes.iter_mut().zip(chances) {
             change.chance = chance;
-            if asked(change) && chance.is_some_and(|chance| chance <= LEVEL) {
-                change.verdict = change.direction();
-            }
         }
     }
-    let verdict = verdict(&changes, totals, lengths, enough);
-    changes.retain(Change::says_something);
-    Row {
-        key,
-        verdict,
-        changes,
-        attempts: [0, 1].map(|side| totals[side].attempts),
-        windows: [0, 1].map(|side| totals[side].windows),
+
+    fn asks(&self, change: &Change) -> bool {
+        self.enough && change.is_large() && has_cases(change.figure, &self.totals)
+    }
+
+    /// There is enough of it to find a difference.
+    pub(super) fn may_differ(&self) -> bool {
+        self.is_on_one_side()
+            || (self.enough && Figure::ALL.into_iter().any(|figure| has_cases(figure, &self.totals)))
+    }
+
+    /// How often chance makes as large a difference as the largest one; `None` where there is none to ask about.
+    pub(super) fn chance(&self, lengths: &[Vec<f64>; 2]) -> Option<f64> {
+        if self.is_on_one_side() {
+            return Some(self.one_sided(lengths));
+        }
+        self.dealt()
+    }
+
+    /// The same of what differs on both sides.
+    pub(super) fn dealt(&self) -> Option<f64> {
+        if self.is_on_one_side() {
+            return None;
+        }
+        let asked = self.changes.iter().filter(|change| self.asks(change));
+        asked.filter_map(|change| change.chance).min_by(f64::total_cmp)
+    }
+
+    fn is_on_one_side(&self) -> bool {
+        (self.totals[0].windows > 0) != (self.totals[1].windows > 0)
+    }
+
+    fn one_sided(&self, lengths: &[Vec<f64>; 2]) -> f64 {
+        let [there, other] = if self.totals[0].windows > 0 { [0, 1] } else { [1, 0] };
+        // As they are dealt: several that follow one another may be one.
+        all_on_one_side(self.windows[there].len(), lengths[there].len(), lengths[other].len())
+    }
+
+    /// The verdict, where what chance makes in no more than this share of cases is a difference.
+    pub(super) fn row(self, level: f64, lengths: &[Vec<f64>; 2]) -> Row {
+        let differs: Vec<bool> = self
+            .changes
+            .iter()
+            .map(|change| self.asks(change) && change.chance.is_some_and(|chance| chance <= level))
+            .collect();
+        let one_sided = self.is_on_one_side().then(|| self.one_sided(lengths) <= level);
+        let Self { key, totals, windows: _, mut changes, enough } = self;
+        for (change, _) in changes.iter_mut().zip(differs).filter(|(_, differs)| *differs) {
+            change.verdict = change.direction();
+        }
+        let verdict = match one_sided {
+            Some(false) => Verdict::TooLittle,
+            Some(true) if totals[0].windows > 0 => Verdict::Gone,
+            Some(true) => Verdict::New,
+            None => verdict(&changes, &totals, enough),
+        };
+        changes.retain(Change::says_something);
+        Row {
+            key,
+            verdict,
+            changes,
+            attempts: [0, 1].map(|side| totals[side].attempts),
+            windows: [0, 1].map(|side| totals[side].windows),
+        }
     }
 }
 
@@ -144,18 +217,7 @@ fn whole(some: &[(usize, Sums)], lengths: &[f64]) -> Vec<Sums> {
     windows
 }
 
-fn verdict(changes: &[Change], totals: &[Totals; 2], lengths: &[Vec<f64>; 2], enough: bool) -> Verdict {
-    let [a, b] = [0, 1].map(|side| totals[side].windows > 0);
-    if a != b {
-        let (there, its, others) =
-            if a { (&totals[0], &lengths[0], &lengths[1]) } else { (&totals[1], &lengths[1], &lengths[0]) };
-        let by_chance = all_on_one_side(there.windows, its.len(), others.len());
-        return match (by_chance <= LEVEL, a) {
-            (false, _) => Verdict::TooLittle,
-            (true, true) => Verdict::Gone,
-            (true, false) => Verdict::New,
-        };
-    }
+fn verdict(changes: &[Change], totals: &[Totals; 2], enough: bool) -> Verdict {
     let has = |verdict| changes.iter().any(|change| change.verdict == verdict);
     let found = [Verdict::Worse, Verdict::Better, Verdict::Changed].into_iter().find(|verdict| has(*verdict));
     let little = || !enough || !Figure::ALL.into_iter().any(|figure| has_cases(figure, totals));
@@ -163,8 +225,7 @@ fn verdict(changes: &[Change], totals: &[Totals; 2], lengths: &[Vec<f64>; 2], en
 }
 
 /// How often all windows that have something would be on that side if they were dealt by chance.
-fn all_on_one_side(some: u64, windows: usize, others: usize) -> f64 {
-    let some = some.min(windows as u64) as usize;
+fn all_on_one_side(some: usize, windows: usize, others: usize) -> f64 {
     (0..some).map(|index| (windows - index) as f64 / (windows + others - index) as f64).product()
 }
 

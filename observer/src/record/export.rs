@@ -4,6 +4,9 @@
 //! 16 bytes and its content: what it is, how it is encoded, how long it is and was before it was compressed, and a checksum
 //! over all of that. The last one is the end, which counts the others: without it the file is not whole.
 
+mod bounds;
+#[cfg(test)]
+mod chosen;
 #[cfg(test)]
 mod fuzzed;
 mod load;
@@ -32,8 +35,12 @@ pub(crate) const FORMAT: u32 = 1;
 const LONGEST_NUMBER: usize = 9;
 /// The head of a part: kind, encoding, two bytes of zeros, both lengths and the checksum.
 const HEAD_BYTES: usize = 16;
-/// The longest content of a part, as it is stored and as it is meant.
-pub(crate) const LONGEST_PART_BYTES: usize = 8 << 20;
+/// The longest content of most parts, as it is stored and as it is meant.
+const LONGEST_PART_BYTES: usize = 8 << 20;
+/// The longest content of a part with windows: the store has a window of a busy node in one block, however long that is.
+const LONGEST_WINDOWS_BYTES: usize = super::block::MOST_BYTES + (1 << 20);
+/// The longest content of the header, of a run and of the end.
+const LONGEST_SMALL_BYTES: usize = 64 << 10;
 /// The most parts of a file.
 const MOST_PARTS: u64 = 1 << 20;
 /// The most bytes that a file has: all of them are held in memory where it is replayed.
@@ -66,6 +73,15 @@ impl Kind {
 
     fn of(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+
+    /// The longest content, as it is stored and as it is meant.
+    const fn longest(self) -> usize {
+        match self {
+            Self::Header | Self::Run | Self::End => LONGEST_SMALL_BYTES,
+            Self::Incident | Self::Events | Self::Extras => LONGEST_PART_BYTES,
+            Self::Windows => LONGEST_WINDOWS_BYTES,
+        }
     }
 }
 

@@ -5,9 +5,6 @@ use super::store::{Store, StoreError};
 use super::windows::Identities;
 use crate::event::{WallTime, Window};
 
-/// All of what is recorded.
-pub(crate) const ALWAYS: [WallTime; 2] = [WallTime(0), WallTime(u64::MAX)];
-
 /// Takes each window that begins within a time, oldest first, until there is no other one or the taker has enough.
 pub(crate) fn for_each_window(
     store: &Store,

@@ -24,6 +24,7 @@ use prost::Message as _;
 use prost_types::Timestamp;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 
+pub(crate) use self::amend::Amendments;
 pub(crate) use self::open::OpenError;
 pub(crate) use self::raw::Raw;
 pub(crate) use self::read::{Chunk, Place, Recorded, Run};
@@ -107,6 +108,8 @@ struct State {
     events: u64,
     /// The earliest event.
     oldest: Option<WallTime>,
+    /// Events were left out of it on purpose.
+    filtered: bool,
 }
 
 /// How much is recorded.

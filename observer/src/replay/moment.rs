@@ -56,9 +56,14 @@ struct Live {
 
 impl Live {
     fn read(&mut self, store: &Store) -> Result<(), StoreError> {
-        let mut place = Place::default();
+        let (mut place, mut run) = (Place::default(), 0);
         while let Some(chunk) = store.forward(place)? {
             place = chunk.after;
+            if chunk.run.number != run && chunk.run.start() <= self.at {
+                // What was open at the end of a run may have ended while nobody looked. What did not tells so as it ends.
+                self.found.clear();
+            }
+            run = chunk.run.number;
             for item in chunk.items {
                 let Recorded::Event { event, .. } = item else { continue };
                 if let Ok(event) = v1::Event::decode(event) {

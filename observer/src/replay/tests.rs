@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::moment::Moment;
 use crate::event::WallTime;
-use crate::record::{Filling, Kind, Limits, Raw, Store};
+use crate::record::{Block, Filling, Kind, Limits, Raw, Store};
 use crate::wire::timestamp;
 
 const S: u64 = 1_000_000_000;
@@ -37,6 +37,25 @@ fn close(id: &str, lived_s: u64) -> Detail {
 
 /// A store with these events, each at its second.
 fn store(events: Vec<(u64, Detail)>) -> Store {
+    stored(vec![(1, events)])
+}
+
+/// A store with runs, each from its second on, with its events.
+fn stored(runs: Vec<(u64, Vec<(u64, Detail)>)>) -> Store {
+    let store = Store::in_memory(Limits { bytes: 1 << 30, age_ns: u64::MAX }).unwrap();
+    let parts = runs.into_iter().flat_map(|(start, events)| {
+        let run = v1::RecordedRun {
+            start_time: Some(timestamp(at(start))),
+            last_sequence: 99,
+            ..Default::default()
+        };
+        [Raw::Run(run), Raw::Block(block(events))]
+    });
+    store.take_in(parts, at(100)).unwrap();
+    store
+}
+
+fn block(events: Vec<(u64, Detail)>) -> Block {
     let mut filling = Filling::new(Kind::Events);
     for (sequence, (second, detail)) in (1..).zip(events) {
         let event = v1::Event {
@@ -51,10 +70,7 @@ fn store(events: Vec<(u64, Detail)>) -> Store {
         };
         filling.push(sequence, [at(second); 2], &payload.encode_to_vec());
     }
-    let store = Store::in_memory(Limits { bytes: 1 << 30, age_ns: u64::MAX }).unwrap();
-    let run = v1::RecordedRun { start_time: Some(timestamp(at(1))), last_sequence: 99, ..Default::default() };
-    store.take_in([Raw::Run(run), Raw::Block(filling.block())], at(100)).unwrap();
-    store
+    filling.block()
 }
 
 fn live(store: &Store, snapshot: &v1::Snapshot, second: u64) -> Vec<String> {
@@ -93,4 +109,17 @@ fn connections_are_those_that_were_open_then() {
         moment.connections.iter().find(|one| one.tcp.id.0 == 0xe).unwrap().counters.sent_bytes
     };
     assert_eq!((bytes(40), bytes(35)), (7, 0));
+}
+
+#[test]
+fn connections_of_a_run_are_not_those_of_the_next_one() {
+    let store = stored(vec![
+        (1, vec![(10, connect("a")), (20, connect("b"))]),
+        // One of them ends in it, so it was there all the time.
+        (50, vec![(60, connect("c")), (90, close("b", 70))]),
+    ]);
+    let snapshot = v1::Snapshot::default();
+    assert_eq!(live(&store, &snapshot, 45), ["a", "b"]);
+    assert_eq!(live(&store, &snapshot, 70), ["b", "c"]);
+    assert_eq!(live(&store, &snapshot, 95), ["c"]);
 }

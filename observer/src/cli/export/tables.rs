@@ -10,12 +10,12 @@ use prost::Message as _;
 use super::file::NewFile;
 use crate::client::escape;
 use crate::client::parquet::{EVENTS, SUMMARIES, Table};
-use crate::event::Window;
+use crate::event::{WallTime, Window};
 use crate::filter::Filters;
 use crate::record::export;
 use crate::record::{self, Place, Recorded, Store};
 use crate::units::plural;
-use crate::wire;
+use crate::wire::{self, back};
 
 /// Writes both tables into a folder.
 pub(super) fn write(file: &[u8], folder: &Path, force: bool, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -26,8 +26,10 @@ pub(super) fn write(file: &[u8], folder: &Path, force: bool, out: &mut dyn Write
     // Both are begun before one is written: nothing is left where one of them may not be.
     let mut events = NewFile::create(&folder.join("events.parquet"), force)?;
     let mut summaries = NewFile::create(&folder.join("summaries.parquet"), force)?;
-    let written = events_of(&recording.store, &mut events).map_err(|error| events.told(error))?;
-    let summed = summaries_of(&recording.store, &mut summaries).map_err(|error| summaries.told(error))?;
+    // Blocks are exported whole, so that a file has somewhat more than was asked for.
+    let (store, range) = (&recording.store, recording.range());
+    let written = events_of(store, range, &mut events).map_err(|error| events.told(error))?;
+    let summed = summaries_of(store, range, &mut summaries).map_err(|error| summaries.told(error))?;
     events.keep()?;
     summaries.keep()?;
     let folder = escape(&folder.display().to_string()).into_owned();
@@ -36,14 +38,19 @@ pub(super) fn write(file: &[u8], folder: &Path, force: bool, out: &mut dyn Write
     Ok(())
 }
 
-fn events_of(store: &Store, file: &mut NewFile) -> anyhow::Result<u64> {
+fn events_of(store: &Store, [since, until]: [WallTime; 2], file: &mut NewFile) -> anyhow::Result<u64> {
     let mut table = Table::new("events", EVENTS, file).map_err(plain)?;
     let (mut place, mut rows) = (Place::default(), 0);
     while let Some(chunk) = store.forward(place)? {
         place = chunk.after;
         for item in chunk.items {
             let Recorded::Event { event, .. } = item else { continue };
-            table.add(&Event::decode(event)?).map_err(plain)?;
+            let event = Event::decode(event)?;
+            let at = event.time.as_ref().map_or(WallTime(0), back::wall_time);
+            if at < since || at > until {
+                continue;
+            }
+            table.add(&event).map_err(plain)?;
             rows += 1;
         }
     }
@@ -51,11 +58,12 @@ fn events_of(store: &Store, file: &mut NewFile) -> anyhow::Result<u64> {
     Ok(rows)
 }
 
-fn summaries_of(store: &Store, file: &mut NewFile) -> anyhow::Result<u64> {
+fn summaries_of(store: &Store, range: [WallTime; 2], file: &mut NewFile) -> anyhow::Result<u64> {
     let mut table = Table::new("summaries", SUMMARIES, file).map_err(plain)?;
     let mut rows = 0;
     let mut failed = Ok(());
-    record::for_each_window(store, record::ALWAYS, |window| {
+    record::for_each_window(store, range, |mut window| {
+        window.show_idle();
         failed = add_window(&mut table, &window, &mut rows);
         failed.is_ok()
     })?;

@@ -128,12 +128,12 @@ fn duration_ns(of: &Event) -> Option<Cell> {
     }
 }
 
+/// Of each event its own ones, so that they may be added up: what a connection had on the whole is in `event`.
 fn retransmits(of: &Event) -> Option<Cell> {
     match of.detail.as_ref()? {
         Detail::TcpRetransmit(retransmit) => number(retransmit.segments),
         Detail::TcpConnectFailure(failure) => number(failure.syn_retransmits),
         Detail::TcpConnectPending(pending) => number(pending.syn_retransmits),
-        Detail::TcpClose(close) => number(close.counters.as_ref()?.retransmitted_segments),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use observer_proto::v1::event::Detail;
-use observer_proto::v1::{Edge, Event, EventType, PeerKind, Summary, TcpSummary};
+use observer_proto::v1::{Edge, Event, EventType, PeerKind, Summary, TcpClose, TcpCounters, TcpSummary};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::Value;
@@ -34,13 +34,20 @@ fn events_are_rows_with_typed_columns() {
         ..observer_proto::v1::ProcessExit::default()
     };
     let empty = Event::default();
-    for event in
-        [testing::connect(), testing::event(EventType::ProcessExit, Detail::ProcessExit(exit)), empty]
-    {
+    let counters = Some(TcpCounters { retransmitted_segments: 3, sent_bytes: 9, ..TcpCounters::default() });
+    let close = TcpClose { counters, ..TcpClose::default() };
+    for event in [
+        testing::connect(),
+        testing::event(EventType::ProcessExit, Detail::ProcessExit(exit)),
+        empty,
+        testing::event(EventType::TcpClose, Detail::TcpClose(close)),
+    ] {
         table.add(&event).unwrap();
     }
     let rows = rows(table.finish().unwrap());
-    assert_eq!(rows.len(), 3);
+    assert_eq!(rows.len(), 4);
+    // Each of them was told as it was sent again: the column may be added up.
+    assert!(rows[3]["retransmits"].is_null() && rows[3]["sent_bytes"] == 9);
     let connect = &rows[0];
     assert_eq!(connect["type"], "tcp_connect");
     assert_eq!(connect["direction"], "outgoing");

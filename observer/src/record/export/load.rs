@@ -10,6 +10,12 @@ use crate::event::WallTime;
 use crate::record::{Block, Limits, Raw, Store, StoreError};
 use crate::wire::wall_time;
 
+/// The most runs of a file: of each the store has an entry that is looked up.
+const MOST_RUNS: u64 = 10_000;
+/// So many extras a file may have in any case, and beyond one for so many bytes of it: each takes more than that.
+const MOST_EXTRAS: u64 = 1 << 16;
+const EXTRA_BYTES: u64 = 4;
+
 /// A recording that was loaded from a file.
 #[derive(Debug)]
 pub(crate) struct Recording {
@@ -65,14 +71,16 @@ pub(crate) fn load(input: impl Read) -> Result<Recording, Error> {
     let mut reader = Reader::open(input)?;
     // What was kept is kept, however much and however old it is.
     let store = Store::in_memory(Limits { bytes: u64::MAX, age_ns: u64::MAX })?;
-    let mut loading =
-        Loading { incident: None, waiting: Vec::new(), raw_bytes: 0, counts: [0; 2], failed: None };
+    let mut loading = Loading::default();
     let parts = std::iter::from_fn(|| loading.next(&mut reader));
     let taken = store.take_in(parts, WallTime(0));
     if let Some(error) = loading.failed {
         return Err(error);
     }
     taken?;
+    if reader.header().filtered {
+        store.was_filtered();
+    }
     let end = reader.end().copied().unwrap_or_default();
     if [end.events, end.windows] != loading.counts {
         return Err(Error::Damaged { at: 0, what: "it does not hold as much as its end says" });
@@ -84,11 +92,16 @@ pub(crate) fn load(input: impl Read) -> Result<Recording, Error> {
 }
 
 /// What was read so far.
+#[derive(Debug, Default)]
 struct Loading {
     incident: Option<StoredIncident>,
     /// Of a part that holds several, the last one first.
     waiting: Vec<Raw>,
     raw_bytes: u64,
+    /// Bytes of parts as they are stored.
+    stored: u64,
+    runs: u64,
+    extras: u64,
     /// Events and windows.
     counts: [u64; 2],
     failed: Option<Error>,
@@ -115,6 +128,17 @@ impl Loading {
             }
             self.waiting = raws(&part)?;
             self.waiting.reverse();
+            self.stored += part.stored;
+            self.runs += u64::from(part.kind == Kind::Run);
+            if part.kind == Kind::Extras {
+                self.extras += self.waiting.len() as u64;
+            }
+            if self.runs > MOST_RUNS {
+                return Err(Error::TooLarge { at: part.at, what: "more than 10,000 runs" });
+            }
+            if self.extras > MOST_EXTRAS + self.stored / EXTRA_BYTES {
+                return Err(Error::TooLarge { at: part.at, what: "more than blocks can lack" });
+            }
             if let Some(Raw::Block(Block { count, raw_bytes, .. })) = self.waiting.first() {
                 self.counts[usize::from(part.kind == Kind::Windows)] += u64::from(*count);
                 self.raw_bytes += u64::from(*raw_bytes);

@@ -4,6 +4,7 @@ use observer_proto::v1::{self, Event, ExportedBlock, Gap, Incident, RecordedRun,
 use prost::Message as _;
 use prost_types::Timestamp;
 
+use super::raw::told;
 use super::tests::{header, read};
 use super::*;
 use crate::event::WallTime;
@@ -170,8 +171,76 @@ fn a_block_that_is_not_what_it_says_is_refused() {
     refused(|block| block.last = 9, "does not hold what it says");
     refused(|block| block.count = 3, "does not hold what it says");
     refused(|block| block.until = None, "does not hold what it says");
-    refused(|block| block.raw_bytes = u32::MAX, "a block of more than 8 MiB");
+    refused(|block| block.raw_bytes = u32::MAX, "a block that is too long");
     refused(|block| block.raw_bytes = 8 << 20, "cannot be unpacked");
     refused(|block| block.raw_bytes += 1, "cannot be unpacked");
     refused(|block| block.data.truncate(5), "cannot be unpacked");
+}
+
+#[test]
+fn a_small_file_that_would_take_a_lot_of_memory_is_refused() {
+    let begun = || Writer::new(Vec::new(), &header()).unwrap();
+    let refused = |writer: Writer<Vec<u8>>| {
+        let file = writer.finish().unwrap();
+        assert!(file.len() < 50_000, "{}", file.len());
+        let said = load(file.as_slice()).unwrap_err().to_string();
+        assert!(said.contains("more than any recording has"), "{said}");
+    };
+    // A snapshot of a hundred thousand empty connections, of which each takes 2 bytes.
+    let mut writer = begun();
+    let connections = [0x12, 0x00].repeat(100_000);
+    let opening = [&[0x12][..], &[0xc0, 0x9a, 0x0c], &connections].concat();
+    writer.packed(Kind::Incident, &opening).unwrap();
+    refused(writer);
+    // Gaps of nothing: too many in one part, and in all of them.
+    let run = RecordedRun::default();
+    let mut writer = begun();
+    writer.message(Kind::Run, &run).unwrap();
+    writer.packed(Kind::Extras, &[0x0a, 0x00].repeat(4_097)).unwrap();
+    refused(writer);
+    let mut writer = begun();
+    writer.message(Kind::Run, &run).unwrap();
+    for _ in 0..20 {
+        writer.packed(Kind::Extras, &[0x0a, 0x00].repeat(4_096)).unwrap();
+    }
+    refused(writer);
+    // A window of nothing but edges.
+    let mut filling = Filling::new(record::Kind::Windows);
+    filling.push(1, [WallTime(1); 2], &frame(&[0x3a, 0x00].repeat(300_000)));
+    let mut writer = begun();
+    writer.message(Kind::Run, &run).unwrap();
+    writer.plain(Kind::Windows, &told(filling.block())).unwrap();
+    writer.count(Kind::Windows, 1);
+    refused(writer);
+    // Events of nothing but their numbers.
+    let mut filling = Filling::new(record::Kind::Events);
+    for sequence in 1..70_000 {
+        let event = Event { sequence, ..Event::default() }.encode_to_vec();
+        filling.push(sequence, [WallTime(1); 2], &frame(&event));
+    }
+    let mut block = filling.block();
+    block.count = 3;
+    let mut writer = begun();
+    writer.message(Kind::Run, &run).unwrap();
+    writer.message(Kind::Events, &told(block)).unwrap();
+    writer.count(Kind::Events, 3);
+    let file = writer.finish().unwrap();
+    assert!(load(file.as_slice()).unwrap_err().to_string().contains("more than any recording has"));
+}
+
+#[test]
+fn a_window_of_a_busy_node_is_in_a_file() {
+    let place = |id| v1::RecordedPlace { id, node_name: "n".repeat(100), ..Default::default() };
+    let window = v1::RecordedWindow { places: (0..100_000).map(place).collect(), ..Default::default() };
+    let mut filling = Filling::new(record::Kind::Windows);
+    filling.push(1, [WallTime(5); 2], &frame(&window.encode_to_vec()));
+    let block = filling.block();
+    assert!(block.raw_bytes > 8 << 20);
+    let mut writer = Writer::new(Vec::new(), &header()).unwrap();
+    writer.message(Kind::Run, &RecordedRun::default()).unwrap();
+    writer.plain(Kind::Windows, &told(block)).unwrap();
+    writer.count(Kind::Windows, 1);
+    let loaded = load(writer.finish().unwrap().as_slice()).unwrap();
+    let (_, windows) = loaded.store.windows(Place::default()).unwrap().unwrap();
+    assert_eq!(windows, [window]);
 }

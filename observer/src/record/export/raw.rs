@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use observer_proto::v1::{ExportedAmendment, ExportedBlock, ExportedCompletion, ExportedExtras, ExportedGap};
 
-use super::read::Part;
-use super::{Error, Kind, LONGEST_PART_BYTES, Writer};
+use super::bounds::{self, Count};
+use super::read::{Part, TOO_MANY};
+use super::{Error, Kind, Writer};
 use crate::event::WallTime;
 use crate::record::block::{items, sequence};
 use crate::record::{self, Block, Raw};
@@ -15,7 +16,12 @@ use crate::wire::{back, timestamp};
 const MOST_PACKED: u64 = 255;
 /// What belongs to blocks is written when there is so much of it, in bytes or in number.
 const EXTRAS_BYTES: usize = 256 << 10;
-const EXTRAS_COUNT: usize = 4_096;
+pub(super) const EXTRAS_COUNT: usize = 4_096;
+
+/// The most events of a block: one is full with fewer.
+const MOST_EVENTS: u32 = 1 << 16;
+/// The longest event, and the longest of what became known later.
+const LONGEST_ITEM: usize = 256 << 10;
 
 /// A file that what the store hands out is written to.
 #[derive(Debug)]
@@ -72,7 +78,7 @@ impl<W: Write> Taking<W> {
     }
 }
 
-fn told(block: Block) -> ExportedBlock {
+pub(super) fn told(block: Block) -> ExportedBlock {
     let Block { kind: _, first, last, since, until, count, raw_bytes, data } = block;
     let [since, until] = [since, until].map(|time| Some(timestamp(time)));
     ExportedBlock { first, last, since, until, count, raw_bytes, data: data.to_vec() }
@@ -86,6 +92,11 @@ pub(super) fn raws(part: &Part) -> Result<Vec<Raw>, Error> {
         Kind::Windows => vec![Raw::Block(block(part, record::Kind::Windows)?)],
         Kind::Extras => {
             let ExportedExtras { gaps, amended, completed } = part.message()?;
+            let lengths = amended.iter().map(|one| one.event.len());
+            let mut lengths = lengths.chain(completed.iter().map(|one| one.workload.len()));
+            if lengths.any(|length| length > LONGEST_ITEM) {
+                return Err(Error::TooLarge { at: part.at, what: TOO_MANY });
+            }
             let gaps = gaps.into_iter().map(|one| Raw::Gap(one.after, one.gap.unwrap_or_default()));
             let amended = amended.into_iter().map(|one| Raw::Amended(one.sequence, one.event.into()));
             let completed = completed
@@ -105,8 +116,8 @@ fn block(part: &Part, kind: record::Kind) -> Result<Block, Error> {
     let time = |time: Option<prost_types::Timestamp>| time.map_or(WallTime(0), |time| back::wall_time(&time));
     let [since, until] = [since, until].map(time);
     let length = raw_bytes as usize;
-    if length > LONGEST_PART_BYTES {
-        return Err(Error::TooLarge { at: part.at, what: "a block of more than 8 MiB" });
+    if length > part.kind.longest() || (kind == record::Kind::Events && count > MOST_EVENTS) {
+        return Err(Error::TooLarge { at: part.at, what: "a block that is too long" });
     }
     if u64::from(raw_bytes) > MOST_PACKED * (data.len() as u64 + 1) {
         return Err(part.damaged("a block cannot be unpacked"));
@@ -114,8 +125,16 @@ fn block(part: &Part, kind: record::Kind) -> Result<Block, Error> {
     let block = Block { kind, first, last, since, until, count, raw_bytes, data: data.into() };
     let unpacked = block.raw().map_err(|_damaged| part.damaged("a block cannot be unpacked"))?;
     let (mut found, mut bytes, mut newest) = (0_u32, 0, first.saturating_sub(1));
+    let mut nested = Count::up_to(bounds::WINDOWS);
     for (framed, item) in items(&unpacked) {
         found += 1;
+        let fits = match kind {
+            record::Kind::Events => item.len() <= LONGEST_ITEM && found <= MOST_EVENTS,
+            record::Kind::Windows => nested.add(&item) && u64::from(found) <= bounds::MOST_WINDOWS,
+        };
+        if !fits {
+            return Err(Error::TooLarge { at: part.at, what: TOO_MANY });
+        }
         bytes += framed.len();
         if kind == record::Kind::Events {
             let number = sequence(&item);

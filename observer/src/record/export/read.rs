@@ -5,9 +5,10 @@ use std::io::{self, Read};
 use observer_proto::v1::{ExportEnd, ExportHeader};
 use prost::Message;
 
+use super::bounds::{self, Count};
 use super::{
-    AS_IT_IS, Error, FIRST_WORDS, FORMAT, HEAD_BYTES, Kind, LONGEST_NUMBER, LONGEST_PART_BYTES, LZ4,
-    MOST_BYTES, MOST_PARTS, checksum,
+    AS_IT_IS, Error, FIRST_WORDS, FORMAT, HEAD_BYTES, Kind, LONGEST_NUMBER, LZ4, MOST_BYTES, MOST_PARTS,
+    checksum,
 };
 
 /// What files of other kinds begin with.
@@ -28,6 +29,9 @@ const FOREIGN: [(&[u8], &str); 10] = [
 ];
 /// So much of a file says of which kind it is.
 const LONGEST_BEGINNING: usize = 512;
+
+/// What is said where more is in a message than any has.
+pub(super) const TOO_MANY: &str = "more in one part";
 
 /// LZ4 makes no more bytes of one.
 const MOST_PACKED: usize = 255;
@@ -55,11 +59,23 @@ pub(crate) struct Part {
     pub(crate) content: Vec<u8>,
     /// Where it begins.
     pub(super) at: u64,
+    /// How long it is as it is stored.
+    pub(super) stored: u64,
 }
 
 impl Part {
-    /// The message that it holds.
+    /// The message that it holds, unless more is in it than a part of its kind has.
     pub(crate) fn message<M: Message + Default>(&self) -> Result<M, Error> {
+        let most = match self.kind {
+            Kind::Incident => bounds::INCIDENT,
+            Kind::Extras => bounds::EXTRAS,
+            Kind::Header | Kind::Run | Kind::Events | Kind::Windows | Kind::End => bounds::PLAIN,
+        };
+        // The only bytes of a block are what is compressed.
+        let is_block = matches!(self.kind, Kind::Events | Kind::Windows);
+        if !is_block && !Count::up_to(most).add(&self.content) {
+            return Err(Error::TooLarge { at: self.at, what: TOO_MANY });
+        }
         M::decode(self.content.as_slice()).map_err(|_not_decodable| self.damaged("it cannot be understood"))
     }
 
@@ -139,8 +155,8 @@ impl<R: Read> Reader<R> {
             |from: usize| u32::from_le_bytes([head[from], head[from + 1], head[from + 2], head[from + 3]]);
         let (length, meant, sum) = (number(4) as usize, number(8) as usize, number(12));
         let kind = Kind::of(head[0]).ok_or_else(|| damaged("there is no such part"))?;
-        if length > LONGEST_PART_BYTES || meant > LONGEST_PART_BYTES {
-            return Err(Error::TooLarge { at, what: "a part of more than 8 MiB" });
+        if length > kind.longest() || meant > kind.longest() {
+            return Err(Error::TooLarge { at, what: "a part that is too long" });
         }
         self.parts += 1;
         self.bytes += meant as u64;
@@ -162,7 +178,7 @@ impl<R: Read> Reader<R> {
                 .ok_or_else(|| damaged("it cannot be unpacked"))?,
             _ => return Err(damaged("it is encoded in an unknown way")),
         };
-        Ok(Part { kind, content, at })
+        Ok(Part { kind, content, at, stored: length as u64 })
     }
 
     /// So many bytes; no more memory is taken than there are bytes.

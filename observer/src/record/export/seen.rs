@@ -1,13 +1,15 @@
 //! What of a recording somebody gets in a file who may not see all of it, or does not want it.
 
+use std::sync::Arc;
+
 use observer_proto::v1;
 use prost::Message as _;
 
 use super::load::WriteError;
-use crate::event::WallTime;
+use crate::event::{Live, Peer, WallTime, Window, Workload};
 use crate::filter::{self, Cache, Filters};
 use crate::record::block::{frame, items, sequence};
-use crate::record::{Block, CLOCKS, Filling, Identities, Kind, Raw, StoreError};
+use crate::record::{Amendments, Block, CLOCKS, Filling, Identities, Kind, Raw, StoreError};
 use crate::wire;
 
 /// Looks through what is exported.
@@ -16,13 +18,15 @@ pub(crate) struct Seen<'a> {
     range: [WallTime; 2],
     /// The run that is looked through.
     run: u32,
+    /// What became known later of its events.
+    known: Amendments,
     cache: Cache,
 }
 
 impl<'a> Seen<'a> {
     /// What passes these; of the time, too, where anything is left out. Else blocks are as they are.
     pub(crate) fn new(filters: &'a Filters, range: [WallTime; 2]) -> Self {
-        Self { filters, range, run: 0, cache: Cache::default() }
+        Self { filters, range, run: 0, known: Amendments::default(), cache: Cache::default() }
     }
 
     /// What is left of a part; `None` for nothing.
@@ -32,18 +36,15 @@ impl<'a> Seen<'a> {
         }
         Ok(match raw {
             Raw::Block(block) if block.kind == Kind::Events => self.events(&block)?.map(Raw::Block),
-            Raw::Block(block) => self.windows(block)?.map(Raw::Block),
-            Raw::Amended(number, event) => {
-                let told = items(&event).next().and_then(|(_, event)| self.event(&event));
-                told.map(|event| Raw::Amended(number, frame(&event).into()))
-            }
-            Raw::Completed(cgroup, until, workload) => {
-                let told = v1::Workload::decode(workload.clone()).unwrap_or_default();
-                let sees = self.filters.scope().sees(&filter::told_workload(&told));
-                sees.then_some(Raw::Completed(cgroup, until, workload))
+            Raw::Block(block) => self.windows(&block)?.map(Raw::Block),
+            // It is in the blocks that follow: what became known of an event decides whether it passes.
+            Raw::Amended(..) | Raw::Completed(..) => {
+                self.known.learn(raw);
+                None
             }
             Raw::Run(_) => {
                 self.run += 1;
+                self.known = Amendments::default();
                 Some(raw)
             }
             // When nothing was recorded is nobody's secret.
@@ -54,7 +55,8 @@ impl<'a> Seen<'a> {
     fn events(&mut self, block: &Block) -> Result<Option<Block>, WriteError> {
         let raw = block.raw().map_err(StoreError::from)?;
         let mut left = Filling::new(Kind::Events);
-        for (_, event) in items(&raw) {
+        for (payload, event) in items(&raw) {
+            let (_, event) = self.known.apply(sequence(&event), payload, event);
             if let Some(event) = self.event(&event) {
                 let at = filter::time(&event);
                 if at < self.range[0] || at > self.range[1] {
@@ -74,12 +76,9 @@ impl<'a> Seen<'a> {
         })
     }
 
-    /// Windows are sums: filters of events do not take them apart, and what is hidden is left out of each.
-    fn windows(&self, block: Block) -> Result<Option<Block>, WriteError> {
+    /// Windows are sums: of filters of events those count that tell whose it is, and what is hidden is left out of each.
+    fn windows(&self, block: &Block) -> Result<Option<Block>, WriteError> {
         let scope = self.filters.scope();
-        if scope.is_all() {
-            return Ok(Some(block));
-        }
         let raw = block.raw().map_err(StoreError::from)?;
         let mut left = Filling::new(Kind::Windows);
         for (number, (_, told)) in (block.first..).zip(items(&raw)) {
@@ -87,8 +86,23 @@ impl<'a> Seen<'a> {
             // Each window by itself: who is who is told in each of them.
             let window = Identities::default().window(self.run, &told);
             let ends = [window.start, window.end()].map(|time| WallTime(time.0));
-            left.push(number, ends, &frame(&wire::recorded_window(&scope.window(&window), CLOCKS)));
+            let seen = self.wanted(scope.window(&window).into_owned());
+            left.push(number, ends, &frame(&wire::recorded_window(&seen, CLOCKS)));
         }
         Ok((!left.is_empty()).then(|| left.block()))
+    }
+
+    fn wanted(&self, mut window: Window) -> Window {
+        let owner = |workload: &Workload| self.filters.owner(workload);
+        // An edge is of both of its sides.
+        let either = |of: &Workload, peer: &Peer| owner(of) || peer.workload.as_deref().is_some_and(owner);
+        window.workloads.retain(|_, summary| owner(&summary.workload));
+        window.listeners.retain(|_, summary| owner(&summary.workload));
+        window.edges.retain(|_, summary| either(&summary.workload, &summary.peer));
+        let mut live = Live::clone(&window.live);
+        live.workloads.retain(|one| owner(&one.workload));
+        live.edges.retain(|one| either(&one.workload, &one.peer));
+        window.live = Arc::new(live);
+        window
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use observer_proto::v1::{ExportEnd, ExportHeader};
 use prost::Message;
 
-use super::{AS_IT_IS, FIRST_WORDS, FORMAT, Kind, LONGEST_PART_BYTES, LZ4, checksum};
+use super::{AS_IT_IS, FIRST_WORDS, FORMAT, Kind, LZ4, checksum};
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl<W: Write> Writer<W> {
         let [Ok(length), Ok(meant_length)] = [content.len(), meant].map(u32::try_from) else {
             return Err(too_long(meant));
         };
-        if meant > LONGEST_PART_BYTES || content.len() > LONGEST_PART_BYTES {
+        if meant > kind.longest() || content.len() > kind.longest() {
             return Err(too_long(meant));
         }
         let mut head = [0; 12];

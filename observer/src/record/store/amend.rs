@@ -6,8 +6,8 @@ use observer_proto::{Fields, Value};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use redb::ReadTransaction;
 
-use super::Result;
 use super::tables::{AMENDED, COMPLETED};
+use super::{Raw, Result};
 use crate::record::block::{frame, items};
 
 /// `Event.workload`.
@@ -17,7 +17,7 @@ const CGROUP: u32 = 11;
 
 /// What became known later of the events of a block.
 #[derive(Debug, Default)]
-pub(super) struct Amendments {
+pub(crate) struct Amendments {
     /// Whole events, by number.
     events: HashMap<u64, Bytes>,
     /// Workloads by cgroup, up to a number.
@@ -42,8 +42,17 @@ impl Amendments {
         Ok(found)
     }
 
+    /// Takes what was handed out of it.
+    pub(crate) fn learn(&mut self, raw: Raw) {
+        match raw {
+            Raw::Amended(number, event) => drop(self.events.insert(number, event)),
+            Raw::Completed(cgroup, until, workload) => drop(self.workloads.insert(cgroup, (until, workload))),
+            Raw::Run(_) | Raw::Gap(..) | Raw::Block(_) => {}
+        }
+    }
+
     /// An event in its frame and out of it, as it is known now.
-    pub(super) fn apply(&self, number: u64, payload: Bytes, event: Bytes) -> (Bytes, Bytes) {
+    pub(crate) fn apply(&self, number: u64, payload: Bytes, event: Bytes) -> (Bytes, Bytes) {
         let amended = self.events.get(&number).and_then(|framed| items(framed).next());
         let (payload, event) = amended.unwrap_or((payload, event));
         let newer = if self.workloads.is_empty() { None } else { self.completed(number, &event) };

@@ -5,9 +5,13 @@ use observer_proto::v1;
 use prost::Message as _;
 
 use super::tables::{self, AMENDED, BLOCKS, COMPLETED, GAPS, SLICES};
-use super::{Batch, Result, Store, slices};
+use super::{Batch, Chunk, Recorded, Result, Store, slices};
 use crate::event::WallTime;
 use crate::record::{Block, Kind};
+
+/// What is taken in is written when it has so many bytes, of which each part has some beside its content.
+const TAKEN_BYTES: usize = 8 << 20;
+const SMALL_BYTES: usize = 256;
 
 /// A part of what is recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +29,7 @@ pub(crate) enum Raw {
 }
 
 impl Store {
-    /// Hands out what is recorded of a time, run by run, each block whole. Ends with the first error of the taker.
+    /// Hands out what is recorded of a time, run by run, each block whole and behind what belongs to it. Ends with the first error of the taker.
     pub(crate) fn export<E: From<super::StoreError>>(
         &self,
         [since, until]: [WallTime; 2],
@@ -33,10 +37,12 @@ impl Store {
     ) -> std::result::Result<(), E> {
         let runs = self.runs().map_err(E::from)?;
         for run in runs {
-            let parts = self.parts(run.number, [since, until]).map_err(E::from)?;
+            let mut parts = self.parts(run.number, [since, until]).map_err(E::from)?;
             if parts.is_empty() {
                 continue;
             }
+            // What became known later comes first: a filter has to know it.
+            parts.sort_by_key(|part| matches!(part, Part::Block(..)));
             take(Raw::Run(run.told))?;
             for part in parts {
                 match part {
@@ -95,6 +101,25 @@ impl Store {
         })
     }
 
+    /// Numbers are missing in it because somebody left events out.
+    pub(crate) fn was_filtered(&self) {
+        self.state().filtered = true;
+    }
+
+    /// Events were left out of it.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.state().filtered
+    }
+
+    /// Without what would be told as missing where events were left out.
+    pub(super) fn told(&self, mut chunk: Chunk) -> Chunk {
+        if self.is_filtered() {
+            let made_room = |item: &Recorded| matches!(item, Recorded::Gap(gap) if gap.reason() == v1::GapReason::MadeRoom);
+            chunk.items.retain(|item| !made_room(item));
+        }
+        chunk
+    }
+
     fn block(&self, at: tables::At, header: &tables::Header) -> Result<Option<Block>> {
         let tables::At { kind, run: _, first } = at;
         let tables::Header { last, since, until, count, raw_bytes, bytes, blob } = *header;
@@ -103,35 +128,64 @@ impl Store {
         Ok(whole.then_some(Block { kind, first, last, since, until, count, raw_bytes, data }))
     }
 
-    /// Takes in what was handed out, in the same order, all at once.
+    /// Takes in what was handed out, in the same order. Where that ends early, what came before it is there.
     pub(crate) fn take_in(&self, parts: impl IntoIterator<Item = Raw>, now: WallTime) -> Result<()> {
-        let mut run = 0;
-        let mut batch = Batch::default();
+        let mut taken: Option<Taken> = None;
         for part in parts {
-            match part {
-                Raw::Run(told) => {
-                    self.settle(run, &mut batch, now)?;
-                    run = self.adopt(&told)?;
-                    batch =
-                        Batch { last_sequence: told.last_sequence, ended: told.ended, ..Batch::default() };
-                }
-                Raw::Gap(after, gap) => batch.gaps.push((after, gap)),
-                Raw::Block(block) => batch.blocks.push(block),
-                Raw::Amended(number, event) => batch.amended.push((number, event)),
-                Raw::Completed(cgroup, until, workload) => batch.completed.push((cgroup, until, workload)),
+            if let Raw::Run(told) = part {
+                taken.iter_mut().try_for_each(|run| self.settle(run))?;
+                let at = told.last_time.as_ref().map_or(now, |time| super::wall_time(Some(time)));
+                let batch =
+                    Batch { last_sequence: told.last_sequence, ended: told.ended, ..Batch::default() };
+                taken = Some(Taken { run: self.adopt(&told)?, at, batch, bytes: 0 });
+                continue;
+            }
+            let Some(run) = &mut taken else { continue };
+            run.add(part);
+            if run.bytes >= TAKEN_BYTES {
+                self.settle(run)?;
             }
         }
-        self.settle(run, &mut batch, now)
+        taken.iter_mut().try_for_each(|run| self.settle(run))
     }
 
     /// Writes what was taken in of a run.
-    fn settle(&self, run: u32, batch: &mut Batch, now: WallTime) -> Result<()> {
-        if run == 0 {
-            return Ok(());
+    fn settle(&self, taken: &mut Taken) -> Result<()> {
+        let Taken { run, at, batch, bytes } = taken;
+        let next = Batch { last_sequence: batch.last_sequence, ended: batch.ended, ..Batch::default() };
+        *bytes = 0;
+        self.commit(*run, &std::mem::replace(batch, next), *at)
+    }
+}
+
+/// What is taken in of a run, and not written yet.
+struct Taken {
+    run: u32,
+    /// When it was last heard of.
+    at: WallTime,
+    batch: Batch,
+    bytes: usize,
+}
+
+impl Taken {
+    fn add(&mut self, part: Raw) {
+        self.bytes += SMALL_BYTES;
+        match part {
+            Raw::Run(_) => {}
+            Raw::Gap(after, gap) => self.batch.gaps.push((after, gap)),
+            Raw::Block(block) => {
+                self.bytes += block.data.len();
+                self.batch.blocks.push(block);
+            }
+            Raw::Amended(number, event) => {
+                self.bytes += event.len();
+                self.batch.amended.push((number, event));
+            }
+            Raw::Completed(cgroup, until, workload) => {
+                self.bytes += workload.len();
+                self.batch.completed.push((cgroup, until, workload));
+            }
         }
-        let told = self.runs()?.into_iter().find(|of| of.number == run).map(|run| run.told);
-        let at = told.and_then(|told| told.last_time).map_or(now, |time| super::wall_time(Some(&time)));
-        self.commit(run, batch, at)
     }
 }
 

@@ -105,10 +105,15 @@ impl Store {
                 read.open_table(GAPS)?.range((from.run, from.after, from.gaps)..)?.next().transpose()?;
             let gap = gap.map(|(key, _)| key.value().0);
             // A run that goes on in no block may lack its end.
-            let ended = if from.run > 0 && lacks_end(read, from, block)? { Some(from.run) } else { None };
+            let ended = if from.run > 0 && !self.is_filtered() && lacks_end(read, from, block)? {
+                Some(from.run)
+            } else {
+                None
+            };
             let of = [block.map(|(at, _)| at.run), gap, ended].into_iter().flatten().min();
             let Some(of) = of else { return Ok(None) };
-            chunk(read, of, block.filter(|(at, _)| at.run == of), from, Place::END).map(Some)
+            let block = block.filter(|(at, _)| at.run == of);
+            Ok(Some(self.told(chunk(read, of, block, from, Place::END)?)))
         })
     }
 
@@ -141,7 +146,7 @@ impl Store {
                 None => before,
             };
             let begin = Place { run: at.run, after, gaps: 0 };
-            chunk(read, at.run, Some((at, header)), begin, to).map(Some)
+            Ok(Some(self.told(chunk(read, at.run, Some((at, header)), begin, to)?)))
         })
     }
 }

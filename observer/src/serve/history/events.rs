@@ -182,7 +182,9 @@ impl Events {
         let missing = if complete { 0 } else { self.missing_after(begin) };
         let reach =
             Reach { complete_since: self.complete_since, oldest: self.oldest(), missing, another_run };
-        Found { span, reach, suffices: suffices && missing == 0 }
+        // Where it keeps nothing, as in a replay, only the recording knows.
+        let knows = self.capacity > 0 || span.left == 0;
+        Found { span, reach, suffices: suffices && missing == 0 && knows }
     }
 
     /// The next events of a span that pass, in the order of their numbers, `most` at most.

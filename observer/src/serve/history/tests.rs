@@ -147,3 +147,11 @@ fn what_is_gone_is_counted() {
     let fresh = history(9, &[(1, 3)]);
     assert_eq!(fresh.find(&ask, &Filters::default()).reach.complete_since, STARTED);
 }
+
+#[test]
+fn a_memory_that_keeps_nothing_knows_nothing_of_what_follows() {
+    let asked = Ask { after: 7, ..Ask::default() };
+    let found = |capacity| Events::new(capacity, STARTED).find(&asked, &Filters::default());
+    assert!(found(1 << 20).suffices, "nothing has come since");
+    assert!(!found(0).suffices, "the recording may have more");
+}

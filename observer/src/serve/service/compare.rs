@@ -1,8 +1,11 @@
 //! Two parts of the recording, compared.
 
+use std::sync::Arc;
+
 use observer_proto::served::compared_range::Of;
 use observer_proto::{served, v1};
 use prost::Message as _;
+use tokio::sync::Semaphore;
 use tonic::Status;
 
 use super::Service;
@@ -11,6 +14,9 @@ use super::replayed::unreadable;
 use crate::event::WallTime;
 use crate::filter::{Purpose, Scope};
 use crate::record;
+
+/// One comparison at a time: each may take all of a core, and tens of megabytes.
+static TURNS: Semaphore = Semaphore::const_new(1);
 
 impl Service {
     pub(super) async fn compare(
@@ -23,11 +29,20 @@ impl Service {
         let ranges = [self.compared(&scope, "a", a)?, self.compared(&scope, "b", b)?];
         let store = self.recording().await?;
         let side = (store, self.settings.node_name.clone());
+        // Nobody closes it.
+        let turn = TURNS.acquire().await.ok();
+        let wanted = Arc::new(());
+        let asked = Arc::downgrade(&wanted);
         // It may have thousands of windows to read: other clients shall not wait for that.
-        let compared =
-            tokio::task::spawn_blocking(move || record::compare(&[side.clone(), side], ranges, &filters));
+        let compared = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let is_wanted = || asked.strong_count() > 0;
+            record::compare(&[side.clone(), side], ranges, &filters, &is_wanted)
+        });
         let compared =
             compared.await.map_err(|error| Status::internal(format!("nothing was compared: {error}")))?;
+        // Until here: where the client goes meanwhile, so does this.
+        drop(wanted);
         let mut told = compared.map_err(|error| unreadable(&error))?;
         for (name, side) in [("a", &told.a), ("b", &told.b)] {
             if side.as_ref().is_none_or(|side| side.windows == 0) {

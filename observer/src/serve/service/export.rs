@@ -1,12 +1,15 @@
 //! A file with what is recorded of a time, streamed as it is written.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use observer_proto::served::export_incident_request::Of;
 use observer_proto::{served, v1};
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -23,6 +26,10 @@ use crate::serve::access::Seat;
 const PIECE_BYTES: usize = 256 << 10;
 /// Pieces that wait for the client.
 const PIECES_QUEUED: usize = 4;
+/// So long a client may take for a piece.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Exports at a time: each has a thread and some blocks in memory.
+static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// The answer to `ExportIncident`.
 #[derive(Debug)]
@@ -68,8 +75,15 @@ impl Service {
             Some(Of::Range(range)) => (Self::range(&range)?, None),
             None => return Err(Status::invalid_argument("of: name an incident's id or a range")),
         };
+        let place = PLACES.try_acquire().map_err(|_taken| {
+            Status::resource_exhausted(
+                "others export at the moment, as many as may at a time: try again later",
+            )
+        })?;
         let store = self.recording().await?;
-        let incident = incident.map(|incident| self.with_opening(&scope, &store, incident)).transpose()?;
+        // A snapshot is of all of the node.
+        let with = |incident| self.with_opening(!filtered, &store, incident);
+        let incident = incident.map(with).transpose()?;
         let [since, until] = range.map(|time| Some(crate::wire::timestamp(time)));
         let header = v1::ExportHeader {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -77,11 +91,14 @@ impl Service {
             since,
             until,
             write_time: Some(sent_at()),
-            filtered,
+            filtered: filtered || store.is_filtered(),
         };
         let (sender, pieces) = mpsc::channel(PIECES_QUEUED);
         let exported = Exported { store, header, incident, range, filters };
-        tokio::task::spawn_blocking(move || write(&exported, &sender));
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            write(&exported, &sender);
+        });
         Ok(ExportStream { pieces, _seat: seat })
     }
 
@@ -107,10 +124,10 @@ impl Service {
         Ok([since, until])
     }
 
-    /// The incident as it is stored, as far as it may be seen.
+    /// The incident as it is stored; the snapshot only where the whole is wanted and may be seen.
     fn with_opening(
         &self,
-        scope: &Scope,
+        whole: bool,
         store: &Store,
         incident: v1::Incident,
     ) -> Result<v1::StoredIncident, Status> {
@@ -118,7 +135,7 @@ impl Service {
             store.incident(&incident.id).map_err(|error| unreadable(&error))?.and_then(|one| one.opening);
         let opening = stored.or_else(|| self.book.opening(&incident.id));
         // A snapshot is of all of the node.
-        let opening = opening.filter(|_| scope.is_all());
+        let opening = opening.filter(|_| whole);
         Ok(v1::StoredIncident { incident: Some(incident), opening })
     }
 
@@ -141,14 +158,35 @@ fn write(exported: &Exported, pieces: &mpsc::Sender<Result<Vec<u8>, Status>>) {
     let Exported { store, header, incident, range, filters } = exported;
     let out = Pieces { waiting: Vec::with_capacity(PIECE_BYTES), pieces: pieces.clone() };
     let mut seen = export::Seen::new(filters, *range);
-    let change = |raw| seen.change(raw);
+    let change = |raw| {
+        // Where filters leave little, nothing is sent for a long time.
+        if pieces.is_closed() {
+            return Err(WriteError::Io(ErrorKind::BrokenPipe.into()));
+        }
+        seen.change(raw)
+    };
     match export::store(out, header, incident.as_ref(), (store, *range), change) {
         // The last piece was sent as it was flushed.
         Ok(_) => {}
-        Err(WriteError::Store(error)) => drop(pieces.blocking_send(Err(unreadable(&error)))),
-        // The client is gone.
-        Err(WriteError::Io(error)) => log::debug!("an export was given up: {error}"),
+        Err(WriteError::Store(error)) => drop(send(pieces, Err(unreadable(&error)))),
+        // The client is gone, or takes nothing.
+        Err(WriteError::Io(error)) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::TimedOut) => {
+            log::debug!("an export was given up: {error}");
+        }
+        Err(WriteError::Io(error)) => {
+            let told = Status::internal(format!("the recording cannot be exported: {error}"));
+            drop(send(pieces, Err(told)));
+        }
     }
+}
+
+/// Waits for the client, but not for ever: it holds a place of those who export.
+fn send(pieces: &mpsc::Sender<Result<Vec<u8>, Status>>, piece: Result<Vec<u8>, Status>) -> io::Result<()> {
+    let sent = Handle::current().block_on(pieces.send_timeout(piece, PATIENCE));
+    sent.map_err(|error| match error {
+        SendTimeoutError::Timeout(_) => ErrorKind::TimedOut.into(),
+        SendTimeoutError::Closed(_) => ErrorKind::BrokenPipe.into(),
+    })
 }
 
 /// What was written, on its way to the client; the writing waits for it.
@@ -160,7 +198,7 @@ struct Pieces {
 impl Pieces {
     fn send(&mut self) -> io::Result<()> {
         let piece = std::mem::replace(&mut self.waiting, Vec::with_capacity(PIECE_BYTES));
-        self.pieces.blocking_send(Ok(piece)).map_err(|_gone| io::ErrorKind::BrokenPipe.into())
+        send(&self.pieces, Ok(piece))
     }
 }
 
