@@ -60,7 +60,7 @@ fn entered() -> impl Strategy<Value = Event> {
 fn scopes_hide_all_nothing_and_parts() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut counts = [0; 3];
-    for _ in 0..1_000 {
+    for _ in 0..3_000 {
         let (event, scope) = (entered(), scopes()).new_tree(&mut runner).unwrap().current();
         let compiled = Filters::default().within(scope);
         let recorded = wire::event(&event, NODE).encode_to_vec();
