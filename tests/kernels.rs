@@ -233,14 +233,16 @@ fn processes_show_with_their_ends(guest: &mut Guest) -> Result<()> {
 }
 
 fn delay_shows(guest: &mut Guest) -> Result<()> {
-    /// A machine that is emulated is held up now and then, which only ever adds to what is measured.
-    const ROUNDS: usize = 6;
+    /// A machine that is emulated is held up now and then, which only ever adds to what is measured: the more often, the
+    /// more is going on beside it. So the bound is what the workload measured at best, beside it.
+    const ROUNDS: usize = 30;
     let port = guest.port(8084);
     guest.serve(port)?;
     // The first packets ask for the neighbours; so does the emulator's first run of any code take its time.
     guest.connect(port, "--bytes 100")?;
     let mut closed = 1;
     let mut least = [u64::MAX; 3];
+    let mut measured = u64::MAX;
     guest.netem("replace", "delay 10ms")?;
     for _round in 0..ROUNDS {
         let made = guest.connect(port, "--count 10 --bytes 100")?;
@@ -249,13 +251,16 @@ fn delay_shows(guest: &mut Guest) -> Result<()> {
         for (least, figures) in least.iter_mut().zip(delays(&made, &events)?) {
             *least = figures.into_iter().fold(*least, u64::min);
         }
-        println!("handshakes and round trips took at least {least:?} with {ROUND_TRIP_NS} on the way");
+        measured = made.iter().map(|one| number(&one["connect_ns"])).fold(measured, u64::min);
+        println!(
+            "handshakes and round trips took at least {least:?}, by the workload {measured}, with {ROUND_TRIP_NS} on the way"
+        );
         ensure!(least.iter().all(|least| *least >= ROUND_TRIP_NS), "{least:?}");
-        if least.iter().all(|least| *least <= ROUND_TRIP_NS * 11 / 10) {
+        if least.iter().all(|least| *least <= measured * 11 / 10) {
             return guest.netem("del", "");
         }
     }
-    anyhow::bail!("at least {least:?}")
+    anyhow::bail!("at least {least:?}, by the workload {measured}")
 }
 
 /// What the events tell of those connections: the client's and the server's handshakes, and the round trips of both.
