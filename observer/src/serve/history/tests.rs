@@ -147,3 +147,13 @@ fn what_is_gone_is_counted() {
     let fresh = history(9, &[(1, 3)]);
     assert_eq!(fresh.find(&ask, &Filters::default()).reach.complete_since, STARTED);
 }
+
+#[test]
+fn all_of_a_time_is_found_however_many_there_are() {
+    let now = crate::event::Now::default();
+    let mut subscribers = crate::serve::Subscribers::new("node-1", crate::serve::Limits::default(), now);
+    let all: Vec<_> = (1..=17_000).map(|sequence| made(1, sequence)).collect();
+    subscribers.publish(&all);
+    let (events, complete_since) = subscribers.between(WallTime(0), WallTime(u64::MAX));
+    assert_eq!((numbers(&events), complete_since), ((1..=17_000).collect(), now.wall));
+}
