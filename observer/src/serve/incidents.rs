@@ -7,8 +7,8 @@ use observer_proto::{served, v1};
 use prost::Message as _;
 use tokio::sync::broadcast;
 
-/// Incidents that are known at a time; beyond, the oldest ones that are closed are forgotten here.
-const MOST: usize = 512;
+/// Incidents that are known at a time, as many as are stored; beyond, the oldest ones that are closed are forgotten here.
+const MOST: usize = crate::record::MOST_INCIDENTS;
 /// Changes that may wait for one who watches.
 const CHANGES: usize = 256;
 /// Snapshots that are kept in memory where nothing is recorded.
