@@ -23,5 +23,7 @@ pub(crate) use self::compared::compare;
 pub(crate) use self::ranges::{for_each_window, whole_window};
 pub(crate) use self::recorder::{Reader, Recorder};
 pub(crate) use self::shared::{Disk, Settings};
-pub(crate) use self::store::{Amendments, Chunk, Limits, Place, Raw, Recorded, Run, Store, StoreError};
+pub(crate) use self::store::{
+    Amendments, Chunk, Limits, MOST_INCIDENTS, Newest, Place, Raw, Recorded, Run, Store, StoreError,
+};
 pub(crate) use self::windows::{CLOCKS, Identities};

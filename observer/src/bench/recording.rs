@@ -54,7 +54,7 @@ impl Recording {
     #[must_use]
     pub fn replay(&self, most: u64) -> (u64, u64) {
         let allow = vec![
-            v1::Filter { pods: vec!["shop/pod-7".to_owned()], ..v1::Filter::default() },
+            v1::Filter { pods: vec!["shop/web-7".to_owned()], ..v1::Filter::default() },
             v1::Filter { failure_only: true, ..v1::Filter::default() },
         ];
         let filters = Filters::compile(allow, Vec::new(), Purpose::Events, "node-1").unwrap_or_default();

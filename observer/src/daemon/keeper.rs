@@ -133,6 +133,14 @@ impl Keeping {
         }
     }
 
+    /// What is stored no more is not known any more: else it could be listed and not be read.
+    fn forget(&self, deleted: &[String]) {
+        for id in deleted {
+            log::info!("incident {id} had to make room for newer ones");
+            self.book.delete(id);
+        }
+    }
+
     fn store_all(&mut self, store: &Store) -> Result<(), StoreError> {
         if !self.loaded {
             load(store, &self.book)?;
@@ -140,7 +148,7 @@ impl Keeping {
         }
         while let Some((id, stored)) = self.pending.pop_first() {
             let result = match &stored {
-                Some(stored) => put(store, stored),
+                Some(stored) => put(store, stored).map(|deleted| self.forget(&deleted)),
                 None => store.delete_incident(&id).map(|_was_there| ()),
             };
             if let Err(error) = result {
@@ -153,11 +161,13 @@ impl Keeping {
 }
 
 /// Stores one, and has its time kept.
-fn put(store: &Store, stored: &StoredIncident) -> Result<(), StoreError> {
-    store.put_incident(stored)?;
-    let Some(incident) = &stored.incident else { return Ok(()) };
+/// Tells which ones were deleted for it.
+fn put(store: &Store, stored: &StoredIncident) -> Result<Vec<String>, StoreError> {
+    let deleted = store.put_incident(stored)?;
+    let Some(incident) = &stored.incident else { return Ok(deleted) };
     let of = |time: &Option<Timestamp>| time.as_ref().map_or(WallTime::default(), wall_time);
-    store.keep(&incident.id, of(&incident.window_start), of(&incident.window_end))
+    store.keep(&incident.id, of(&incident.window_start), of(&incident.window_end))?;
+    Ok(deleted)
 }
 
 /// Makes known what is stored. What was open when a former run ended is closed with what is known of it.

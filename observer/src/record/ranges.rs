@@ -15,14 +15,17 @@ pub(crate) fn for_each_window(
     let mut place = store.at(Kind::Windows, since)?;
     while let Some((next, windows)) = store.windows(place)? {
         place = next;
+        // The clock may have gone back within a block: all of it is looked at.
+        let mut later = !windows.is_empty();
         for told in windows {
             let start = told.start.as_ref().map_or(WallTime(0), crate::wire::wall_time);
-            if start < since {
-                continue;
-            }
-            if start >= until || !take(identities.window(place.run, &told)) {
+            later &= start >= until;
+            if start >= since && start < until && !take(identities.window(place.run, &told)) {
                 return Ok(());
             }
+        }
+        if later {
+            return Ok(());
         }
     }
     Ok(())

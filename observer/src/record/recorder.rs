@@ -1,20 +1,19 @@
 //! The recorder's ends: where the event loop hands over, and where others read. Between them is a thread of its own.
 
+mod thread;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 
 use tokio::sync::{Semaphore, oneshot};
 
 use super::shared::{Counts, Disk, Settings, Shared, Standing};
 use super::store::{Figures, Limits, Store};
-use super::writer::Writer;
 use crate::event::{Now, WallTime, Window, Workload};
-use crate::inventory::host;
 use crate::status::{self, RecorderState};
 use crate::wire::Published;
 
@@ -22,6 +21,9 @@ use crate::wire::Published;
 const ROUNDS_QUEUED: usize = 1_024;
 /// And so many bytes of events.
 const BYTES_QUEUED: usize = 16 << 20;
+
+/// What a workload or an edge of a window takes.
+const ENTRY_BYTES: usize = 500;
 
 /// So many clients read at a time: each has a block in memory, and a thread.
 const READERS: usize = 4;
@@ -51,6 +53,8 @@ pub(crate) struct Recorder {
     behind: Option<Behind>,
     /// Since somebody asked last.
     missed: u64,
+    /// That something else found no room was said.
+    said: bool,
 }
 
 /// What found no room.
@@ -83,14 +87,14 @@ impl Recorder {
         let (orders, received) = sync_channel(ROUNDS_QUEUED);
         let shared = Arc::new(Shared::new(settings));
         let theirs = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
-            let ran = catch_unwind(AssertUnwindSafe(|| run(&theirs, &received)));
+        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+            let ran = catch_unwind(AssertUnwindSafe(|| thread::run(&theirs, &received)));
             if ran.is_err() {
                 log::error!("recording has ended: its thread failed; all else goes on");
                 theirs.stand(Standing::Refused("the recorder failed; the log says why".to_owned()));
             }
         })?;
-        Ok(Self { shared, orders, thread: Some(thread), newest: 0, behind: None, missed: 0 })
+        Ok(Self { shared, orders, thread: Some(thread), newest: 0, behind: None, missed: 0, said: false })
     }
 
     /// For those who read.
@@ -128,18 +132,29 @@ impl Recorder {
     /// More became known of an event.
     pub(crate) fn amend(&mut self, event: Arc<Published>) {
         let bytes = event.bytes;
-        self.hand(Order::Amend(event), bytes);
+        let told = self.hand(Order::Amend(event), bytes);
+        self.say(told, "what became known later of an event");
     }
 
     /// More became known of a workload after events of it were published.
     pub(crate) fn complete(&mut self, workload: &Arc<Workload>) {
-        self.hand(Order::Complete(Arc::clone(workload), self.newest), 0);
+        let told = self.hand(Order::Complete(Arc::clone(workload), self.newest), 0);
+        self.say(told, "what became known later of a workload");
     }
 
     /// Hands a base window over.
     pub(crate) fn window(&mut self, window: &Arc<Window>, now: Now) {
-        self.hand(Order::Window(Arc::clone(window), now), 0);
+        let told = self.hand(Order::Window(Arc::clone(window), now), window_bytes(window));
+        self.say(told, "a window");
         self.tell_behind();
+    }
+
+    /// Says that something found no room, once until something does.
+    fn say(&mut self, told: bool, what: &str) {
+        if !told && !self.said {
+            log::warn!("{what} is missing in the recording: too much waits to be recorded");
+        }
+        self.said = !told;
     }
 
     /// So many events found no room since this was asked last.
@@ -161,6 +176,12 @@ impl Recorder {
         }
     }
 
+    /// So many bytes wait for the thread.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
+    }
+
     /// What is said of it.
     pub(crate) fn status(&self, now: Now) -> status::Recorder {
         let figures = self.shared.store().map_or_else(Figures::default, |store| store.figures());
@@ -172,7 +193,7 @@ impl Recorder {
             Standing::Paused(reason) => (RecorderState::Paused, reason),
             Standing::Refused(reason) => (RecorderState::Refused, reason),
         };
-        let reach_ns = figures.oldest.map_or(0, |oldest| now.wall.0.saturating_sub(oldest.0));
+        let reach_ns = figures.complete_since.map_or(0, |since| now.wall.0.saturating_sub(since.0));
         status::Recorder {
             state,
             reason,
@@ -258,41 +279,13 @@ fn ends(events: &[Arc<Published>]) -> Option<[WallTime; 2]> {
     Some([events.first()?.event.time, events.last()?.event.time])
 }
 
-fn bytes(events: &[Arc<Published>]) -> usize {
-    events.iter().map(|event| event.bytes).sum()
+/// About so many bytes a window takes in memory.
+fn window_bytes(window: &Window) -> usize {
+    let Window { workloads, edges, listeners, live, .. } = window;
+    let entries = workloads.len() + edges.len() + listeners.len();
+    (entries + live.workloads.len() + live.edges.len()) * ENTRY_BYTES
 }
 
-/// The thread.
-fn run(shared: &Arc<Shared>, orders: &Receiver<Order>) {
-    let mut writer = Writer::new(Arc::clone(shared), host::now());
-    loop {
-        let idle_ns = writer.tick(host::now());
-        let order = match orders.recv_timeout(Duration::from_nanos(idle_ns)) {
-            Ok(order) => order,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => Order::Stop,
-        };
-        let now = host::now();
-        match order {
-            Order::Events(events) => {
-                shared.waiting.fetch_sub(bytes(&events), Ordering::Relaxed);
-                writer.events(&events, now);
-            }
-            Order::Behind(count, after, times) => writer.behind(count, after, times, now),
-            Order::Amend(event) => {
-                shared.waiting.fetch_sub(event.bytes, Ordering::Relaxed);
-                writer.amend(&event, now);
-            }
-            Order::Complete(workload, until) => writer.complete(&workload, until, now),
-            Order::Window(window, now) => writer.window(&window, now),
-            Order::Commit(done) => {
-                writer.commit(now);
-                let _gone = done.send(()).is_err();
-            }
-            Order::Stop => {
-                writer.stop(now);
-                return;
-            }
-        }
-    }
+fn bytes(events: &[Arc<Published>]) -> usize {
+    events.iter().map(|event| event.bytes).sum()
 }

@@ -11,6 +11,7 @@ mod raw;
 mod read;
 mod run;
 mod slices;
+mod small;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -20,15 +21,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use observer_proto::v1;
-use prost::Message as _;
 use prost_types::Timestamp;
-use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
 pub(crate) use self::amend::Amendments;
+pub(crate) use self::incidents::MOST_INCIDENTS;
 pub(crate) use self::open::OpenError;
 pub(crate) use self::raw::Raw;
 pub(crate) use self::read::{Chunk, Place, Recorded, Run};
-use self::tables::{AMENDED, At, BLOCKS, COMPLETED, GAPS, Header, SLICES};
+pub(crate) use self::run::Newest;
+use self::tables::{At, BLOCKS, Header, SLICES};
 use super::block::{Block, Damaged, Kind};
 use crate::event::WallTime;
 use crate::wire;
@@ -104,12 +106,18 @@ struct State {
     costs: [u64; 2],
     /// What snapshots take.
     snapshots: u64,
+    /// What gaps and what became known later take.
+    small: u64,
     /// Events in all blocks.
     events: u64,
     /// The earliest event.
     oldest: Option<WallTime>,
     /// Events were left out of it on purpose.
     filtered: bool,
+    /// The first block behind all that had to make room between others, and when it begins.
+    complete: Option<(At, WallTime)>,
+    /// When the age of all blocks was looked at last.
+    looked_at: WallTime,
 }
 
 /// How much is recorded.
@@ -123,6 +131,8 @@ pub(crate) struct Figures {
     pub(crate) events: u64,
     /// The time of the oldest event.
     pub(crate) oldest: Option<WallTime>,
+    /// The time of the oldest one behind which none had to make room.
+    pub(crate) complete_since: Option<WallTime>,
 }
 
 /// What is written at once.
@@ -149,7 +159,7 @@ impl State {
     }
 
     const fn used(&self) -> u64 {
-        self.costs[0] + self.costs[1] + self.snapshots
+        self.costs[0] + self.costs[1] + self.snapshots + self.small
     }
 
     const fn cost(&mut self, kind: Kind) -> &mut u64 {
@@ -170,23 +180,10 @@ impl Store {
                 for block in &batch.blocks {
                     put_block(&mut blocks, &mut slices, state, run, block)?;
                 }
-                let mut gaps = write.open_table(GAPS)?;
-                for (after, gap) in &batch.gaps {
-                    let behind = gaps.range((run, *after, 0)..=(run, *after, u32::MAX))?.next_back();
-                    let place = behind.transpose()?.map_or(0, |(key, _)| key.value().2 + 1);
-                    gaps.insert((run, *after, place), gap.encode_to_vec().as_slice())?;
-                }
-                let mut amended = write.open_table(AMENDED)?;
-                for (number, event) in &batch.amended {
-                    amended.insert((run, *number), &event[..])?;
-                }
-                let mut completed = write.open_table(COMPLETED)?;
-                for (cgroup, until, workload) in &batch.completed {
-                    completed.insert((run, *cgroup), (*until, &workload[..]))?;
-                }
             }
+            small::put(write, state, run, batch)?;
             run::touch(write, run, batch, now)?;
-            evict::make_room(write, state, &self.0.limits, now)
+            evict::make_room(write, state, &self.0.limits, Some(now))
         })
     }
 
@@ -195,8 +192,9 @@ impl Store {
         let state = self.state();
         let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
         let (used_bytes, events, oldest) = (state.used(), state.events, state.oldest);
+        let complete_since = state.complete.map(|(_, since)| since).or(oldest);
         let file_bytes = self.0.path.as_ref().map_or(used_bytes, length);
-        Figures { file_bytes, used_bytes, events, oldest }
+        Figures { file_bytes, used_bytes, events, oldest, complete_since }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

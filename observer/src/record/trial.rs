@@ -50,6 +50,11 @@ impl Trial {
         self.store().map_or_else(Figures::default, |store| store.figures())
     }
 
+    #[cfg(test)]
+    pub(crate) fn missed(&self) -> u64 {
+        self.shared.counts().missed
+    }
+
     pub(crate) fn commits(&self) -> u64 {
         self.shared.counts().commits
     }

@@ -13,7 +13,7 @@ use observer_proto::v1::{Gap, GapReason};
 use self::pause::Pause;
 use super::block::{Filling, Kind};
 use super::shared::{Shared, Standing};
-use super::store::{Batch, Limits, OpenError, Store, StoreError};
+use super::store::{Batch, Limits, OpenError, StoreError};
 use crate::event::{BootTime, Now, WallTime, Window, Workload};
 use crate::wire::{self, Published, timestamp};
 
@@ -196,6 +196,15 @@ impl Writer {
         }
     }
 
+    /// Writes all that is there, also the window that is not long enough yet: somebody wants to read it.
+    pub(super) fn commit_all(&mut self, now: Now) {
+        if self.pause.is_none() && self.window.is_some() {
+            self.finish_window();
+            self.news(now);
+        }
+        self.commit(now);
+    }
+
     /// Writes all that is there.
     pub(super) fn commit(&mut self, now: Now) {
         if self.pause.is_some() || self.new_since.is_none() {
@@ -238,32 +247,6 @@ impl Writer {
                 Err(error)
             }
         }
-    }
-
-    /// There is enough of the disk left.
-    fn room_for(&self, store: &Store) -> Result<(), Unwritten> {
-        let Some(path) = store.path() else { return Ok(()) };
-        let needed: u64 = self.batch.blocks.iter().map(|block| block.data.len() as u64).sum();
-        let left = self.shared.settings.disk.left(path);
-        match left {
-            Some(left) if left < SPARED_BYTES + 2 * needed => {
-                Err(Unwritten::Full { path: path.into(), left })
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn open(&mut self, now: Now) -> Result<(), Unwritten> {
-        let store = match self.shared.store() {
-            Some(store) => {
-                store.reopen()?;
-                store
-            }
-            None => Store::open(&self.shared.settings.folder, self.limits, now.wall)?,
-        };
-        self.run = store.begin(self.shared.settings.start)?;
-        self.shared.opened(store);
-        Ok(())
     }
 
     fn gap(&self, reason: GapReason, since: WallTime, until: WallTime) -> Gap {

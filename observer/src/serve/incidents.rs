@@ -11,8 +11,8 @@ use tokio::sync::broadcast;
 
 pub(crate) use self::opening::{Connections, Opening, Standing};
 
-/// Incidents that are known at a time; beyond, the oldest ones that are closed are forgotten here.
-const MOST: usize = 512;
+/// Incidents that are known at a time, as many as are stored; beyond, the oldest ones that are closed are forgotten here.
+const MOST: usize = crate::record::MOST_INCIDENTS;
 /// Changes that may wait for one who watches.
 const CHANGES: usize = 256;
 /// Snapshots that are kept in memory where nothing is recorded.

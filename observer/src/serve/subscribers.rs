@@ -147,8 +147,13 @@ impl Subscribers {
     pub(crate) fn between(&self, since: WallTime, until: WallTime) -> (Vec<Arc<Event>>, WallTime) {
         let ask = history::Ask { since: Some(since), until: Some(until), ..history::Ask::default() };
         let history::Found { span, reach, .. } = self.last_events.find(&ask, &Filters::default());
-        let page = self.last_events.page(span, &Filters::default(), usize::MAX);
-        (page.events, reach.complete_since)
+        let (mut events, mut rest) = (Vec::new(), Some(span));
+        while let Some(span) = rest {
+            let page = self.last_events.page(span, &Filters::default(), usize::MAX);
+            events.extend(page.events);
+            rest = page.rest;
+        }
+        (events, reach.complete_since)
     }
 
     /// The windows in memory, oldest first.

@@ -1,10 +1,12 @@
 //! What became known of events after they were recorded.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use foldhash::HashMap;
 use observer_proto::{Fields, Value};
 use prost::encoding::{WireType, encode_key, encode_varint};
-use redb::ReadTransaction;
+use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::tables::{AMENDED, COMPLETED};
 use super::{Raw, Result};
@@ -15,38 +17,52 @@ const WORKLOAD: u32 = 5;
 /// `Workload.cgroup_id`.
 const CGROUP: u32 = 11;
 
+/// Workloads by run and cgroup.
+type Completed = ReadOnlyTable<(u32, u64), (u64, &'static [u8])>;
+
 /// What became known later of the events of a block.
 #[derive(Debug, Default)]
 pub(crate) struct Amendments {
     /// Whole events, by number.
     events: HashMap<u64, Bytes>,
-    /// Workloads by cgroup, up to a number.
-    workloads: HashMap<u64, (u64, Bytes)>,
+    run: u32,
+    /// Where workloads are, if there are any of the run.
+    completed: Option<Completed>,
+    /// Those that were looked up, by cgroup: up to a number.
+    workloads: RefCell<HashMap<u64, Option<(u64, Bytes)>>>,
 }
 
 impl Amendments {
     /// Of the events of a run with these numbers and those between.
     pub(super) fn of(read: &ReadTransaction, run: u32, [first, last]: [u64; 2]) -> Result<Self> {
-        let mut found = Self::default();
+        let mut events = HashMap::default();
         for one in read.open_table(AMENDED)?.range((run, first)..=(run, last))? {
             let (key, event) = one?;
-            found.events.insert(key.value().1, Bytes::copy_from_slice(event.value()));
+            events.insert(key.value().1, Bytes::copy_from_slice(event.value()));
         }
-        for one in read.open_table(COMPLETED)?.range((run, 0)..=(run, u64::MAX))? {
-            let (key, value) = one?;
-            let (until, workload) = value.value();
-            if until >= first {
-                found.workloads.insert(key.value().1, (until, Bytes::copy_from_slice(workload)));
-            }
-        }
-        Ok(found)
+        let completed = read.open_table(COMPLETED)?;
+        let some = completed.range((run, 0)..=(run, u64::MAX))?.next().is_some();
+        let completed = Some(completed).filter(|_| some);
+        Ok(Self { events, run, completed, workloads: RefCell::default() })
+    }
+
+    /// What became known later of a workload, and up to which event. There may be many, and a block is of few.
+    fn workload(&self, cgroup: u64) -> Option<(u64, Bytes)> {
+        let look_up = || {
+            let found = self.completed.as_ref()?.get((self.run, cgroup)).ok().flatten()?;
+            let (until, workload) = found.value();
+            Some((until, Bytes::copy_from_slice(workload)))
+        };
+        self.workloads.borrow_mut().entry(cgroup).or_insert_with(look_up).clone()
     }
 
     /// Takes what was handed out of it.
     pub(crate) fn learn(&mut self, raw: Raw) {
         match raw {
             Raw::Amended(number, event) => drop(self.events.insert(number, event)),
-            Raw::Completed(cgroup, until, workload) => drop(self.workloads.insert(cgroup, (until, workload))),
+            Raw::Completed(cgroup, until, workload) => {
+                self.workloads.get_mut().insert(cgroup, Some((until, workload)));
+            }
             Raw::Run(_) | Raw::Gap(..) | Raw::Block(_) => {}
         }
     }
@@ -55,7 +71,8 @@ impl Amendments {
     pub(crate) fn apply(&self, number: u64, payload: Bytes, event: Bytes) -> (Bytes, Bytes) {
         let amended = self.events.get(&number).and_then(|framed| items(framed).next());
         let (payload, event) = amended.unwrap_or((payload, event));
-        let newer = if self.workloads.is_empty() { None } else { self.completed(number, &event) };
+        let some = self.completed.is_some() || !self.workloads.borrow().is_empty();
+        let newer = if some { self.completed(number, &event) } else { None };
         match newer {
             None => (payload, event),
             Some(event) => {
@@ -78,15 +95,15 @@ impl Amendments {
             }
             begin = end;
         };
-        let (until, workload) = self.workloads.get(&cgroup(told)?)?;
-        if number > *until || told == &workload[..] {
+        let (until, workload) = self.workload(cgroup(told)?)?;
+        if number > until || told == &workload[..] {
             return None;
         }
         let mut newer = Vec::with_capacity(event.len() + workload.len());
         newer.extend_from_slice(&event[..begin]);
         encode_key(WORKLOAD, WireType::LengthDelimited, &mut newer);
         encode_varint(workload.len() as u64, &mut newer);
-        newer.extend_from_slice(workload);
+        newer.extend_from_slice(&workload);
         newer.extend_from_slice(&event[end..]);
         Some(newer)
     }

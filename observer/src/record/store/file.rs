@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use redb::StorageBackend;
 
@@ -16,6 +17,10 @@ const FIRST: u64 = 4096;
 const REGION_PAGES_AT: u64 = 20;
 /// What it says in a new file: 4 GiB.
 const USUAL_REGION_PAGES: u32 = 1 << 20;
+
+/// So often, and each so long after the time before, a file that is locked is tried again.
+const LOCK_TRIES: u32 = 50;
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +46,7 @@ impl Backend {
     pub(super) fn open(path: &Path) -> Result<Self, FileError> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(FileError::Locked),
             Err(TryLockError::Error(error)) => return Err(error.into()),
@@ -64,6 +69,17 @@ impl Backend {
             older => Err(FileError::Older(older)),
         }
     }
+}
+
+/// Locks it. A process that is just being started holds on to what this one has closed until it executes its program.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+            other => return other,
+        }
+    }
+    file.try_lock()
 }
 
 /// Has the new file of redb grow by so many pages at a time. Else it would double each time that it is full, up to 4 GiB,

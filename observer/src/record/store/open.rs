@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::backends::InMemoryBackend;
-use redb::{Database, DatabaseError, ReadableTable as _};
+use redb::{Database, DatabaseError, ReadableDatabase as _};
 
 use super::file::{Backend, FileError, grow_by};
 use super::tables::{AMENDED, BLOCKS, COMPLETED, GAPS, INCIDENTS, KEPT, RUNS, SLICES};
-use super::{Inner, Limits, Result, State, Store, StoreError, evict, incidents};
+use super::{Inner, Limits, Result, State, Store, StoreError, evict};
 use crate::event::WallTime;
 
 /// The file's name.
@@ -20,6 +20,8 @@ const NAME: &str = "observer.redb";
 /// What redb may keep in memory of the file.
 const CACHE_BYTES: usize = 4 << 20;
 
+/// The tables that there are.
+const TABLES: usize = 8;
 /// The file grows in about so many steps.
 const GROWTHS: u64 = 256;
 
@@ -112,8 +114,10 @@ impl Store {
         drop(database.take());
         let (opened, state) = open(path, self.0.limits).map_err(|error| match error {
             Unusable::Error(error) => error,
-            // What was good a moment ago is not thrown away for what a failing disk says.
-            Unusable::Aside(_, reason) => OpenError::Refused { path: path.clone(), reason },
+            // What was good a moment ago is not thrown away for what a failing disk says, which may say otherwise soon.
+            Unusable::Aside(_, reason) => {
+                OpenError::Io { path: path.clone(), error: io::Error::other(reason) }
+            }
         })?;
         *database = Some(opened);
         *self.state() = state;
@@ -223,19 +227,22 @@ fn is_damage(error: &redb::Error) -> bool {
     }
 }
 
-/// Makes the tables that are not there yet, and counts what is in the others.
+/// Makes the tables where they are not there yet, and counts what is in them. Where they are nothing is written: there may
+/// be no room for that.
 fn prepare(database: &Database) -> Result<State> {
-    let write = database.begin_write()?;
-    write.open_table(RUNS)?;
-    write.open_table(GAPS)?;
-    write.open_table(AMENDED)?;
-    write.open_table(COMPLETED)?;
-    write.open_table(INCIDENTS)?;
-    let newest_blob = write.open_table(SLICES)?.last()?.map_or(0, |(key, _)| key.value().0);
-    let kept = incidents::kept(&write.open_table(KEPT)?)?;
-    let state = evict::count(&write.open_table(BLOCKS)?, &kept, newest_blob)?;
-    write.commit()?;
-    Ok(state)
+    if database.begin_read()?.list_tables()?.count() < TABLES {
+        let write = database.begin_write()?;
+        write.open_table(RUNS)?;
+        write.open_table(BLOCKS)?;
+        write.open_table(SLICES)?;
+        write.open_table(GAPS)?;
+        write.open_table(AMENDED)?;
+        write.open_table(COMPLETED)?;
+        write.open_table(INCIDENTS)?;
+        write.open_table(KEPT)?;
+        write.commit()?;
+    }
+    evict::count(&database.begin_read()?)
 }
 
 /// Moves a file aside; one of each sort is kept.

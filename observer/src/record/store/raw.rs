@@ -63,11 +63,13 @@ impl Store {
         self.read(|read| {
             let table = read.open_table(BLOCKS)?;
             let mut parts = Vec::new();
-            let mut numbers: Option<[u64; 2]> = None;
+            let (mut numbers, mut before): (Option<[u64; 2]>, u64) = (None, 0);
             for kind in [Kind::Events, Kind::Windows] {
                 for one in tables::blocks(&table, kind, (run, 0), (run, u64::MAX))? {
                     let (at, header) = one?;
                     if header.until < since || header.since > until {
+                        // What is missing behind a block is told behind its last event.
+                        before = if kind == Kind::Events && numbers.is_none() { header.last } else { before };
                         continue;
                     }
                     if kind == Kind::Events {
@@ -77,13 +79,17 @@ impl Store {
                     parts.push(Part::Block(at, header));
                 }
             }
-            let Some([first, last]) = numbers else { return Ok(parts) };
-            let before = first.saturating_sub(1);
-            for one in read.open_table(GAPS)?.range((run, before, 0)..(run, last, 0))? {
+            let (from, to) = numbers.map_or((0, u64::MAX), |[_, last]| (before, last));
+            for one in read.open_table(GAPS)?.range((run, from, 0)..=(run, to, u32::MAX))? {
                 let (key, gap) = one?;
                 let gap = v1::Gap::decode(gap.value()).unwrap_or_default();
-                parts.push(Part::Small(Raw::Gap(key.value().1, gap)));
+                let time = |time: &Option<prost_types::Timestamp>| time.as_ref().map(crate::wire::wall_time);
+                let ended = time(&gap.until).map_or(numbers.is_none(), |ended| ended < since);
+                if !ended && time(&gap.since).is_none_or(|began| began <= until) {
+                    parts.push(Part::Small(Raw::Gap(key.value().1, gap)));
+                }
             }
+            let Some([first, last]) = numbers else { return Ok(parts) };
             for one in read.open_table(AMENDED)?.range((run, first)..=(run, last))? {
                 let (key, event) = one?;
                 let event = Bytes::copy_from_slice(event.value());

@@ -1,17 +1,19 @@
 //! Reading what is recorded, chunk by chunk, in both directions.
 
+mod missing;
+
 use bytes::Bytes;
 use observer_proto::v1;
 use prost::Message as _;
 use redb::{ReadTransaction, ReadableTable as _};
 
+use self::missing::{damaged, hole, is_newest, lacks_end};
 use super::amend::Amendments;
 use super::tables::{self, At, BLOCKS, GAPS, Header, RUNS, SLICES};
-use super::{Result, Store, slices};
+use super::{Result, Store, StoreError, slices};
 use crate::event::WallTime;
 use crate::record::Kind;
 use crate::record::block::{decompress, items, sequence};
-use crate::wire::timestamp;
 
 /// A place in what is recorded, between two items. The default is before the first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,17 +85,26 @@ impl Store {
         Ok(run.map(|run| Place { run: run.number, after: sequence, gaps: 0 }))
     }
 
-    /// A place with nothing of that time or later before it, near to that.
+    /// The place before the first run that began later than that.
+    pub(crate) fn later_than(&self, start: WallTime) -> Result<Place> {
+        let run = self.runs()?.into_iter().find(|run| run.start() > start);
+        Ok(run.map_or(Place::END, |run| Place { run: run.number, ..Place::default() }))
+    }
+
+    /// A place with nothing of that time or later before it, near to that. What is missing between two blocks is behind it.
     pub(crate) fn at(&self, kind: Kind, time: WallTime) -> Result<Place> {
         self.read(|read| {
             let table = read.open_table(BLOCKS)?;
+            let mut before = Place::default();
             for one in tables::blocks(&table, kind, (0, 0), (u32::MAX, u64::MAX))? {
-                let (At { run, first, .. }, header) = one?;
+                let (At { run, .. }, header) = one?;
                 if header.until >= time {
-                    return Ok(Place { run, after: first.saturating_sub(1), gaps: 0 });
+                    let begins = Place { run, ..Place::default() };
+                    return Ok(if before.run == run { before } else { begins });
                 }
+                before = Place { run, after: header.last, gaps: 0 };
             }
-            Ok(Place::END)
+            Ok(before)
         })
     }
 
@@ -123,7 +134,7 @@ impl Store {
             let Some((at, header)) = following(read, Kind::Windows, from)? else { return Ok(None) };
             let skipped =
                 if at.run == from.run { from.after.saturating_sub(at.first.saturating_sub(1)) } else { 0 };
-            let raw = raw(read, &header)?;
+            let raw = whole(read, &header)?.unwrap_or_default();
             let windows = items(&raw).skip(skipped as usize);
             let windows = windows.map(|(_, window)| v1::RecordedWindow::decode(window).unwrap_or_default());
             Ok(Some((Place { run: at.run, after: header.last, gaps: 0 }, windows.collect())))
@@ -173,6 +184,15 @@ pub(super) fn raw(read: &ReadTransaction, header: &Header) -> Result<Bytes> {
     Ok(decompress(&data, header.raw_bytes)?)
 }
 
+/// The same; `None` where it is damaged, so that what is behind it can be read.
+fn whole(read: &ReadTransaction, header: &Header) -> Result<Option<Bytes>> {
+    match raw(read, header) {
+        Ok(raw) => Ok(Some(raw)),
+        Err(StoreError::Damaged(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn run(number: u32, told: &[u8]) -> Run {
     Run { number, told: v1::RecordedRun::decode(told).unwrap_or_default() }
 }
@@ -180,19 +200,6 @@ fn run(number: u32, told: &[u8]) -> Run {
 pub(super) fn run_of(read: &ReadTransaction, number: u32) -> Result<Run> {
     let table = read.open_table(RUNS)?;
     Ok(table.get(number)?.map_or_else(|| run(number, &[]), |told| run(number, told.value())))
-}
-
-/// Something of the place's run had to make room, and none of its blocks that are left is behind that.
-fn lacks_end(read: &ReadTransaction, from: Place, block: Option<(At, Header)>) -> Result<bool> {
-    if from.after == u64::MAX || block.is_some_and(|(at, _)| at.run == from.run) || is_newest(read, from.run)?
-    {
-        return Ok(false);
-    }
-    Ok(run_of(read, from.run)?.told.last_sequence > from.after)
-}
-
-fn is_newest(read: &ReadTransaction, run: u32) -> Result<bool> {
-    Ok(read.open_table(RUNS)?.last()?.is_none_or(|(last, _)| last.value() <= run))
 }
 
 /// The gaps of a run between two places.
@@ -230,14 +237,19 @@ fn chunk(
     };
     let mut chunk = Chunk { items: Vec::new(), before: begin, after, run };
     if from.run > 0 {
-        let next = block.map_or(chunk.run.told.last_sequence + 1, |(at, _)| at.first);
+        let next = block.map_or(chunk.run.told.last_sequence.saturating_add(1), |(at, _)| at.first);
         let next = if block.is_none() && newest { 0 } else { next };
         chunk.items.extend(hole(read, begin, next, &gaps, block)?.map(Recorded::Gap));
     }
     let mut gaps = gaps.into_iter().peekable();
     if let Some((at, header)) = block {
         let amended = Amendments::of(read, of, [at.first, header.last])?;
-        for (payload, event) in items(&raw(read, &header)?) {
+        let Some(raw) = whole(read, &header)? else {
+            chunk.items.extend(gaps.map(|(_, gap)| Recorded::Gap(gap)));
+            chunk.items.push(Recorded::Gap(damaged(&header, &chunk.run)));
+            return Ok(chunk);
+        };
+        for (payload, event) in items(&raw) {
             let number = sequence(&event);
             if number <= begin.after || number > end.after {
                 continue;
@@ -251,31 +263,4 @@ fn chunk(
     }
     chunk.items.extend(gaps.map(|(_, gap)| Recorded::Gap(gap)));
     Ok(chunk)
-}
-
-/// What had to make room between a place and the event with the number `next`.
-fn hole(
-    read: &ReadTransaction,
-    from: Place,
-    next: u64,
-    gaps: &[(Place, v1::Gap)],
-    block: Option<(At, Header)>,
-) -> Result<Option<v1::Gap>> {
-    let told: u64 =
-        gaps.iter().filter(|(place, _)| place.after < next).filter_map(|(_, gap)| gap.count).sum();
-    let count = next.saturating_sub(from.after).saturating_sub(1).saturating_sub(told);
-    if count == 0 {
-        return Ok(None);
-    }
-    let table = read.open_table(BLOCKS)?;
-    let before =
-        tables::blocks(&table, Kind::Events, (0, 0), (from.run, from.after))?.next_back().transpose()?;
-    Ok(Some(v1::Gap {
-        reason: v1::GapReason::MadeRoom.into(),
-        since: before.map(|(_, header)| timestamp(header.until)),
-        until: block.map(|(_, header)| timestamp(header.since)),
-        count: Some(count),
-        start_time: run_of(read, from.run)?.told.start_time,
-        ..v1::Gap::default()
-    }))
 }

@@ -4,22 +4,48 @@ use observer_proto::v1::{Gap, GapReason, RecordedRun};
 use prost::Message as _;
 use redb::{ReadableTable as _, WriteTransaction};
 
-use super::tables::{GAPS, RUNS};
-use super::{Batch, Result, Store, wall_time};
+use super::tables::{self, BLOCKS, RUNS};
+use super::{Batch, Result, Store, small};
 use crate::event::WallTime;
+use crate::record::Kind;
 use crate::wire::timestamp;
 
+/// How far a run is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Newest {
+    /// The number of the last event.
+    pub(crate) number: u64,
+    /// The latest time.
+    pub(crate) time: WallTime,
+}
+
 impl Store {
+    /// How far a run is recorded; not at all where it is not known.
+    pub(crate) fn newest(&self, start: WallTime) -> Result<Newest> {
+        let Some(run) = self.runs()?.into_iter().rev().find(|run| run.start() == start) else {
+            return Ok(Newest::default());
+        };
+        self.read(|read| {
+            let blocks = read.open_table(BLOCKS)?;
+            let (from, to) = ((run.number, 0), (run.number, u64::MAX));
+            let last = tables::blocks(&blocks, Kind::Events, from, to)?.next_back();
+            let newest = last.transpose()?.map(|(_, header)| (header.last, header.until));
+            Ok(newest.map_or_else(Newest::default, |(number, time)| Newest { number, time }))
+        })
+    }
+
     /// Begins a run that is named by its start, and says what is missing since the one before. Gives its number; the number
     /// that it has where it began already.
     pub(crate) fn begin(&self, start: WallTime) -> Result<u32> {
-        self.write(|write, _| {
+        // After a pause nothing is written that is there: there may be no room for it.
+        let newest = self.runs()?.pop();
+        if let Some(run) = newest.filter(|run| run.start() == start) {
+            return Ok(run.number);
+        }
+        self.write(|write, state| {
             let mut runs = write.open_table(RUNS)?;
             let last = runs.last()?.map(|(number, told)| (number.value(), decode(told.value())));
             let (number, before) = last.unwrap_or_default();
-            if number > 0 && wall_time(before.start_time.as_ref()) == start {
-                return Ok(number);
-            }
             let told = RecordedRun { start_time: Some(timestamp(start)), ..RecordedRun::default() };
             runs.insert(number + 1, told.encode_to_vec().as_slice())?;
             if number > 0 {
@@ -31,7 +57,7 @@ impl Store {
                     start_time: Some(timestamp(start)),
                     ..Gap::default()
                 };
-                write.open_table(GAPS)?.insert((number + 1, 0, 0), gap.encode_to_vec().as_slice())?;
+                small::put_gap(write, state, (number + 1, 0), &gap)?;
             }
             Ok(number + 1)
         })

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod faults;
+mod holes;
 mod incidents;
 
 use observer_proto::v1;
@@ -102,7 +103,8 @@ fn what_is_written_is_read_in_both_directions() {
     assert_eq!(store.figures().oldest, Some(WallTime(S)));
     let from = store.at(Kind::Events, WallTime(4 * S)).unwrap();
     assert_eq!(forward(&store, from), expected[3..]);
-    assert_eq!(store.at(Kind::Events, WallTime(7 * S)).unwrap(), Place::END);
+    let from = store.at(Kind::Events, WallTime(7 * S)).unwrap();
+    assert_eq!(forward(&store, from), Vec::<String>::new());
 }
 
 #[test]
@@ -160,6 +162,9 @@ fn runs_follow_each_other_with_what_is_missing_between() {
     assert_eq!(backward(&store), expected);
     let from = store.behind(WallTime(6), 2).unwrap().unwrap();
     assert_eq!(forward(&store, from), expected[5..]);
+    // Of a run that is not known only what came later is new.
+    let later = |start| forward(&store, store.later_than(WallTime(start)).unwrap());
+    assert_eq!((later(5), later(6), later(7)), (expected[2..].to_vec(), expected[6..].to_vec(), Vec::new()));
     let gap = store.forward(Place { run: 3, after: 0, gaps: 0 }).unwrap().unwrap().items.remove(0);
     let Recorded::Gap(gap) = gap else { panic!("{gap:?}") };
     assert_eq!(

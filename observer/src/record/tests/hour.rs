@@ -1,15 +1,15 @@
 //! An hour of a node, by a clock of its own, and many times what there is room for.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use observer_proto::served;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::event::examples::{close, event, pod, tcp};
 use crate::event::{BootTime, Counters, Event, Now, WallTime};
 use crate::filter::{Filters, Purpose};
 use crate::record::Limits;
+use crate::record::tests::cpu;
 use crate::record::trial::Trial;
 
 const S: u64 = 1_000_000_000;
@@ -36,14 +36,7 @@ fn events(second: u64) -> Vec<Arc<Event>> {
     made.collect()
 }
 
-/// The processor time of this thread.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 #[test]
-#[allow(clippy::disallowed_methods, reason = "it measures how long reading takes")]
 fn an_hour_stays_within_its_bounds() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let limits = Limits { bytes: 4 << 20, age_ns: 30 * 60 * S };
@@ -61,8 +54,9 @@ fn an_hour_stays_within_its_bounds() {
     }
     let figures = trial.figures();
     let all = SECONDS * A_SECOND;
+    assert_eq!(trial.missed(), 0, "there is no room for the test itself");
     // Much more came than there is room for, and what there is room for is there.
-    assert!(figures.events < all / 2 && figures.used_bytes > limits.bytes / 2, "{figures:?} of {all}");
+    assert!(figures.events < all * 3 / 4 && figures.used_bytes > limits.bytes / 2, "{figures:?} of {all}");
     assert!(trial.commits() <= SECONDS, "{}", trial.commits());
     // Without optimizations it takes ten times as long.
     let each = spent.as_nanos() as u64 / all;
@@ -70,9 +64,9 @@ fn an_hour_stays_within_its_bounds() {
 
     let filter = served::Filter { pods: vec!["shop/web-7".to_owned()], ..served::Filter::default() };
     let filters = Filters::compile(vec![filter], Vec::new(), Purpose::Events, "node-1").unwrap();
-    let began = Instant::now();
+    let began = cpu();
     let read = trial.replay(&filters, u64::MAX);
-    let each = began.elapsed().as_nanos() as u64 / read.events;
+    let each = cpu().saturating_sub(began).as_nanos() as u64 / read.events;
     assert_eq!(read.events, figures.events);
     assert!(read.passed > read.events / 100 && read.passed < read.events / 25, "{read:?}");
     assert!(each < 50_000, "{each} ns for each event");

@@ -208,3 +208,30 @@ fn what_becomes_known_late_is_recorded() {
     assert_eq!(pods.collect::<Vec<_>>(), ["named", "web"]);
     assert!(of.folder.path().join("observer.redb").exists());
 }
+
+#[test]
+fn a_full_disk_closes_nothing() {
+    let mut of = Setting::new();
+    of.events(1..=3, S);
+    of.writer.tick(at(2 * S));
+    of.disk.store(1_000, Ordering::Relaxed);
+    of.events(4..=5, 3 * S);
+    of.writer.tick(at(4 * S));
+    assert!(matches!(of.shared.standing(), Standing::Paused(_)));
+    // If it were opened anew, it would be made.
+    std::fs::remove_file(of.folder.path().join("observer.redb")).unwrap();
+    of.writer.tick(at(20 * S));
+    assert!(!of.folder.path().join("observer.redb").exists());
+    assert_eq!(of.told(), numbers(1..=3));
+}
+
+#[test]
+fn who_reads_has_the_window_that_is_not_long_enough_yet() {
+    let mut of = Setting::new();
+    let window = Window { start: BootTime(S), length_ns: S, ..Window::default() };
+    of.writer.window(&window, at(2 * S));
+    of.writer.commit_all(at(2 * S));
+    let store = of.shared.store().unwrap();
+    let (_, windows) = store.windows(Place::default()).unwrap().unwrap();
+    assert_eq!(windows.len(), 1);
+}

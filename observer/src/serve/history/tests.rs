@@ -155,3 +155,13 @@ fn a_memory_that_keeps_nothing_knows_nothing_of_what_follows() {
     assert!(found(1 << 20).suffices, "nothing has come since");
     assert!(!found(0).suffices, "the recording may have more");
 }
+
+#[test]
+fn all_of_a_time_is_found_however_many_there_are() {
+    let now = crate::event::Now::default();
+    let mut subscribers = crate::serve::Subscribers::new("node-1", crate::serve::Limits::default(), now);
+    let all: Vec<_> = (1..=17_000).map(|sequence| made(1, sequence)).collect();
+    subscribers.publish(&all);
+    let (events, complete_since) = subscribers.between(WallTime(0), WallTime(u64::MAX));
+    assert_eq!((numbers(&events), complete_since), ((1..=17_000).collect(), now.wall));
+}

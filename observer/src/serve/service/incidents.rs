@@ -69,7 +69,8 @@ impl Incidents for Service {
         &self,
         call: Call<served::GetIncidentRequest>,
     ) -> Result<Response<served::GetIncidentResponse>, Status> {
-        let (scope, _) = Caller::admit(&call, "GetIncident")?;
+        let (scope, caller) = Caller::admit(&call, "GetIncident")?;
+        let _seat = caller.seat()?;
         let mut incident = self.visible(&scope, &call.into_inner().id)?;
         self.note_what_is_gone(&mut incident);
         let (told, windows) = self.material(&scope, &incident).await?;

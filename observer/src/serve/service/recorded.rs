@@ -126,15 +126,20 @@ impl Recording {
         let place = match (behind, since) {
             (Some(place), _) => place,
             (None, Some(since)) => store.at(Kind::Events, since)?,
-            (None, None) => Place::default(),
+            (None, None) => match resumed.filter(|_| resumes) {
+                // Of a run that is not recorded nothing is there to go on with; what came after it is new.
+                Some(start) => store.later_than(start)?,
+                None => Place::default(),
+            },
         };
         let place = match last {
             Some(last) => self.newest(store, place, last)?,
             None => place,
         };
-        let oldest = store.figures().oldest;
+        let figures = store.figures();
+        let (oldest, complete_since) = (figures.oldest, figures.complete_since);
         let history = v1::History {
-            complete_since: Some(timestamp(oldest.unwrap_or(self.reader.start()))),
+            complete_since: Some(timestamp(complete_since.unwrap_or(self.reader.start()))),
             oldest: oldest.map(timestamp),
             missing: 0,
             another_run: another_run && behind.is_none(),

@@ -13,7 +13,8 @@ use tonic::Status;
 use super::changes::Changes;
 use super::past::{Past, PastWindows};
 use super::{Settings, connected, masked, refused, sent_at, stopping};
-use crate::event::{Loss, Now, WallTime, Window};
+use crate::event::{BootTime, Loss, Now, WallTime, Window};
+use crate::inventory::host;
 use crate::record::CLOCKS;
 use crate::serve::Filters;
 use crate::serve::access::Seat;
@@ -39,6 +40,8 @@ pub(crate) struct SummaryStream {
     past: Past,
     /// When that ended; what is in memory of it is left out.
     past_until: WallTime,
+    /// When that was read to its end.
+    past_read: BootTime,
     /// The stream has begun.
     greeted: bool,
     /// The window that is not complete yet.
@@ -73,6 +76,7 @@ impl SummaryStream {
             changes: None,
             past: Past::Done,
             past_until: WallTime(0),
+            past_read: BootTime(0),
             greeted: false,
             open: None,
             lost: Vec::new(),
@@ -99,6 +103,8 @@ impl SummaryStream {
             self.merge(window, CLOCKS)?;
         }
         if windows.is_none() || matches!(self.past, Past::Done) {
+            // What begins from now on was not recorded yet, whatever the clock says.
+            self.past_read = host::now().boot;
             self.finish(CLOCKS)?;
             self.ended |= !self.follow;
         }
@@ -124,7 +130,13 @@ impl SummaryStream {
 
     /// Adds a base window, unless it was recorded and told.
     fn merge_new(&mut self, window: &Window, now: Now) -> Result<(), Status> {
-        if now.wall_of(window.start) < self.past_until { Ok(()) } else { self.merge(window, now) }
+        let middle = now.wall_of(window.start).0.saturating_add(window.length_ns / 2);
+        // The clock may have been corrected a little meanwhile.
+        if window.start < self.past_read && middle < self.past_until.0 {
+            return Ok(());
+        }
+        self.past_until = WallTime(0);
+        self.merge(window, now)
     }
 
     /// Adds a base window. A window ends when it is long enough, or when the next base window begins

@@ -49,9 +49,21 @@ impl Subscribers {
         let Some(mut follower) = self.taken(rest.id) else { return };
         let Rest { id: _, after, since, until, left } = *rest;
         let ask = Ask { after, since, until, first: Some(left), ..Ask::default() };
-        follower.reading = Some(self.last_events.find(&ask, &follower.filters).span);
+        let found = self.last_events.find(&ask, &follower.filters);
+        // What is not recorded, because that is paused or behind, and not in memory any more.
+        self.tell_missing(&mut follower, found.reach.missing);
+        follower.reading = Some(found.span);
         follower.asked = self.now.boot;
         self.hand_page(follower);
+    }
+
+    fn tell_missing(&self, follower: &mut Follower, count: u64) {
+        if count > 0 {
+            let (source, since, until) = (LossSource::Subscriber, follower.asked, self.now.boot);
+            let loss = Loss { source, kind: "history", cpu: None, count, since, until };
+            // Whether it is gone shows later.
+            let _gone = follower.sink.lost(&loss, self.now).is_err();
+        }
     }
 
     fn taken(&mut self, id: u64) -> Option<Follower> {
@@ -65,12 +77,7 @@ impl Subscribers {
         if let Some(span) = follower.reading.take() {
             let history::Page { events, rest, lost } = self.last_events.page(span, &follower.filters, PAGE);
             follower.reading = rest;
-            if lost > 0 {
-                let (source, since, until) = (LossSource::Subscriber, follower.asked, self.now.boot);
-                let loss = Loss { source, kind: "history", cpu: None, count: lost, since, until };
-                // Whether it is gone shows below.
-                let _gone = follower.sink.lost(&loss, self.now).is_err();
-            }
+            self.tell_missing(&mut follower, lost);
             follower.asked = self.now.boot;
             follower.sink.hand(Item::Page(Box::new(Page { events, more: rest.is_some() })));
         }

@@ -68,3 +68,75 @@ fn they_keep_half_at_most() {
     let told = forward(&store, Place::default());
     assert!(told.contains(&"1.1000".to_owned()) && told.contains(&"1.3999".to_owned()));
 }
+
+/// A snapshot that does not compress.
+fn large(seed: u64) -> Snapshot {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let pod = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'!' + (state % 90) as u8)
+    });
+    let workload = v1::Workload { pod: pod.take(40_000).collect(), ..v1::Workload::default() };
+    let status = v1::WorkloadStatus { workload: Some(workload), ..v1::WorkloadStatus::default() };
+    Snapshot { workloads: vec![status], ..Snapshot::default() }
+}
+
+#[test]
+fn snapshots_make_room_for_newer_ones_and_leave_events_alone() {
+    let limits = Limits { bytes: 1 << 20, ..Limits::default() };
+    let store = Store::in_memory(limits).unwrap();
+    let run = store.begin(WallTime(5)).unwrap();
+    for id in 10..90 {
+        let one = incident(&id.to_string(), IncidentState::Closed);
+        store.put_incident(&StoredIncident { opening: Some(large(id)), ..one }).unwrap();
+        store.keep(&id.to_string(), WallTime(1), WallTime(2)).unwrap();
+    }
+    store.commit(run, &batch([block(1..=20)]), WallTime(20 * S)).unwrap();
+    assert_eq!(forward(&store, Place::default()).len(), 20);
+    assert!(store.state().snapshots <= limits.usable() / 8, "{:?}", store.state());
+    let told = |id: &str| store.incident(id).unwrap().unwrap();
+    assert_eq!((told("10").opening, told("89").opening), (None, Some(large(89))));
+    assert!(told("10").incident.unwrap().incomplete.contains("how all stood"));
+    assert_eq!(told("89").incident.unwrap().incomplete, "");
+}
+
+#[test]
+fn the_oldest_closed_ones_are_deleted_where_there_are_too_many() {
+    let store = Store::in_memory(Limits::default()).unwrap();
+    let mut deleted = Vec::new();
+    for id in 0..MOST_INCIDENTS + 2 {
+        let state = if id == 0 { IncidentState::Open } else { IncidentState::Closed };
+        let one = incident(&format!("{id:04}"), state);
+        deleted.extend(store.put_incident(&StoredIncident { opening: None, ..one }).unwrap());
+    }
+    assert_eq!(deleted, ["0001", "0002"]);
+    assert_eq!(store.incidents().unwrap().len(), MOST_INCIDENTS);
+    assert!(store.incident("0001").unwrap().is_none() && store.incident("0000").unwrap().is_some());
+}
+
+#[test]
+fn what_had_to_make_room_is_not_kept_again() {
+    let limits = Limits { bytes: 1 << 20, ..Limits::default() };
+    let store = Store::in_memory(limits).unwrap();
+    let run = store.begin(WallTime(5)).unwrap();
+    let one = incident("a", IncidentState::Open);
+    store.put_incident(&one).unwrap();
+    store.keep("a", WallTime(S), WallTime(5_000 * S)).unwrap();
+    for first in (1..4_000).step_by(20) {
+        store.commit(run, &batch([block(first..=first + 19)]), WallTime((first + 20) * S)).unwrap();
+    }
+    let incomplete = || store.incident("a").unwrap().unwrap().incident.unwrap().incomplete;
+    assert!(incomplete().contains("had to make room"), "{}", incomplete());
+    store.put_incident(&one).unwrap();
+    store.keep("a", WallTime(S), WallTime(9_000 * S)).unwrap();
+    assert!(incomplete().contains("had to make room"), "{}", incomplete());
+    store
+        .read(|read| {
+            let kept = super::super::incidents::kept(&read.open_table(super::super::tables::KEPT)?)?;
+            assert_eq!(kept[0].until, WallTime(0));
+            Ok(())
+        })
+        .unwrap();
+}

@@ -11,7 +11,7 @@ use super::super::Service;
 use super::super::asked::wall_time;
 use crate::event::{Event, WallTime};
 use crate::filter::{Cache, Filters, Scope, Seen};
-use crate::record::{Chunk, Identities, Kind, Place, Reader, Recorded, Store};
+use crate::record::{Chunk, Identities, Kind, Newest, Place, Reader, Recorded, Store};
 use crate::serve::{Past, Request};
 use crate::story::{Told, ToldWindow};
 use crate::wire;
@@ -27,8 +27,8 @@ impl Service {
     /// The recording may have let go of what it kept for an incident.
     pub(super) fn note_what_is_gone(&self, incident: &mut v1::Incident) {
         let store = self.recorded.as_ref().and_then(Reader::store);
-        let stored = store.and_then(|store| store.incident(&incident.id).ok().flatten());
-        if let Some(stored) = stored.and_then(|stored| stored.incident)
+        let stored = store.and_then(|store| store.incident_alone(&incident.id).ok().flatten());
+        if let Some(stored) = stored
             && incident.incomplete.is_empty()
         {
             incident.incomplete = stored.incomplete;
@@ -52,27 +52,50 @@ impl Service {
         let newest = windows
             .into_iter()
             .map(move |window| (now.wall_of(window.start), seen.window(&window).into_owned()));
-        if let Some(reader) = &self.recorded {
-            reader.commit().await;
-            if let Some(store) = reader.store() {
-                let windows = Windows::new(store.clone(), scope.clone(), [since, first]);
-                let filters = Filters::default().within(scope.clone());
-                let told = Recording::new(store, filters, [since, until]);
-                return Ok((Box::new(told), Box::new(windows.chain(newest))));
-            }
-        }
+        let recorded = self.recorded_past(scope, [since, until], first).await;
+        let (told, windows, after, reached) = match recorded {
+            Some((told, windows, Newest { number, time })) => (Some(told), Some(windows), number, time),
+            None => (None, None, 0, WallTime(0)),
+        };
+        // Where nothing is recorded, or not for a while, memory has what is newer, as far as it reaches back.
+        let from = since.max(reached);
+        let lacks = self.recorded.as_ref().is_none_or(|reader| !reader.records());
+        let gap =
+            (lacks && self.replayed.is_none() && complete_since > from && until > from).then(|| Told::Gap {
+                since: Some(wire::timestamp(from)),
+                until: Some(wire::timestamp(complete_since.min(until))),
+                words: "the daemon's memory does not reach back so far".to_owned(),
+            });
         let start = wire::timestamp(self.settings.start_time);
-        let gap = (complete_since > since).then(|| Told::Gap {
-            since: Some(wire::timestamp(since)),
-            until: Some(wire::timestamp(complete_since.min(until))),
-            words: "the daemon's memory does not reach back so far".to_owned(),
-        });
         let (scope, node) = (scope.clone(), self.settings.node_name.clone());
-        let told = events.into_iter().filter_map(move |event| {
+        let newer = events.into_iter().filter(move |event| event.sequence > after).filter_map(move |event| {
             let event = scope.event(&event)?;
-            Some(Told::Event(start, Box::new(told(&event, &node))))
+            Some(Told::Event(start, Box::new(self::told(&event, &node))))
         });
-        Ok((Box::new(gap.into_iter().chain(told)), Box::new(newest)))
+        let told = told.into_iter().flatten().chain(gap).chain(newer);
+        Ok((Box::new(told), Box::new(windows.into_iter().flatten().chain(newest))))
+    }
+
+    /// What is recorded of a time, windows up to another one; and how far it was recorded then.
+    async fn recorded_past(
+        &self,
+        scope: &Scope,
+        range: [WallTime; 2],
+        first: WallTime,
+    ) -> Option<(Recording, Windows, Newest)> {
+        let reader = self.recorded.as_ref()?;
+        reader.commit().await;
+        let store = reader.store()?;
+        let (scope, own) = (scope.clone(), reader.start());
+        let is_replay = self.replayed.is_some();
+        let read = move || {
+            let newest = store.newest(own).unwrap_or_default();
+            let most = if is_replay { u64::MAX } else { newest.number };
+            let windows = Windows::new(store.clone(), scope.clone(), [range[0], first]);
+            let filters = Filters::default().within(scope);
+            (Recording::new(store, filters, range, (own, most)), windows, newest)
+        };
+        Some(reader.turn(read).await)
     }
 }
 
@@ -98,17 +121,18 @@ impl Windows {
     fn read(&mut self) -> Option<()> {
         let (after, told) = self.store.windows(self.place.take()?).ok().flatten()?;
         let [since, until] = self.range;
-        let mut goes_on = true;
+        // The clock may have gone back within a block: all of it is looked at.
+        let mut later = !told.is_empty();
         for window in &told {
             let start = window.start.as_ref().map_or(WallTime(0), wire::wall_time);
             let end = WallTime(start.0.saturating_add(window.length_ns));
-            goes_on &= start < until;
+            later &= start >= until;
             if start >= since && end <= until {
                 let window = self.identities.window(after.run, window);
                 self.ready.push_back((start, self.scope.window(&window).into_owned()));
             }
         }
-        self.place = Some(after).filter(|_| goes_on);
+        self.place = Some(after).filter(|_| !later);
         Some(())
     }
 }
@@ -138,16 +162,19 @@ struct Recording {
     /// `None` at the end.
     place: Option<Place>,
     ready: VecDeque<Told>,
+    /// The daemon's own run, and the last of its events that is read here: what follows is in memory.
+    own: WallTime,
+    most: u64,
 }
 
 impl Recording {
-    fn new(store: Store, filters: Filters, range: [WallTime; 2]) -> Self {
+    fn new(store: Store, filters: Filters, range: [WallTime; 2], (own, most): (WallTime, u64)) -> Self {
         let (mut place, mut ready) = (None, VecDeque::new());
         match store.at(Kind::Events, range[0]) {
             Ok(begin) => place = Some(begin),
             Err(error) => ready.push_back(unreadable(range[0], &error.to_string())),
         }
-        Self { store, filters, cache: Cache::default(), range, place, ready }
+        Self { store, filters, cache: Cache::default(), range, place, ready, own, most }
     }
 
     /// Takes the next block in; `None` at the end.
@@ -170,16 +197,17 @@ impl Recording {
     fn take(&mut self, chunk: &Chunk) -> bool {
         let [since, until] = self.range;
         let start = wire::timestamp(chunk.run.start());
-        // What is hidden ends it as well: a client that sees nothing makes nobody read all that is recorded.
-        let mut goes_on = !chunk.items.last().is_some_and(|last| self.is_later(last));
+        let own = chunk.run.start() == self.own;
         for item in &chunk.items {
             match item {
-                Recorded::Event { sequence: _, payload: _, event } => {
+                Recorded::Event { sequence, payload: _, event } => {
+                    if own && *sequence > self.most {
+                        continue;
+                    }
                     let Some(event) = self.seen(event) else { continue };
                     let Some(time) = event.time.and_then(|time| wall_time("time", time).ok()) else {
                         continue;
                     };
-                    goes_on &= time.0 <= until.0.saturating_add(OUT_OF_ORDER_NS);
                     if time >= since && time <= until {
                         self.ready.push_back(Told::Event(start, Box::new(event)));
                     }
@@ -187,7 +215,9 @@ impl Recording {
                 Recorded::Gap(gap) => self.ready.extend(self.gap(gap)),
             }
         }
-        goes_on
+        // What is hidden ends it as well: a client that sees nothing makes nobody read all that is recorded.
+        let mut events = chunk.items.iter().filter(|item| matches!(item, Recorded::Event { .. })).peekable();
+        events.peek().is_none() || !events.all(|event| self.is_later(event))
     }
 
     /// It is later than all of the time.
