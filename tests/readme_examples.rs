@@ -49,9 +49,9 @@ fn kind(line: &str) -> Result<Kind> {
         ["observer", "daemon", ..] => Kind::Daemon,
         ["observer", "man", ..] => Kind::Man,
         ["observer", "top", ..] => Kind::Terminal,
-        ["observer", "follow", ..] => Kind::Follows,
+        ["observer", "follow" | "debug", ..] => Kind::Follows,
         ["observer", "events" | "summary", ..] if has(&["-f", "--follow"]) => Kind::Follows,
-        ["observer", "incident", "export", ..] => Kind::Ends,
+        ["observer", "incident", "export" | "list" | "show", ..] => Kind::Ends,
         [
             "observer",
             "doctor" | "events" | "summary" | "connections" | "explain" | "workloads" | "status"
