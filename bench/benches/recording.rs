@@ -21,8 +21,8 @@ fn cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-fn main() {
-    let folder = tempfile::tempdir().expect("a folder");
+fn main() -> std::io::Result<()> {
+    let folder = tempfile::tempdir()?;
     let (mut attribution, mut events) = (Attribution::default(), Events::default());
     let mut recording = Recording::new(folder.path(), 256 * MEBIBYTE);
     let (mut spent, mut elapsed, mut count, mut bytes) = (Duration::ZERO, Duration::ZERO, 0, 0);
@@ -33,7 +33,7 @@ fn main() {
         count += told.count() as u64;
         let (before, began) = (cpu(), Instant::now());
         recording.record(&told, round);
-        spent += cpu() - before;
+        spent += cpu().saturating_sub(before);
         elapsed += began.elapsed();
     }
     let size = recording.size();
@@ -55,4 +55,5 @@ fn main() {
         size.commits,
         replayed.as_secs_f64() * 1e6 / read as f64,
     );
+    Ok(())
 }

@@ -96,7 +96,7 @@ async fn main() -> Result<()> {
         Load::Subscribers(args) => ("subscribers", json(&subscribers::run(&args, quick).await?)?),
         Load::Sockets(args) => ("sockets", json(&sockets::run(&args, quick).await?)?),
         Load::Names(args) => ("names", json(&names::run(&args, quick).await?)?),
-        Load::Sessions(args) => ("sessions", json(&sessions::run(&args, quick).await?)?),
+        Load::Sessions(args) => ("sessions", json(&Box::pin(sessions::run(&args, quick)).await?)?),
         Load::Idle(args) => ("idle", json(&idle::run(&args, quick).await?)?),
         Load::Code(args) => ("code", json(&code::run(&args)?)?),
         Load::Report(args) => return report::run(&args, &results),

@@ -107,7 +107,7 @@ impl Scope {
         for (edge, summary) in edges.iter().filter(|(_, summary)| self.sees(&summary.workload)) {
             let (edge, summary) = self.edge(edge, summary);
             match seen.edges.entry(edge) {
-                Entry::Occupied(mut known) => add(known.get_mut(), &summary),
+                Entry::Occupied(mut known) => add(known.get_mut(), summary),
                 Entry::Vacant(room) => drop(room.insert(summary)),
             }
         }
@@ -174,13 +174,18 @@ const fn shown_kind(kind: PeerKind) -> PeerKind {
     }
 }
 
-/// Adds the figures of another edge of the same time.
-fn add(to: &mut EdgeSummary, other: &EdgeSummary) {
+/// Adds the figures of another edge of the same time, to which there is no difference any more.
+fn add(to: &mut EdgeSummary, other: EdgeSummary) {
     let live = to.tcp.live + other.tcp.live;
     let mut stalled = to.tcp.stalled;
     stalled.change(&Stalled::default(), &other.tcp.stalled);
     to.tcp.merge(&other.tcp);
     (to.tcp.live, to.tcp.stalled) = (live, stalled);
+    // Whose names are told shall not depend on the order of a hash table.
+    let named = |peer: &Peer| (peer.place.as_ref().map(|place| place.id), peer.dns_name.clone());
+    if named(&other.peer) < named(&to.peer) {
+        to.peer = other.peer;
+    }
 }
 
 impl fmt::Display for Scope {
