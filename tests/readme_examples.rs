@@ -51,8 +51,8 @@ fn kind(line: &str) -> Result<Kind> {
         ["observer", "top", ..] => Kind::Terminal,
         ["observer", "follow" | "debug", ..] => Kind::Follows,
         ["observer", "events" | "summary", ..] if has(&["-f", "--follow"]) => Kind::Follows,
-        ["observer", "incident", "export" | "list" | "open" | "show", ..] => Kind::Ends,
-        [
+        ["observer", "incident", "export" | "list" | "open" | "show", ..]
+        | [
             "observer",
             "doctor" | "events" | "summary" | "connections" | "explain" | "workloads" | "status"
             | "completion",
