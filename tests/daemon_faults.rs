@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::client::{json, serving};
+use observer_tests::client::{is_missing, json, serving};
 use observer_tests::events::{is, is_of, process, watch};
 use observer_tests::guardian::Guardian;
 use observer_tests::wait::PATIENCE;
@@ -182,7 +182,7 @@ async fn a_missing_hook_takes_its_capability_alone() -> Result<()> {
     let daemon = bare().arg("--disabled-hooks").arg(hooks).start().await?;
     let status = json(daemon.socket(), ["status"]).await?;
     let capabilities = status[0]["capabilities"].as_array().context("no capabilities")?;
-    let off: Vec<&Value> = capabilities.iter().filter(|one| one["available"] != true).collect();
+    let off: Vec<&Value> = capabilities.iter().filter(|one| is_missing(one)).collect();
     ensure!(off.len() == 1 && off[0]["name"] == "tcp_reset", "{off:?}");
     for words in ["reason", "consequence", "remedy"] {
         ensure!(off[0][words].as_str().is_some_and(|text| !text.is_empty()), "{off:?}");

@@ -66,9 +66,7 @@ fn hiding(hook: &str) -> Result<Vec<String>> {
 fn missing(answer: &Value, hook: &str) -> Result<BTreeMap<String, String>> {
     let all = answer["capabilities"].as_array().context("no capabilities")?;
     let mut missing = BTreeMap::new();
-    // Functions that may not be hooked are another matter, and may be missing here in any case.
-    let of_functions = |one: &&Value| one["name"] == "debug_open_failures";
-    for one in all.iter().filter(|one| one["available"] != true && !of_functions(one)) {
+    for one in all.iter().filter(|one| client::is_missing(one)) {
         let text = |field: &str| one[field].as_str().map(str::to_owned).context("no text");
         let reason = text("reason")?;
         let named = hook.starts_with("iter/") || reason.contains(&format!("this kernel has no hook {hook}"));

@@ -34,7 +34,7 @@ async fn status(daemon: &Daemon) -> Result<Value> {
 /// What is missing, by name.
 fn missing(answer: &Value) -> Result<BTreeMap<String, Value>> {
     let all = answer["capabilities"].as_array().context("no capabilities")?;
-    let missing = all.iter().filter(|one| one["available"] != true);
+    let missing = all.iter().filter(|one| client::is_missing(one));
     let missing: Option<_> =
         missing.map(|one| Some((one["name"].as_str()?.to_owned(), one.clone()))).collect();
     missing.context("a capability without a name")

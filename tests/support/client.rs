@@ -91,3 +91,9 @@ pub fn follow<'a>(socket: &Path, args: impl IntoIterator<Item = &'a str>) -> Res
     command.args(["-o", "json", "--reconnect", "0s"]);
     Lines::spawn("observer", command)
 }
+
+/// A capability, as the status tells it, that is missing; but for failed opens, for which a kernel has to let its functions be
+/// hooked, which is its own affair.
+pub fn is_missing(capability: &Value) -> bool {
+    capability["available"] != true && capability["name"] != "debug_open_failures"
+}
