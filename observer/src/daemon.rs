@@ -83,7 +83,9 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     privileges.loaded(|| loaded.try_reading())?;
     memory::release();
     for refused in &loaded.refused {
-        log::warn!("{} is not attached: {}", refused.program, refused.reason);
+        // What a kernel does not have for debugging sessions is told where somebody asks: it is nothing to act on at each start.
+        let level = if refused.is_for_sessions() { log::Level::Debug } else { log::Level::Warn };
+        log::log!(level, "{} is not attached: {}", refused.program, refused.reason);
     }
     let attach_duration_ns = host::now().boot.since_ns(started.boot);
     log::info!("probes attached after {} ms", attach_duration_ns / 1_000_000);

@@ -111,6 +111,6 @@ impl Triggers {
 
     /// How full its tables are.
     pub(crate) fn table(&self) -> Table {
-        Table { name: "watched edges", entries: self.edges.len() as u64, capacity: edges::CAPACITY as u64 }
+        Table { name: "watched_edges", entries: self.edges.len() as u64, capacity: edges::CAPACITY as u64 }
     }
 }

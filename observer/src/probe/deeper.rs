@@ -23,7 +23,7 @@ pub(crate) use self::steps::{deeper_hooks, part_of};
 use super::attach::Verdicts;
 use super::features::Features;
 use super::folds::Abi;
-use super::load::Refused;
+use super::load::{Cause, Refused};
 use super::{ProbeError, system};
 
 /// What of the deeper programs the kernel has taken, what is attached now, and what is watched.
@@ -260,5 +260,12 @@ fn detach(ebpf: &mut Ebpf, program: &str, link: Link) -> Result<(), ProgramError
         Link::Tracepoint(link) => <&mut BtfTracePoint>::try_from(program)?.detach(link),
         Link::Entry(link) => <&mut FEntry>::try_from(program)?.detach(link),
         Link::Exit(link) => <&mut FExit>::try_from(program)?.detach(link),
+    }
+}
+
+impl Refused {
+    /// Only debugging sessions lack it, on a kernel that does not let its functions be hooked.
+    pub(crate) const fn is_for_sessions(&self) -> bool {
+        matches!(self.cause, Cause::Functions | Cause::CostlyOpens)
     }
 }

@@ -228,6 +228,8 @@ impl Reader {
             Settings { folder: PathBuf::new(), limits: Limits::default(), start, disk: Disk::Real };
         let shared = Shared::new(settings);
         shared.opened(store);
+        // Nothing new comes that could be missing.
+        shared.stand(Standing::Recording);
         Self { shared: Arc::new(shared), orders, turns: Arc::new(Semaphore::new(READERS)) }
     }
 
