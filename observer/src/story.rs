@@ -122,7 +122,7 @@ impl Teller {
 
     fn finish(mut self, incident: &Incident, windows: &Windows) -> Story {
         let Self { about, moments, containers, people, edges, deaths, gaps } = &mut self;
-        let mut lines = edges.lines(about, windows);
+        let mut lines = edges.lines(windows);
         lines.extend(containers.lines(about, edges, people));
         lines.extend(deaths.lines(containers, about));
         lines.extend(people.lines());

@@ -47,7 +47,6 @@ pub(crate) struct Damaged;
 
 impl Block {
     /// What was compressed.
-    #[allow(dead_code, reason = "incidents and files that are exported use it")]
     pub(crate) fn raw(&self) -> Result<Bytes, Damaged> {
         decompress(&self.data, self.raw_bytes)
     }

@@ -3,10 +3,8 @@
 mod amend;
 mod evict;
 mod file;
-#[allow(dead_code, reason = "incidents and files that are exported use it")]
 mod incidents;
 mod open;
-#[allow(dead_code, reason = "incidents and files that are exported use it")]
 mod raw;
 mod read;
 mod run;

@@ -70,10 +70,10 @@ impl Edges {
         failing.filter_map(|edge| edge.server_key.as_deref()).collect()
     }
 
-    pub(super) fn lines(&self, about: &About, windows: &Windows) -> Vec<Line> {
+    pub(super) fn lines(&self, windows: &Windows) -> Vec<Line> {
         let mut lines = Vec::new();
         for edge in self.edges.values() {
-            edge.attempts(about, &mut lines);
+            edge.attempts(&mut lines);
             edge.resets(&mut lines);
             edge.losses(windows, &mut lines);
         }
@@ -161,7 +161,7 @@ impl Edge {
         self.again = None;
     }
 
-    fn attempts(&self, about: &About, lines: &mut Vec<Line>) {
+    fn attempts(&self, lines: &mut Vec<Line>) {
         let Self { client, server, connected_before, .. } = self;
         let before = match connected_before {
             0 => String::new(),
@@ -198,7 +198,6 @@ impl Edge {
             let line = Line::new(again.moment, TimelineKind::Consequence, text).of(self.workload.as_ref());
             lines.push(line.made_of(&Group::of(again)).weighs(bad));
         }
-        let _ = about;
     }
 
     fn resets(&self, lines: &mut Vec<Line>) {

@@ -1,7 +1,7 @@
 //! The same of what was told, to be hidden as it would have been when it happened.
 
 use observer_proto::v1::event::Detail;
-use observer_proto::v1::{Endpoint, Event, ExecOrigin, SignalOrigin, Tcp, Workload};
+use observer_proto::v1::{Endpoint, Event, ExecOrigin, SignalOrigin, Workload};
 
 use super::Scope;
 use crate::filter::told;
@@ -28,7 +28,7 @@ impl Scope {
             }
             return hides;
         }
-        let Some(tcp) = tcp_mut(event) else { return false };
+        let Some(tcp) = event.tcp_mut() else { return false };
         let hides = |end: &Endpoint| {
             end.workload.as_ref().is_some_and(|workload| !sees(workload)) || self.hides_service(&end.service)
         };
@@ -52,28 +52,5 @@ impl Scope {
         let Self::Namespaces(namespaces) = self else { return false };
         let namespace = service.split_once('/').map_or("", |(namespace, _)| namespace);
         !service.is_empty() && !namespaces.contains(namespace)
-    }
-}
-
-fn tcp_mut(event: &mut Event) -> Option<&mut Tcp> {
-    match event.detail.as_mut()? {
-        Detail::TcpConnect(of) => of.tcp.as_mut(),
-        Detail::TcpAccept(of) => of.tcp.as_mut(),
-        Detail::TcpConnectFailure(of) => of.tcp.as_mut(),
-        Detail::TcpConnectPending(of) => of.tcp.as_mut(),
-        Detail::TcpRetransmit(of) => of.tcp.as_mut(),
-        Detail::TcpReset(of) => of.tcp.as_mut(),
-        Detail::TcpClose(of) => of.tcp.as_mut(),
-        Detail::TcpResponse(of) => of.tcp.as_mut(),
-        Detail::ProcessExec(_)
-        | Detail::ProcessExit(_)
-        | Detail::OomKill(_)
-        | Detail::ContainerStart(_)
-        | Detail::ContainerStop(_)
-        | Detail::ContainerReady(_)
-        | Detail::ContainerCrashLoop(_)
-        | Detail::PacketDrop(_)
-        | Detail::Signal(_)
-        | Detail::OpenFailure(_) => None,
     }
 }

@@ -93,7 +93,6 @@ impl Store {
     }
 
     /// A store in memory, for what is read from elsewhere.
-    #[allow(dead_code, reason = "incidents and files that are exported use it")]
     pub(crate) fn in_memory(limits: Limits) -> Result<Self> {
         let database = builder()
             .create_with_backend(InMemoryBackend::new())

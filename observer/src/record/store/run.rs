@@ -64,7 +64,6 @@ impl Store {
     }
 
     /// Begins a run that was recorded elsewhere, behind all others. Gives its number.
-    #[allow(dead_code, reason = "incidents and files that are exported use it")]
     pub(crate) fn adopt(&self, told: &RecordedRun) -> Result<u32> {
         self.write(|write, _| {
             let mut runs = write.open_table(RUNS)?;

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::super::Service;
 use super::super::asked::wall_time;
 use crate::event::{Event, WallTime};
-use crate::filter::{Cache, Filters, Scope, Seen};
+use crate::filter::{self, Cache, Filters, Scope, Seen};
 use crate::record::{Chunk, Identities, Kind, Newest, Place, Reader, Recorded, Store};
 use crate::serve::{Past, Request};
 use crate::story::{Told, ToldWindow};
@@ -223,9 +223,7 @@ impl Recording {
     /// It is later than all of the time.
     fn is_later(&self, item: &Recorded) -> bool {
         let Recorded::Event { event, .. } = item else { return false };
-        let time = v1::Event::decode(event.as_ref()).ok().and_then(|event| event.time);
-        let time = time.and_then(|time| wall_time("time", time).ok());
-        time.is_some_and(|time| time.0 > self.range[1].0.saturating_add(OUT_OF_ORDER_NS))
+        filter::time(event).0 > self.range[1].0.saturating_add(OUT_OF_ORDER_NS)
     }
 
     fn seen(&mut self, encoded: &[u8]) -> Option<v1::Event> {
