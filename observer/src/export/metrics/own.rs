@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use observer_proto::v1::{Incident, IncidentState, TriggerKind};
+use observer_proto::v1::{Firing, Incident, IncidentState, TriggerKind};
 
 use super::series::Figures;
 use super::subject::Exemplar;
@@ -68,7 +68,7 @@ impl Incidents {
             self.open.remove(&incident.id);
             return;
         }
-        let trigger = incident.firings.first().map_or(TriggerKind::Manual, |firing| firing.kind());
+        let trigger = incident.firings.first().map_or(TriggerKind::Manual, Firing::kind);
         if self.open.insert(incident.id.clone(), trigger).is_some() {
             return;
         }
@@ -117,8 +117,6 @@ pub(crate) const fn trigger_name(trigger: TriggerKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use observer_proto::v1::Firing;
-
     use super::*;
 
     fn incident(id: &str, state: IncidentState, kind: TriggerKind) -> Incident {

@@ -27,7 +27,7 @@ impl Default for Settings {
             labels: vec![Label::Namespace, Label::Workload, Label::Pod],
             label: BTreeMap::new(),
             max_series: 10_000,
-            gone_after: Duration::from_secs(60),
+            gone_after: Duration::from_mins(1),
             native_histograms: true,
         }
     }

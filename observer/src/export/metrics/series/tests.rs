@@ -172,7 +172,7 @@ fn labels_are_chosen_for_each_metric_and_incidents_found() {
     let failures = metrics().find(|one| one.name == "observer_tcp_connection_failures_total").unwrap();
     let mut incidents = Vec::new();
     series.each(failures, &mut |point| {
-        incidents.extend(point.exemplar.map(|one| (one.incident.clone(), one.count)))
+        incidents.extend(point.exemplar.map(|one| (one.incident.clone(), one.count)));
     });
     assert_eq!(incidents, [("i-1".to_owned(), 3)]);
 }

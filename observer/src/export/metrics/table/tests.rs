@@ -61,14 +61,14 @@ fn the_reference_page_is_made_from_the_table() {
         let (name, attribute) = (label.name(), label.attribute());
         writeln!(page, "| `{name}` | `{attribute}` | {} | {scope} |", label.help()).unwrap();
     }
-    let sections: [(&str, fn(&Figure) -> bool); 5] = [
+    type IsIn = fn(&Figure) -> bool;
+    let sections: [(&str, IsIn); 4] = [
         ("Connections", |figure| matches!(figure, Figure::Tcp(_))),
         ("Listeners", |figure| matches!(figure, Figure::Listening(_))),
         ("Processes and containers", |figure| matches!(figure, Figure::Processes(_) | Figure::Listed(_))),
         ("The observer itself", |figure| matches!(figure, Figure::Own(_))),
-        ("", |_| false),
     ];
-    for (title, is_in) in sections.into_iter().filter(|(title, _)| !title.is_empty()) {
+    for (title, is_in) in sections {
         write!(page, "\n## {title}\n").unwrap();
         for metric in metrics().filter(|metric| is_in(&metric.figure)) {
             put(&mut page, metric);
