@@ -3,8 +3,8 @@
 
 pub(crate) mod backoff;
 pub(crate) mod feed;
+pub(crate) mod http;
 mod lines;
-#[allow(dead_code, reason = "nothing is exported yet")]
 pub(crate) mod metrics;
 #[allow(dead_code, reason = "for exporters that go over a network")]
 pub(crate) mod secret;
@@ -16,6 +16,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 pub(crate) use self::feed::Link;
+pub(crate) use self::http::{Bound, HttpError, HttpFiles};
+pub(crate) use self::metrics::labels::{LABELS, Label};
+pub(crate) use self::metrics::settings::Settings as MetricSettings;
+pub(crate) use self::metrics::table::metrics;
 pub(crate) use self::state::{Board, State};
 use crate::config::exporters::Exporters;
 use crate::status::Exporter;
@@ -33,10 +37,13 @@ pub(crate) struct Running {
 
 /// Starts those that are wanted, each with its place on the board. Needs to be called within the runtime, after privileges were
 /// given up: threads keep those that they begin with.
-pub(crate) fn start(settings: &Exporters, link: &Link, board: &Board) -> Running {
+pub(crate) fn start(settings: &Exporters, bound: Option<Bound>, link: &Link, board: &Board) -> Running {
     let mut running = Running { tasks: JoinSet::new(), link: link.clone(), board: board.clone() };
     for (name, json) in &settings.json {
         lines::start(name, json, &mut running);
+    }
+    if let Some(bound) = bound {
+        http::start(bound, &settings.metrics.settings(), &mut running);
     }
     running
 }

@@ -1,6 +1,8 @@
 //! The settings of exporters: tables of the configuration file, each exporter's in a file of its own.
 
+mod http;
 mod json;
+mod metrics;
 mod select;
 mod values;
 
@@ -12,7 +14,9 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
+pub(crate) use self::http::Http;
 pub(crate) use self::json::{Json, Place};
+pub(crate) use self::metrics::Metrics;
 
 /// All exporters that are wanted; none unless the file says so.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -20,10 +24,14 @@ pub(crate) use self::json::{Json, Place};
 pub(crate) struct Exporters {
     /// Lines of JSON, by name.
     pub(crate) json: BTreeMap<Name, Json>,
+    /// How the HTTP server is secured.
+    pub(crate) http: Http,
+    /// What of the metrics is asked for.
+    pub(crate) metrics: Metrics,
 }
 
 /// The tables of the file that are exporters' own.
-pub(crate) const TABLES: [&str; 1] = ["json"];
+pub(crate) const TABLES: [&str; 3] = ["json", "http", "metrics"];
 
 /// What is wrong with a table, and where in the text.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,16 +56,20 @@ impl Exporters {
         for (name, json) in &exporters.json {
             json.check().map_err(|message| refuse(format!("json.{name}"), message))?;
         }
+        exporters.http.check().map_err(|message| refuse("http".to_owned(), message))?;
+        exporters.metrics.check().map_err(|message| refuse("metrics".to_owned(), message))?;
         Ok(exporters)
     }
 }
 
-/// Where each exporter's table begins.
+/// Where each table, and each exporter's within it, begins.
 fn each(tables: &DeTable<'_>) -> BTreeMap<String, Range<usize>> {
     let within = |(kind, of): (&Spanned<_>, &Spanned<toml::de::DeValue<'_>>)| {
         let kind: &std::borrow::Cow<'_, str> = kind.get_ref();
+        let own = (kind.to_string(), of.span());
         let named = of.get_ref().as_table().into_iter().flatten();
-        named.map(|(name, _)| (format!("{kind}.{}", name.get_ref()), name.span())).collect_vec()
+        let named = named.map(|(name, _)| (format!("{kind}.{}", name.get_ref()), name.span()));
+        std::iter::once(own).chain(named).collect_vec()
     };
     tables.iter().flat_map(within).collect()
 }
