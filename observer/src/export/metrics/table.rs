@@ -1,6 +1,8 @@
 //! The table of all metrics: their names, what they mean, and which figure each is. Prometheus, OTLP and the reference page
 //! are made from it, and dashboards and alert rules are checked against it.
 
+#[cfg(test)]
+mod deployed;
 mod exporters;
 mod flow;
 mod kernel;
