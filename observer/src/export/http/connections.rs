@@ -14,7 +14,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,8 @@ const UNREAD: Duration = Duration::from_secs(30);
 /// The longest head of a request, and how many headers it may have.
 const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 64;
+/// The files of certificates are looked at so often.
+const LOOK: Duration = Duration::from_secs(1);
 /// Between two attempts to accept where the daemon may open no more files, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// At the end, clients that do not let go are left after this.
@@ -43,6 +45,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) struct Connections {
     answers: Arc<Answers>,
     certificates: Option<Certificates>,
+    /// How often these have changed.
+    version: u64,
     open: VecDeque<Open>,
 }
 
@@ -50,21 +54,29 @@ pub(super) struct Connections {
 #[derive(Debug)]
 struct Open {
     task: AbortHandle,
+    /// It was let in by this version of the certificates.
+    version: u64,
     /// A request of it is being answered.
     is_busy: Arc<AtomicBool>,
 }
 
 impl Connections {
     pub(super) fn new(answers: Arc<Answers>, certificates: Option<Certificates>) -> Self {
-        Self { answers, certificates, open: VecDeque::new() }
+        Self { answers, certificates, version: 0, open: VecDeque::new() }
     }
 
     /// Serves whoever comes, until the daemon stops.
     pub(super) async fn serve(mut self, listener: TcpListener, stopping: CancellationToken) {
         let graceful = GracefulShutdown::new();
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
+                _ = looks.tick(), if self.certificates.is_some() => {
+                    self.look();
+                    continue;
+                }
                 () = stopping.cancelled() => break,
             };
             match accepted {
@@ -84,6 +96,16 @@ impl Connections {
         }
     }
 
+    /// Looks at the certificates. Whoever was let in by other ones has to come again, once he has his answer.
+    fn look(&mut self) {
+        if self.certificates.as_mut().is_some_and(Certificates::have_changed) {
+            self.version += 1;
+        }
+        let outdated = |open: &Open| open.version != self.version && !open.is_busy.load(Ordering::Relaxed);
+        self.open.iter().filter(|open| outdated(open)).for_each(|open| open.task.abort());
+        self.open.retain(|open| !open.task.is_finished());
+    }
+
     /// Whether there is room for one more: the oldest one that asks for nothing makes it.
     fn has_room(&mut self) -> bool {
         if self.open.len() < MOST {
@@ -100,7 +122,7 @@ impl Connections {
 
     fn add(&mut self, stream: TcpStream, watcher: Watcher) {
         let is_busy = Arc::new(AtomicBool::new(false));
-        let tls = self.certificates.as_mut().map(Certificates::current);
+        let tls = self.certificates.as_ref().map(Certificates::current);
         let visit = Visit { answers: Arc::clone(&self.answers), is_busy: Arc::clone(&is_busy), watcher };
         let task = tokio::spawn(async move {
             // A client that goes without a word is none of the daemon's troubles.
@@ -108,7 +130,7 @@ impl Connections {
                 log::debug!("a client's connection over HTTP ended: {error}");
             }
         });
-        self.open.push_back(Open { task: task.abort_handle(), is_busy });
+        self.open.push_back(Open { task: task.abort_handle(), version: self.version, is_busy });
     }
 }
 

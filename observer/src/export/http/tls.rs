@@ -58,17 +58,23 @@ impl Certificates {
         Ok(Self { files, known, config, told: String::new() })
     }
 
-    /// What they say now. What cannot be used is told, and what was read before that stays in force.
-    pub(super) fn current(&mut self) -> Arc<ServerConfig> {
+    /// What they say, as of the last look.
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// Looks whether they have changed. What cannot be used is told, and what was read before that stays in force.
+    pub(super) fn have_changed(&mut self) -> bool {
         let stamps = self.files.stamps();
         if stamps == self.known {
-            return Arc::clone(&self.config);
+            return false;
         }
         match self.files.config() {
             Ok(config) => {
                 log::info!("certificates of the HTTP server are read again: one of them changed");
                 (self.config, self.known) = (Arc::new(config), stamps);
                 self.told.clear();
+                true
             }
             Err(error) => {
                 // It is tried again: several files are seldom replaced in the same moment.
@@ -77,9 +83,9 @@ impl Certificates {
                     log::error!("HTTP server: {words}; what was read before stays in force");
                 }
                 self.told = words;
+                false
             }
         }
-        Arc::clone(&self.config)
     }
 }
 

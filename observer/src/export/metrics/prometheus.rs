@@ -1,6 +1,8 @@
 //! Prometheus' formats: text, OpenMetrics, and protobuf with native histograms.
 
 #[cfg(test)]
+mod churn;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
@@ -83,7 +85,7 @@ fn encode_from(source: Source, format: Format, native: bool) -> Result<Vec<u8>, 
 enum Source {
     Kept(Box<Picture>),
     #[cfg(test)]
-    Given(Box<(super::series::Series, super::own::Own)>),
+    Given(std::sync::Arc<(super::series::Series, super::own::Own)>),
 }
 
 impl Source {

@@ -67,7 +67,7 @@ fn source(max_series: usize) -> Source {
     series.incident(&incident);
     let mut own = Own { node_name: "n1".into(), series: series.figures(), ..Own::default() };
     own.incidents.put(&incident);
-    Source::Given(Box::new((series, own)))
+    Source::Given(Arc::new((series, own)))
 }
 
 fn text_of(format: Format) -> String {
