@@ -4,9 +4,11 @@
 pub(crate) mod backoff;
 pub(crate) mod feed;
 mod lines;
+mod message;
 #[allow(dead_code, reason = "for exporters that go over a network")]
 pub(crate) mod secret;
 pub(crate) mod state;
+mod syslog;
 
 use std::time::Duration;
 
@@ -35,6 +37,9 @@ pub(crate) fn start(settings: &Exporters, link: &Link, board: &Board) -> Running
     let mut running = Running { tasks: JoinSet::new(), link: link.clone(), board: board.clone() };
     for (name, json) in &settings.json {
         lines::start(name, json, &mut running);
+    }
+    for (name, syslog) in &settings.syslog {
+        syslog::start(name, syslog, &mut running);
     }
     running
 }

@@ -2,6 +2,7 @@
 
 mod json;
 mod select;
+mod syslog;
 mod values;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 pub(crate) use self::json::{Json, Place};
+pub(crate) use self::syslog::{Address, Facility, Format, Severity, Syslog};
 
 /// All exporters that are wanted; none unless the file says so.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -20,10 +22,12 @@ pub(crate) use self::json::{Json, Place};
 pub(crate) struct Exporters {
     /// Lines of JSON, by name.
     pub(crate) json: BTreeMap<Name, Json>,
+    /// Messages to syslog or the systemd journal, by name.
+    pub(crate) syslog: BTreeMap<Name, Syslog>,
 }
 
 /// The tables of the file that are exporters' own.
-pub(crate) const TABLES: [&str; 1] = ["json"];
+pub(crate) const TABLES: [&str; 2] = ["json", "syslog"];
 
 /// What is wrong with a table, and where in the text.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,8 +52,16 @@ impl Exporters {
         for (name, json) in &exporters.json {
             json.check().map_err(|message| refuse(format!("json.{name}"), message))?;
         }
+        for (name, syslog) in &exporters.syslog {
+            syslog.check().map_err(|message| refuse(format!("syslog.{name}"), message))?;
+        }
         Ok(exporters)
     }
+}
+
+/// What is true unless something else is said.
+fn yes() -> bool {
+    true
 }
 
 /// Where each exporter's table begins.
