@@ -120,7 +120,9 @@ impl Out {
         };
         match transport {
             Transport::Journal(socket) => socket.send(entry, self.facility).await,
-            other => other.send(&self.form.message(entry)?).await,
+            Transport::Unix(_) | Transport::Udp(_) | Transport::Tcp(_) => {
+                transport.send(&self.form.message(entry)?).await
+            }
         }
     }
 

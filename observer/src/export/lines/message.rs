@@ -64,8 +64,9 @@ impl Messages {
                 self.summary(SummaryPayload::Lost(wire::lost(loss, *now)));
             }
             Told::Event(_) | Told::Folded(..) | Told::Lost(..) => {
-                let message = of_event(told, &self.node_name);
-                message.iter().for_each(|message| self.event(message));
+                if let Some(message) = of_event(told, &self.node_name) {
+                    self.event(&message);
+                }
             }
             Told::Window(window, now) => {
                 for window in self.windows.add(window) {

@@ -62,7 +62,9 @@ fn encoded(entry: &Entry, facility: Facility) -> Vec<u8> {
     field(&mut out, "PRIORITY", &(*severity as u8).to_string());
     field(&mut out, "SYSLOG_FACILITY", &(facility as u8).to_string());
     field(&mut out, "SYSLOG_IDENTIFIER", "observer");
-    fields.iter().for_each(|(name, value)| field(&mut out, name, value));
+    for (name, value) in fields {
+        field(&mut out, name, value);
+    }
     out
 }
 

@@ -14,14 +14,13 @@ fn parse(mut bytes: &[u8]) -> BTreeMap<String, String> {
     while !bytes.is_empty() {
         let end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
         let line = std::str::from_utf8(&bytes[..end]).unwrap();
-        let (name, value, rest) = match line.split_once('=') {
-            Some((name, value)) => (name, value.to_owned(), &bytes[end + 1..]),
-            None => {
-                let (length, rest) = bytes[end + 1..].split_at(8);
-                let length = u64::from_le_bytes(length.try_into().unwrap()) as usize;
-                assert_eq!(rest[length], b'\n');
-                (line, String::from_utf8(rest[..length].to_vec()).unwrap(), &rest[length + 1..])
-            }
+        let (name, value, rest) = if let Some((name, value)) = line.split_once('=') {
+            (name, value.to_owned(), &bytes[end + 1..])
+        } else {
+            let (length, rest) = bytes[end + 1..].split_at(8);
+            let length = u64::from_le_bytes(length.try_into().unwrap()) as usize;
+            assert_eq!(rest[length], b'\n');
+            (line, String::from_utf8(rest[..length].to_vec()).unwrap(), &rest[length + 1..])
         };
         assert!(name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'), "{name}");
         fields.insert(name.to_owned(), value);
