@@ -104,14 +104,14 @@ struct Windows {
     store: Store,
     scope: Scope,
     until: WallTime,
-    windows: RecordedWindows,
+    recorded: RecordedWindows,
     ready: VecDeque<ToldWindow>,
 }
 
 impl Windows {
     fn new(store: Store, scope: Scope, range: [WallTime; 2]) -> Self {
-        let windows = RecordedWindows::of(range);
-        Self { store, scope, until: range[1], windows, ready: VecDeque::new() }
+        let recorded = RecordedWindows::of(range);
+        Self { store, scope, until: range[1], recorded, ready: VecDeque::new() }
     }
 }
 
@@ -121,7 +121,7 @@ impl Iterator for Windows {
     fn next(&mut self) -> Option<ToldWindow> {
         while self.ready.is_empty() {
             // Without figures a story is shorter; why they cannot be read, and what is missing, says the recording of events.
-            for one in self.windows.next(&self.store).ok().flatten()? {
+            for one in self.recorded.next(&self.store).ok().flatten()? {
                 if let OfTime::Window(window) = one
                     && CLOCKS.wall_of(window.end()) <= self.until
                 {
