@@ -31,6 +31,7 @@ pub mod crowd;
 pub mod daemon;
 pub mod debugging;
 pub mod edges;
+pub mod elsewhere;
 pub mod ends;
 pub mod events;
 pub mod exporting;
