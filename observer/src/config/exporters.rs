@@ -4,6 +4,7 @@ mod http;
 mod json;
 mod metrics;
 mod select;
+mod syslog;
 mod values;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use toml::de::{DeTable, Deserializer};
 pub(crate) use self::http::Http;
 pub(crate) use self::json::{Json, Place};
 pub(crate) use self::metrics::Metrics;
+pub(crate) use self::syslog::{Address, Facility, Format, Severity, Syslog};
 
 /// All exporters that are wanted; none unless the file says so.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -24,6 +26,8 @@ pub(crate) use self::metrics::Metrics;
 pub(crate) struct Exporters {
     /// Lines of JSON, by name.
     pub(crate) json: BTreeMap<Name, Json>,
+    /// Messages to syslog or the systemd journal, by name.
+    pub(crate) syslog: BTreeMap<Name, Syslog>,
     /// How the HTTP server is secured.
     pub(crate) http: Http,
     /// What of the metrics is asked for.
@@ -31,7 +35,7 @@ pub(crate) struct Exporters {
 }
 
 /// The tables of the file that are exporters' own.
-pub(crate) const TABLES: [&str; 3] = ["json", "http", "metrics"];
+pub(crate) const TABLES: [&str; 4] = ["json", "syslog", "http", "metrics"];
 
 /// What is wrong with a table, and where in the text.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,8 +62,16 @@ impl Exporters {
         }
         exporters.http.check().map_err(|message| refuse("http".to_owned(), message))?;
         exporters.metrics.check().map_err(|message| refuse("metrics".to_owned(), message))?;
+        for (name, syslog) in &exporters.syslog {
+            syslog.check().map_err(|message| refuse(format!("syslog.{name}"), message))?;
+        }
         Ok(exporters)
     }
+}
+
+/// What is true unless something else is said.
+fn yes() -> bool {
+    true
 }
 
 /// Where each table, and each exporter's within it, begins.

@@ -1,6 +1,6 @@
 //! Base windows put together to the windows that somebody wants.
 
-use crate::event::Window;
+use crate::event::{BootTime, Window};
 
 /// The window that is not complete yet.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ impl Merged {
             ended.extend(self.finish());
         }
         ended
+    }
+
+    /// When the open window began, and how long it is to be.
+    pub(crate) fn open(&self) -> Option<(BootTime, u64)> {
+        self.open.as_ref().map(|open| (open.start, self.length_ns))
     }
 
     /// The open window, though it is not complete.
