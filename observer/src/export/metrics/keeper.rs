@@ -164,19 +164,13 @@ impl Picture {
 
 /// The series and the daemon's own figures.
 pub(crate) struct Reading<'a> {
-    series: &'a Series,
-    own: &'a Own,
+    pub(super) series: &'a Series,
+    pub(super) own: &'a Own,
     /// The daemon's start.
-    start: WallTime,
+    pub(super) start: WallTime,
 }
 
-impl<'a> Reading<'a> {
-    /// Of these.
-    #[cfg(test)]
-    pub(crate) const fn of(series: &'a Series, own: &'a Own, start: WallTime) -> Self {
-        Self { series, own, start }
-    }
-
+impl Reading<'_> {
     /// Tells each figure of a metric.
     pub(crate) fn each(&self, metric: &'static Metric, take: &mut dyn FnMut(&Point<'_>)) {
         let Figure::Own(tell) = metric.figure else { return self.series.each(metric, take) };

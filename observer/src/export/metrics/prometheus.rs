@@ -93,7 +93,7 @@ impl Source {
         match self {
             Self::Kept(picture) => picture.read(read),
             #[cfg(test)]
-            Self::Given(given) => read(&Reading::of(&given.0, &given.1, WallTime(0))),
+            Self::Given(given) => read(&Reading { series: &given.0, own: &given.1, start: WallTime(0) }),
         }
     }
 }
@@ -181,8 +181,8 @@ impl All {
         let is_counter = metric.kind == Kind::Counter && self.format != Format::Text;
         match point.value {
             Value::Durations(durations) => self.durations(metric, durations, point.start, bounds, series),
-            Value::Count(count) if is_counter => counter(series, count, point),
-            Value::Nanoseconds(ns) if is_counter => counter(series, seconds(ns), point),
+            Value::Count(count) if is_counter => counter(series, &count, point),
+            Value::Nanoseconds(ns) if is_counter => counter(series, &seconds(ns), point),
             Value::Count(count) => series.encode_gauge(&count),
             Value::Nanoseconds(ns) => series.encode_gauge(&seconds(ns)),
         }
@@ -217,7 +217,7 @@ impl All {
 }
 
 /// A counter, with the incident that is behind it.
-fn counter<V>(series: &mut MetricEncoder<'_>, value: V, point: &Point<'_>) -> Result<(), fmt::Error>
+fn counter<V>(series: &mut MetricEncoder<'_>, value: &V, point: &Point<'_>) -> Result<(), fmt::Error>
 where
     V: prometheus_client::encoding::EncodeCounterValue,
 {
@@ -227,7 +227,7 @@ where
         with.inc_by(exemplar.count, Some(labels), Some(system(exemplar.time)));
     }
     let (_, exemplar) = with.get();
-    series.encode_counter(&value, exemplar.as_ref())
+    series.encode_counter(value, exemplar.as_ref())
 }
 
 /// The buckets as runs, each by the gap before it and its length, and how each bucket differs from the one before. Prometheus'

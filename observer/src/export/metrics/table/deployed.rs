@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use itertools::Itertools as _;
 
 use super::*;
-use crate::export::metrics::labels::LABELS;
+use crate::export::metrics::labels::{LABELS, Label};
 
 const DASHBOARD: &str = include_str!("../../../../../deploy/grafana/observer.json");
 const RULES: &str = include_str!("../../../../../deploy/prometheus/observer.rules.yml");
@@ -77,7 +77,7 @@ fn dashboards_and_rules_name_metrics_that_exist() {
 #[test]
 fn dashboards_and_rules_name_labels_that_exist() {
     let own = metrics().flat_map(|metric| metric.by).map(|word| word.label);
-    let known: BTreeSet<_> = own.chain(LABELS.map(|label| label.name())).chain(OTHER_LABELS).collect();
+    let known: BTreeSet<_> = own.chain(LABELS.map(Label::name)).chain(OTHER_LABELS).collect();
     let check =
         |label: &str, whole: &str| assert!(known.contains(label), "there is no label {label}, of {whole}");
     for expression in expressions() {
