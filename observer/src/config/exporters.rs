@@ -57,8 +57,13 @@ impl Exporters {
             let at = places.get(&key).cloned().unwrap_or_default();
             Refused { at, key, message }
         };
+        let mut files = BTreeMap::new();
         for (name, json) in &exporters.json {
             json.check().map_err(|message| refuse(format!("json.{name}"), message))?;
+            let Place::File(path) = &json.path else { continue };
+            if let Some(other) = files.insert(path, name) {
+                return Err(refuse(format!("json.{name}"), format!("json.{other} writes to the same file")));
+            }
         }
         exporters.http.check().map_err(|message| refuse("http".to_owned(), message))?;
         exporters.metrics.check().map_err(|message| refuse("metrics".to_owned(), message))?;

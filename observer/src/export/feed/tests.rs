@@ -33,6 +33,7 @@ impl Daemon {
         Self { link, requests, subscribers, state: State::new("json.a", "json", "a") }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a feed asks for nothing else")]
     fn answer(&mut self, request: Request) {
         match request {
             Request::Events(request) => self.subscribers.add_events(request),
