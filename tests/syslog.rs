@@ -1,6 +1,9 @@
 //! Syslog's receivers and the journal get what clients get; one that is dead costs its own messages alone.
+#![allow(clippy::disallowed_methods, reason = "it measures how long the daemon takes to end")]
 
+use std::net::TcpListener;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::{Event, ExporterState};
@@ -9,6 +12,7 @@ use observer_tests::receiver::{self, Journal, Tcp};
 use observer_tests::recording::{COUNT, live, ports};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, NetnsPair, Watch, client, eventually, workload};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use serde_json::Value;
 
 /// Events of `live`.
@@ -144,13 +148,13 @@ async fn a_dead_receiver_costs_its_own_messages_alone() -> Result<()> {
     // A port that nobody listens at now.
     let address = Tcp::listen("127.0.0.1:0".parse()?)?.address();
     let text = format!(
-        "subscriber_queue = 500\n[syslog.far]\naddress = 'tcp://{address}'\nallow = {{ port = '7512-7514' }}\n\
+        "subscriber_queue = 2000\n[syslog.far]\naddress = 'tcp://{address}'\nallow = {{ port = '7512-7514' }}\n\
          min_severity = 'info'\nincidents = false\n",
     );
     let mut daemon = configured(&text)?.start().await?;
     let watch = Watch::filtered(&daemon, ports(&[7512]).allow, Vec::new()).await?;
-    workload::connections(&pair.left().netns, 7512, 800).await?;
-    watch.wait_count("all of it", 3_200, |_| true).await?;
+    workload::paced(&pair.left().netns, 7512, 1_000, 2_000).await?;
+    watch.wait_count("all of it", 4_000, |_| true).await?;
     ensure!(watch.lost().is_empty(), "{:?}", watch.lost());
     let dead = wait_state(&daemon, "syslog.far", ExporterState::Retrying).await?;
     ensure!(dead.last_error.contains("Connection refused") && dead.sent == 0, "{dead:?}");
@@ -170,7 +174,7 @@ async fn a_dead_receiver_costs_its_own_messages_alone() -> Result<()> {
     .await?;
     let told = exporter(&daemon, "syslog.far").await?;
     let arrived = of_port(&came, ":7512") as u64;
-    ensure!(arrived + lost(&told) == 3_200, "{arrived} came, {told:?}");
+    ensure!(arrived + lost(&told) == 4_000, "{arrived} came, {told:?}");
     let losses = came.iter().filter(|message| parse(message).is_ok_and(|message| message.id == "lost"));
     ensure!(losses.count() > 0, "the loss is not told");
 
@@ -185,5 +189,43 @@ async fn a_dead_receiver_costs_its_own_messages_alone() -> Result<()> {
     .await?;
     ensure!(lost(&exporter(&daemon, "syslog.far").await?) == lost(&told));
     ensure!(daemon.stop().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_reads_nothing_keeps_the_daemon_from_nothing() -> Result<()> {
+    let pair = NetnsPair::new()?;
+    // Connections are made by the kernel, and nobody ever takes one.
+    let deaf = TcpListener::bind("127.0.0.1:0")?;
+    set_socket_recv_buffer_size(&deaf, 4_096)?;
+    let text = format!(
+        "subscriber_queue = 2000\n[syslog.deaf]\naddress = 'tcp://{}'\nallow = {{ port = 7515 }}\n\
+         min_severity = 'info'\nformat = 'json'\nincidents = false\n",
+        deaf.local_addr()?
+    );
+    let mut daemon = configured(&text)?.start().await?;
+    let watch = Watch::filtered(&daemon, ports(&[7515]).allow, Vec::new()).await?;
+    let mut events = 0;
+    let stuck = eventually(PATIENCE, "its queue to be full", || {
+        let (daemon, pair, watch) = (&daemon, &pair, &watch);
+        events += 4_000;
+        async move {
+            workload::paced(&pair.left().netns, 7515, 1_000, 2_000).await?;
+            watch.wait_count("all of it", events, |_| true).await?;
+            let told = exporter(daemon, "syslog.deaf").await?;
+            Ok(if lost(&told) > 0 { Ok(told) } else { Err(told) })
+        }
+    })
+    .await?;
+    ensure!(stuck.queued > 0, "{stuck:?}");
+    ensure!(watch.lost().is_empty(), "{:?}", watch.lost());
+    let begun = Instant::now();
+    ensure!(daemon.stop().await?.success());
+    let took = begun.elapsed();
+    // 2 s for what it may still send, and what the daemon's end takes in any case.
+    ensure!(took < Duration::from_secs(5), "it ended after {took:?}");
+    let said = daemon.stderr();
+    ensure!(said.contains("exporter syslog.deaf: the daemon ends before all was sent"), "{said}");
+    ensure!(!said.contains("panicked"), "{said}");
     Ok(())
 }

@@ -10,7 +10,8 @@ use super::setting::{Origin, Setting};
 #[derive(Clone, Debug, Default, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub(crate) struct Flags {
-    /// Read this file [default: /etc/observer/observer.toml where it is there]
+    /// Read this file [default: /etc/observer/observer.toml where it is there]. In it alone are the tables of exporters
+    /// (JSON lines, syslog, the systemd journal and others): docs/exporters.md has them
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Serve at unix:///path, at tls://address:port with certificates on both sides, or at tcp://127.0.0.1:port with
