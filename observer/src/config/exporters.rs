@@ -49,8 +49,13 @@ impl Exporters {
             let at = places.get(&key).cloned().unwrap_or_default();
             Refused { at, key, message }
         };
+        let mut files = BTreeMap::new();
         for (name, json) in &exporters.json {
             json.check().map_err(|message| refuse(format!("json.{name}"), message))?;
+            let Place::File(path) = &json.path else { continue };
+            if let Some(other) = files.insert(path, name) {
+                return Err(refuse(format!("json.{name}"), format!("json.{other} writes to the same file")));
+            }
         }
         for (name, syslog) in &exporters.syslog {
             syslog.check().map_err(|message| refuse(format!("syslog.{name}"), message))?;

@@ -115,6 +115,7 @@ fn what_is_wrong_is_told_with_its_place() {
             "\n[json.a]\npath = '/b'\nevents = false\nincidents = false",
             "2: json.a: it would write nothing: set one of",
         ),
+        ("[json.a]\npath = '/b'\n[json.c]\npath = '/b'", "3: json.c: json.a writes to the same file"),
         ("json = 3", "1: json: invalid type: integer `3`"),
     ];
     for (text, words) in wrong {
