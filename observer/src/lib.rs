@@ -40,6 +40,8 @@ mod record;
 
 mod serve;
 
+mod export;
+
 mod replay;
 
 #[cfg(feature = "bench")]

@@ -1,0 +1,3 @@
+//! What the observer tells to other tools: metrics, logs and traces.
+
+mod otlp;

@@ -1,0 +1,6 @@
+//! OTLP: metrics, logs and traces for OpenTelemetry's receivers, by gRPC and HTTP.
+
+mod attributes;
+mod ids;
+mod resource;
+mod transport;
