@@ -220,7 +220,7 @@ async fn what_is_no_whole_recording_is_refused_with_a_clear_word() -> Result<()>
     let mut flipped = good.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 0x10;
-    let newer = [b"observer recording, format 2\n", &good[after_head..]].concat();
+    let newer = [b"observer recording, format 3\n", &good[after_head..]].concat();
     // A part that claims 4 GiB.
     let bomb =
         [&good[..after_head], &[4, 1, 0, 0], &4_u32.to_le_bytes(), &u32::MAX.to_le_bytes(), &[0; 8]].concat();
@@ -229,7 +229,7 @@ async fn what_is_no_whole_recording_is_refused_with_a_clear_word() -> Result<()>
         ("truncated", good[..good.len() - 1].to_vec(), "it is cut off after"),
         ("half", good[..good.len() / 2].to_vec(), "it is cut off after"),
         ("flipped", flipped, "it is damaged at byte"),
-        ("newer", newer, "it is of format 2"),
+        ("newer", newer, "it is of format 3"),
         ("bomb", bomb, "a part that is too long"),
         ("empty", Vec::new(), "but empty"),
         ("text", b"hello\n".to_vec(), "but a text"),

@@ -176,6 +176,18 @@ fn daemon(results: &Results) -> Vec<Verdict> {
             "s",
         ),
         sustained,
+        Verdict::at_most(
+            "the recorder with 20,000 events a second, of one processor",
+            at("recording", "/percent_of_a_core_at_20000_a_second/median"),
+            10.0,
+            "%",
+        ),
+        Verdict::at_most(
+            "1,000,000 recorded events through a filter",
+            at("recording", "/replay_s_a_million/median"),
+            2.0,
+            "s",
+        ),
         Verdict::at_most("resident memory, idle", at("idle", "/resident_mib"), 20.0, "MiB"),
         Verdict::at_most("resident memory, 50 containers and 20,000 live sockets", sockets, 60.0, "MiB"),
         Verdict::at_most("resident memory, at the most under any load here", most(results), 128.0, "MiB"),

@@ -19,6 +19,7 @@ mod rounds;
 mod code;
 mod idle;
 mod names;
+mod recording;
 mod sessions;
 mod soak;
 mod sockets;
@@ -73,6 +74,8 @@ enum Load {
     Idle(idle::Args),
     /// The stages' code: takes up what criterion and the count of allocations have written
     Code(code::Args),
+    /// Recording and reading it again: takes up what `cargo bench --bench recording` printed
+    Recording(recording::Args),
     /// Makes the table and the picture of the results that there are
     Report(report::Args),
     /// Clients that count what they get, for the other subcommands
@@ -99,6 +102,7 @@ async fn main() -> Result<()> {
         Load::Sessions(args) => ("sessions", json(&Box::pin(sessions::run(&args, quick)).await?)?),
         Load::Idle(args) => ("idle", json(&idle::run(&args, quick).await?)?),
         Load::Code(args) => ("code", json(&code::run(&args)?)?),
+        Load::Recording(args) => ("recording", json(&recording::run(&args)?)?),
         Load::Report(args) => return report::run(&args, &results),
         Load::Listen(args) => return listen::run(&args).await,
         Load::Soak(args) => {

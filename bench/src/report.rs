@@ -10,8 +10,18 @@ use crate::budgets::{Results, Verdict, verdicts};
 use crate::{json, picture, tables};
 
 /// The loads, in the order in which they are told.
-const LOADS: [&str; 9] =
-    ["connections", "requests", "bulk", "exec", "subscribers", "sockets", "names", "idle", "code"];
+const LOADS: [&str; 10] = [
+    "connections",
+    "requests",
+    "bulk",
+    "exec",
+    "subscribers",
+    "sockets",
+    "names",
+    "recording",
+    "idle",
+    "code",
+];
 
 /// Where else to write to.
 #[derive(Debug, clap::Args)]

@@ -43,7 +43,7 @@ pub(crate) use error::Error;
 pub(crate) use escape::escape;
 pub(crate) use explain::{explained_columns, write_explanation};
 pub(crate) use incident::{INCIDENTS, write_incident, write_incidents, write_update};
-pub(crate) use json::{write_json, write_value, write_whole};
+pub(crate) use json::{write_encoded, write_json, write_value, write_whole};
 pub(crate) use look::{Format, Look};
 pub(crate) use origin::Origin;
 pub(crate) use session::Session;

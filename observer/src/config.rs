@@ -4,6 +4,7 @@ mod access;
 mod address;
 mod bounds;
 mod error;
+pub(crate) mod exporters;
 mod file;
 mod flags;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub(crate) use error::Error;
 pub(crate) use flags::Flags;
 pub(crate) use kubernetes::KubernetesApi;
 
+use exporters::Exporters;
 use setting::{Origin, Setting};
 
 use crate::probe::{HOOKS, deeper_hooks};
@@ -39,7 +41,7 @@ pub(crate) const DEFAULT_FILE: &str = "/etc/observer/observer.toml";
 pub(crate) const DEFAULT_RECORD_DIR: &str = "/var/lib/observer";
 
 /// What the daemon is told to do; every value is within its bounds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     /// Where it serves.
     pub(crate) listen: Vec<Listen>,
@@ -107,6 +109,8 @@ pub(crate) struct Config {
     pub(crate) disabled_hooks: Vec<String>,
     /// What the daemon logs.
     pub(crate) log: log::LevelFilter,
+    /// Where what happens is sent, beside clients: only in the file.
+    pub(crate) exporters: Exporters,
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
@@ -167,10 +171,10 @@ impl Config {
     /// From flags, the environment, the file and the defaults, the former before the latter.
     pub(crate) fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let named = flags.config.clone().or_else(|| env("OBSERVER_CONFIG").map(PathBuf::from));
-        let mut settings = match named {
+        let (mut settings, exporters) = match named {
             Some(path) => file::read(&path)?,
             None if Path::new(DEFAULT_FILE).exists() => file::read(Path::new(DEFAULT_FILE))?,
-            None => Settings::new(),
+            None => Default::default(),
         };
         for key in KEYS {
             if let Some(value) = env(&setting::env_name(key)) {
@@ -179,10 +183,10 @@ impl Config {
             }
         }
         settings.extend(flags.settings());
-        Self::from_settings(&settings)
+        Self::from_settings(&settings, exporters)
     }
 
-    fn from_settings(settings: &Settings) -> Result<Self, Error> {
+    fn from_settings(settings: &Settings, exporters: Exporters) -> Result<Self, Error> {
         let number = |key| bounds::number(settings, key);
         let insecure = setting::flag(settings, "insecure_loopback")?;
         let listen = address::listen(settings.get("listen"), insecure)?;
@@ -220,6 +224,7 @@ impl Config {
             max_client_calls: number("max_client_calls")? as u32,
             disabled_hooks: disabled_hooks(settings.get("disabled_hooks"))?,
             log: log_level(settings.get("log"))?,
+            exporters,
         })
     }
 }

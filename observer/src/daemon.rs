@@ -7,19 +7,22 @@ mod keeper;
 mod memory;
 mod seed;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Access, Certificates, Config, CriEndpoints, KubernetesApi, Listen};
 use crate::event::Now;
+use crate::export::{self, Link};
 use crate::inventory::kubernetes::{self, ApiAccess};
 use crate::inventory::{self, CriEndpoint, cgroups, host};
 use crate::privileges::{Privileges, PrivilegesError, Wants};
 use crate::probe::{Features, FeaturesError, Loaded, ProbeError, RingSizes};
 use crate::record::{self, Recorder};
-use crate::serve::{Book, ClientLimits, Listeners, SecurityFiles, ServeError, Service, TlsFiles};
+use crate::serve::{Book, ClientLimits, Listeners, Request, SecurityFiles, ServeError, Service, TlsFiles};
 
 use self::core::{Core, Parts};
 use self::input::Inputs;
@@ -119,6 +122,8 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         core.seed();
         memory::release();
 
+        let link = link(config, started, &requests_sender, &book);
+        let exporting = export::start(&config.exporters, &link, &core.exporters);
         let (goodbye, farewell) = oneshot::channel::<()>();
         let service = Service::new(serve_settings(config, started), requests_sender)
             .recorded(reader)
@@ -130,7 +135,8 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         // The probes go first, then the clients.
         drop(core);
         let _still_there = goodbye.send(()).is_ok();
-        match tokio::time::timeout(FAREWELL, server).await {
+        let (ended, ()) = tokio::join!(tokio::time::timeout(FAREWELL, server), exporting.finish());
+        match ended {
             Ok(Ok(result)) => result.map_err(DaemonError::from),
             Ok(Err(_)) | Err(_) => Ok(()),
         }
@@ -229,6 +235,20 @@ fn serve_settings(config: &Config, started: Now) -> crate::serve::Settings {
         queue_capacity: config.subscriber_queue,
         queue_bytes: config.subscriber_queue_bytes,
         ..crate::serve::Settings::new(config.node_name.clone())
+    }
+}
+
+/// The daemon as exporters reach it.
+fn link(config: &Config, started: Now, requests: &mpsc::Sender<Request>, book: &Book) -> Link {
+    Link {
+        requests: requests.clone(),
+        book: book.clone(),
+        node_name: config.node_name.as_str().into(),
+        start_time: started.wall,
+        window: config.window,
+        queue: (config.subscriber_queue, config.subscriber_queue_bytes),
+        streams: Arc::default(),
+        stopping: CancellationToken::new(),
     }
 }
 

@@ -22,10 +22,10 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::access::ClientLimits;
 pub(crate) use self::history::Ask;
-pub(crate) use self::incidents::{Book, Connections, Opening, Standing};
-pub(crate) use self::queue::Sink;
+pub(crate) use self::incidents::{Book, Change, Connections, Opening, Standing};
+pub(crate) use self::queue::{Gauge, Item, Sink, Source, queue};
 pub(crate) use self::server::{Listeners, SecurityFiles, ServeError, TlsFiles, serve_one};
-pub(crate) use self::service::{Replayed, Service, Settings};
+pub(crate) use self::service::{Merged, Replayed, Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{
     BootTime, Connection, ConnectionOrder, Event, Listener, Now, WallTime, Window, WorkloadEntry,

@@ -145,6 +145,40 @@ impl Recorder {
     }
 }
 
+/// What an exporter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExporterState {
+    /// It has not sent anything yet.
+    Starting,
+    Running,
+    /// What it sends to does not take it; it tries again.
+    Retrying,
+}
+
+/// An exporter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Exporter {
+    /// Its table in the configuration, such as `json.events`.
+    pub(crate) name: String,
+    /// `json`, `syslog`, `journal`, `otlp`, `metrics`.
+    pub(crate) kind: &'static str,
+    /// Where it sends to, without anything that is secret.
+    pub(crate) endpoint: String,
+    pub(crate) state: ExporterState,
+    /// Updates that wait for it.
+    pub(crate) queued: u64,
+    /// What was taken from it since the start: lines, messages, records, scrapes.
+    pub(crate) sent: u64,
+    /// What was not sent and never will be, by reason; all reasons, also those without.
+    pub(crate) lost: Vec<(&'static str, u64)>,
+    /// How often it tried again.
+    pub(crate) retries: u64,
+    /// The newest error; empty where there was none.
+    pub(crate) last_error: String,
+    pub(crate) last_error_time: Option<WallTime>,
+    pub(crate) last_success: Option<WallTime>,
+}
+
 /// The whole answer to a status call.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
@@ -174,4 +208,5 @@ pub(crate) struct Status {
     pub(crate) kernel_maps: Vec<KernelMap>,
     pub(crate) debug_sessions: Vec<SessionState>,
     pub(crate) recorder: Recorder,
+    pub(crate) exporters: Vec<Exporter>,
 }

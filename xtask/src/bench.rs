@@ -30,6 +30,8 @@ pub(crate) enum Load {
     Names,
     /// Debugging sessions on a pod that rests, beside one that works
     Sessions,
+    /// What happens being recorded, and read again
+    Recording,
     /// Nothing
     Idle,
     /// The stages' code alone, with criterion, and how often it asks for memory
@@ -68,6 +70,9 @@ pub(crate) fn run(loads: &[Load], quick: bool, arguments: &[String]) -> Result<(
     };
     for load in if loads.is_empty() { Load::value_variants() } else { loads } {
         let mut command = bench(&[&load.name()]);
+        if *load == Load::Recording {
+            command.arg("--runs").arg(recording(quick)?);
+        }
         if *load == Load::Code {
             let allocations = code(quick)?;
             let criterion = workspace::target_directory().join("criterion");
@@ -80,6 +85,17 @@ pub(crate) fn run(loads: &[Load], quick: bool, arguments: &[String]) -> Result<(
         report.arg("--readme").arg(workspace::root().join("README.md"));
     }
     check(&mut report)
+}
+
+/// Records three times, a line for each; gives the file with the lines.
+fn recording(quick: bool) -> Result<PathBuf> {
+    let path = workspace::target_directory().join("recording.jsonl");
+    let file = File::create(&path)?;
+    for _ in 0..if quick { 1 } else { 3 } {
+        let mut bench = cargo(&["bench", "--locked", "--package", "observer-bench", "--bench", "recording"]);
+        check(bench.stdout(file.try_clone()?))?;
+    }
+    Ok(path)
 }
 
 /// Runs the code's own benchmarks; gives the file with the counts of allocations.

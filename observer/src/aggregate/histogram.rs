@@ -1,48 +1,52 @@
-//! A mergeable exponential histogram of durations, with the buckets of OpenTelemetry's at scale 5.
+//! A mergeable exponential histogram of durations, with the buckets of OpenTelemetry's and Prometheus' at scale 5, in seconds.
 
 #[cfg(test)]
 mod tests;
 
-/// The buckets' base is `2^(2^-SCALE)`.
+/// The buckets' base is `2^(2^-SCALE)`, in seconds: so what exporters tell in their unit is exact, though values are nanoseconds.
 const SCALE: u32 = 5;
 /// Buckets for each doubling.
 const PER_DOUBLING: i32 = 1 << SCALE;
 
-/// The lower bounds of one doubling's buckets, as 64 bits of mantissa: `floor(2^(63 + i/32))`. All but
-/// the first are irrational, so `mantissa > BOUNDS[i]` compares exactly.
+/// The bucket that 1 ns is in: `floor(32 * log2(1e-9))`, as 1 s is between the buckets -1 and 0.
+const FIRST: i32 = -957;
+
+/// The lower bounds of the buckets within one doubling of nanoseconds, as 64 bits of mantissa:
+/// `floor(10^9 * 2^((i - 28)/32) * 2^34)`. All but that of a second's powers of 2, at 28, are irrational, so
+/// `mantissa > BOUNDS[i]` compares exactly.
 const BOUNDS: [u64; PER_DOUBLING as usize] = [
-    0x8000_0000_0000_0000,
-    0x82cd_8698_ac2b_a1d7,
-    0x85aa_c367_cc48_7b14,
-    0x8898_0e80_92da_8527,
-    0x8b95_c1e3_ea8b_d6e6,
-    0x8ea4_398b_45cd_53c0,
-    0x91c3_d373_ab11_c336,
-    0x94f4_efa8_fef7_0961,
-    0x9837_f051_8db8_a96f,
-    0x9b8d_39b9_d54e_5538,
-    0x9ef5_3260_91a1_11ad,
-    0xa270_4303_0c49_6818,
-    0xa5fe_d6a9_b151_38ea,
-    0xa9a1_5ab4_ea7c_0ef8,
-    0xad58_3eea_42a1_4ac6,
-    0xb123_f581_d2ac_258f,
-    0xb504_f333_f9de_6484,
-    0xb8fb_af47_62fb_9ee9,
-    0xbd08_a39f_580c_36be,
-    0xc12c_4cca_6670_9456,
-    0xc567_2a11_5506_dadd,
-    0xc9b9_bd86_6e2f_27a2,
-    0xce24_8c15_1f84_80e3,
-    0xd2a8_1d91_f12a_e45a,
-    0xd744_fcca_d69d_6af4,
-    0xdbfb_b797_daf2_3755,
-    0xe0cc_deec_2a94_e111,
-    0xe5b9_06e7_7c83_48a8,
-    0xeac0_c6e7_dd24_392e,
-    0xefe4_b99b_dcda_f5cb,
-    0xf525_7d15_2486_cc2c,
-    0xfa83_b2db_722a_033a,
+    0x81ff_a7a9_549c_a6e3,
+    0x84d8_626d_3118_d396,
+    0x87c1_1235_836d_16a3,
+    0x8aba_1075_8e1e_a3cf,
+    0x8dc3_b896_0164_a7d9,
+    0x90de_67ff_f600_044c,
+    0x940a_7e28_259f_b382,
+    0x9748_5c9a_622a_db60,
+    0x9a98_6705_4d51_2391,
+    0x9dfb_0346_51c9_9c68,
+    0xa170_9975_dfb0_6757,
+    0xa4f9_93f3_ed7b_61ca,
+    0xa896_5f74_bf06_5071,
+    0xac47_6b0d_f43f_745f,
+    0xb00d_2843_e106_0dc2,
+    0xb3e8_0b17_2fd5_1af7,
+    0xb7d8_8a12_d0dd_9ea0,
+    0xbbdf_1e5a_373c_e5c6,
+    0xbffc_43b7_e604_a922,
+    0xc430_78ac_4ed4_7ae7,
+    0xc87c_3e7d_03cd_bec3,
+    0xcce0_1944_3eb5_6ce4,
+    0xd15c_9000_bf21_1c1f,
+    0xd5f2_2ca6_0197_43e0,
+    0xdaa1_7c2c_d195_55db,
+    0xdf6b_0ea4_3879_3a89,
+    0xe44f_7742_cb56_e3dd,
+    0xe94f_4c78_59ce_1066,
+    0xee6b_2800_0000_0000,
+    0xf3a3_a6f2_9dd0_c333,
+    0xf8f9_69d9_b5ab_f948,
+    0xfe6d_14c2_b511_4024,
 ];
 
 /// A distribution of durations in nanoseconds. Count, sum, smallest and largest are exact; a quantile
@@ -64,7 +68,7 @@ impl Histogram {
     /// One as it was told: count, sum, smallest, largest, how many were 0; and its buckets from that index on. Nothing of one
     /// with buckets that no value is in, or figures that do not fit together.
     pub(crate) fn told(figures: [u64; 5], offset: i32, buckets: Vec<u32>) -> Self {
-        let all = -1..=64 * PER_DOUBLING;
+        let all = FIRST..=FIRST + 1 + 64 * PER_DOUBLING;
         let length = i32::try_from(buckets.len()).unwrap_or(i32::MAX);
         if !all.contains(&offset) || !all.contains(&offset.saturating_add(length)) {
             return Self::default();
@@ -129,7 +133,8 @@ impl Histogram {
         for (index, count) in (self.offset..).zip(&self.buckets) {
             seen = seen.saturating_add(u64::from(*count));
             if rank <= seen {
-                let middle = ((f64::from(index) + 0.5) / f64::from(PER_DOUBLING)).exp2().round() as u64;
+                let middle =
+                    (1e9 * ((f64::from(index) + 0.5) / f64::from(PER_DOUBLING)).exp2()).round() as u64;
                 return Some(middle.clamp(self.min, self.max));
             }
         }
@@ -205,10 +210,10 @@ impl Histogram {
     }
 }
 
-/// The bucket of a value: `i` where `base^i < value <= base^(i+1)`; `None` for 0.
+/// The bucket of so many nanoseconds: `i` where `base^i < value <= base^(i+1)` in seconds; `None` for 0.
 fn bucket_of(value: u64) -> Option<i32> {
     let exponent = value.checked_ilog2()? as i32;
     let mantissa = value << value.leading_zeros();
     let within = BOUNDS.partition_point(|bound| *bound < mantissa) as i32;
-    Some(exponent * PER_DOUBLING + within - 1)
+    Some(FIRST + exponent * PER_DOUBLING + within)
 }

@@ -57,7 +57,12 @@ pub(crate) fn write_json<M: prost::Message>(
     name: &str,
     message: &M,
 ) -> io::Result<()> {
-    let line = line(&dynamic(name, &message.encode_to_vec())?)?;
+    write_encoded(out, name, &message.encode_to_vec())
+}
+
+/// The same of one that is encoded.
+pub(crate) fn write_encoded(out: &mut dyn io::Write, name: &str, message: &[u8]) -> io::Result<()> {
+    let line = line(&dynamic(name, message)?)?;
     writeln!(out, "{}", escape::escape_json(&line))
 }
 

@@ -1,5 +1,6 @@
 //! The daemon's state in sections, what was lost before everything else.
 
+mod exporters;
 mod maps;
 mod probes;
 mod recorder;
@@ -52,6 +53,7 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
         writeln!(out, "  {} {line}", look.painter.paint(paint, mark))?;
     }
     recorder::write_recorder(out, look, status.recorder.as_ref())?;
+    exporters::write_exporters(out, look, status)?;
     write_events(out, look, status)?;
     write_rings(out, look, status)?;
     maps::write_maps(out, look, status)?;

@@ -138,7 +138,7 @@ fn parse_count(text: &str) -> Option<u64> {
 }
 
 /// A size: bytes, or with one of `KiB`, `MiB`, `GiB` behind it.
-fn parse_bytes(text: &str) -> Option<u64> {
+pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
     let (digits, factor) = UNITS
         .iter()
@@ -147,7 +147,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
     parse_count(digits.trim_end())?.checked_mul(factor)
 }
 
-fn bytes_text(bytes: u64) -> String {
+pub(crate) fn bytes_text(bytes: u64) -> String {
     match bytes {
         _ if bytes.is_multiple_of(1 << 30) => format!("{}GiB", bytes >> 30),
         _ if bytes.is_multiple_of(1 << 20) => format!("{}MiB", bytes >> 20),

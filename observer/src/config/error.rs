@@ -26,7 +26,7 @@ pub(crate) enum Error {
         message: String,
     },
     /// The file has a key that nobody knows.
-    #[error("{}:{line}: unknown key `{key}`\nAllowed are {}.", path.display(), super::KEYS.join(", "))]
+    #[error("{}:{line}: unknown key `{key}`\nAllowed are {}; and the tables {}.", path.display(), super::KEYS.join(", "), super::exporters::TABLES.join(", "))]
     UnknownKey {
         /// The file.
         path: PathBuf,
@@ -34,6 +34,18 @@ pub(crate) enum Error {
         line: usize,
         /// The key.
         key: String,
+    },
+    /// A table of exporters has something that is not allowed.
+    #[error("{}:{line}: {key}: {message}\ndocs/exporters.md has all settings of exporters.", path.display())]
+    Exporter {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        line: usize,
+        /// The keys that lead there.
+        key: String,
+        /// What is wrong, and what is allowed.
+        message: String,
     },
     /// Some of them are set, and not all.
     #[error("{0} go together: set all of them, or none")]

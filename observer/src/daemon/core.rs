@@ -28,6 +28,7 @@ use crate::attribute::{self, Attributor, CrashLoop, Output};
 use crate::config::Config;
 use crate::decode::{self, Record, Tick};
 use crate::event::{BootTime, EventType, Now};
+use crate::export::Board;
 use crate::inventory::{self, cgroups::Cgroups, host, processes};
 use crate::loss::Losses;
 use crate::probe::{self, Features, Loaded, Ring};
@@ -92,6 +93,7 @@ pub(super) struct Core<'a> {
     /// How all stands that is of no one incident, and when it was gathered.
     standing: Option<(BootTime, Arc<Standing>)>,
     book: Book,
+    pub(super) exporters: Board,
     losses: Losses,
     counts: [u64; EventType::ALL.len()],
     /// Records that could not be understood since the last tick.
@@ -178,6 +180,7 @@ impl<'a> Core<'a> {
             incidents: Incidents::new(config.incidents),
             standing: None,
             book,
+            exporters: Board::default(),
             losses: Losses::new(now.boot),
             counts: [0; EventType::ALL.len()],
             undecodable: 0,

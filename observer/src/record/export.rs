@@ -29,8 +29,8 @@ use super::StoreError;
 
 /// The first line up to the format's number.
 const FIRST_WORDS: &[u8] = b"observer recording, format ";
-/// The format that this version writes, and the newest one that it reads.
-pub(crate) const FORMAT: u32 = 1;
+/// The format that this version writes, and the only one that it reads. In the first one, histograms had other buckets.
+pub(crate) const FORMAT: u32 = 2;
 /// The longest number of a format.
 const LONGEST_NUMBER: usize = 9;
 /// The head of a part: kind, encoding, two bytes of zeros, both lengths and the checksum.
@@ -101,6 +101,9 @@ pub(crate) enum Error {
          it, or a later one"
     )]
     Newer(u32),
+    /// It is of a version before the first release.
+    #[error("it is of format {0}, which was never released, and this version reads format {FORMAT}")]
+    Older(u32),
     /// Its end is missing.
     #[error("it is cut off after {0} bytes, its end is missing: copy or export it again")]
     Truncated(u64),

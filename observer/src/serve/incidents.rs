@@ -131,7 +131,7 @@ impl Book {
     }
 
     /// Those that are open, and what changes from now on.
-    pub(in crate::serve) fn watch(&self) -> (Vec<Arc<v1::Incident>>, broadcast::Receiver<Change>) {
+    pub(crate) fn watch(&self) -> (Vec<Arc<v1::Incident>>, broadcast::Receiver<Change>) {
         let state = self.lock();
         let changes = self.0.changes.subscribe();
         if state.stopped {

@@ -3,15 +3,19 @@
 //! The event loop hands over what happened in a round at once, and wakes the stream once for it: with a wake-up for
 //! each event, these would cost more than the events.
 
+mod gauge;
 mod item;
+mod losses;
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-pub(super) use self::item::{Item, Page, Past};
+pub(crate) use self::gauge::Gauge;
+pub(crate) use self::item::{Item, Page, Past};
+pub(super) use self::losses::{add, same_kind};
 use crate::event::{BootTime, Loss, LossSource, Now};
 use crate::room::Room;
 
@@ -30,6 +34,8 @@ struct Shared {
     state: Mutex<State>,
     /// What the items take. Counted beside the lock: to look at each of them takes longer than the rest.
     bytes: AtomicUsize,
+    /// How many found no room so far.
+    lost: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +92,7 @@ pub(crate) struct Sink {
 
 /// The stream's end of a queue.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     shared: Arc<Shared>,
     /// Taken out, still to be sent.
     taken: VecDeque<Item>,
@@ -94,10 +100,10 @@ pub(super) struct Source {
 
 /// The stream is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(crate) struct Gone;
 
 /// Makes a queue of so many items.
-pub(super) fn queue(capacity: usize, kind: &'static str) -> (Sink, Source) {
+pub(crate) fn queue(capacity: usize, kind: &'static str) -> (Sink, Source) {
     let shared = Arc::new(Shared::default());
     let source = Source { shared: Arc::clone(&shared), taken: VecDeque::new() };
     let sink = Sink {
@@ -116,8 +122,13 @@ pub(super) fn queue(capacity: usize, kind: &'static str) -> (Sink, Source) {
 }
 
 impl Source {
+    /// What tells how it stands.
+    pub(crate) fn gauge(&self) -> Gauge {
+        Gauge::of(&self.shared)
+    }
+
     /// The next item; `None` once the queue has ended and is empty.
-    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Item>> {
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Item>> {
         if self.taken.is_empty() {
             let mut state = self.shared.lock();
             let count = state.items.len().min(TAKEN);
@@ -137,13 +148,13 @@ impl Source {
     }
 
     /// The same, to be awaited.
-    pub(super) async fn next(&mut self) -> Option<Item> {
+    pub(crate) async fn next(&mut self) -> Option<Item> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
     /// Once the queue has ended: what is still to be told where the daemon stops; `None` where the
     /// stream simply is at its end.
-    pub(super) fn last_words(&mut self) -> Option<Vec<(Loss, Now)>> {
+    pub(crate) fn last_words(&mut self) -> Option<Vec<(Loss, Now)>> {
         self.shared.lock().farewell.take()
     }
 }
@@ -160,7 +171,7 @@ impl Drop for Source {
 
 impl Sink {
     /// Has no more wait than so many bytes.
-    pub(super) const fn hold(&mut self, bytes: usize) {
+    pub(crate) const fn hold(&mut self, bytes: usize) {
         self.capacity_bytes = bytes;
     }
 
@@ -259,6 +270,7 @@ impl Sink {
     }
 
     fn lose(&mut self, at: BootTime) {
+        self.shared.lost.fetch_add(1, Ordering::Relaxed);
         let kind = self.kind;
         let source = LossSource::Subscriber;
         self.note(Loss { source, kind, cpu: None, count: 1, since: at, until: at });
@@ -277,16 +289,4 @@ impl Drop for Sink {
     fn drop(&mut self) {
         self.shared.change(|state| state.ended = true);
     }
-}
-
-/// Two losses that are told as one.
-pub(super) fn same_kind(a: &Loss, b: &Loss) -> bool {
-    (a.source, a.kind, a.cpu) == (b.source, b.kind, b.cpu)
-}
-
-/// Adds one loss to another of the same kind.
-pub(super) fn add(to: &mut Loss, loss: &Loss) {
-    to.count += loss.count;
-    to.since = to.since.min(loss.since);
-    to.until = to.until.max(loss.until);
 }

@@ -37,6 +37,7 @@ use self::recorded::Recording;
 pub(crate) use self::replayed::Replayed;
 pub(crate) use self::settings::Settings;
 use self::states::{busy, connected, refused, sent_at, stopping};
+pub(crate) use self::summaries::Merged;
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
 use super::queue::queue;

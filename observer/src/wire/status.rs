@@ -7,7 +7,8 @@ use super::{boot_timestamp, container, lost, timestamp, workload};
 use crate::event::WorkloadEntry;
 use crate::event::{EventType, Now};
 use crate::status::{
-    Capability, IdentitySource, KernelMap, ProbeStats, Recorder, RecorderState, RingStats, Status, Table,
+    Capability, Exporter, ExporterState, IdentitySource, KernelMap, ProbeStats, Recorder, RecorderState,
+    RingStats, Status, Table,
 };
 
 /// The daemon's state.
@@ -36,6 +37,7 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         kernel_maps,
         debug_sessions,
         recorder: of_recorder,
+        exporters,
     } = status;
     v1::Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -67,6 +69,42 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         debug_sessions: debug_sessions.iter().map(|one| session_state(one, now)).collect(),
         replay: None,
         recorder: Some(recorder(of_recorder)),
+        exporters: exporters.into_iter().map(exporter).collect(),
+    }
+}
+
+fn exporter(exporter: Exporter) -> v1::Exporter {
+    let Exporter {
+        name,
+        kind,
+        endpoint,
+        state,
+        queued,
+        sent,
+        lost,
+        retries,
+        last_error,
+        last_error_time,
+        last_success,
+    } = exporter;
+    let state = match state {
+        ExporterState::Starting => v1::ExporterState::Starting,
+        ExporterState::Running => v1::ExporterState::Running,
+        ExporterState::Retrying => v1::ExporterState::Retrying,
+    };
+    let lost = lost.into_iter().filter(|(_, count)| *count > 0);
+    v1::Exporter {
+        name,
+        kind: kind.to_owned(),
+        endpoint,
+        state: state.into(),
+        queued,
+        sent,
+        lost: lost.map(|(reason, count)| v1::ExporterLoss { reason: reason.to_owned(), count }).collect(),
+        retries,
+        last_error,
+        last_error_time: last_error_time.map(timestamp),
+        last_success: last_success.map(timestamp),
     }
 }
 

@@ -24,22 +24,21 @@ fn values(seed: u64, count: usize) -> Vec<u64> {
 #[test]
 fn boundaries_belong_to_the_lower_bucket() {
     assert_eq!(bucket_of(0), None);
-    assert_eq!(bucket_of(1), Some(-1));
-    for exponent in 1..64 {
-        let power = 1_u64 << exponent;
-        assert_eq!(bucket_of(power), Some(exponent * 32 - 1), "2^{exponent}");
-        if exponent > 5 {
-            assert_eq!(bucket_of(power + 1), Some(exponent * 32), "2^{exponent} + 1");
-        }
+    assert_eq!(bucket_of(1), Some(-957));
+    // Parts of a second, and seconds, by powers of 2, as far as they are whole nanoseconds.
+    for power in -9..34 {
+        let bound = if power < 0 { 1_000_000_000 >> -power } else { 1_000_000_000_u64 << power };
+        assert_eq!(bucket_of(bound), Some(power * 32 - 1), "2^{power} s");
+        assert_eq!(bucket_of(bound + 1), Some(power * 32), "2^{power} s and 1 ns");
     }
-    assert_eq!(bucket_of(u64::MAX), Some(64 * 32 - 1));
+    assert_eq!(bucket_of(u64::MAX), Some(34 * 32 + 3));
 }
 
 #[test]
 fn every_value_is_within_its_bucket() {
     for value in values(7, 10_000).into_iter().filter(|value| *value > 0) {
         let index = f64::from(bucket_of(value).unwrap());
-        let (low, high) = ((index / 32.0).exp2(), ((index + 1.0) / 32.0).exp2());
+        let (low, high) = (1e9 * (index / 32.0).exp2(), 1e9 * ((index + 1.0) / 32.0).exp2());
         let value = value as f64;
         assert!(value > low * (1.0 - 1e-12) && value <= high * (1.0 + 1e-12), "{low} {value} {high}");
     }

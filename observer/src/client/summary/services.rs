@@ -141,7 +141,8 @@ fn percentile(of: &Distribution, percent: u64) -> u64 {
     for (index, count) in (of.offset..).zip(&of.buckets) {
         seen += count;
         if rank <= seen {
-            let middle = ((f64::from(index) + 0.5) * (-f64::from(of.scale)).exp2()).exp2().round() as u64;
+            let seconds = ((f64::from(index) + 0.5) * (-f64::from(of.scale)).exp2()).exp2();
+            let middle = (1e9 * seconds).round() as u64;
             return middle.clamp(of.min_ns, of.max_ns);
         }
     }
@@ -189,13 +190,13 @@ mod tests {
 
     #[test]
     fn distributions_add_up_as_the_daemon_would_have_it() {
-        // 100 values in bucket 320, around 1,036 ns, and one of each around 1,059 and 1,159.
+        // 100 values in bucket -637, around 1,029 ns, one around 1,051, and 100 around 1,146.
         let low = Distribution {
             count: 101,
             min_ns: 1_030,
             max_ns: 1_060,
             scale: 5,
-            offset: 320,
+            offset: -637,
             buckets: vec![100, 1],
             ..Distribution::default()
         };
@@ -204,15 +205,15 @@ mod tests {
             min_ns: 1_150,
             max_ns: 1_160,
             scale: 5,
-            offset: 325,
+            offset: -632,
             buckets: vec![100],
             ..Distribution::default()
         };
         let one = merged(Some(low.clone()), Some(&high)).unwrap();
         let other = merged(Some(high), Some(&low)).unwrap();
         assert_eq!(one, other);
-        assert_eq!((one.count, one.offset, &one.buckets[..]), (201, 320, &[100, 1, 0, 0, 0, 100][..]));
-        assert_eq!((one.p50_ns, one.p90_ns, one.p99_ns), (1_058, 1_154, 1_154));
+        assert_eq!((one.count, one.offset, &one.buckets[..]), (201, -637, &[100, 1, 0, 0, 0, 100][..]));
+        assert_eq!((one.p50_ns, one.p90_ns, one.p99_ns), (1_051, 1_146, 1_146));
         assert_eq!(merged(None, Some(&low)).unwrap(), low);
     }
 }

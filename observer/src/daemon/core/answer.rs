@@ -149,6 +149,7 @@ impl Core<'_> {
             kernel_maps,
             debug_sessions: self.sessions.states(),
             recorder,
+            exporters: self.exporters.status(),
         }
     }
 

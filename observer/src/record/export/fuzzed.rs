@@ -39,7 +39,7 @@ fn fuzz_export() {
     });
     let words = [
         "!",
-        "!observer recording, format 1\n",
+        "!observer recording, format 2\n",
         "\u{1}",
         "\u{2}",
         "\u{7}\u{0}\u{2}\u{8}\u{1}",

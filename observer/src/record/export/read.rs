@@ -228,8 +228,9 @@ fn read_first_line(input: &mut impl Read) -> Result<u64, Error> {
         }
     }
     match number {
-        1..=FORMAT => Ok(length),
+        FORMAT => Ok(length),
         0 => Err(Error::Damaged { at: 0, what: "there is no format 0" }),
+        older if older < FORMAT => Err(Error::Older(older)),
         newer => Err(Error::Newer(newer)),
     }
 }

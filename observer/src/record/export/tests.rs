@@ -53,7 +53,7 @@ fn a_file_is_read_as_it_was_written() {
     let end = reader.end().unwrap();
     assert_eq!((end.parts, end.events, end.windows), (6, 3, 2));
     // Whoever looks at the file sees what it is.
-    assert!(file.starts_with(b"observer recording, format 1\n"));
+    assert!(file.starts_with(b"observer recording, format 2\n"));
     assert!(file.len() < 1_000, "compressed: {}", file.len());
 }
 
@@ -100,7 +100,8 @@ fn other_files_are_called_what_they_are() {
 #[test]
 fn a_later_format_is_named() {
     for (line, words) in [
-        ("observer recording, format 2\n", "it is of format 2, and this version reads formats up to 1"),
+        ("observer recording, format 3\n", "it is of format 3, and this version reads formats up to 2"),
+        ("observer recording, format 1\n", "it is of format 1, which was never released"),
         ("observer recording, format 999999999\n", "it is of format 999999999"),
         ("observer recording, format 0\n", "there is no format 0"),
         ("observer recording, format 9999999999\n", "says no format"),

@@ -10,7 +10,7 @@ use redb::StorageBackend;
 
 const MAGIC: &[u8; 16] = b"observer record\n";
 /// The version of what the tables hold.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Where redb's own begins.
 const FIRST: u64 = 4096;
 /// Where redb's header says how many pages its file grows by (`region max data pages` in its documentation).
@@ -140,7 +140,7 @@ mod tests {
         assert!(matches!(with(b"hello"), FileError::Foreign));
         assert!(matches!(with(&[7; 9000]), FileError::Foreign));
         let of = |version: u8| [&MAGIC[..], &[version, 0, 0, 0], &[0; 5000]].concat();
-        assert!(matches!(with(&of(VERSION as u8 + 1)), FileError::Newer(2)));
-        assert!(matches!(with(&of(VERSION as u8 - 1)), FileError::Older(0)));
+        assert!(matches!(with(&of(VERSION as u8 + 1)), FileError::Newer(3)));
+        assert!(matches!(with(&of(VERSION as u8 - 1)), FileError::Older(1)));
     }
 }

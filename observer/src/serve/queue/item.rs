@@ -9,7 +9,7 @@ use crate::wire::Published;
 /// What travels to a stream. Most are events, so all else is behind a pointer: a hundred clients may have a place for
 /// each of 8,192.
 #[derive(Debug)]
-pub(in crate::serve) enum Item {
+pub(crate) enum Item {
     /// The subscription stands: what comes after the event with this number is seen.
     Connected {
         after: u64,
@@ -36,17 +36,17 @@ const _: () = assert!(size_of::<Item>() == 16);
 
 /// Some events of the memory.
 #[derive(Debug)]
-pub(in crate::serve) struct Page {
-    pub(in crate::serve) events: Vec<Arc<Event>>,
+pub(crate) struct Page {
+    pub(crate) events: Vec<Arc<Event>>,
     /// There are more, to be asked for when these are sent.
-    pub(in crate::serve) more: bool,
+    pub(crate) more: bool,
 }
 
 /// The windows that are in memory, at some moment.
 #[derive(Debug)]
-pub(in crate::serve) struct Past {
-    pub(in crate::serve) newest: Vec<Arc<Window>>,
-    pub(in crate::serve) now: Now,
+pub(crate) struct Past {
+    pub(crate) newest: Vec<Arc<Window>>,
+    pub(crate) now: Now,
 }
 
 impl Item {

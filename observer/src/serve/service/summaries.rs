@@ -1,5 +1,7 @@
 //! One stream of summaries: base windows are merged here, then filtered and converted.
 
+mod merged;
+
 use std::collections::VecDeque;
 use std::mem::take;
 use std::pin::Pin;
@@ -10,6 +12,7 @@ use observer_proto::{Mask, served as v1};
 use tokio_stream::Stream;
 use tonic::Status;
 
+pub(crate) use self::merged::Merged;
 use super::changes::Changes;
 use super::past::{Past, PastWindows};
 use super::{Settings, connected, masked, refused, sent_at, stopping};
@@ -28,7 +31,6 @@ pub(crate) struct SummaryStream {
     node_name: String,
     greeting: v1::NodeStatus,
     filters: Filters,
-    length_ns: u64,
     follow: bool,
     /// Its client's place for it.
     _seat: Seat,
@@ -45,7 +47,7 @@ pub(crate) struct SummaryStream {
     /// The stream has begun.
     greeted: bool,
     /// The window that is not complete yet.
-    open: Option<Window>,
+    windows: Merged,
     /// What was lost meanwhile.
     lost: Vec<Loss>,
     /// The newest reading of the clocks.
@@ -69,7 +71,6 @@ impl SummaryStream {
             node_name: settings.node_name.clone(),
             greeting: connected(settings, "summaries follow as windows end"),
             filters,
-            length_ns,
             follow,
             _seat: seat,
             mask: None,
@@ -78,7 +79,7 @@ impl SummaryStream {
             past_until: WallTime(0),
             past_read: BootTime(0),
             greeted: false,
-            open: None,
+            windows: Merged::new(length_ns),
             lost: Vec::new(),
             now: Now::default(),
             ready: VecDeque::new(),
@@ -139,28 +140,21 @@ impl SummaryStream {
         self.merge(window, now)
     }
 
-    /// Adds a base window. A window ends when it is long enough, or when the next base window begins
-    /// after its end, because the machine slept or this client was too slow.
+    /// Adds a base window.
     fn merge(&mut self, window: &Window, now: Now) -> Result<(), Status> {
         if self.ended {
             return Ok(());
         }
-        match &mut self.open {
-            Some(open) if window.start.since_ns(open.start) < self.length_ns => open.merge(window),
-            _ => {
-                self.finish(now)?;
-                self.open = Some(Window::clone(window));
-            }
-        }
-        if self.open.as_ref().is_some_and(|open| open.length_ns >= self.length_ns) {
-            self.finish(now)?;
-        }
-        Ok(())
+        self.windows.add(window).into_iter().try_for_each(|window| self.send(window, now))
     }
 
-    /// Sends the open window, what was lost in it, and its end.
+    /// Sends the open window, though it is not complete.
     fn finish(&mut self, now: Now) -> Result<(), Status> {
-        let Some(mut window) = self.open.take() else { return Ok(()) };
+        self.windows.finish().map_or(Ok(()), |window| self.send(window, now))
+    }
+
+    /// Sends a window, what was lost in it, and its end.
+    fn send(&mut self, mut window: Window, now: Now) -> Result<(), Status> {
         if self.ended {
             return Ok(());
         }

@@ -1,0 +1,97 @@
+//! The settings of exporters: tables of the configuration file, each exporter's in a file of its own.
+
+mod json;
+mod select;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use itertools::Itertools as _;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
+
+pub(crate) use self::json::{Json, Place};
+
+/// All exporters that are wanted; none unless the file says so.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Exporters {
+    /// Lines of JSON, by name.
+    pub(crate) json: BTreeMap<Name, Json>,
+}
+
+/// The tables of the file that are exporters' own.
+pub(crate) const TABLES: [&str; 1] = ["json"];
+
+/// What is wrong with a table, and where in the text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Where; the beginning where nobody knows.
+    pub(crate) at: Range<usize>,
+    /// Keys that lead there, such as `json.events.max_bytes`.
+    pub(crate) key: String,
+    pub(crate) message: String,
+}
+
+impl Exporters {
+    /// From what a file has of them.
+    pub(crate) fn read(tables: DeTable<'_>) -> Result<Self, Refused> {
+        let places: BTreeMap<String, Range<usize>> = each(&tables);
+        let read = Self::deserialize(Deserializer::from(Spanned::new(0..0, tables)));
+        let exporters = read.map_err(|error| refused(&error))?;
+        let refuse = |key: String, message: String| {
+            let at = places.get(&key).cloned().unwrap_or_default();
+            Refused { at, key, message }
+        };
+        for (name, json) in &exporters.json {
+            json.check().map_err(|message| refuse(format!("json.{name}"), message))?;
+        }
+        Ok(exporters)
+    }
+}
+
+/// Where each exporter's table begins.
+fn each(tables: &DeTable<'_>) -> BTreeMap<String, Range<usize>> {
+    let within = |(kind, of): (&Spanned<_>, &Spanned<toml::de::DeValue<'_>>)| {
+        let kind: &std::borrow::Cow<'_, str> = kind.get_ref();
+        let named = of.get_ref().as_table().into_iter().flatten();
+        named.map(|(name, _)| (format!("{kind}.{}", name.get_ref()), name.span())).collect_vec()
+    };
+    tables.iter().flat_map(within).collect()
+}
+
+/// The library tells the keys in its message alone.
+fn refused(error: &toml::de::Error) -> Refused {
+    let told = error.to_string();
+    let keys = told.trim_end().rsplit_once("\nin `").and_then(|(_, keys)| keys.strip_suffix('`'));
+    let key = keys.unwrap_or_default().to_owned();
+    Refused { at: error.span().unwrap_or_default(), key, message: error.message().to_owned() }
+}
+
+/// What an exporter is called: it is told in the status, and is a label of metrics.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Name(String);
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+        if (1..=64).contains(&name.len()) && name.chars().all(fits) {
+            return Ok(Self(name));
+        }
+        Err(format!("the name {name:?} is not allowed; allowed are 1 to 64 letters, digits, `-` and `_`"))
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! `[json.NAME]`: what happens as lines of JSON, in a file or on the standard output.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::select::{List, Selection, selection};
+use super::values;
+
+/// One exporter of lines.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Json {
+    /// Where to.
+    pub(crate) path: Place,
+    #[serde(default)]
+    allow: List,
+    #[serde(default)]
+    deny: List,
+    /// Events, with what was lost and what was only counted.
+    #[serde(default = "yes")]
+    pub(crate) events: bool,
+    /// Incidents, as they change.
+    #[serde(default = "yes")]
+    pub(crate) incidents: bool,
+    /// Summaries of the daemon's window.
+    #[serde(default)]
+    pub(crate) summaries: bool,
+    /// A file is no longer; `None`: as long as it gets.
+    #[serde(default = "most_bytes", deserialize_with = "bytes")]
+    pub(crate) max_bytes: Option<u64>,
+    /// A file is no older; `None`: as old as it gets.
+    #[serde(default = "oldest", deserialize_with = "age")]
+    pub(crate) max_age: Option<Duration>,
+    /// So many files are kept, the one that is written among them.
+    #[serde(default = "most_files", deserialize_with = "files")]
+    pub(crate) max_files: u64,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Place {
+    /// The daemon's standard output.
+    Output,
+    File(PathBuf),
+}
+
+impl TryFrom<String> for Place {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let path = Path::new(&text);
+        let is_file = path.is_absolute() && path.file_name().is_some() && !text.ends_with('/');
+        match text.as_str() {
+            "-" => Ok(Self::Output),
+            _ if is_file && !text.contains('\0') => Ok(Self::File(text.into())),
+            _ => Err(format!("`{text}` is not allowed; allowed are the absolute path of a file, and `-`")),
+        }
+    }
+}
+
+impl Json {
+    /// What it takes.
+    pub(crate) fn selection(&self) -> Selection {
+        selection(&self.allow, &self.deny)
+    }
+
+    /// What is wrong with all of it together.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if !(self.events || self.incidents || self.summaries) {
+            return Err("it would write nothing: set one of events, incidents and summaries".to_owned());
+        }
+        check(&self.selection())
+    }
+}
+
+/// What is wrong with filters together.
+pub(super) fn check(selection: &Selection) -> Result<(), String> {
+    let compiled =
+        selection.events().and(selection.summaries()).and(selection.incidents()).map(|_compiled| ());
+    compiled.map_err(|error| error.to_string())
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "serde asks for the field's type")]
+fn most_bytes() -> Option<u64> {
+    Some(100 << 20)
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "serde asks for the field's type")]
+fn oldest() -> Option<Duration> {
+    Some(Duration::from_hours(24))
+}
+
+fn most_files() -> u64 {
+    5
+}
+
+fn bytes<'de, D: Deserializer<'de>>(of: D) -> Result<Option<u64>, D::Error> {
+    values::bytes_or_off(of, &(4 << 10..=1 << 40))
+}
+
+fn age<'de, D: Deserializer<'de>>(of: D) -> Result<Option<Duration>, D::Error> {
+    values::duration_or_off(of, &(Duration::from_secs(1)..=Duration::from_hours(8_760)))
+}
+
+fn files<'de, D: Deserializer<'de>>(of: D) -> Result<u64, D::Error> {
+    values::count(of, &(2..=1_000))
+}

@@ -1,0 +1,98 @@
+//! Tests of exporters' tables: what they mean, and what is said of wrong ones.
+
+use std::time::Duration;
+
+use observer_proto::v1::PortRange;
+use toml::de::DeTable;
+
+use super::select::Selection;
+use super::*;
+use crate::event::EventType;
+
+fn read(text: &str) -> Result<Exporters, String> {
+    let told = |refused: Refused| {
+        let line = 1 + text[..refused.at.start].matches('\n').count();
+        format!("{line}: {}: {}", refused.key, refused.message)
+    };
+    Exporters::read(DeTable::parse(text).unwrap().into_inner()).map_err(told)
+}
+
+fn json(text: &str) -> Json {
+    let exporters = read(&format!("[json.a]\npath = '/a/b'\n{text}")).unwrap();
+    exporters.json.into_values().next().unwrap()
+}
+
+#[test]
+fn nothing_is_exported_unless_that_is_asked_for() {
+    assert_eq!(read("").unwrap(), Exporters::default());
+}
+
+#[test]
+fn lines_go_to_a_file_with_bounds() {
+    let plain = json("");
+    assert_eq!(plain.path, Place::File("/a/b".into()));
+    assert_eq!((plain.events, plain.incidents, plain.summaries), (true, true, false));
+    assert_eq!(
+        (plain.max_bytes, plain.max_age, plain.max_files),
+        (Some(100 << 20), Some(Duration::from_hours(24)), 5)
+    );
+    let bounded = json("max_bytes = 65536\nmax_age = '10s'\nmax_files = 2\nevents = false");
+    assert_eq!(
+        (bounded.max_bytes, bounded.max_age, bounded.max_files),
+        (Some(65_536), Some(Duration::from_secs(10)), 2)
+    );
+    let open = json("max_bytes = 'off'\nmax_age = 'off'");
+    assert_eq!((open.max_bytes, open.max_age), (None, None));
+    let output = read("json.out = { path = '-' }").unwrap();
+    assert_eq!(output.json.values().next().unwrap().path, Place::Output);
+}
+
+#[test]
+fn filters_are_the_command_lines_words() {
+    let json = json(
+        "allow = { namespace = 'shop', type = ['tcp_reset', 'oom_kill'], port = [443, '8000-8999'] }\n\
+         deny = [{ pod = '/probe' }, { type = 'tcp_connect' }]",
+    );
+    let Selection { allow, deny } = json.selection();
+    assert_eq!(allow.len(), 1);
+    assert_eq!(allow[0].namespaces, ["shop"]);
+    assert_eq!(allow[0].types, [EventType::TcpReset as i32, EventType::OomKill as i32]);
+    let ranges = [PortRange { first: 443, last: 443 }, PortRange { first: 8000, last: 8999 }];
+    assert_eq!(allow[0].port_ranges, ranges);
+    assert_eq!(deny.len(), 2);
+    // Of all filters only what summaries and incidents have.
+    json.selection().summaries().unwrap();
+    json.selection().incidents().unwrap();
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let wrong = [
+        (
+            "[json.a]\npath = 'b'",
+            "2: json.a.path: `b` is not allowed; allowed are the absolute path of a file",
+        ),
+        ("[json.a]\npath = '/b'\nsize = 3", "3: json.a: unknown field `size`, expected one of "),
+        ("[json.a]\npath = '/b'\nmax_bytes = '1MB'", "3: json.a.max_bytes: `1MB` is not allowed; allowed"),
+        ("[json.a]\npath = '/b'\nmax_age = '1d'", "3: json.a.max_age: `1d` is not allowed; allowed are dur"),
+        ("[json.a]\npath = '/b'\nmax_files = 1", "3: json.a.max_files: 1 is not allowed; allowed are whole"),
+        ("[json.a]\n", "1: json.a: missing field `path`"),
+        ("[json.'a b']\npath = '/b'", "1: json: the name \"a b\" is not allowed"),
+        (
+            "\n[json.a]\npath = '/b'\nallow = { port = 0 }",
+            "4: json.a.allow: port: `0` is not allowed; allowed are 1 to 65535",
+        ),
+        ("[json.a]\npath = '/b'\nallow = { typ = 'x' }", "3: json.a.allow"),
+        ("[json.a]\npath = '/b'\nallow = { type = 'x' }", "3: json.a.allow: type: `x` is not allowed"),
+        ("[json.a]\npath = '/b'\nallow = {}", "3: json.a.allow: filter: an empty filter is not allowed"),
+        (
+            "\n[json.a]\npath = '/b'\nevents = false\nincidents = false",
+            "2: json.a: it would write nothing: set one of",
+        ),
+        ("json = 3", "1: json: invalid type: integer `3`"),
+    ];
+    for (text, words) in wrong {
+        let error = read(text).unwrap_err();
+        assert!(error.starts_with(words), "{text}\n{error}");
+    }
+}

@@ -1,0 +1,96 @@
+//! Tests of files of lines, on the disk of this machine.
+
+use std::fs;
+
+use super::*;
+
+const OPEN: Bounds = Bounds { bytes: None, age: None, files: 3 };
+
+fn write_all(file: &mut LogFile, mut lines: &[u8]) {
+    while !lines.is_empty() {
+        let written = file.write(lines).unwrap();
+        assert!(written > 0 && lines[..written].ends_with(b"\n"));
+        lines = &lines[written..];
+    }
+}
+
+fn text(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(name)).unwrap_or_default()
+}
+
+#[test]
+fn lines_are_appended_also_behind_half_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/folder/e");
+    write_all(&mut LogFile::new(&path, OPEN), b"one\ntwo\n");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
+    assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, FOLDER_MODE);
+    fs::write(&path, "one\ntwo\nthr").unwrap();
+    write_all(&mut LogFile::new(&path, OPEN), b"four\n");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\nthr\nfour\n");
+}
+
+#[test]
+fn no_file_is_longer_than_its_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("e");
+    let mut file = LogFile::new(&path, Bounds { bytes: Some(8), ..OPEN });
+    write_all(&mut file, b"1aa\n2aa\n3aa\n");
+    assert_eq!((text(folder.path(), "e"), text(folder.path(), "e.1")), ("3aa\n".into(), "1aa\n2aa\n".into()));
+    write_all(&mut file, b"4aaaaaaaaaaaaaaa\n5\n");
+    assert_eq!(text(folder.path(), "e"), "5\n");
+    assert_eq!(text(folder.path(), "e.1"), "4aaaaaaaaaaaaaaa\n");
+    assert_eq!(text(folder.path(), "e.2"), "3aa\n");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    // Another daemon goes on where it stopped.
+    let mut file = LogFile::new(&path, Bounds { bytes: Some(8), ..OPEN });
+    write_all(&mut file, b"6aaa\n7aaa\n");
+    assert_eq!((text(folder.path(), "e.1"), text(folder.path(), "e")), ("5\n6aaa\n".into(), "7aaa\n".into()));
+}
+
+#[test]
+fn a_file_that_is_too_old_is_rotated_though_nothing_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("e");
+    let age = Duration::from_millis(50);
+    let mut file = LogFile::new(&path, Bounds { age: Some(age), ..OPEN });
+    assert_eq!(file.due(), None);
+    write_all(&mut file, b"old\n");
+    std::thread::sleep(file.due().unwrap());
+    file.turn().unwrap();
+    assert_eq!(text(folder.path(), "e.1"), "old\n");
+    // One without lines stays.
+    file.turn().unwrap();
+    write_all(&mut file, b"new\n");
+    assert_eq!(text(folder.path(), "e"), "new\n");
+}
+
+#[test]
+fn a_file_that_was_moved_away_or_cut_short_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("e");
+    let mut file = LogFile::new(&path, Bounds { bytes: Some(12), ..OPEN });
+    write_all(&mut file, b"one\n");
+    fs::rename(&path, folder.path().join("moved")).unwrap();
+    write_all(&mut file, b"two\n");
+    assert_eq!((text(folder.path(), "moved"), text(folder.path(), "e")), ("one\n".into(), "two\n".into()));
+    fs::remove_file(&path).unwrap();
+    write_all(&mut file, b"three\n");
+    assert_eq!(text(folder.path(), "e"), "three\n");
+    File::create(&path).unwrap();
+    write_all(&mut file, b"four\nfive\n");
+    assert_eq!(text(folder.path(), "e"), "four\nfive\n");
+}
+
+#[test]
+fn what_is_no_file_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target");
+    fs::write(&target, "poem\n").unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for path in [link.as_path(), folder.path(), Path::new("/dev/null"), &target.join("below")] {
+        assert!(LogFile::new(path, OPEN).write(b"line\n").is_err(), "{}", path.display());
+    }
+    assert_eq!(fs::read_to_string(&target).unwrap(), "poem\n");
+}

@@ -1,0 +1,143 @@
+//! What happened as the messages that clients get, and these as lines.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use observer_proto::served::watch_summaries_response::Payload as SummaryPayload;
+use observer_proto::v1::watch_incidents_response::Payload as IncidentPayload;
+use observer_proto::{Carried, EventsPayload, EventsResponse, served, v1};
+use prost::Message as _;
+
+use crate::client::write_encoded;
+use crate::event::{LossSource, Now, Window};
+use crate::export::feed::{Link, Told};
+use crate::filter::Filters;
+use crate::serve::Merged;
+use crate::wire;
+
+/// Makes lines of what happened.
+#[derive(Debug)]
+pub(super) struct Messages {
+    /// Lines that are still to be written.
+    pub(super) lines: Vec<u8>,
+    node_name: Arc<str>,
+    start_time: prost_types::Timestamp,
+    summaries: Filters,
+    incidents: Filters,
+    windows: Merged,
+}
+
+impl Messages {
+    pub(super) fn new(link: &Link, summaries: Filters, incidents: Filters) -> Self {
+        Self {
+            lines: Vec::new(),
+            node_name: Arc::clone(&link.node_name),
+            start_time: wire::timestamp(link.start_time),
+            summaries,
+            incidents,
+            windows: Merged::new(link.window.as_nanos() as u64),
+        }
+    }
+
+    /// New events follow, as a stream of them begins.
+    pub(super) fn connected(&mut self, after: u64) {
+        self.event(Carried::Own(
+            (&served::NodeStatus {
+                state: served::NodeState::Connected.into(),
+                message: "new events follow".to_owned(),
+                start_time: Some(self.start_time),
+                after_sequence: after,
+                recorded: false,
+            })
+                .into(),
+        ));
+    }
+
+    /// As a stream of events ends where the daemon stops.
+    pub(super) fn stopping(&mut self) {
+        self.event(Carried::Own(
+            (&served::NodeStatus {
+                state: served::NodeState::Stopping.into(),
+                message: "the daemon is stopping".to_owned(),
+                ..served::NodeStatus::default()
+            })
+                .into(),
+        ));
+    }
+
+    /// Adds a line, or several.
+    pub(super) fn take(&mut self, told: Told) {
+        match told {
+            Told::Event(published) => self.event(Carried::Shared(published)),
+            Told::Folded(folded, now) => self.event(Carried::Own((&wire::folded(&folded, now)).into())),
+            Told::Lost(loss, now) if loss.source == LossSource::Subscriber && loss.kind == "windows" => {
+                self.summary(SummaryPayload::Lost(wire::lost(&loss, now)));
+            }
+            Told::Lost(loss, now) => {
+                self.event(Carried::Own(EventsPayload::from(&wire::lost(&loss, now))));
+            }
+            Told::Window(window, now) => {
+                for window in self.windows.add(&window) {
+                    self.window(window, now);
+                }
+            }
+            Told::Incident(incident) if self.is_wanted(&incident) => {
+                self.incident(IncidentPayload::Incident(v1::Incident::clone(&incident)));
+            }
+            Told::Deleted(incident) if self.is_wanted(&incident) => {
+                self.incident(IncidentPayload::Deleted(incident.id.clone()));
+            }
+            Told::Incident(_) | Told::Deleted(_) => {}
+        }
+    }
+
+    fn is_wanted(&self, incident: &v1::Incident) -> bool {
+        let Self { incidents, .. } = self;
+        incidents.lets_all_pass()
+            || incident.workloads.iter().any(|workload| incidents.told_workload(workload))
+    }
+
+    fn window(&mut self, mut window: Window, now: Now) {
+        window.show_idle();
+        let summaries = wire::summaries(&window, &self.summaries, now);
+        let end = wire::window_end(&window, summaries.len(), now);
+        for (_, summary) in summaries {
+            self.summary(SummaryPayload::Summary(summary));
+        }
+        self.summary(SummaryPayload::WindowEnd(end));
+    }
+
+    fn event(&mut self, payload: Carried) {
+        let node_name = Arc::clone(&self.node_name);
+        let message = EventsResponse { payload, node_name, time: Some(sent_at()) };
+        self.line("WatchEventsResponse", &message.encode_to_vec());
+    }
+
+    fn summary(&mut self, payload: SummaryPayload) {
+        let node_name = self.node_name.to_string();
+        let message =
+            served::WatchSummariesResponse { payload: Some(payload), node_name, time: Some(sent_at()) };
+        self.line("WatchSummariesResponse", &message.encode_to_vec());
+    }
+
+    fn incident(&mut self, payload: IncidentPayload) {
+        let node_name = self.node_name.to_string();
+        let message = v1::WatchIncidentsResponse { payload: Some(payload), node_name, time: Some(sent_at()) };
+        self.line("WatchIncidentsResponse", &message.encode_to_vec());
+    }
+
+    /// One line; what cannot be told as one is left out, which a test excludes.
+    fn line(&mut self, name: &str, message: &[u8]) {
+        let length = self.lines.len();
+        if let Err(error) = write_encoded(&mut self.lines, name, message) {
+            self.lines.truncate(length);
+            log::error!("a {name} is no JSON: {error}");
+        }
+    }
+}
+
+/// When a line is made.
+#[allow(clippy::disallowed_methods, reason = "messages carry the time of their sending")]
+fn sent_at() -> prost_types::Timestamp {
+    SystemTime::now().into()
+}
