@@ -3,4 +3,6 @@
 mod attributes;
 mod ids;
 mod resource;
+mod traces;
 mod transport;
+mod words;
