@@ -4,12 +4,13 @@
 pub(crate) mod backoff;
 pub(crate) mod feed;
 mod lines;
-#[allow(dead_code, reason = "nothing is exported yet")]
+mod message;
+#[allow(dead_code, reason = "not all of it is exported yet")]
 pub(crate) mod metrics;
 mod otlp;
-#[allow(dead_code, reason = "for exporters that go over a network")]
 pub(crate) mod secret;
 pub(crate) mod state;
+mod syslog;
 
 use std::time::Duration;
 
@@ -38,6 +39,12 @@ pub(crate) fn start(settings: &Exporters, link: &Link, board: &Board) -> Running
     let mut running = Running { tasks: JoinSet::new(), link: link.clone(), board: board.clone() };
     for (name, json) in &settings.json {
         lines::start(name, json, &mut running);
+    }
+    for (name, syslog) in &settings.syslog {
+        syslog::start(name, syslog, &mut running);
+    }
+    for (name, otlp) in &settings.otlp {
+        otlp::start(name, otlp, &mut running);
     }
     running
 }

@@ -33,6 +33,7 @@ pub mod debugging;
 pub mod edges;
 pub mod ends;
 pub mod events;
+pub mod exporting;
 pub mod firings;
 pub mod footprint;
 pub mod frames;

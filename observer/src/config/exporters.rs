@@ -1,7 +1,9 @@
 //! The settings of exporters: tables of the configuration file, each exporter's in a file of its own.
 
 mod json;
+mod otlp;
 mod select;
+mod syslog;
 mod values;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 pub(crate) use self::json::{Json, Place};
+pub(crate) use self::otlp::{Otlp, Protocol, Receiver, Signals, Temporality, Tls};
+pub(crate) use self::syslog::{Address, Facility, Format, Severity, Syslog};
 
 /// All exporters that are wanted; none unless the file says so.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -20,10 +24,14 @@ pub(crate) use self::json::{Json, Place};
 pub(crate) struct Exporters {
     /// Lines of JSON, by name.
     pub(crate) json: BTreeMap<Name, Json>,
+    /// Metrics, logs and traces to OpenTelemetry's receivers, by name.
+    pub(crate) otlp: BTreeMap<Name, Otlp>,
+    /// Messages to syslog or the systemd journal, by name.
+    pub(crate) syslog: BTreeMap<Name, Syslog>,
 }
 
 /// The tables of the file that are exporters' own.
-pub(crate) const TABLES: [&str; 1] = ["json"];
+pub(crate) const TABLES: [&str; 3] = ["json", "otlp", "syslog"];
 
 /// What is wrong with a table, and where in the text.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,8 +56,19 @@ impl Exporters {
         for (name, json) in &exporters.json {
             json.check().map_err(|message| refuse(format!("json.{name}"), message))?;
         }
+        for (name, otlp) in &exporters.otlp {
+            otlp.check().map_err(|message| refuse(format!("otlp.{name}"), message))?;
+        }
+        for (name, syslog) in &exporters.syslog {
+            syslog.check().map_err(|message| refuse(format!("syslog.{name}"), message))?;
+        }
         Ok(exporters)
     }
+}
+
+/// What is true unless something else is said.
+fn yes() -> bool {
+    true
 }
 
 /// Where each exporter's table begins.

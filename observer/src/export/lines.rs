@@ -45,7 +45,7 @@ fn prepare(settings: &Json, link: &Link) -> Result<(Wanted, Messages), InvalidFi
     let selection = settings.selection();
     let events = if settings.events { Some(selection.events()?) } else { None };
     let wanted = Wanted { events, windows: settings.summaries, incidents: settings.incidents };
-    let messages = Messages::new(link, selection.summaries()?, selection.incidents()?);
+    let messages = Messages::new(link, settings.events, selection.summaries()?, selection.incidents()?);
     Ok((wanted, messages))
 }
 
@@ -53,9 +53,7 @@ fn prepare(settings: &Json, link: &Link) -> Result<(Wanted, Messages), InvalidFi
 async fn run(wanted: Wanted, mut messages: Messages, mut out: Out, link: Link, state: State) {
     let Some(mut feed) = link.subscribe(&wanted, &state).await else { return };
     let mut told = Vec::with_capacity(BATCH);
-    if wanted.events.is_some() {
-        messages.connected(feed.after);
-    }
+    messages.connected(feed.after);
     loop {
         if !deliver(&mut messages.lines, &mut out, &link, &state).await {
             return;
@@ -72,14 +70,12 @@ async fn run(wanted: Wanted, mut messages: Messages, mut out: Out, link: Link, s
                 }
             },
         };
-        told.drain(..).for_each(|one| messages.take(one));
+        told.drain(..).for_each(|one| messages.take(&one));
         if !more {
             break;
         }
     }
-    if wanted.events.is_some() {
-        messages.stopping();
-    }
+    messages.stopping();
     deliver(&mut messages.lines, &mut out, &link, &state).await;
 }
 

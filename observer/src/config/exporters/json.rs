@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::select::{List, Selection, selection};
+use super::select::{self, List, Selection, selection};
 use super::values;
 
 /// One exporter of lines.
@@ -19,10 +19,10 @@ pub(crate) struct Json {
     #[serde(default)]
     deny: List,
     /// Events, with what was lost and what was only counted.
-    #[serde(default = "yes")]
+    #[serde(default = "super::yes")]
     pub(crate) events: bool,
     /// Incidents, as they change.
-    #[serde(default = "yes")]
+    #[serde(default = "super::yes")]
     pub(crate) incidents: bool,
     /// Summaries of the daemon's window.
     #[serde(default)]
@@ -72,19 +72,8 @@ impl Json {
         if !(self.events || self.incidents || self.summaries) {
             return Err("it would write nothing: set one of events, incidents and summaries".to_owned());
         }
-        check(&self.selection())
+        select::check(&self.selection())
     }
-}
-
-/// What is wrong with filters together.
-pub(super) fn check(selection: &Selection) -> Result<(), String> {
-    let compiled =
-        selection.events().and(selection.summaries()).and(selection.incidents()).map(|_compiled| ());
-    compiled.map_err(|error| error.to_string())
-}
-
-fn yes() -> bool {
-    true
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "serde asks for the field's type")]

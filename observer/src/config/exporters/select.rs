@@ -85,6 +85,12 @@ pub(super) fn selection(allow: &List, deny: &List) -> Selection {
     Selection { allow, deny }
 }
 
+/// What is wrong with filters together.
+pub(super) fn check(selection: &Selection) -> Result<(), String> {
+    let compiled = selection.events().and(selection.summaries()).and(selection.incidents());
+    compiled.map(drop).map_err(|error| error.to_string())
+}
+
 impl TryFrom<Words> for Checked {
     type Error = String;
 

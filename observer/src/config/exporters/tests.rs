@@ -66,6 +66,32 @@ fn filters_are_the_command_lines_words() {
 }
 
 #[test]
+fn messages_go_to_syslog_or_the_journal() {
+    let of = |address: &str| {
+        let read = read(&format!("syslog.a = {{ address = '{address}' }}"));
+        read.map(|exporters| exporters.syslog.into_values().next().unwrap())
+    };
+    let plain = of("/dev/log").unwrap();
+    assert_eq!(plain.address, Address::Unix("/dev/log".into()));
+    assert_eq!((plain.facility, plain.min_severity), (Facility::Daemon, Severity::Notice));
+    for address in
+        ["journal", "journal:///a/b", "/a", "udp://10.0.0.1:514", "tcp://[::1]:601", "tcp://log.host:601"]
+    {
+        assert_eq!(of(address).unwrap().address.to_string(), address);
+    }
+    for address in
+        ["", "log", "udp://host", "tcp://host:0", "tcp://:601", "tcp://user@host:601", "http://host:1"]
+    {
+        let error = of(address).unwrap_err();
+        assert!(error.starts_with(&format!("1: syslog.a.address: `{address}` is not allowed")), "{error}");
+    }
+    let error = read("[syslog.a]\naddress = '/a'\nfacility = 'local9'").unwrap_err();
+    assert!(error.starts_with("3: syslog.a.facility: unknown variant `local9`, expected one of "), "{error}");
+    let error = read("[syslog.a]\naddress = '/a'\nmin_severity = 'debug'").unwrap_err();
+    assert!(error.contains("expected one of `err`, `warning`, `notice`, `info`"), "{error}");
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_place() {
     let wrong = [
         (

@@ -1,16 +1,16 @@
 //! What happened as the messages that clients get, and these as lines.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use observer_proto::served::watch_summaries_response::Payload as SummaryPayload;
 use observer_proto::v1::watch_incidents_response::Payload as IncidentPayload;
-use observer_proto::{Carried, EventsPayload, EventsResponse, served, v1};
+use observer_proto::{EventsResponse, served, v1};
 use prost::Message as _;
 
 use crate::client::write_encoded;
-use crate::event::{LossSource, Now, Window};
+use crate::event::{Loss, LossSource, Now, Window};
 use crate::export::feed::{Link, Told};
+use crate::export::message::{begun, concerns, of_event, response, sent_at, stopping};
 use crate::filter::Filters;
 use crate::serve::Merged;
 use crate::wire;
@@ -20,6 +20,8 @@ use crate::wire;
 pub(super) struct Messages {
     /// Lines that are still to be written.
     pub(super) lines: Vec<u8>,
+    /// Events are wanted.
+    events: bool,
     node_name: Arc<str>,
     start_time: prost_types::Timestamp,
     summaries: Filters,
@@ -28,9 +30,10 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    pub(super) fn new(link: &Link, summaries: Filters, incidents: Filters) -> Self {
+    pub(super) fn new(link: &Link, events: bool, summaries: Filters, incidents: Filters) -> Self {
         Self {
             lines: Vec::new(),
+            events,
             node_name: Arc::clone(&link.node_name),
             start_time: wire::timestamp(link.start_time),
             summaries,
@@ -41,60 +44,48 @@ impl Messages {
 
     /// New events follow, as a stream of them begins.
     pub(super) fn connected(&mut self, after: u64) {
-        self.event(Carried::Own(
-            (&served::NodeStatus {
-                state: served::NodeState::Connected.into(),
-                message: "new events follow".to_owned(),
-                start_time: Some(self.start_time),
-                after_sequence: after,
-                recorded: false,
-            })
-                .into(),
-        ));
+        if self.events {
+            let told = begun(self.start_time, after);
+            self.event(&response(told, &self.node_name));
+        }
     }
 
     /// As a stream of events ends where the daemon stops.
     pub(super) fn stopping(&mut self) {
-        self.event(Carried::Own(
-            (&served::NodeStatus {
-                state: served::NodeState::Stopping.into(),
-                message: "the daemon is stopping".to_owned(),
-                ..served::NodeStatus::default()
-            })
-                .into(),
-        ));
+        if self.events {
+            self.event(&response(stopping(), &self.node_name));
+        }
     }
 
     /// Adds a line, or several.
-    pub(super) fn take(&mut self, told: Told) {
+    pub(super) fn take(&mut self, told: &Told) {
         match told {
-            Told::Event(published) => self.event(Carried::Shared(published)),
-            Told::Folded(folded, now) => self.event(Carried::Own((&wire::folded(&folded, now)).into())),
-            Told::Lost(loss, now) if loss.source == LossSource::Subscriber && loss.kind == "windows" => {
-                self.summary(SummaryPayload::Lost(wire::lost(&loss, now)));
+            Told::Lost(loss, now) if self.is_of_windows(loss) => {
+                self.summary(SummaryPayload::Lost(wire::lost(loss, *now)));
             }
-            Told::Lost(loss, now) => {
-                self.event(Carried::Own(EventsPayload::from(&wire::lost(&loss, now))));
-            }
-            Told::Window(window, now) => {
-                for window in self.windows.add(&window) {
-                    self.window(window, now);
+            Told::Event(_) | Told::Folded(..) | Told::Lost(..) => {
+                if let Some(message) = of_event(told, &self.node_name) {
+                    self.event(&message);
                 }
             }
-            Told::Incident(incident) if self.is_wanted(&incident) => {
-                self.incident(IncidentPayload::Incident(v1::Incident::clone(&incident)));
+            Told::Window(window, now) => {
+                for window in self.windows.add(window) {
+                    self.window(window, *now);
+                }
             }
-            Told::Deleted(incident) if self.is_wanted(&incident) => {
+            Told::Incident(incident) if concerns(&self.incidents, incident) => {
+                self.incident(IncidentPayload::Incident(v1::Incident::clone(incident)));
+            }
+            Told::Deleted(incident) if concerns(&self.incidents, incident) => {
                 self.incident(IncidentPayload::Deleted(incident.id.clone()));
             }
             Told::Incident(_) | Told::Deleted(_) => {}
         }
     }
 
-    fn is_wanted(&self, incident: &v1::Incident) -> bool {
-        let Self { incidents, .. } = self;
-        incidents.lets_all_pass()
-            || incident.workloads.iter().any(|workload| incidents.told_workload(workload))
+    /// It is told as streams of summaries tell it.
+    fn is_of_windows(&self, loss: &Loss) -> bool {
+        !self.events || (loss.source == LossSource::Subscriber && loss.kind == "windows")
     }
 
     fn window(&mut self, mut window: Window, now: Now) {
@@ -107,9 +98,7 @@ impl Messages {
         self.summary(SummaryPayload::WindowEnd(end));
     }
 
-    fn event(&mut self, payload: Carried) {
-        let node_name = Arc::clone(&self.node_name);
-        let message = EventsResponse { payload, node_name, time: Some(sent_at()) };
+    fn event(&mut self, message: &EventsResponse) {
         self.line("WatchEventsResponse", &message.encode_to_vec());
     }
 
@@ -134,10 +123,4 @@ impl Messages {
             log::error!("a {name} is no JSON: {error}");
         }
     }
-}
-
-/// When a line is made.
-#[allow(clippy::disallowed_methods, reason = "messages carry the time of their sending")]
-fn sent_at() -> prost_types::Timestamp {
-    SystemTime::now().into()
 }

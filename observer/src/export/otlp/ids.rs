@@ -109,6 +109,12 @@ impl Ends {
     }
 }
 
+/// The span of an incident.
+pub(super) fn incident(id: &str, node_name: &str) -> SpanName {
+    let trace = trace(&["incident", node_name, id]);
+    SpanName { trace, span: span(trace, "incident") }
+}
+
 /// The trace that is about these, in that order.
 pub(super) fn trace(about: &[&str]) -> TraceId {
     TraceId(hash(about))

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use observer_proto::v1;
 
 pub(super) use self::connections::Slow;
+pub(super) use self::containers::end_name;
 pub(super) use self::span::Told;
 use super::ids::SpanName;
 use crate::event::{Detail, Event};

@@ -8,7 +8,7 @@ use observer_proto::v1;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::super::attributes::Attributes;
-use super::super::ids::{SpanName, span, trace};
+use super::super::ids::{SpanName, incident as incident_name};
 use super::span::{Draft, Told, link, note};
 use crate::event::{PeerKind, Tcp, Workload, WorkloadKind};
 use crate::export::metrics::own::trigger_name;
@@ -100,8 +100,7 @@ impl Incidents {
 
     /// One is so now: its span, and whether it was not known. Told as a span once it is closed.
     pub(super) fn put(&mut self, incident: &v1::Incident, told: &mut Vec<Told>) -> (SpanName, bool) {
-        let trace = trace(&["incident", &self.node_name, &incident.id]);
-        let name = SpanName { trace, span: span(trace, "incident") };
+        let name = incident_name(&incident.id, &self.node_name);
         if incident.state() == v1::IncidentState::Closed {
             // One that was never open here is an old one.
             if let Some(open) = self.open.remove(&incident.id) {

@@ -24,10 +24,10 @@ const fn path(signal: Signal) -> &'static str {
 
 impl Transport {
     pub(super) async fn call(&self, signal: Signal, request: Bytes) -> Answer {
-        let mut grpc = Grpc::with_origin(self.client.clone(), self.destination.endpoint.clone())
+        let mut grpc = Grpc::with_origin(self.client.clone(), self.receiver.endpoint.clone())
             .max_decoding_message_size(MOST_ANSWER)
             .accept_compressed(CompressionEncoding::Gzip);
-        if self.destination.gzip {
+        if self.receiver.gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
         if let Err(error) = grpc.ready().await {
@@ -35,7 +35,7 @@ impl Transport {
         }
         let metadata = MetadataMap::from_headers(self.headers.clone());
         let mut request = Request::from_parts(metadata, Extensions::default(), request);
-        request.set_timeout(self.destination.timeout);
+        request.set_timeout(self.receiver.timeout);
         match grpc.unary(request, PathAndQuery::from_static(path(signal)), Encoded).await {
             Ok(response) => Answer::taken(response.get_ref().partial_success.as_ref()),
             Err(status) => Answer::of_status(&status),

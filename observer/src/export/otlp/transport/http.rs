@@ -46,17 +46,17 @@ impl Transport {
         if let Some(headers) = request.headers_mut() {
             headers.extend(self.headers.clone());
             headers.insert(header::CONTENT_TYPE, PROTOBUF);
-            if self.destination.gzip {
+            if self.receiver.gzip {
                 headers.insert(header::CONTENT_ENCODING, GZIP);
             }
         }
-        let body = if self.destination.gzip { compressed(&body) } else { body };
+        let body = if self.receiver.gzip { compressed(&body) } else { body };
         request.body(Body::new(Full::new(body)))
     }
 
     /// The signal's path below the endpoint's.
     fn uri(&self, signal: Signal) -> Result<Uri, http::Error> {
-        let endpoint = &self.destination.endpoint;
+        let endpoint = &self.receiver.endpoint;
         let path = endpoint.path().trim_end_matches('/');
         let query = endpoint.query().map_or(String::new(), |query| format!("?{query}"));
         let path = format!("{path}/v1/{}{query}", signal.word());

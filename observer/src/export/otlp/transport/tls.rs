@@ -8,12 +8,12 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::{Destination, Tls};
+use crate::config::exporters::{Receiver, Tls};
 
-/// As the destination's files say; of one without TLS nothing is read.
-pub(super) fn config(destination: &Destination) -> Result<ClientConfig, String> {
-    let Tls { ca, own, server_name: _ } = &destination.tls;
-    let is_secured = destination.endpoint.scheme_str() == Some("https");
+/// As the receiver's files say; of one without TLS nothing is read.
+pub(super) fn config(receiver: &Receiver) -> Result<ClientConfig, String> {
+    let Tls { ca, own, server_name: _ } = &receiver.tls;
+    let is_secured = receiver.endpoint.scheme_str() == Some("https");
     let roots = match ca {
         _ if !is_secured => RootCertStore::empty(),
         Some(path) => given(path)?,
