@@ -44,6 +44,7 @@ pub mod names;
 pub mod owners;
 pub mod passes;
 pub mod python;
+pub mod receiver;
 pub mod recording;
 pub mod secured;
 pub mod snoop;

@@ -56,8 +56,11 @@ impl Answer {
         let after = pause_of(status.details());
         // Errors of the connection have their causes beside what they are.
         let cause = std::error::Error::source(status).map(super::chain).unwrap_or_default();
-        let words = if cause.is_empty() { status.message() } else { &cause };
-        let reason = format!("{:?}: {words}", status.code());
+        let reason = if cause.is_empty() {
+            format!("{:?}: {}", status.code(), status.message())
+        } else {
+            cause.clone()
+        };
         let again = match status.code() {
             Code::Cancelled
             | Code::DeadlineExceeded
