@@ -56,7 +56,7 @@ pub(super) fn start(name: &Name, settings: &Otlp, running: &mut Running) {
         };
         running.tasks.spawn(sender.run());
     }
-    match Teller::new(settings, running.link.clone(), state.clone(), queues) {
+    match Teller::new(settings, running.link.clone(), state.clone(), queues, most) {
         Ok(teller) => drop(running.tasks.spawn(teller.run())),
         Err(error) => drop(state.failed(&error)),
     }

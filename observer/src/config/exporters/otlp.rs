@@ -185,5 +185,5 @@ fn slow<'de, D: Deserializer<'de>>(of: D) -> Result<Option<Duration>, D::Error> 
 }
 
 fn bytes<'de, D: Deserializer<'de>>(of: D) -> Result<u64, D::Error> {
-    values::bytes(of, &(64 << 10..=1 << 30))
+    values::bytes(of, &(1 << 20..=1 << 30))
 }

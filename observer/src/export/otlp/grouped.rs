@@ -14,6 +14,8 @@ use crate::event::{Workload, WorkloadId};
 const MOST_ITEMS: usize = 2_048;
 /// The bytes of such, at most: receivers take 4 MiB, mostly.
 const MOST_BYTES: usize = 1 << 20;
+/// So many batches find room in a queue at least, so that what is lost is a part.
+const IN_QUEUE: usize = 8;
 
 /// Items of one batch.
 #[derive(Debug)]
@@ -24,16 +26,19 @@ pub(super) struct Grouped<T> {
     places: HashMap<Option<WorkloadId>, usize>,
     items: usize,
     bytes: usize,
+    most_bytes: usize,
 }
 
 impl<T: Message> Grouped<T> {
-    pub(super) fn new(node_name: &Arc<str>) -> Self {
+    /// For a queue of so many bytes.
+    pub(super) fn new(node_name: &Arc<str>, queue_bytes: usize) -> Self {
         Self {
             node_name: Arc::clone(node_name),
             groups: Vec::new(),
             places: HashMap::default(),
             items: 0,
             bytes: 0,
+            most_bytes: MOST_BYTES.min(queue_bytes / IN_QUEUE),
         }
     }
 
@@ -57,7 +62,7 @@ impl<T: Message> Grouped<T> {
 
     /// No more belong into a batch.
     pub(super) const fn is_full(&self) -> bool {
-        self.items >= MOST_ITEMS || self.bytes >= MOST_BYTES
+        self.items >= MOST_ITEMS || self.bytes >= self.most_bytes
     }
 
     /// How many there are.
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn each_resource_is_told_once() {
-        let mut grouped = Grouped::new(&"node".into());
+        let mut grouped = Grouped::new(&"node".into(), 8 << 20);
         let pods = [1, 2].map(|id| examples::pod(id, "shop", &format!("pod-{id}")));
         for round in 0..3_u64 {
             for pod in pods.iter().map(Some).chain([None]) {

@@ -65,6 +65,7 @@ impl Logs {
                 let record = LogRecord { time_unix_nano: event.time.0, ..record };
                 Some((event.workload.clone(), with_span(record, span)))
             }
+            Told::Folded(folded, _) if !self.filters.folded(folded) => None,
             Told::Folded(folded, now) => {
                 let mut attributes = Attributes::default();
                 attributes.number("observer.count", folded.counts.iter().map(|(_, count)| count).sum());

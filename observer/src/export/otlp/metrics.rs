@@ -26,8 +26,11 @@ use crate::export::metrics::settings::Settings;
 use crate::export::metrics::table::{Figure, Kind, Metric, Out, metrics};
 use crate::status::Status;
 
-/// Points that are sent together, at most.
-const MOST_POINTS: usize = 2_000;
+/// Points that are sent together, at most. One of a histogram counts for ten.
+const MOST_POINTS: usize = 1_000;
+
+/// What a histogram's point takes, in points of other metrics.
+const HISTOGRAM_WEIGHT: usize = 10;
 
 /// What windows told, added up, and what of it was sent.
 pub(super) struct Metrics {
@@ -85,15 +88,16 @@ impl Metrics {
         };
         let mut requests = Vec::new();
         let mut told = Vec::new();
-        let mut count = 0;
+        let (mut count, mut weight) = (0, 0);
         for metric in metrics() {
             let points = self.points(metric, &own, now);
             for part in points.parts(MOST_POINTS) {
-                if count > 0 && count + part.len() > MOST_POINTS {
+                if count > 0 && weight + part.weight() > MOST_POINTS {
                     requests.push(self.request(std::mem::take(&mut told), count));
-                    count = 0;
+                    (count, weight) = (0, 0);
                 }
                 count += part.len();
+                weight += part.weight();
                 told.push(self.told(metric, part));
             }
         }
@@ -169,6 +173,14 @@ impl Part {
         match self {
             Self::Numbers(points) => points.len(),
             Self::Durations(points) => points.len(),
+        }
+    }
+
+    /// How much of a request it takes.
+    const fn weight(&self) -> usize {
+        match self {
+            Self::Numbers(points) => points.len(),
+            Self::Durations(points) => HISTOGRAM_WEIGHT * points.len(),
         }
     }
 }

@@ -56,6 +56,7 @@ impl Teller {
         link: Link,
         state: State,
         queues: Vec<(Signal, Queue)>,
+        queue_bytes: usize,
     ) -> Result<Self, InvalidFilter> {
         let has = |signal| queues.iter().any(|(of, _)| *of == signal);
         let filters = settings.selection().events()?;
@@ -74,8 +75,8 @@ impl Teller {
             metrics: has(Signal::Metrics).then(make),
             logs: has(Signal::Logs).then(|| Logs::new(filters, &node_name)),
             traces: has(Signal::Traces).then(|| Traces::new(&node_name, slow)),
-            records: Grouped::new(&node_name),
-            spans: Grouped::new(&node_name),
+            records: Grouped::new(&node_name, queue_bytes),
+            spans: Grouped::new(&node_name, queue_bytes),
             interval: settings.interval,
             sent: now,
             listed: now,

@@ -53,7 +53,7 @@ fn what_is_wrong_is_said_and_no_secret_with_it() {
         ("preset = 'collector'\nheaders = { a = 'x' }\nheader_env = { A = 'X' }", "the header a is there twice"),
         ("preset = 'collector'\nheaders = { a = \"hunter2\\n\" }", "allowed are lines of text"),
         ("preset = 'collector'\ninterval = '10ms'", "allowed are durations from 1s to 1h"),
-        ("preset = 'collector'\nqueue_bytes = 'off'", "allowed are sizes from 64KiB to 1GiB"),
+        ("preset = 'collector'\nqueue_bytes = 'off'", "allowed are sizes from 1MiB to 1GiB"),
         ("preset = 'collector'\nports = 1", "unknown field `ports`"),
     ];
     for (text, expected) in cases {

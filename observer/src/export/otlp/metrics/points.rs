@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar as ToldExemplar, ExponentialHistogramDataPoint, NumberDataPoint, exemplar,
 };
 
-use super::Part;
+use super::{HISTOGRAM_WEIGHT, Part};
 use super::since::{Key, Since};
 use crate::aggregate::Histogram;
 use crate::event::WallTime;
@@ -74,9 +74,8 @@ impl Points {
             let rest = numbers.split_off(numbers.len().min(most));
             parts.push(Part::Numbers(std::mem::replace(&mut numbers, rest)));
         }
-        // A point of these is as large as some ten others.
         while !durations.is_empty() {
-            let rest = durations.split_off(durations.len().min(most / 10));
+            let rest = durations.split_off(durations.len().min(most / HISTOGRAM_WEIGHT));
             parts.push(Part::Durations(std::mem::replace(&mut durations, rest)));
         }
         parts
