@@ -164,8 +164,8 @@ impl Connections {
             *pair.side(side) = Some(End::new(close.tcp.id, start, None));
         }
         let is_slow = self.slow.rtt_ns.is_some_and(|slow| close.counters.rtt_ns.is_some_and(|rtt| rtt >= slow));
-        let parties = Parties::of_connection(event.workload.as_deref(), &close.tcp);
-        pair.wanted |= close.errno != 0 || is_slow || incidents.want(&parties);
+        let parties = || Parties::of_connection(event.workload.as_deref(), &close.tcp);
+        pair.wanted |= close.errno != 0 || is_slow || (!incidents.is_empty() && incidents.want(&parties()));
         if let Some(end) = pair.side(side) {
             end.closed = Some(Closed { event: Arc::clone(event), told: false });
         }

@@ -25,11 +25,20 @@ pub(super) struct Containers {
 }
 
 /// What became of a container last.
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    crash: SpanName,
-    /// The restart after it.
-    restart: Option<SpanName>,
+#[derive(Clone, Debug)]
+enum Last {
+    /// It failed, and was perhaps restarted since.
+    Failed { crash: SpanName, end: WallTime, restart: Option<SpanName> },
+    /// It began, and no failure before that was told: that may still come, as it waits for the runtime's word.
+    Began(Began),
+}
+
+/// A run that began.
+#[derive(Clone, Debug)]
+struct Began {
+    time: WallTime,
+    workload: Arc<Workload>,
+    restarts_seen: u32,
 }
 
 impl Containers {
@@ -47,18 +56,24 @@ impl Containers {
     ) -> Option<SpanName> {
         let workload = event.workload.as_ref()?;
         let before = self.last.take(&lineage(workload));
+        let next = match &before {
+            Some(Last::Began(began)) if !is_same_run(&began.workload, workload) => Some(began.clone()),
+            Some(Last::Began(_) | Last::Failed { .. }) | None => None,
+        };
         if !stop.is_failure() {
+            // What began meanwhile did not begin after a failure.
             return None;
         }
         let run = [workload.container_id.as_str(), &workload.cgroup_id.to_string(), &event.time.0.to_string()];
         let trace = trace(&[&["container", &self.node_name][..], &run[..]].concat());
         let name = SpanName { trace, span: span(trace, "run") };
-        self.last.put(lineage(workload), Last { crash: name, restart: None });
         let mut draft = drafted(name, event, stop);
-        // The run began with the restart after the last failure.
-        let restart = before.and_then(|last| last.restart);
-        draft.links.extend(restart.map(|restart| link(restart, "restart that began this run")));
+        if let Some(Last::Failed { restart: Some(restart), .. }) = before {
+            draft.links.push(link(restart, "restart that began this run"));
+        }
         told.push(joined(draft, Some(workload), incidents));
+        let restart = next.map(|next| restarted(name, event.time, &next, incidents, told));
+        self.last.put(lineage(workload), Last::Failed { crash: name, end: event.time, restart });
         Some(name)
     }
 
@@ -71,35 +86,61 @@ impl Containers {
         told: &mut Vec<Told>,
     ) -> Option<SpanName> {
         let workload = event.workload.as_ref()?;
-        let after = start.since_last_end_ns?;
-        let last = self.last.get(lineage(workload))?;
-        let crash = last.crash;
-        let name = SpanName { trace: crash.trace, span: span(crash.trace, "restart") };
-        last.restart = Some(name);
-        let mut attributes = Attributes::default();
-        attributes.known("observer.container.restarts_seen", Some(start.restarts_seen));
-        attributes.seconds("observer.container.down_time", Some(after));
-        let draft = Draft {
-            name,
-            parent: Some(crash.span),
-            kind: SpanKind::Internal,
-            title: "container restart".to_owned(),
-            start: WallTime(event.time.0.saturating_sub(after)),
-            end: event.time,
-            attributes,
-            links: vec![link(crash, "failure before this restart")],
-            notes: Vec::new(),
-            error: None,
+        let began = Began {
+            time: event.time,
+            workload: Arc::clone(workload),
+            restarts_seen: start.restarts_seen,
         };
-        told.push(joined(draft, Some(workload), incidents));
+        let key = lineage(workload);
+        let Some(Last::Failed { crash, end, restart: None }) = self.last.take(&key) else {
+            self.last.put(key, Last::Began(began));
+            return None;
+        };
+        let name = restarted(crash, end, &began, incidents, told);
+        self.last.put(key, Last::Failed { crash, end, restart: Some(name) });
         Some(name)
     }
 
     /// The last failure of an event's container.
     pub(super) fn last(&mut self, event: &Event) -> Option<SpanName> {
-        let workload = event.workload.as_ref()?;
-        self.last.get(lineage(workload)).map(|last| last.crash)
+        match self.last.get(lineage(event.workload.as_ref()?))? {
+            Last::Failed { crash, .. } => Some(*crash),
+            Last::Began(_) => None,
+        }
     }
+}
+
+/// A container was started again after it had failed.
+fn restarted(
+    crash: SpanName,
+    end: WallTime,
+    began: &Began,
+    incidents: &mut Incidents,
+    told: &mut Vec<Told>,
+) -> SpanName {
+    let Began { time, workload, restarts_seen } = began;
+    let name = SpanName { trace: crash.trace, span: span(crash.trace, "restart") };
+    let mut attributes = Attributes::default();
+    attributes.known("observer.container.restarts_seen", Some(*restarts_seen));
+    attributes.seconds("observer.container.down_time", Some(time.0.saturating_sub(end.0)));
+    let draft = Draft {
+        name,
+        parent: Some(crash.span),
+        kind: SpanKind::Internal,
+        title: "container restart".to_owned(),
+        start: end,
+        end: *time,
+        attributes,
+        links: vec![link(crash, "failure before this restart")],
+        notes: Vec::new(),
+        error: None,
+    };
+    told.push(joined(draft, Some(workload), incidents));
+    name
+}
+
+fn is_same_run(a: &Workload, b: &Workload) -> bool {
+    a.container_id == b.container_id && a.cgroup_id == b.cgroup_id
 }
 
 /// What a container is called across its runs.
@@ -155,7 +196,7 @@ pub(in crate::export::otlp) const fn end_name(kind: EndKind) -> &'static str {
 
 fn joined(mut draft: Draft, workload: Option<&Arc<Workload>>, incidents: &mut Incidents) -> Told {
     let parties = Parties::of(workload.map(Arc::as_ref));
-    for (incident, id) in incidents.join(&parties, draft.name) {
+    for (incident, id) in incidents.join(parties, draft.name, draft.end) {
         draft.links.push(link(incident, "incident"));
         draft.attributes.text("observer.incident.id", &id);
     }

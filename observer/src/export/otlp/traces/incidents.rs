@@ -1,6 +1,6 @@
 //! Incidents as spans, and what belongs to those that are open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use super::super::attributes::Attributes;
 use super::super::ids::{SpanName, incident as incident_name};
 use super::span::{Draft, Told, link, note};
-use crate::event::{PeerKind, Tcp, Workload, WorkloadKind};
+use crate::event::{PeerKind, Tcp, WallTime, Workload, WorkloadKind};
 use crate::export::metrics::own::trigger_name;
 use crate::wire::wall_time;
 
@@ -19,11 +19,25 @@ const MOST: usize = 256;
 /// Incidents that are open are few; this is a bound for what nobody closes.
 const MOST_OPEN: usize = 256;
 
+/// Spans that were told of late, which an incident may be opened about.
+const MOST_RECENT: usize = 1_024;
+/// For so long.
+const RECENT_NS: u64 = 30_000_000_000;
+
 /// Those that are open.
 #[derive(Debug)]
 pub(super) struct Incidents {
     node_name: Arc<str>,
     open: BTreeMap<String, Open>,
+    recent: VecDeque<Recent>,
+}
+
+/// A span that was told, and who has part in it.
+#[derive(Debug)]
+struct Recent {
+    parties: Parties,
+    name: SpanName,
+    end: WallTime,
 }
 
 #[derive(Debug)]
@@ -95,7 +109,7 @@ impl About {
 
 impl Incidents {
     pub(super) fn new(node_name: &Arc<str>) -> Self {
-        Self { node_name: Arc::clone(node_name), open: BTreeMap::new() }
+        Self { node_name: Arc::clone(node_name), open: BTreeMap::new(), recent: VecDeque::new() }
     }
 
     /// One is so now: its span, and whether it was not known. Told as a span once it is closed.
@@ -116,11 +130,27 @@ impl Incidents {
         let open = self.open.entry(incident.id.clone()).or_insert_with(empty);
         let known = open.about.len();
         open.about = incident.firings.iter().map(About::of).collect();
-        (name, is_new || open.about.len() > known)
+        let is_more = is_new || open.about.len() > known;
+        if is_more {
+            // What failed is told before the incident that is opened about it.
+            let opened = incident.open_time.as_ref().map(wall_time).unwrap_or_default();
+            let since = WallTime(opened.0.saturating_sub(RECENT_NS));
+            for recent in self.recent.iter().filter(|recent| recent.end >= since) {
+                if open.is_about(&recent.parties) {
+                    open.link(recent.name);
+                }
+            }
+        }
+        (name, is_more)
     }
 
     pub(super) fn delete(&mut self, id: &str) {
         self.open.remove(id);
+    }
+
+    /// None is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 
     /// What these have part in belongs to an open incident, and is told because of that. No more than so many are.
@@ -139,20 +169,29 @@ impl Incidents {
     }
 
     /// A span of theirs is told: both spans are linked. The incidents' names and ids.
-    pub(super) fn join(&mut self, parties: &Parties, name: SpanName) -> Vec<(SpanName, String)> {
-        let fitting = self.open.iter_mut().filter(|(_, open)| open.is_about(parties));
-        fitting
+    pub(super) fn join(&mut self, parties: Parties, name: SpanName, end: WallTime) -> Vec<(SpanName, String)> {
+        let fitting = self.open.iter_mut().filter(|(_, open)| open.is_about(&parties));
+        let joined = fitting
             .map(|(id, open)| {
-                if open.links.len() < MOST && !open.links.contains(&name) {
-                    open.links.push(name);
-                }
+                open.link(name);
                 (open.name, id.clone())
             })
-            .collect()
+            .collect();
+        if self.recent.len() >= MOST_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent { parties, name, end });
+        joined
     }
 }
 
 impl Open {
+    fn link(&mut self, name: SpanName) {
+        if self.links.len() < MOST && !self.links.contains(&name) {
+            self.links.push(name);
+        }
+    }
+
     fn is_about(&self, parties: &Parties) -> bool {
         self.about.iter().any(|about| about.fits(parties))
     }

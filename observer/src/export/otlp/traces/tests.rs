@@ -250,3 +250,20 @@ fn a_crash_and_its_restart() {
     assert_eq!((&second.links[0].span_id, &again.parent_span_id), (&restart.span_id, &second.span_id));
     assert_ne!(second.trace_id, crash.trace_id);
 }
+
+#[test]
+fn a_restart_that_is_told_before_the_crash() {
+    let mut node = Node::new();
+    let web = Arc::clone(&node.web);
+    let again = Arc::new(Workload { container_id: "another".into(), cgroup_id: 77, ..Workload::clone(&web) });
+    let stop = ContainerStop { ending: Some(Ending::Code(3)), executed: true, ..ContainerStop::default() };
+    node.happens(&web, 1_000 * MS, Detail::ContainerStart(ContainerStart::default()));
+    node.happens(&again, 1_200 * MS, Detail::ContainerStart(ContainerStart::default()));
+    node.happens(&web, 1_100 * MS, Detail::ContainerStop(stop.clone()));
+    node.happens(&again, 1_500 * MS, Detail::ContainerStop(stop));
+    let spans = node.spans();
+    let [crash, restart, second] = spans.as_slice() else { panic!("{spans:#?}") };
+    assert_eq!((&restart.trace_id, &restart.parent_span_id), (&crash.trace_id, &crash.span_id));
+    assert_eq!(restart.end_time_unix_nano - restart.start_time_unix_nano, 100 * MS);
+    assert_eq!(second.links[0].span_id, restart.span_id);
+}

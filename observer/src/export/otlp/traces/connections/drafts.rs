@@ -46,7 +46,7 @@ impl Drafts {
                 draft.links.extend(neighbour.map(|name| link(name, "other side, perhaps")));
             }
             let parties = Parties::of_connection(event.workload.as_deref(), &close.tcp);
-            told.push(joined(draft, &event, &parties, incidents));
+            told.push(joined(draft, &event, parties, incidents));
         }
     }
 
@@ -77,7 +77,7 @@ impl Drafts {
         };
         let parties = Parties::of_connection(event.workload.as_deref(), tcp);
         incidents.want(&parties);
-        joined(draft, event, &parties, incidents)
+        joined(draft, event, parties, incidents)
     }
 
     fn closed(&self, event: &Event, close: &TcpClose, end: &End, name: SpanName) -> Draft {
@@ -120,8 +120,8 @@ impl Drafts {
     }
 }
 
-fn joined(mut draft: Draft, event: &Event, parties: &Parties, incidents: &mut Incidents) -> Told {
-    for (incident, id) in incidents.join(parties, draft.name) {
+fn joined(mut draft: Draft, event: &Event, parties: Parties, incidents: &mut Incidents) -> Told {
+    for (incident, id) in incidents.join(parties, draft.name, draft.end) {
         draft.links.push(link(incident, "incident"));
         draft.attributes.text("observer.incident.id", &id);
     }
