@@ -66,7 +66,9 @@ fn check_spans(spans: &[Value], events: &[Value]) -> Result<()> {
         let port: u64 = attribute(&client["attributes"], "source.port").parse()?;
         let of = |kind: &str| {
             let fits = |event: &&&Value| {
-                event["type"] == kind && event[kind]["tcp"]["source"]["port"] == port && event[kind]["tcp"]["outgoing"] == true
+                event["type"] == kind
+                    && event[kind]["tcp"]["source"]["port"] == port
+                    && event[kind]["tcp"]["outgoing"] == true
             };
             let found = events.iter().collect::<Vec<_>>();
             found.iter().find(fits).map(|event| (*event).clone())
@@ -75,13 +77,15 @@ fn check_spans(spans: &[Value], events: &[Value]) -> Result<()> {
         if attribute(&client["attributes"], "destination.port") == REFUSED.to_string() {
             let failure = of("tcp_connect_failure").context("no failure")?;
             ensure!(end == nanos(&failure["time"])?, "{client} and {failure}");
-            ensure!(end - start == number(&failure["tcp_connect_failure"]["duration_ns"]), "{client} and {failure}");
+            ensure!(
+                end - start == number(&failure["tcp_connect_failure"]["duration_ns"]),
+                "{client} and {failure}"
+            );
             ensure!(client["status"]["code"] == "STATUS_CODE_ERROR", "{client}");
             ensure!(attribute(&client["attributes"], "error.type") == "refused", "{client}");
             continue;
         }
-        let (opened, closed) =
-            (of("tcp_connect").context("no start")?, of("tcp_close").context("no end")?);
+        let (opened, closed) = (of("tcp_connect").context("no start")?, of("tcp_close").context("no end")?);
         ensure!(end == nanos(&closed["time"])?, "{client} and {closed}");
         ensure!(end - start == number(&closed["tcp_close"]["duration_ns"]), "{client} and {closed}");
         let established = &client["events"][0];
@@ -95,7 +99,8 @@ fn check_spans(spans: &[Value], events: &[Value]) -> Result<()> {
 /// Each event is a record, and those of spans name them.
 async fn check_logs(receiver: &Receiver, protocol: &str, events: &[Value], spans: &[Value]) -> Result<()> {
     let expected: BTreeSet<u64> = events.iter().map(|event| number(&event["sequence"])).collect();
-    let sequence = |record: &Value| attribute(&record["attributes"], "observer.event.sequence").parse::<u64>();
+    let sequence =
+        |record: &Value| attribute(&record["attributes"], "observer.event.sequence").parse::<u64>();
     let records = eventually(PATIENCE, "all records", || async {
         let mut records = items(&receiver.of(protocol, "logs"));
         records.retain(|record| sequence(record).is_ok());
@@ -106,11 +111,17 @@ async fn check_logs(receiver: &Receiver, protocol: &str, events: &[Value], spans
     ensure!(records.len() == expected.len(), "{} records of {} events", records.len(), expected.len());
     for record in &records {
         let number_of = sequence(record)?;
-        let event = events.iter().find(|event| number(&event["sequence"]) == number_of).context("no event")?;
+        let event =
+            events.iter().find(|event| number(&event["sequence"]) == number_of).context("no event")?;
         ensure!(number(&record["time_unix_nano"]) == nanos(&event["time"])?, "{record} and {event}");
         let name = format!("observer.{}", event["type"].as_str().unwrap_or_default());
         ensure!(record["event_name"] == name.as_str(), "{record}");
-        ensure!(record["body"]["string_value"].as_str().is_some_and(|body| body.contains("->") || body.contains("<-")), "{record}");
+        ensure!(
+            record["body"]["string_value"]
+                .as_str()
+                .is_some_and(|body| body.contains("->") || body.contains("<-")),
+            "{record}"
+        );
         ensure!(!attribute(&record["resource"], "service.name").is_empty(), "{record}");
         let failed = event["type"] == "tcp_connect_failure";
         let is_error = failed || event["type"] == "tcp_reset";
@@ -140,7 +151,8 @@ async fn check_metrics(summaries: &[Value], receiver: &Receiver, protocol: &str)
             let metrics = items(&receiver.of(protocol, "metrics"));
             let is_histogram = |metric: &&Value| metric["name"] == "network.tcp.handshake.duration";
             let newest = metrics.iter().rev().find(is_histogram).cloned().unwrap_or_default();
-            let points = newest["exponential_histogram"]["data_points"].as_array().cloned().unwrap_or_default();
+            let points =
+                newest["exponential_histogram"]["data_points"].as_array().cloned().unwrap_or_default();
             let fits = |point: &&Value| {
                 let of = |key| attribute(&point["attributes"], key);
                 of("server.port") == port && of("observer.connection.direction") == direction
@@ -152,7 +164,10 @@ async fn check_metrics(summaries: &[Value], receiver: &Receiver, protocol: &str)
         ensure!(point["scale"] == 5 && number(&ours["scale"]) == 5, "{point} and {ours}");
         ensure!(point["positive"]["offset"] == ours["offset"], "{point} and {ours}");
         let buckets = |of: &Value| of.as_array().into_iter().flatten().map(number).collect::<Vec<u64>>();
-        ensure!(buckets(&point["positive"]["bucket_counts"]) == buckets(&ours["buckets"]), "{point} and {ours}");
+        ensure!(
+            buckets(&point["positive"]["bucket_counts"]) == buckets(&ours["buckets"]),
+            "{point} and {ours}"
+        );
         for (share, name) in [("50", "p50_ns"), ("90", "p90_ns"), ("99", "p99_ns")] {
             let theirs = point["percentiles"][share].as_f64().context("no percentile")?;
             let ours = number(&ours[name]) as f64 / 1e9;
@@ -198,13 +213,7 @@ async fn metrics_logs_and_traces_arrive_by_grpc_and_http() -> Result<()> {
         own.cert.display(),
         own.key.display()
     );
-    let text = settings(
-        &plain,
-        &secured,
-        &authority.ca.to_string_lossy(),
-        &tls,
-        &token.to_string_lossy(),
-    );
+    let text = settings(&plain, &secured, &authority.ca.to_string_lossy(), &tls, &token.to_string_lossy());
     let daemon = configured(&text)?.env("OTLP_TEST_TOKEN", OTHER_TOKEN).start().await?;
 
     let pair = NetnsPair::new()?;
@@ -225,8 +234,10 @@ async fn metrics_logs_and_traces_arrive_by_grpc_and_http() -> Result<()> {
     let count = COUNT.to_string();
     for port in [SLOW, REFUSED] {
         let to = format!("{}:{port}", sides[1].ip);
-        let mut connect =
-            workload::in_netns(&sides[0].netns, ["connect", "--to", &to, "--count", &count, "--parallel", "5"])?;
+        let mut connect = workload::in_netns(
+            &sides[0].netns,
+            ["connect", "--to", &to, "--count", &count, "--parallel", "5"],
+        )?;
         connect.wait().await?;
     }
     let events = eventually(PATIENCE, "all events", || async {
@@ -245,21 +256,27 @@ async fn metrics_logs_and_traces_arrive_by_grpc_and_http() -> Result<()> {
     }
 
     // Headers, compression and paths.
-    let has = |requests: &[Value], key: &str, value: &str| requests.iter().all(|one| one["headers"][key] == value);
+    let has =
+        |requests: &[Value], key: &str, value: &str| requests.iter().all(|one| one["headers"][key] == value);
     let (plain_requests, secured_requests) = (plain.requests(), secured.requests());
     for signal in ["metrics", "logs", "traces"] {
         ensure!(has(&of(&plain_requests, "grpc", signal), "x-tenant", "seen"), "{signal}");
         ensure!(has(&of(&plain_requests, "http", signal), "path", &format!("/base/v1/{signal}")), "{signal}");
         ensure!(has(&of(&secured_requests, "grpc", signal), "api-key", TOKEN), "{signal}");
         let web = of(&secured_requests, "http", signal);
-        ensure!(has(&web, "lightstep-access-token", OTHER_TOKEN) && web.iter().all(|one| one["gzip"] == true));
+        ensure!(
+            has(&web, "lightstep-access-token", OTHER_TOKEN) && web.iter().all(|one| one["gzip"] == true)
+        );
         ensure!(of(&plain_requests, "http", signal).iter().all(|one| one["gzip"] == false), "{signal}");
     }
     // Who has no certificate is not taken, and nothing else is wrong; and no secret is anywhere.
     let all = status(&daemon).await?;
     for exporter in &all.exporters {
         let is_nobody = exporter.name == "otlp.nobody";
-        ensure!((exporter.sent == 0) == is_nobody && exporter.last_error.is_empty() != is_nobody, "{exporter:?}");
+        ensure!(
+            (exporter.sent == 0) == is_nobody && exporter.last_error.is_empty() != is_nobody,
+            "{exporter:?}"
+        );
         ensure!(exporter.lost.iter().all(|lost| lost.count == 0), "{exporter:?}");
     }
     let shown = client::run(daemon.socket(), ["status"]).await?;
@@ -292,9 +309,13 @@ async fn a_crash_its_restart_and_its_incident_are_spans_that_belong_together() -
     let receiver = Receiver::start().await?;
     let path = scratch("settings")?.join("observer.toml");
     let endpoint = format!("http://127.0.0.1:{}", receiver.grpc);
-    fs::write(&path, format!("[otlp.collector]\npreset = 'collector'\nendpoint = '{endpoint}'\nmetrics = false\n"))?;
+    fs::write(
+        &path,
+        format!("[otlp.collector]\npreset = 'collector'\nendpoint = '{endpoint}'\nmetrics = false\n"),
+    )?;
     let testbed = Testbed::shared().await?;
-    let daemon = Daemon::on(testbed).arg("--config").arg(&path).args(["--attribution-hold", "2s"]).start().await?;
+    let daemon =
+        Daemon::on(testbed).arg("--config").arg(&path).args(["--attribution-hold", "2s"]).start().await?;
     let events = observer_tests::events::watch(&daemon, ["-n", "otlpcrash"]).await?;
     let pod = testbed.pod("otlpcrash", "app").run().await?;
     let first = pod.container("app", ["workload", "exit", "3"]).start().await?;
@@ -307,7 +328,9 @@ async fn a_crash_its_restart_and_its_incident_are_spans_that_belong_together() -
     let event = |kind: &'static str, count: usize| {
         let events = &events;
         async move {
-            let is_it = move |line: &Value| line["event"]["type"] == kind && line["event"]["workload"]["container"] == "app";
+            let is_it = move |line: &Value| {
+                line["event"]["type"] == kind && line["event"]["workload"]["container"] == "app"
+            };
             let all = events.wait_count(kind, PATIENCE, count, is_it).await?;
             Ok::<Value, anyhow::Error>(all[count - 1]["event"].clone())
         }
@@ -329,7 +352,10 @@ async fn a_crash_its_restart_and_its_incident_are_spans_that_belong_together() -
     ensure!(!of_span(&run, "container.id").is_empty(), "{run}");
     ensure!(number(&restart["start_time_unix_nano"]) == number(&run["end_time_unix_nano"]), "{restart}");
     ensure!(number(&restart["end_time_unix_nano"]) == nanos(&start["time"])?, "{restart} and {start}");
-    ensure!(restart["parent_span_id"] == run["span_id"] && restart["trace_id"] == run["trace_id"], "{restart}");
+    ensure!(
+        restart["parent_span_id"] == run["span_id"] && restart["trace_id"] == run["trace_id"],
+        "{restart}"
+    );
     ensure!(restart["links"][0]["span_id"] == run["span_id"], "{restart}");
 
     let listed = eventually(PATIENCE, "the incident", || async {
@@ -343,9 +369,14 @@ async fn a_crash_its_restart_and_its_incident_are_spans_that_belong_together() -
     let closing = client::run(daemon.socket(), ["incident", "close", id]).await?;
     ensure!(closing.status.success(), "{closing:?}");
     let told = span(&receiver, "incident", |span| of_span(span, "observer.incident.id") == id).await?;
-    let has = |key: &str, of: &Value| told[key].as_array().is_some_and(|all| all.iter().any(|one| one["span_id"] == of["span_id"]));
+    let has = |key: &str, of: &Value| {
+        told[key].as_array().is_some_and(|all| all.iter().any(|one| one["span_id"] == of["span_id"]))
+    };
     ensure!(number(&told["start_time_unix_nano"]) == nanos(&incident["open_time"])?, "{told} and {incident}");
-    ensure!(has("links", &run) && has("links", &restart) && told["events"][0]["name"] == "container_failure", "{told}");
+    ensure!(
+        has("links", &run) && has("links", &restart) && told["events"][0]["name"] == "container_failure",
+        "{told}"
+    );
     let record = eventually(PATIENCE, "the incident's records", || async {
         let mut records = items(&receiver.of("grpc", "logs"));
         records.retain(|record| attribute(&record["attributes"], "observer.incident.id") == id);

@@ -104,8 +104,11 @@ async fn what_a_receiver_does_not_take_is_counted_and_nothing_else_suffers() -> 
     for (protocol, code) in [("grpc", json!("RESOURCE_EXHAUSTED")), ("http", json!(429))] {
         let tries = eventually(PATIENCE, "two tries", || async {
             let requests = receiver.of(protocol, "logs");
-            let times: Vec<f64> =
-                requests.iter().filter(|one| one["answer"] == code).filter_map(|one| one["at"].as_f64()).collect();
+            let times: Vec<f64> = requests
+                .iter()
+                .filter(|one| one["answer"] == code)
+                .filter_map(|one| one["at"].as_f64())
+                .collect();
             Ok(if times.len() >= 2 { Ok(times) } else { Err(times) })
         })
         .await?;
@@ -142,13 +145,21 @@ async fn what_a_receiver_does_not_take_is_counted_and_nothing_else_suffers() -> 
         eventually(PATIENCE, "what was rejected", || async {
             let told = at_rest(&daemon, &name).await?;
             let requests = receiver.of(protocol, "logs");
-            let answered: u64 = requests.iter().filter(|one| one["answer"] == "OK").map(|one| number(&one["items"])).sum();
+            let answered: u64 =
+                requests.iter().filter(|one| one["answer"] == "OK").map(|one| number(&one["items"])).sum();
             let done = told.sent + of_reason(&told, "refused") == answered + EVENTS;
-            Ok(if done && of_reason(&told, "refused") > EVENTS { Ok(()) } else { Err((format!("{told:?}"), answered)) })
+            Ok(if done && of_reason(&told, "refused") > EVENTS {
+                Ok(())
+            } else {
+                Err((format!("{told:?}"), answered))
+            })
         })
         .await?;
         let told = exporter(&daemon, &name).await?;
-        ensure!(told.last_error.contains("were rejected") && told.state() == ExporterState::Running, "{told:?}");
+        ensure!(
+            told.last_error.contains("were rejected") && told.state() == ExporterState::Running,
+            "{told:?}"
+        );
     }
 
     // Slow: given up after the timeout, and tried again.
@@ -156,7 +167,10 @@ async fn what_a_receiver_does_not_take_is_counted_and_nothing_else_suffers() -> 
     let slow = make(&daemon, &pair, PORTS[4]).await?;
     for name in ["otlp.grpc", "otlp.http"] {
         let paused = wait_state(&daemon, name, ExporterState::Retrying).await?;
-        ensure!(paused.last_error.contains("no answer within 1.0 s") || paused.last_error.contains("Timeout"), "{paused:?}");
+        ensure!(
+            paused.last_error.contains("no answer within 1.0 s") || paused.last_error.contains("Timeout"),
+            "{paused:?}"
+        );
     }
     receiver.answer(&nothing, &nothing)?;
     for protocol in ["grpc", "http"] {

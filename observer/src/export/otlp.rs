@@ -36,7 +36,8 @@ pub(super) fn start(name: &Name, settings: &Otlp, running: &mut Running) {
     let state = running.add(State::new(name, "otlp", receiver.endpoint.to_string()));
     let Signals { metrics, logs, traces } = settings.signals();
     let wanted = [(Signal::Metrics, metrics), (Signal::Logs, logs), (Signal::Traces, traces)];
-    let wanted: Vec<Signal> = wanted.into_iter().filter(|(_, is_on)| *is_on).map(|(signal, _)| signal).collect();
+    let wanted: Vec<Signal> =
+        wanted.into_iter().filter(|(_, is_on)| *is_on).map(|(signal, _)| signal).collect();
     // What may wait is shared evenly: a signal that is not taken leaves the others their part.
     let most = settings.queue_bytes as usize / wanted.len().max(1);
     let troubled = Troubled::default();

@@ -247,7 +247,10 @@ mod tests {
         state.sent(7);
         let told = &board.status()[0];
         assert_eq!((told.state, told.sent), (ExporterState::Running, 7));
-        assert_eq!(told.lost, [("queue", 0), ("refused", 3), ("too_large", 0), ("expired", 0), ("stopped", 0)]);
+        assert_eq!(
+            told.lost,
+            [("queue", 0), ("refused", 3), ("too_large", 0), ("expired", 0), ("stopped", 0)]
+        );
         assert!(told.last_success.is_some() && !told.last_error.is_empty());
         state.retrying(&io::Error::other("x".repeat(1_000)));
         assert_eq!(state.status().last_error.len(), LONGEST);

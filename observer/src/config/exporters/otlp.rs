@@ -144,7 +144,8 @@ impl Otlp {
         }
         let known = crate::export::metrics::labels::Label::named;
         if let Some(unknown) = self.labels.0.iter().find(|name| known(name).is_none()) {
-            let names = crate::export::metrics::labels::LABELS.map(crate::export::metrics::labels::Label::name);
+            let names =
+                crate::export::metrics::labels::LABELS.map(crate::export::metrics::labels::Label::name);
             return Err(format!("labels: `{unknown}` is not allowed; allowed are {}", names.join(", ")));
         }
         check(&self.selection())

@@ -67,7 +67,10 @@ fn cut(text: &str) -> &str {
 /// The text of one of them, for tests.
 #[cfg(test)]
 pub(super) fn of<'a>(all: &'a [KeyValue], key: &str) -> Option<&'a Value> {
-    all.iter().find(|one| one.key == key).and_then(|one| one.value.as_ref()).and_then(|one| one.value.as_ref())
+    all.iter()
+        .find(|one| one.key == key)
+        .and_then(|one| one.value.as_ref())
+        .and_then(|one| one.value.as_ref())
 }
 
 #[cfg(test)]

@@ -47,16 +47,13 @@ impl<T: Message> Grouped<T> {
         self.bytes += item.encoded_len();
         let id = workload.as_ref().map(|workload| workload.id);
         let known = self.places.get(&id).filter(|_| id != Some(WorkloadId(0)));
-        match known.and_then(|place| self.groups.get_mut(*place)) {
-            Some((known, items)) => {
-                // It may be known better by now.
-                *known = workload;
-                items.push(item);
-            }
-            None => {
-                self.places.insert(id, self.groups.len());
-                self.groups.push((workload, vec![item]));
-            }
+        if let Some((known, items)) = known.and_then(|place| self.groups.get_mut(*place)) {
+            // It may be known better by now.
+            *known = workload;
+            items.push(item);
+        } else {
+            self.places.insert(id, self.groups.len());
+            self.groups.push((workload, vec![item]));
         }
     }
 

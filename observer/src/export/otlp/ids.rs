@@ -186,8 +186,7 @@ mod tests {
     fn a_translated_address_is_who_answers() {
         let [mut asks, listens] = both("10.0.0.1:40000", "10.0.0.2:8080", [5, 6]);
         asks.remote = "10.96.0.1:80".parse().unwrap();
-        asks.backend =
-            Some(Arc::new(Backend { address: listens.local, peer: Peer::of(PeerKind::Pod) }));
+        asks.backend = Some(Arc::new(Backend { address: listens.local, peer: Peer::of(PeerKind::Pod) }));
         assert_eq!(Ends::of(&asks), Ends::of(&listens));
     }
 

@@ -102,11 +102,8 @@ impl Logs {
     /// Incidents are told when they are opened and when they are closed.
     fn incident(&mut self, incident: &v1::Incident, span: Option<SpanName>) -> Option<Record> {
         let is_open = incident.state() == v1::IncidentState::Open;
-        let is_news = if is_open {
-            self.open.insert(incident.id.clone())
-        } else {
-            self.open.remove(&incident.id)
-        };
+        let is_news =
+            if is_open { self.open.insert(incident.id.clone()) } else { self.open.remove(&incident.id) };
         if !is_news {
             return None;
         }
@@ -132,11 +129,7 @@ impl Logs {
 }
 
 fn record(severity: SeverityNumber, text: &str, name: &str, attributes: Attributes) -> LogRecord {
-    let severity_text = match severity {
-        SeverityNumber::Error => "ERROR",
-        SeverityNumber::Warn => "WARN",
-        _ => "INFO",
-    };
+    let severity_text = severity.as_str_name().trim_start_matches("SEVERITY_NUMBER_");
     LogRecord {
         observed_time_unix_nano: host::now().wall.0,
         severity_number: severity.into(),

@@ -79,7 +79,11 @@ impl Metrics {
     }
 
     /// All figures as they are now, as requests, each with the number of its points.
-    pub(super) fn requests(&mut self, status: Option<Status>, now: WallTime) -> Vec<(ExportMetricsServiceRequest, u64)> {
+    pub(super) fn requests(
+        &mut self,
+        status: Option<Status>,
+        now: WallTime,
+    ) -> Vec<(ExportMetricsServiceRequest, u64)> {
         let own = Own {
             status,
             node_name: self.node_name.to_string(),

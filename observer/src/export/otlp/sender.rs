@@ -73,7 +73,7 @@ impl Sender {
             match self.send(batch.request.clone()).await {
                 Answer::Taken { rejected, message } => {
                     backoff.reset();
-                    return self.taken(batch.items, rejected, message);
+                    return self.taken(batch.items, rejected, &message);
                 }
                 Answer::Refused { reason } => {
                     backoff.reset();
@@ -99,7 +99,7 @@ impl Sender {
         }
     }
 
-    fn taken(&mut self, items: u64, rejected: u64, message: String) {
+    fn taken(&mut self, items: u64, rejected: u64, message: &str) {
         let rejected = rejected.min(items);
         let is_any_troubled = self.troubled.set(self.signal, false);
         self.state.taken(items - rejected, is_any_troubled);
@@ -117,7 +117,10 @@ impl Sender {
         self.state.lose(Reason::Refused, items);
         let words = self.state.failed(&self.refusal(reason));
         if !self.refused {
-            log::error!("exporter {}: {words}; what is refused is lost, and all else goes on", self.state.name());
+            log::error!(
+                "exporter {}: {words}; what is refused is lost, and all else goes on",
+                self.state.name()
+            );
         }
         self.refused = true;
     }

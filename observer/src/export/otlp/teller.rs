@@ -68,7 +68,8 @@ impl Teller {
         let ns = |time: Option<Duration>| time.map(|time| time.as_nanos() as u64);
         let slow = Slow { connect_ns: ns(settings.slow_connect), rtt_ns: ns(settings.slow_rtt) };
         let node_name = link.node_name.clone();
-        let make = || Metrics::new(&of_metrics(settings), settings.temporality(), &node_name, link.start_time);
+        let make =
+            || Metrics::new(&of_metrics(settings), settings.temporality(), &node_name, link.start_time);
         let now = Instant::now();
         Ok(Self {
             wanted: Wanted { events: of_events, windows: has(Signal::Metrics), incidents: true },

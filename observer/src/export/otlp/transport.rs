@@ -91,7 +91,8 @@ impl Transport {
 
 /// What of headers must not be seen: each value that is marked, and each word of it (`Bearer TOKEN`).
 fn secrets(headers: &HeaderMap) -> Vec<String> {
-    let values = headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    let values =
+        headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
     let mut secrets: Vec<String> = values
         .flat_map(|value| std::iter::once(value).chain(value.split_whitespace()))
         .filter(|word| word.len() >= SHORTEST_SECRET)
@@ -111,8 +112,7 @@ fn connector(receiver: &Receiver) -> Result<Connector, String> {
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(receiver.timeout));
-    let builder =
-        HttpsConnectorBuilder::new().with_tls_config(tls::config(receiver)?).https_or_http();
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls::config(receiver)?).https_or_http();
     let builder = match &receiver.tls.server_name {
         Some(name) => {
             let fixed = ServerName::try_from(name.clone())

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::attributes::Attributes;
 use crate::event::{
-    Peer, PeerKind, Process, ResetCause, RetransmitCause, RetransmitPhase, Tcp, Workload, WorkloadKind,
+    Peer, PeerKind, Process, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp, Workload,
+    WorkloadKind,
 };
 
 /// `network.tcp.retransmit.type`; empty where it is not known.
@@ -24,6 +25,14 @@ pub(super) const fn retransmit_phase(phase: RetransmitPhase) -> &'static str {
         RetransmitPhase::SynAck => "syn_ack",
         RetransmitPhase::Data => "data",
         RetransmitPhase::Fin => "fin",
+    }
+}
+
+/// Which way a reset went.
+pub(super) const fn reset_direction(direction: ResetDirection) -> &'static str {
+    match direction {
+        ResetDirection::Sent => "transmit",
+        ResetDirection::Received => "receive",
     }
 }
 

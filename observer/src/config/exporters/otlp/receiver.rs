@@ -59,8 +59,9 @@ pub(super) fn of(otlp: &Otlp) -> Result<Receiver, String> {
         ));
     }
     let headers = otlp.headers.iter().map(|(name, value)| {
-        let value = HeaderValue::from_str(value)
-            .map_err(|_invalid| format!("headers: the value of {name} is not allowed; allowed are lines of text"))?;
+        let value = HeaderValue::from_str(value).map_err(|_invalid| {
+            format!("headers: the value of {name} is not allowed; allowed are lines of text")
+        })?;
         Ok((named(name)?, value))
     });
     Ok(Receiver {
@@ -80,7 +81,9 @@ fn parsed(text: &str, protocol: Protocol) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|_invalid: http::uri::InvalidUri| ALLOWED.to_owned())?;
     let authority = uri.authority().ok_or(ALLOWED)?;
     if authority.as_str().contains('@') {
-        return Err("endpoint: names and passwords have no place in it; put them into a header in a file".to_owned());
+        return Err(
+            "endpoint: names and passwords have no place in it; put them into a header in a file".to_owned()
+        );
     }
     if uri.query().is_some() {
         return Err("endpoint: a query (`?...`) has no place in it".to_owned());
@@ -89,7 +92,9 @@ fn parsed(text: &str, protocol: Protocol) -> Result<Uri, String> {
         return Err(ALLOWED.to_owned());
     }
     if protocol == Protocol::Grpc && uri.path() != "/" && !uri.path().is_empty() {
-        return Err("endpoint: gRPC has no path; leave it out, or use protocol = \"http/protobuf\"".to_owned());
+        return Err(
+            "endpoint: gRPC has no path; leave it out, or use protocol = \"http/protobuf\"".to_owned()
+        );
     }
     Ok(uri)
 }

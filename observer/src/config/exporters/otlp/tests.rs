@@ -3,7 +3,8 @@ use crate::config::exporters::Exporters;
 
 fn read(text: &str) -> Result<Otlp, String> {
     let table = toml::de::DeTable::parse(text).unwrap().into_inner();
-    let exporters = Exporters::read(table).map_err(|refused| format!("{}: {}", refused.key, refused.message))?;
+    let exporters =
+        Exporters::read(table).map_err(|refused| format!("{}: {}", refused.key, refused.message))?;
     Ok(exporters.otlp.into_values().next().unwrap())
 }
 
@@ -12,7 +13,10 @@ fn presets() {
     let plain = |signals: Signals| [signals.metrics, signals.logs, signals.traces];
     let collector = read("[otlp.a]\npreset = 'collector'").unwrap();
     let receiver = collector.receiver().unwrap();
-    assert_eq!((receiver.endpoint.to_string(), receiver.protocol), ("http://127.0.0.1:4317/".into(), Protocol::Grpc));
+    assert_eq!(
+        (receiver.endpoint.to_string(), receiver.protocol),
+        ("http://127.0.0.1:4317/".into(), Protocol::Grpc)
+    );
     assert!(receiver.gzip && plain(collector.signals()) == [true; 3]);
     assert_eq!(collector.temporality(), Temporality::Cumulative);
     let jaeger = read("[otlp.a]\npreset = 'jaeger'\nprotocol = 'http/protobuf'").unwrap();
@@ -50,7 +54,10 @@ fn what_is_wrong_is_said_and_no_secret_with_it() {
         ("preset = 'jaeger'\nmetrics = true", "takes traces alone"),
         ("preset = 'collector'\nlabels = ['node']", "`node` is not allowed; allowed are namespace, workload"),
         ("preset = 'collector'\nheaders = { 'content-type' = 'x' }", "is not allowed as a header's name"),
-        ("preset = 'collector'\nheaders = { a = 'x' }\nheader_env = { A = 'X' }", "the header a is there twice"),
+        (
+            "preset = 'collector'\nheaders = { a = 'x' }\nheader_env = { A = 'X' }",
+            "the header a is there twice",
+        ),
         ("preset = 'collector'\nheaders = { a = \"hunter2\\n\" }", "allowed are lines of text"),
         ("preset = 'collector'\ninterval = '10ms'", "allowed are durations from 1s to 1h"),
         ("preset = 'collector'\nqueue_bytes = 'off'", "allowed are sizes from 1MiB to 1GiB"),

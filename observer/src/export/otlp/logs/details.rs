@@ -1,8 +1,8 @@
 //! What is particular to each type of event, as attributes.
 
 use crate::event::{
-    Detail, Ending, Event, OomKill, ProcessExit, ResetDirection, Shortage, TcpReset, TcpRetransmit, error_name,
-    open_error, signal_name,
+    Detail, Ending, Event, OomKill, ProcessExit, Shortage, TcpReset, TcpRetransmit, error_name, open_error,
+    signal_name,
 };
 use crate::export::otlp::attributes::Attributes;
 use crate::export::otlp::traces::end_name;
@@ -112,11 +112,7 @@ fn tcp_retransmit(all: &mut Attributes, retransmit: &TcpRetransmit) {
 }
 
 fn tcp_reset(all: &mut Attributes, reset: &TcpReset) {
-    let direction = match reset.direction {
-        ResetDirection::Sent => "transmit",
-        ResetDirection::Received => "receive",
-    };
-    all.text("network.io.direction", direction);
+    all.text("network.io.direction", words::reset_direction(reset.direction));
     all.text("network.tcp.reset.cause", reset.cause.map_or("", words::reset_cause));
     all.text("observer.tcp.reset.reason", reset.reason.as_deref().unwrap_or_default());
 }

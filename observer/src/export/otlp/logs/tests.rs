@@ -28,8 +28,15 @@ fn an_event_is_a_record_for_people_and_machines() {
     assert_eq!(workload.unwrap().pod, "web");
     assert_eq!(record.time_unix_nano, examples::WALL_NS + 9);
     assert!(record.observed_time_unix_nano > examples::WALL_NS);
-    assert_eq!((record.severity_number(), record.event_name.as_str()), (SeverityNumber::Error, "observer.tcp_connect_failure"));
-    assert!(text(&record).starts_with("shop/web/app -> shop/db") && text(&record).contains("refused"), "{}", text(&record));
+    assert_eq!(
+        (record.severity_number(), record.event_name.as_str()),
+        (SeverityNumber::Error, "observer.tcp_connect_failure")
+    );
+    assert!(
+        text(&record).starts_with("shop/web/app -> shop/db") && text(&record).contains("refused"),
+        "{}",
+        text(&record)
+    );
     assert_eq!(of(&record.attributes, "error.type"), Some(&Value::StringValue("refused".into())));
     assert_eq!(of(&record.attributes, "destination.port"), Some(&Value::IntValue(5432)));
     assert_eq!((record.trace_id.len(), record.span_id.len(), record.flags), (16, 8, 1));
@@ -40,13 +47,21 @@ fn an_incident_is_told_when_it_is_opened_and_closed() {
     let mut logs = logs();
     let incident = |state: v1::IncidentState| {
         let title = "db\u{1b}[31m is down".to_owned();
-        Told::Incident(Arc::new(v1::Incident { id: "i".into(), title, state: state.into(), ..v1::Incident::default() }))
+        Told::Incident(Arc::new(v1::Incident {
+            id: "i".into(),
+            title,
+            state: state.into(),
+            ..v1::Incident::default()
+        }))
     };
     let (_, opened) = logs.of(&incident(v1::IncidentState::Open), None).unwrap();
     assert!(logs.of(&incident(v1::IncidentState::Open), None).is_none());
     let (_, closed) = logs.of(&incident(v1::IncidentState::Closed), None).unwrap();
     assert!(logs.of(&incident(v1::IncidentState::Closed), None).is_none());
-    assert_eq!((opened.event_name.as_str(), closed.event_name.as_str()), ("observer.incident.opened", "observer.incident.closed"));
+    assert_eq!(
+        (opened.event_name.as_str(), closed.event_name.as_str()),
+        ("observer.incident.opened", "observer.incident.closed")
+    );
     assert!(text(&opened).starts_with("incident i opened: db") && !text(&opened).contains('\u{1b}'));
 }
 

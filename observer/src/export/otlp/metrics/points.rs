@@ -9,8 +9,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar as ToldExemplar, ExponentialHistogramDataPoint, NumberDataPoint, exemplar,
 };
 
-use super::{HISTOGRAM_WEIGHT, Part};
 use super::since::{Key, Since};
+use super::{HISTOGRAM_WEIGHT, Part};
 use crate::aggregate::Histogram;
 use crate::event::WallTime;
 use crate::export::metrics::distribution::Distribution;
@@ -93,7 +93,12 @@ impl Points {
         let number = match (value, since) {
             (Value::Durations(durations), since) => {
                 let before = since.map(|since| since.durations(about.key, durations));
-                self.durations.push(histogram(durations, before.as_ref(), about.attributes, [start, self.now]));
+                self.durations.push(histogram(
+                    durations,
+                    before.as_ref(),
+                    about.attributes,
+                    [start, self.now],
+                ));
                 return;
             }
             (Value::Count(count), None) => Number::AsInt(whole(count)),
@@ -168,7 +173,9 @@ fn buckets(durations: &Distribution, before: Option<&Distribution>) -> Buckets {
         })
         .filter(|(_, count)| *count > 0)
         .collect();
-    let (Some((first, _)), Some((last, _))) = (grown.first(), grown.last()) else { return Buckets::default() };
+    let (Some((first, _)), Some((last, _))) = (grown.first(), grown.last()) else {
+        return Buckets::default();
+    };
     let mut bucket_counts = vec![0; (last - first + 1) as usize];
     for (index, count) in &grown {
         if let Some(bucket) = bucket_counts.get_mut((index - first) as usize) {

@@ -7,7 +7,9 @@ use crate::export::metrics::table::Value;
 
 fn distribution(values: &[u64]) -> Distribution {
     let mut window = Histogram::default();
-    values.iter().for_each(|value| window.record(*value));
+    for value in values {
+        window.record(*value);
+    }
     let mut all = Distribution::default();
     all.add(&window);
     all
@@ -40,7 +42,8 @@ fn histograms_are_the_same_in_seconds() {
     let base = (2.0_f64).powf(1.0 / 32.0);
     for value in &values[1..] {
         let seconds = *value as f64 / 1e9;
-        let within = |index: i32| base.powi(index) < seconds && seconds <= base.powi(index + 1) * (1.0 + 1e-12);
+        let within =
+            |index: i32| base.powi(index) < seconds && seconds <= base.powi(index + 1) * (1.0 + 1e-12);
         let found = (buckets.offset..).zip(&buckets.bucket_counts).find(|(index, _)| within(*index));
         assert!(found.is_some_and(|(_, count)| *count > 0), "{value}");
     }

@@ -13,9 +13,7 @@ use super::super::ids::{Ends, Side, SpanName};
 use super::generations::Generations;
 use super::incidents::{Incidents, Parties};
 use super::span::Told;
-use crate::event::{
-    Detail, Event, ResetDirection, Tcp, TcpClose, TcpConnectFailure, TcpReset, TcpRetransmit, WallTime,
-};
+use crate::event::{Detail, Event, ResetDirection, Tcp, TcpClose, TcpConnectFailure, TcpReset, WallTime};
 
 use self::drafts::Drafts;
 use self::end::{Closed, End};
@@ -98,10 +96,21 @@ impl Connections {
             Detail::TcpConnect(connect) => self.open(event, tcp, Some(connect.handshake_latency_ns)),
             Detail::TcpAccept(accept) => self.open(event, tcp, accept.handshake_latency_ns),
             Detail::TcpConnectFailure(failure) => Some(self.failed(event, failure, incidents, told)),
-            Detail::TcpRetransmit(TcpRetransmit { .. }) => self.noted(event, tcp, false),
             Detail::TcpReset(reset) => self.noted(event, tcp, is_failure(reset)),
             Detail::TcpClose(close) => self.close(event, close, incidents, told),
-            _ => self.noted(event, tcp, false),
+            Detail::TcpRetransmit(_)
+            | Detail::TcpConnectPending(_)
+            | Detail::TcpResponse(_)
+            | Detail::ProcessExec(_)
+            | Detail::ProcessExit(_)
+            | Detail::OomKill(_)
+            | Detail::ContainerStart(_)
+            | Detail::ContainerStop(_)
+            | Detail::ContainerReady(_)
+            | Detail::ContainerCrashLoop(_)
+            | Detail::PacketDrop(_)
+            | Detail::Signal(_)
+            | Detail::OpenFailure(_) => self.noted(event, tcp, false),
         }
     }
 
@@ -142,7 +151,7 @@ impl Connections {
     ) -> SpanName {
         let ends = Ends::of(&failure.tcp);
         let name = self.drafts.name(&ends, Side::Client, event.time);
-        told.push(self.drafts.failed(event, failure, name, incidents));
+        told.push(drafts::failed(event, failure, name, incidents));
         name
     }
 
@@ -163,7 +172,8 @@ impl Connections {
             let start = WallTime(event.time.0.saturating_sub(close.duration_ns.unwrap_or(0)));
             *pair.side(side) = Some(End::new(close.tcp.id, start, None));
         }
-        let is_slow = self.slow.rtt_ns.is_some_and(|slow| close.counters.rtt_ns.is_some_and(|rtt| rtt >= slow));
+        let is_slow =
+            self.slow.rtt_ns.is_some_and(|slow| close.counters.rtt_ns.is_some_and(|rtt| rtt >= slow));
         let parties = || Parties::of_connection(event.workload.as_deref(), &close.tcp);
         pair.wanted |= close.errno != 0 || is_slow || (!incidents.is_empty() && incidents.want(&parties()));
         if let Some(end) = pair.side(side) {
@@ -197,9 +207,9 @@ impl Connections {
     /// What has ended waits for a while, unless it is told.
     fn keep(&mut self, ends: Ends, pair: Pair, now: WallTime) {
         let is_old = |(_, pair): &(Ends, Pair)| {
-            pair.sides().filter_map(|end| end.closed.as_ref()).all(|closed| {
-                closed.event.time.0.saturating_add(RECENT_NS) < now.0
-            })
+            pair.sides()
+                .filter_map(|end| end.closed.as_ref())
+                .all(|closed| closed.event.time.0.saturating_add(RECENT_NS) < now.0)
         };
         while self.recent.front().is_some_and(is_old) || self.recent.len() >= MOST_RECENT {
             self.recent.pop_front();

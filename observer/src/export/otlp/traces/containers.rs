@@ -9,9 +9,7 @@ use super::super::ids::{SpanName, span, trace};
 use super::generations::Generations;
 use super::incidents::{Incidents, Parties};
 use super::span::{Draft, Told, link};
-use crate::event::{
-    ContainerStart, ContainerStop, EndKind, Ending, Event, WallTime, Workload, signal_name,
-};
+use crate::event::{ContainerStart, ContainerStop, EndKind, Ending, Event, WallTime, Workload, signal_name};
 
 /// Containers whose last failure is remembered, twice.
 const MOST: usize = 1024;
@@ -64,7 +62,8 @@ impl Containers {
             // What began meanwhile did not begin after a failure.
             return None;
         }
-        let run = [workload.container_id.as_str(), &workload.cgroup_id.to_string(), &event.time.0.to_string()];
+        let run =
+            [workload.container_id.as_str(), &workload.cgroup_id.to_string(), &event.time.0.to_string()];
         let trace = trace(&[&["container", &self.node_name][..], &run[..]].concat());
         let name = SpanName { trace, span: span(trace, "run") };
         let mut draft = drafted(name, event, stop);
@@ -86,11 +85,8 @@ impl Containers {
         told: &mut Vec<Told>,
     ) -> Option<SpanName> {
         let workload = event.workload.as_ref()?;
-        let began = Began {
-            time: event.time,
-            workload: Arc::clone(workload),
-            restarts_seen: start.restarts_seen,
-        };
+        let began =
+            Began { time: event.time, workload: Arc::clone(workload), restarts_seen: start.restarts_seen };
         let key = lineage(workload);
         let Some(Last::Failed { crash, end, restart: None }) = self.last.take(&key) else {
             self.last.put(key, Last::Began(began));

@@ -169,7 +169,12 @@ impl Incidents {
     }
 
     /// A span of theirs is told: both spans are linked. The incidents' names and ids.
-    pub(super) fn join(&mut self, parties: Parties, name: SpanName, end: WallTime) -> Vec<(SpanName, String)> {
+    pub(super) fn join(
+        &mut self,
+        parties: Parties,
+        name: SpanName,
+        end: WallTime,
+    ) -> Vec<(SpanName, String)> {
         let fitting = self.open.iter_mut().filter(|(_, open)| open.is_about(&parties));
         let joined = fitting
             .map(|(id, open)| {

@@ -125,7 +125,10 @@ fn a_reset_is_a_failure_of_both_sides_and_noted() {
     assert_eq!(client.span_id, name.span.0);
     assert!(is_error(client) && !is_error(server));
     assert_eq!(text(client, "error.type"), "reset");
-    assert_eq!(client.events.iter().map(|note| note.name.as_str()).collect::<Vec<_>>(), ["established", "tcp_reset"]);
+    assert_eq!(
+        client.events.iter().map(|note| note.name.as_str()).collect::<Vec<_>>(),
+        ["established", "tcp_reset"]
+    );
     assert_eq!(server.parent_span_id, client.span_id);
 }
 
@@ -143,7 +146,10 @@ fn a_side_whose_other_one_is_elsewhere_links_to_it() {
     // As the other node names it, which has seen it a little earlier.
     let time = crate::event::WallTime(examples::WALL_NS + 995 * MS);
     let there = super::super::ids::Ends::of(&asks).span(super::super::ids::Side::Client, time, "other");
-    assert_eq!((span.trace_id.as_slice(), span.links[0].span_id.as_slice()), (&there.trace.0[..], &there.span.0[..]));
+    assert_eq!(
+        (span.trace_id.as_slice(), span.links[0].span_id.as_slice()),
+        (&there.trace.0[..], &there.span.0[..])
+    );
 }
 
 #[test]
@@ -151,8 +157,13 @@ fn an_attempt_that_failed() {
     let mut node = Node::new();
     let web = Arc::clone(&node.web);
     let [client, _] = node.ends(40_000);
-    let failure =
-        TcpConnectFailure { tcp: client, errno: 111, sent: true, duration_ns: Some(5 * MS), syn_retransmits: 0 };
+    let failure = TcpConnectFailure {
+        tcp: client,
+        errno: 111,
+        sent: true,
+        duration_ns: Some(5 * MS),
+        syn_retransmits: 0,
+    };
     let name = node.happens(&web, 1_000 * MS, Detail::TcpConnectFailure(failure)).unwrap();
     let spans = node.spans();
     let [span] = spans.as_slice() else { panic!("{spans:#?}") };
@@ -198,9 +209,13 @@ fn what_belongs_to_an_incident_is_told_also_from_before_it() {
         node.closes(&db, &ends[1], (at + 500) * MS, 500 * MS, 0);
         if at == 1_000 {
             assert!(node.spans().is_empty());
-            let edge = v1::Edge { address: "10.0.0.2".into(), port: 5432, outgoing: true, ..v1::Edge::default() };
+            let edge =
+                v1::Edge { address: "10.0.0.2".into(), port: 5432, outgoing: true, ..v1::Edge::default() };
             let of_another = v1::Edge { port: 80, ..edge.clone() };
-            let other = v1::Incident { id: "o".into(), ..incident(v1::IncidentState::Open, "uid-1", Some(of_another)) };
+            let other = v1::Incident {
+                id: "o".into(),
+                ..incident(v1::IncidentState::Open, "uid-1", Some(of_another))
+            };
             node.traces.incident(&other, &mut node.told);
             assert!(node.spans().is_empty());
             let open = incident(v1::IncidentState::Open, "uid-1", Some(edge));

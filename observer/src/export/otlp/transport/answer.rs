@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 /// A receiver's words are cut beyond.
 const MOST_WORDS: usize = 200;
 /// Nobody is waited for longer, whatever he asks for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// A receiver's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ impl Answer {
     }
 
     pub(super) fn taken(partial: Option<&ExportLogsPartialSuccess>) -> Self {
-        let (rejected, message) = partial
-            .map_or((0, ""), |partial| (partial.rejected_log_records, partial.error_message.as_str()));
+        let (rejected, message) =
+            partial.map_or((0, ""), |partial| (partial.rejected_log_records, partial.error_message.as_str()));
         Self::Taken { rejected: u64::try_from(rejected).unwrap_or(0), message: message.to_owned() }
     }
 
@@ -98,7 +98,8 @@ impl Answer {
         if !again {
             return Self::Refused { reason };
         }
-        let after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
+        let after =
+            headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
         Self::Later { reason, after }
     }
 
@@ -184,7 +185,11 @@ mod tests {
         for code in [300, 301, 400, 401, 403, 404, 413, 429, 500, 501, 502, 503, 504, 505] {
             let status = StatusCode::from_u16(code).unwrap();
             let answer = Answer::of_http(status, &HeaderMap::new(), b"");
-            assert_eq!(matches!(answer, Answer::Later { .. }), [429, 502, 503, 504].contains(&code), "{code}");
+            assert_eq!(
+                matches!(answer, Answer::Later { .. }),
+                [429, 502, 503, 504].contains(&code),
+                "{code}"
+            );
         }
         let headers = HeaderMap::from_iter([(header::RETRY_AFTER, "7".parse().unwrap())]);
         let body = RpcStatus { message: "slow down".to_owned(), ..RpcStatus::default() }.encode_to_vec();

@@ -44,7 +44,8 @@ async fn who_says_nothing_is_not_waited_for() {
     for protocol in [Protocol::Grpc, Protocol::Http] {
         let timeout = Duration::from_millis(50);
         let receiver = Receiver { protocol, timeout, ..receiver(&format!("http://{address}")) };
-        let answer = Transport::new(receiver, HeaderMap::new()).unwrap().send(Signal::Logs, Bytes::new()).await;
+        let answer =
+            Transport::new(receiver, HeaderMap::new()).unwrap().send(Signal::Logs, Bytes::new()).await;
         let Answer::Later { reason, after: None } = answer else { panic!("{protocol:?}: {answer:?}") };
         assert!(reason.contains("50 ms") || reason.contains("DeadlineExceeded"), "{protocol:?}: {reason}");
     }

@@ -28,9 +28,9 @@ pub(super) fn config(receiver: &Receiver) -> Result<ClientConfig, String> {
     };
     let private = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| format!("cannot read a private key from {}: {error}", key.display()))?;
-    config.with_client_auth_cert(certificates(cert)?, private).map_err(|error| {
-        format!("{} and {} are not usable together: {error}", cert.display(), key.display())
-    })
+    config
+        .with_client_auth_cert(certificates(cert)?, private)
+        .map_err(|error| format!("{} and {} are not usable together: {error}", cert.display(), key.display()))
 }
 
 fn given(path: &Path) -> Result<RootCertStore, String> {
@@ -49,7 +49,9 @@ fn trusted_here() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let (usable, _unusable) = roots.add_parsable_certificates(found.certs);
     if usable == 0 {
-        return Err("the system trusts no authority (is ca-certificates installed?); tls_ca names one".to_owned());
+        return Err(
+            "the system trusts no authority (is ca-certificates installed?); tls_ca names one".to_owned()
+        );
     }
     Ok(roots)
 }

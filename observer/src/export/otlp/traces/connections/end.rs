@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::span::Event as Note;
 
 use super::super::super::attributes::Attributes;
 use super::super::span::note;
-use crate::event::{ConnectionId, Detail, Event, ResetDirection, WallTime};
+use crate::event::{ConnectionId, Detail, Event, WallTime};
 use crate::export::otlp::words;
 
 /// What happened to one side is told up to so many times.
@@ -49,23 +49,17 @@ impl End {
     /// Something happened to it.
     pub(super) fn note(&mut self, event: &Event) {
         let mut of = Attributes::default();
-        match &event.detail {
-            Detail::TcpRetransmit(retransmit) => {
-                of.text("network.tcp.retransmit.type", words::retransmit_type(retransmit.cause));
-                of.text("observer.tcp.retransmit.phase", words::retransmit_phase(retransmit.phase));
-                of.known("observer.tcp.segments", Some(retransmit.segments));
-            }
-            Detail::TcpReset(reset) => {
-                let direction = match reset.direction {
-                    ResetDirection::Sent => "transmit",
-                    ResetDirection::Received => "receive",
-                };
-                of.text("network.io.direction", direction);
-                of.text("network.tcp.reset.cause", reset.cause.map_or("", words::reset_cause));
-                of.text("observer.tcp.reset.reason", reset.reason.as_deref().unwrap_or_default());
-            }
+        if let Detail::TcpRetransmit(retransmit) = &event.detail {
+            of.text("network.tcp.retransmit.type", words::retransmit_type(retransmit.cause));
+            of.text("observer.tcp.retransmit.phase", words::retransmit_phase(retransmit.phase));
+            of.known("observer.tcp.segments", Some(retransmit.segments));
+        } else if let Detail::TcpReset(reset) = &event.detail {
+            of.text("network.io.direction", words::reset_direction(reset.direction));
+            of.text("network.tcp.reset.cause", reset.cause.map_or("", words::reset_cause));
+            of.text("observer.tcp.reset.reason", reset.reason.as_deref().unwrap_or_default());
+        } else {
             // What is seen in debugging sessions is told as logs.
-            _ => return,
+            return;
         }
         if self.notes.len() < MOST_NOTES {
             self.notes.push(note(event.time, event.event_type().name(), of.into_inner()));
