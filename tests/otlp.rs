@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use observer_tests::authority::Authority;
 use observer_tests::delay::SlowLink;
 use observer_tests::exporting::{configured, each, scratch, status};
-use observer_tests::receiver::{Receiver, attribute, items, number, of};
+use observer_tests::otlp_receiver::{Receiver, attribute, items, number, of};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, NetnsPair, Testbed, client, eventually, workload};
 use serde_json::Value;

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::{Exporter, ExporterState};
 use observer_tests::exporting::{configured, exporter, lost, scratch, status, wait_state};
-use observer_tests::receiver::{Receiver, attribute, items, number, of};
+use observer_tests::otlp_receiver::{Receiver, attribute, items, number, of};
 use observer_tests::recording::{COUNT, live};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, NetnsPair, eventually, workload};

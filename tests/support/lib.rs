@@ -41,10 +41,11 @@ pub mod kubernetes;
 pub mod lines;
 pub mod losses;
 pub mod names;
+pub mod otlp_receiver;
 pub mod owners;
 pub mod passes;
 pub mod python;
-pub mod receiver;
+
 pub mod recording;
 pub mod secured;
 pub mod snoop;
