@@ -68,6 +68,19 @@ async fn lines_are_what_clients_get_and_an_unused_exporter_costs_nothing() -> Re
     ensure!(each(&printed, "event") == expected, "{} lines", printed.len());
     ensure!(daemon.stderr().contains("probes attached"), "{}", daemon.stderr());
 
+    // Incidents as they change.
+    let opened = client::json(daemon.socket(), ["incident", "open", "--note", "by hand"]).await?;
+    let id = opened[0]["id"].as_str().or(opened[0]["incident"]["id"].as_str()).context("no id")?.to_owned();
+    client::json(daemon.socket(), ["incident", "close", &id]).await?;
+    let states = eventually(PATIENCE, "both states", || async {
+        let of = each(&lines(&out)?, "incident");
+        let states: Vec<Value> =
+            of.iter().filter(|one| one["id"] == id.as_str()).map(|one| one["state"].clone()).collect();
+        Ok(if states.iter().any(|state| state == "INCIDENT_STATE_CLOSED") { Ok(states) } else { Err(of) })
+    })
+    .await?;
+    ensure!(states[0] == "INCIDENT_STATE_OPEN", "{states:?}");
+
     // Each window that a client got whole.
     let start = |value: &Value| value["window_start"].as_str().map(str::to_owned);
     let ended = |all: &[Value]| each(all, "window_end").iter().filter_map(start).collect::<BTreeSet<_>>();
@@ -170,7 +183,7 @@ async fn a_full_disk_costs_the_exporters_own_lines_alone() -> Result<()> {
     let folder = scratch("disk")?;
     let mounted = format!("mount -t tmpfs -o size=8m tmpfs {} && exec \"$0\" \"$@\"", folder.display());
     let text = format!(
-        "subscriber_queue = 1000\n[json.full]\npath = '{}'\nallow = {{ port = '7504-7506' }}\nincidents = false\n",
+        "subscriber_queue = 2000\n[json.full]\npath = '{}'\nallow = {{ port = '7504-7506' }}\nincidents = false\n",
         folder.join("full").display()
     );
     let daemon = configured(&text)?.through(["unshare", "--mount", "sh", "-c", &mounted]).start().await?;
@@ -182,7 +195,7 @@ async fn a_full_disk_costs_the_exporters_own_lines_alone() -> Result<()> {
     ensure!(fs::write(&filler, vec![7; 16 << 20]).is_err(), "there was room for 16 MiB");
 
     let watch = Watch::filtered(&daemon, ports(&[7505]).allow, Vec::new()).await?;
-    workload::connections(&pair.left().netns, 7505, 1_000).await?;
+    workload::paced(&pair.left().netns, 7505, 1_000, 2_000).await?;
     watch.wait_count("all of it", 4_000, |_| true).await?;
     let paused = wait_state(&daemon, "json.full", ExporterState::Retrying).await?;
     ensure!(paused.last_error.contains("No space left on device"), "{paused:?}");

@@ -118,7 +118,7 @@ async fn summaries_of_the_past_are_there() -> Result<()> {
     let request = WatchSummariesRequest { allow, since, window, ..WatchSummariesRequest::default() };
     let mut client = ObserverClient::new(daemon.channel().await?);
     let mut stream = client.watch_summaries(request).await?.into_inner();
-    let (mut opened, mut ends) = (0, 0);
+    let (mut opened, mut ends, mut gaps) = (0, 0, Vec::new());
     while let Some(message) = stream.message().await? {
         match message.payload {
             Some(Summarized::Summary(summary)) => {
@@ -126,10 +126,12 @@ async fn summaries_of_the_past_are_there() -> Result<()> {
                 opened += summary.tcp.map_or(0, |tcp| tcp.opened);
             }
             Some(Summarized::WindowEnd(_)) => ends += 1,
+            Some(Summarized::Gap(gap)) => gaps.push(gap.reason()),
             Some(Summarized::NodeStatus(_) | Summarized::Lost(_)) | None => {}
         }
     }
     // Each connection is opened on both sides.
     ensure!(first.len() as u64 == 4 * COUNT && opened == 2 * COUNT && ends > 0, "{opened} in {ends}");
+    ensure!(gaps.contains(&GapReason::NotRunning), "{gaps:?}");
     Ok(())
 }

@@ -1,18 +1,18 @@
 //! An incident of a real daemon is exported to a file, and told from that file as the daemon told it: by anybody, anywhere.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use observer_tests::elsewhere::Elsewhere;
 use observer_tests::guardian::Guardian;
+use observer_tests::story::nanos;
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Daemon, Pod, Testbed, client, eventually};
+use observer_tests::{Daemon, Pod, Testbed, client, eventually, python};
 use prost_types::Timestamp;
 use serde_json::Value;
-use tempfile::TempDir;
 
 const WINDOWS: Duration = Duration::from_secs(40);
 
@@ -64,65 +64,6 @@ async fn scene() -> Result<Scene> {
     Ok(Scene { daemon, client, id, range })
 }
 
-/// A folder that everybody may read, with the program and what was exported.
-struct Elsewhere {
-    folder: TempDir,
-    file: PathBuf,
-}
-
-impl Elsewhere {
-    async fn new(scene: &Scene) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
-        let program = folder.path().join("observer");
-        fs::copy(client::observer()?, &program)?;
-        let file = folder.path().join("incident.observer");
-        let path = file.to_str().context("a path that is no text")?;
-        let exported =
-            client::run(scene.daemon.socket(), ["incident", "export", &scene.id, "--file", path]).await?;
-        succeeded("export", &exported)?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
-        Ok(Self { folder, file })
-    }
-
-    /// Runs the program as nobody, without any capability, in a network namespace with nothing in it.
-    fn run(&self, args: &[&str], file: &Path) -> Result<Output> {
-        let mut command = Command::new("unshare");
-        command.args(["--net", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
-        command.args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]);
-        command.arg(self.folder.path().join("observer")).args(args);
-        command.env("OBSERVER_SERVER", format!("file://{}", file.display()));
-        command.env("XDG_CONFIG_HOME", "/nowhere").env_remove("OBSERVER_CLIENT_CONFIG");
-        command.current_dir(self.folder.path());
-        Guardian::shared()?.mark(&mut command).output().context("cannot run it")
-    }
-
-    fn json(&self, args: &[&str]) -> Result<Vec<Value>> {
-        let output = self.run(&[args, &["-o", "json"]].concat(), &self.file)?;
-        succeeded(&args.join(" "), &output)?;
-        let text = String::from_utf8(output.stdout)?;
-        text.lines()
-            .map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}")))
-            .collect()
-    }
-
-    fn text(&self, args: &[&str]) -> Result<String> {
-        let output = self.run(args, &self.file)?;
-        succeeded(&args.join(" "), &output)?;
-        Ok(String::from_utf8(output.stdout)?)
-    }
-}
-
-fn succeeded(what: &str, output: &Output) -> Result<()> {
-    ensure!(
-        output.status.success(),
-        "{what}: {}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
-}
-
 /// What messages of a stream carry under that name.
 fn payloads(messages: &[Value], name: &str) -> Vec<Value> {
     messages.iter().map(|message| &message[name]).filter(|one| !one.is_null()).cloned().collect()
@@ -131,7 +72,7 @@ fn payloads(messages: &[Value], name: &str) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_tells_what_the_daemon_told() -> Result<()> {
     let scene = scene().await?;
-    let elsewhere = Elsewhere::new(&scene).await?;
+    let elsewhere = Elsewhere::of(&scene.daemon, &scene.id).await?;
     let [since, until] = &scene.range;
     let daemon = scene.daemon.socket();
 
@@ -167,7 +108,7 @@ async fn a_file_tells_what_the_daemon_told() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_works_on_a_file() -> Result<()> {
     let scene = scene().await?;
-    let elsewhere = Elsewhere::new(&scene).await?;
+    let elsewhere = Elsewhere::of(&scene.daemon, &scene.id).await?;
     let client = scene.client.name();
 
     let connections = elsewhere.json(&["connections"])?;
@@ -195,10 +136,6 @@ async fn every_command_works_on_a_file() -> Result<()> {
     ensure!(!compared.contains("worse"), "nothing differs from itself: {compared}");
     let again = elsewhere.text(&["incident", "export", &scene.id, "--file", "again.observer"])?;
     ensure!(again.contains("again.observer: ") && again.contains("events and"), "{again}");
-    let tables =
-        elsewhere.text(&["incident", "export", &scene.id, "--format", "parquet", "--file", "tables"])?;
-    ensure!(tables.contains("tables/events.parquet"), "{tables}");
-
     for (refused, words) in [
         (&["events", "-f"][..], "a recording has an end"),
         (&["incident", "delete", scene.id.as_str()], "a recording that is replayed"),
@@ -212,9 +149,58 @@ async fn every_command_works_on_a_file() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tables_hold_what_is_told_by_another_reader() -> Result<()> {
+    let scene = scene().await?;
+    let elsewhere = Elsewhere::of(&scene.daemon, &scene.id).await?;
+    let export = ["incident", "export", &scene.id, "--format", "parquet", "--file", "tables"];
+    let written = elsewhere.text(&export)?;
+    ensure!(written.contains("tables/events.parquet"), "{written}");
+    let read = python::tables(&elsewhere.folder.path().join("tables"))?;
+    let rows = |table: &str| read[table]["rows"].as_array().with_context(|| format!("no rows: {table}"));
+    let [since, until] = &scene.range;
+
+    ensure!(read["events"]["types"]["time"] == "timestamp[ns, tz=UTC]", "{}", read["events"]["types"]);
+    let told = payloads(&elsewhere.json(&["events", "--since", since, "--until", until])?, "event");
+    let told: Vec<_> = told
+        .iter()
+        .map(|event| (event["sequence"].as_u64(), nanos(&event["time"]), event["type"].as_str()))
+        .collect();
+    let events = rows("events")?;
+    let again: Vec<_> = events
+        .iter()
+        .map(|row| (row["sequence"].as_u64(), row["time"].as_u64(), row["type"].as_str()))
+        .collect();
+    ensure!(
+        told.len() > 500 && told == again,
+        "{} events, {} rows: {:?}",
+        told.len(),
+        again.len(),
+        &again[..3]
+    );
+    let of_client = |row: &&Value| row["pod"] == scene.client.name();
+    let refused = events.iter().filter(of_client).filter(|row| row["error"] == "refused").count();
+    ensure!(refused == 50, "{refused} were refused");
+
+    let summary = ["summary", "--since", since, "--until", until, "--window", "1h"];
+    let told = payloads(&elsewhere.json(&summary)?, "summary");
+    let edges: Vec<_> =
+        rows("summaries")?.iter().filter(of_client).filter(|row| !row["peer_kind"].is_null()).collect();
+    for figure in ["opened", "failed", "sent_bytes"] {
+        let number = |of: &Value| of[figure].as_u64().unwrap_or(0);
+        let of_client = told
+            .iter()
+            .filter(|one| one["edge"].is_object() && one["workload"]["pod"] == scene.client.name());
+        let told: u64 = of_client.map(|one| number(&one["tcp"])).sum();
+        let again: u64 = edges.iter().map(|row| number(row)).sum();
+        ensure!(told > 0 && told == again, "{figure}: {told} told, {again} in the table");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_whole_recording_is_refused_with_a_clear_word() -> Result<()> {
     let scene = scene().await?;
-    let elsewhere = Elsewhere::new(&scene).await?;
+    let elsewhere = Elsewhere::of(&scene.daemon, &scene.id).await?;
     let good = fs::read(&elsewhere.file)?;
     let after_head = good.iter().position(|byte| *byte == b'\n').context("no first line")? + 1;
     let mut flipped = good.clone();
@@ -269,7 +255,7 @@ fn full_disk(scene: &Scene, folder: &Path) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_is_served_to_others() -> Result<()> {
     let scene = scene().await?;
-    let elsewhere = Elsewhere::new(&scene).await?;
+    let elsewhere = Elsewhere::of(&scene.daemon, &scene.id).await?;
     let socket = elsewhere.folder.path().join("replay.sock");
     let mut command = Command::new("setpriv");
     command.args([

@@ -13,9 +13,10 @@ use anyhow::{Context, Result, ensure};
 use observer_tests::client::{self, observer};
 use observer_tests::daemon::only;
 use observer_tests::events::{is, watch};
+use observer_tests::exporting::{configured, wait_events};
 use observer_tests::guardian::{Guardian, program};
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Daemon, eventually, workload};
+use observer_tests::{eventually, receiver, workload};
 
 const UNIT: &str = include_str!("../deploy/systemd/observer.service");
 const PRIVILEGES: &str = include_str!("../docs/privileges.md");
@@ -114,7 +115,18 @@ async fn the_daemon_works_within_it() -> Result<()> {
     let confined =
         [program("workload")?.display().to_string(), "confined".to_owned(), filter.display().to_string()];
     let launcher = mounts.into_iter().chain(only(granted)).chain(confined);
-    let daemon = Daemon::bare().arg("--dns").through(launcher).start().await?;
+    // What exporters write and send is allowed as well: a socket, a file of memory for the journal, a folder for lines.
+    let (log, written) = (receiver::unix(&dir.join("log"))?, dir.join("logs/lines"));
+    ensure!(setting("LogsDirectory") == ["observer"]);
+    ensure!(["memfd_create", "fcntl", "sendmsg", "rename"].iter().all(|call| {
+        calls("@system-service").is_ok_and(|calls| calls.iter().any(|allowed| allowed == call))
+    }));
+    let text = format!(
+        "[json.a]\npath = '{}'\n[syslog.a]\naddress = '{}'\nmin_severity = 'info'\n",
+        written.display(),
+        dir.join("log").display()
+    );
+    let daemon = configured(&text)?.arg("--dns").through(launcher).start().await?;
 
     let own = fs::read_to_string(format!("/proc/{}/status", daemon.pid()))?;
     ensure!(own.contains("Seccomp:\t2\n") && own.contains("NoNewPrivs:\t1\n"), "{own}");
@@ -144,6 +156,8 @@ async fn the_daemon_works_within_it() -> Result<()> {
         Ok(if listed.len() == 1 { Ok(()) } else { Err(listed) })
     })
     .await?;
+    wait_events(&written, 5).await?;
+    log.wait(5).await?;
     // A cgroup's path comes from its id: the call for that is allowed.
     ensure!(!daemon.stderr().contains("Operation not permitted"), "{}", daemon.stderr());
     Ok(())

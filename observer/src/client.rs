@@ -42,6 +42,7 @@ pub(crate) use connect::{Answers, Client, Server, Target, Tls};
 pub(crate) use error::Error;
 pub(crate) use escape::escape;
 pub(crate) use explain::{explained_columns, write_explanation};
+pub(crate) use gap::words as gap_words;
 pub(crate) use incident::{INCIDENTS, write_incident, write_incidents, write_update};
 pub(crate) use json::{write_encoded, write_json, write_value, write_whole};
 pub(crate) use look::{Format, Look};

@@ -3,9 +3,9 @@
 
 pub(crate) mod backoff;
 pub(crate) mod feed;
+pub(crate) mod http;
 mod lines;
 mod message;
-#[allow(dead_code, reason = "not all of it is exported yet")]
 pub(crate) mod metrics;
 mod otlp;
 pub(crate) mod secret;
@@ -16,14 +16,21 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::feed::Link;
+pub(crate) use self::http::{Bound, HttpError, HttpFiles};
+pub(crate) use self::metrics::labels::{LABELS, Label};
+pub(crate) use self::metrics::settings::Settings as MetricSettings;
+pub(crate) use self::metrics::table::metrics;
 pub(crate) use self::state::{Board, State};
 use crate::config::exporters::Exporters;
 use crate::status::Exporter;
 
 /// How long they may take to send what they have when the daemon stops.
 const FLUSH: Duration = Duration::from_secs(2);
+/// And until they let go of what they wait for. One that waits for a disk goes with the process.
+const AWAY: Duration = Duration::from_millis(200);
 
 /// The exporters that run.
 #[derive(Debug)]
@@ -31,12 +38,19 @@ pub(crate) struct Running {
     tasks: JoinSet<()>,
     link: Link,
     board: Board,
+    /// Their time is over.
+    over: CancellationToken,
 }
 
 /// Starts those that are wanted, each with its place on the board. Needs to be called within the runtime, after privileges were
 /// given up: threads keep those that they begin with.
-pub(crate) fn start(settings: &Exporters, link: &Link, board: &Board) -> Running {
-    let mut running = Running { tasks: JoinSet::new(), link: link.clone(), board: board.clone() };
+pub(crate) fn start(settings: &Exporters, bound: Option<Bound>, link: &Link, board: &Board) -> Running {
+    let mut running = Running {
+        tasks: JoinSet::new(),
+        link: link.clone(),
+        board: board.clone(),
+        over: CancellationToken::new(),
+    };
     for (name, json) in &settings.json {
         lines::start(name, json, &mut running);
     }
@@ -44,7 +58,10 @@ pub(crate) fn start(settings: &Exporters, link: &Link, board: &Board) -> Running
         syslog::start(name, syslog, &mut running);
     }
     for (name, otlp) in &settings.otlp {
-        otlp::start(name, otlp, &mut running);
+        otlp::start(name, otlp, &settings.metrics.settings(), &mut running);
+    }
+    if let Some(bound) = bound {
+        http::start(bound, &settings.metrics.settings(), &mut running);
     }
     running
 }
@@ -58,9 +75,10 @@ impl Running {
     /// Has one run on a thread of its own, since it may have to wait for a disk.
     fn on_thread(&mut self, state: &State, run: impl Future<Output = ()> + Send + 'static) {
         let (done, ended) = oneshot::channel();
-        let runtime = tokio::runtime::Handle::current();
+        let (runtime, over) = (tokio::runtime::Handle::current(), self.over.clone());
         let thread = std::thread::Builder::new().name("exporter".to_owned()).spawn(move || {
-            runtime.block_on(run);
+            // The runtime may not end while it is waited for with it.
+            runtime.block_on(over.run_until_cancelled(run));
             let _nobody_waits = done.send(()).is_err();
         });
         if let Err(error) = thread {
@@ -75,12 +93,20 @@ impl Running {
     /// Lets them send what they have. The daemon has told them all by now.
     pub(crate) async fn finish(mut self) {
         self.link.stopping.cancel();
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(FLUSH, all).await.is_err() {
-            let waiting = self.board.status().into_iter().filter(|one| one.queued > 0);
-            waiting.for_each(|Exporter { name, queued, .. }| {
-                log::warn!("exporter {name}: {queued} updates were not sent before the daemon ended");
-            });
+        if tokio::time::timeout(FLUSH, self.ended()).await.is_ok() {
+            return;
         }
+        // Before they let their queues go.
+        for Exporter { name, queued, .. } in self.board.status().into_iter().filter(|one| one.queued > 0) {
+            log::warn!("exporter {name}: the daemon ends before all was sent; {queued} updates waited");
+        }
+        self.over.cancel();
+        self.tasks.abort_all();
+        let _waits_for_a_disk = tokio::time::timeout(AWAY, self.ended()).await.is_err();
+    }
+
+    /// All of them have ended.
+    async fn ended(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 }

@@ -20,7 +20,7 @@ mod writer;
 
 pub(crate) use self::block::{Block, Filling, Kind};
 pub(crate) use self::compared::compare;
-pub(crate) use self::ranges::{for_each_window, whole_window};
+pub(crate) use self::ranges::{OfTime, RecordedWindows, for_each_window, whole_window};
 pub(crate) use self::recorder::{Reader, Recorder};
 pub(crate) use self::shared::{Disk, Settings};
 pub(crate) use self::store::{

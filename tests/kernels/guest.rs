@@ -113,9 +113,7 @@ impl Guest {
             let told = |source: &Value| {
                 source != "LOSS_SOURCE_NETNS" && !(self.preempts && source == "LOSS_SOURCE_PROBE")
             };
-            // Where the emulator is held up, what is recorded cannot be written in time, which events do not wait for.
-            let lost =
-                message.get("lost").is_some_and(|lost| told(&lost["source"]) && lost["kind"] != "recording");
+            let lost = message.get("lost").is_some_and(|lost| told(&lost["source"]));
             ensure!(!lost, "{line}");
             if let Some(event) = message.get_mut("event") {
                 events.push(event.take());

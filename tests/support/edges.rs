@@ -131,7 +131,7 @@ impl Seen {
                     sum.live = live.get(key).copied().unwrap_or(0);
                 }
             }
-            Some(Payload::NodeStatus(_)) | None => {}
+            Some(Payload::NodeStatus(_) | Payload::Gap(_)) | None => {}
         }
     }
 

@@ -35,6 +35,16 @@ pub fn command(address: &str, service: &str, method: &str, request: &Value) -> R
     Ok(command)
 }
 
+/// What Arrow's own reader finds in exported tables: of each the columns' types, and the rows.
+pub fn tables(folder: &Path) -> Result<Value> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/read_tables.py");
+    let mut command = Command::new(python()?);
+    guardian::Guardian::shared()?.mark(&mut command).arg("-B").arg(script).arg(folder);
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
 /// Calls a method by the daemon's unix socket.
 pub fn call(daemon: &Daemon, service: &str, method: &str, request: &Value) -> Result<Lines> {
     call_at(&format!("unix://{}", daemon.socket().display()), service, method, request)

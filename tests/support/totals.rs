@@ -47,7 +47,7 @@ impl Totals {
                     Some(Payload::Summary(summary)) => sums.add(summary),
                     Some(Payload::WindowEnd(end)) => sums.lost_events += end.lost_events,
                     Some(Payload::Lost(lost)) if is_own(&lost) => sums.lost_events += lost.count,
-                    Some(Payload::Lost(_) | Payload::NodeStatus(_)) | None => {}
+                    Some(Payload::Lost(_) | Payload::NodeStatus(_) | Payload::Gap(_)) | None => {}
                 }
             }
         });

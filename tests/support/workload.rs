@@ -26,11 +26,20 @@ pub fn in_netns<'a>(netns: &Netns, args: impl IntoIterator<Item = &'a str>) -> R
 
 /// So many connections over loopback to a port of a network namespace, one after the other; each is used and closed.
 pub async fn connections(netns: &Netns, port: u16, count: u64) -> Result<()> {
+    connect(netns, port, count, &[]).await
+}
+
+/// The same, so many in a second: whoever reads with a short queue keeps up with that.
+pub async fn paced(netns: &Netns, port: u16, count: u64, rate: u64) -> Result<()> {
+    connect(netns, port, count, &["--rate", &rate.to_string()]).await
+}
+
+async fn connect(netns: &Netns, port: u16, count: u64, more: &[&str]) -> Result<()> {
     let port = port.to_string();
     let serve = in_netns(netns, ["serve", "--port", &port, "--echo"])?;
     serve.wait_for("listening", PATIENCE, |line| line["listening"].as_u64().is_some()).await?;
     let (to, count) = (format!("127.0.0.1:{port}"), count.to_string());
     let args = ["connect", "--to", &to, "--count", &count, "--bytes", "10", "--summary"];
-    in_netns(netns, args)?.output().await?;
+    in_netns(netns, args.into_iter().chain(more.iter().copied()))?.output().await?;
     Ok(())
 }

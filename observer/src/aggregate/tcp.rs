@@ -190,7 +190,8 @@ impl Aggregator {
             tcp.peer_window_limited_ns += peer_window_limited_ns;
             tcp.send_buffer_limited_ns += send_buffer_limited_ns;
             tcp.min_rtt_ns = [tcp.min_rtt_ns, after.min_rtt_ns].into_iter().flatten().min();
-            if let Some(rtt) = after.rtt_ns {
+            // Of a connection at rest the kernel still has what it measured last, maybe long ago.
+            if let Some(rtt) = after.rtt_ns.filter(|_| received_segments > 0) {
                 tcp.rtt.record(rtt);
             }
         });

@@ -58,6 +58,18 @@ fn sums(windows: &[Arc<Window>]) -> (u64, u64, u64) {
 }
 
 #[test]
+fn a_round_trip_that_is_read_again_is_no_other_one() {
+    let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
+    let mut aggregator = aggregator(Settings::default());
+    aggregator.record(&event(&a, 5, connect(&tcp(7, true, "10.0.0.2:80", Some(&b)))));
+    for (time, units) in [(1, 1), (2, 1), (3, 1), (4, 2)] {
+        aggregator.sample(BootTime(time), &[sample(7, counters(units, 0))]);
+    }
+    let windows = aggregator.advance(BootTime(SECOND));
+    assert_eq!(edge(&windows[0]).rtt.count(), 2, "it rested for two readings");
+}
+
+#[test]
 fn windows_add_up_to_the_counters_of_the_close() {
     let (a, b) = (pod(1, "shop", "a"), pod(2, "shop", "b"));
     let tcp = tcp(7, true, "10.0.0.2:80", Some(&b));

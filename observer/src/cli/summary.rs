@@ -93,6 +93,7 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         held: Vec::new(),
         window: Window::default(),
         windows: 0,
+        gaps: false,
         origin: Origin::default(),
     };
     loop {
@@ -104,7 +105,7 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         let Some(again) = again else { break };
         answers = again;
     }
-    if shown.windows == 0 && !shown.output.look().is_whole() {
+    if shown.windows == 0 && !shown.gaps && !shown.output.look().is_whole() {
         writeln!(out, "no window has ended yet: ask again in a moment, or wait for the next with -f")?;
     }
     Ok(())
@@ -119,6 +120,8 @@ struct Shown {
     held: Vec<WatchSummariesResponse>,
     window: Window,
     windows: u64,
+    /// Something is missing.
+    gaps: bool,
     origin: Origin,
 }
 
@@ -138,12 +141,14 @@ impl Shown {
             let look = fields::look(&self.output, &self.chosen);
             let again = match &message.payload {
                 Some(Payload::NodeStatus(status)) => self.origin.greeted(status, &look.clock()),
+                Some(Payload::Gap(gap)) => Some(client::gap_words(gap, &look.clock())),
                 _ => None,
             };
             if look.is_whole() {
                 self.write_whole(out, &look, message)?;
                 continue;
             }
+            self.gaps |= matches!(message.payload, Some(Payload::Gap(_)));
             let finished = self.window.add(message);
             if self.windows > 0 && (again.is_some() || finished.is_some()) {
                 writeln!(out)?;
@@ -191,7 +196,9 @@ impl Shown {
 fn sort_messages(messages: &mut [WatchSummariesResponse], by: Sort) {
     let summary = |message: &mut WatchSummariesResponse| match message.payload.take() {
         Some(Payload::Summary(summary)) => summary,
-        Some(Payload::Lost(_) | Payload::NodeStatus(_) | Payload::WindowEnd(_)) | None => Summary::default(),
+        Some(Payload::Lost(_) | Payload::NodeStatus(_) | Payload::WindowEnd(_) | Payload::Gap(_)) | None => {
+            Summary::default()
+        }
     };
     let mut summaries: Vec<Summary> = messages.iter_mut().map(summary).collect();
     client::sort(&mut summaries, by);

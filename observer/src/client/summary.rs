@@ -66,6 +66,8 @@ impl Window {
             Payload::Summary(summary) if summary.edge.is_some() => self.edges.push(summary),
             Payload::Summary(summary) => self.workloads.push(summary),
             Payload::Lost(lost) => self.losses.push(lost),
+            // It is shown when it comes.
+            Payload::Gap(_) => {}
             // What an earlier stream began is never completed.
             Payload::NodeStatus(_) => *self = Self::default(),
             Payload::WindowEnd(end) => {

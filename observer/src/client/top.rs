@@ -19,7 +19,8 @@ use std::time::Duration;
 use crossterm::event::KeyEvent;
 use observer_proto::v1::watch_summaries_response::Payload;
 use observer_proto::v1::{
-    ListConnectionsResponse, ListWorkloadsResponse, Summary, WatchSummariesResponse, WorkloadStatus,
+    ListConnectionsResponse, ListIncidentsResponse, ListWorkloadsResponse, Summary, WatchSummariesResponse,
+    WorkloadStatus,
 };
 use prost_types::Timestamp;
 
@@ -52,6 +53,8 @@ pub(crate) enum Message {
     Summary(Box<WatchSummariesResponse>),
     /// The workloads.
     Workloads(ListWorkloadsResponse),
+    /// The incidents that are open, newest first.
+    Incidents(ListIncidentsResponse),
     /// The connections that a page asked for.
     Connections(u64, ListConnectionsResponse),
     /// A line of the events that a page asked for.
@@ -98,6 +101,7 @@ pub(crate) struct Top {
     origin: Origin,
     finished: Held<Finished>,
     workloads: Held<Vec<WorkloadStatus>>,
+    incidents: ListIncidentsResponse,
     /// The first page, and those that were opened from it.
     home: Page,
     deeper: Vec<Page>,
@@ -125,6 +129,7 @@ impl Top {
             origin: Origin::default(),
             finished: Held::default(),
             workloads: Held::default(),
+            incidents: ListIncidentsResponse::default(),
             home: Page::new(0, Kind::Workloads),
             deeper: Vec::new(),
             pages: 0,
@@ -153,6 +158,7 @@ impl Top {
             Message::Resized(columns, rows) => self.size = (columns, rows),
             Message::Summary(message) => self.summary(*message),
             Message::Workloads(response) => self.workloads.put(response.workloads, self.paused),
+            Message::Incidents(response) => self.incidents = response,
             Message::Connections(number, response) => {
                 let paused = self.paused;
                 if let Some(page) = self.page_of(number) {

@@ -14,7 +14,7 @@ struct Daemon {
     flags: Flags,
 }
 
-const WORDS: [&str; 46] = [
+const WORDS: [&str; 58] = [
     "listen",
     "insecure_loopback",
     "cri_endpoint",
@@ -60,6 +60,18 @@ const WORDS: [&str; 46] = [
     "info",
     "tcp_send_reset",
     "[[table]]\n",
+    "[json.a]\npath = \"/a\"\n",
+    "[syslog.'b']\naddress = \"journal\"\n",
+    "json",
+    "syslog.a = {",
+    "allow",
+    "deny = [{",
+    "type = 'tcp_close'",
+    "port = '1-2'",
+    "min_latency",
+    "max_bytes",
+    "min_severity",
+    "tcp://h:1",
     "\\u0000",
 ];
 

@@ -16,9 +16,9 @@ mod traces;
 mod transport;
 mod words;
 
-use super::Running;
 use super::state::State;
-use crate::config::exporters::{Name, Otlp, Signals};
+use super::{MetricSettings, Running};
+use crate::config::exporters::{Name, Otlp};
 
 use self::queue::Queue;
 use self::sender::{Sender, Troubled};
@@ -26,7 +26,7 @@ use self::teller::Teller;
 use self::transport::Signal;
 
 /// Starts one.
-pub(super) fn start(name: &Name, settings: &Otlp, running: &mut Running) {
+pub(super) fn start(name: &Name, settings: &Otlp, metrics: &MetricSettings, running: &mut Running) {
     let name = format!("otlp.{name}");
     let receiver = match settings.receiver() {
         Ok(receiver) => receiver,
@@ -34,8 +34,9 @@ pub(super) fn start(name: &Name, settings: &Otlp, running: &mut Running) {
         Err(error) => return log::error!("exporter {name} is not started: {error}"),
     };
     let state = running.add(State::new(name, "otlp", receiver.endpoint.to_string()));
-    let Signals { metrics, logs, traces } = settings.signals();
-    let wanted = [(Signal::Metrics, metrics), (Signal::Logs, logs), (Signal::Traces, traces)];
+    let is_on = settings.signals();
+    let wanted =
+        [(Signal::Metrics, is_on.metrics), (Signal::Logs, is_on.logs), (Signal::Traces, is_on.traces)];
     let wanted: Vec<Signal> =
         wanted.into_iter().filter(|(_, is_on)| *is_on).map(|(signal, _)| signal).collect();
     // What may wait is shared evenly: a signal that is not taken leaves the others their part.
@@ -57,7 +58,8 @@ pub(super) fn start(name: &Name, settings: &Otlp, running: &mut Running) {
         };
         running.tasks.spawn(sender.run());
     }
-    match Teller::new(settings, running.link.clone(), state.clone(), queues, most) {
+    let of_metrics = settings.metric_settings(metrics);
+    match Teller::new(settings, &of_metrics, running.link.clone(), state.clone(), queues, most) {
         Ok(teller) => drop(running.tasks.spawn(teller.run())),
         Err(error) => drop(state.failed(&error)),
     }

@@ -93,6 +93,8 @@ struct Inner {
     path: Option<PathBuf>,
     limits: Limits,
     database: RwLock<Option<Database>>,
+    /// Held by who writes. redb's own turn ends before the state is what was written.
+    writing: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -207,11 +209,11 @@ impl Store {
 
     /// Writes all of it or nothing.
     fn write<T>(&self, write: impl FnOnce(&WriteTransaction, &mut State) -> Result<T>) -> Result<T> {
+        let _turn = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let database = self.0.database.read().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = database.as_ref().ok_or(StoreError::Closed)?.begin_write()?;
         // So that after a kill it opens at once: else all of it would be read first, and what happens meanwhile waits.
         transaction.set_quick_repair(true);
-        // There is one write at a time, so nobody changes the state meanwhile.
         let mut state = self.state().clone();
         let written = write(&transaction, &mut state)?;
         transaction.commit()?;

@@ -7,7 +7,6 @@ use super::latency::{Bounds, Latency};
 use super::lives::Lives;
 use super::rules::{self, Subject};
 use super::tuning::{SECOND, Tuning};
-use crate::aggregate::Histogram;
 use crate::diagnose::Loss;
 use crate::event::{BootTime, Edge, EdgeSummary, PeerKind, TcpSummary, Window, Workload, WorkloadKind};
 
@@ -240,12 +239,9 @@ impl Watched {
             |floor_ns| Bounds { factor: tuning.latency_factor, floor_ns, least_values: LEAST_VALUES };
         let handshake = bounds(rules::handshake_floor_ns(rules::is_near(kind)));
         let start = now.0.saturating_sub(1);
-        // Where nothing came nothing was measured: what was read is what was measured once.
-        let none = Histogram::default();
-        let round_trips = if tcp.received_segments > 0 { &tcp.rtt } else { &none };
         [
             self.handshakes.add(&tcp.handshake_latency, start, &handshake),
-            self.round_trips.add(round_trips, start, &bounds(rules::RTT_FLOOR_NS)),
+            self.round_trips.add(&tcp.rtt, start, &bounds(rules::RTT_FLOOR_NS)),
         ]
     }
 }

@@ -242,16 +242,15 @@ fn attempts_that_wait_and_are_given_up_count_once() {
 }
 
 #[test]
-fn a_round_trip_that_is_read_again_and_again_is_no_other_one() {
+fn connections_at_rest_have_no_round_trips() {
     let mut node = Node::new();
     let (a, b) = (pod(1, "ci", "a"), pod(2, "ci", "b"));
-    let taking = |ms: u64, received_segments| {
-        let mut tcp = TcpSummary { live: 5, received_segments, ..TcpSummary::default() };
-        (0..5).for_each(|_| tcp.rtt.record(ms * 1_000_000));
+    let taking = |ms: u64, measured: u64| {
+        let mut tcp = TcpSummary { live: 5, ..TcpSummary::default() };
+        (0..measured).for_each(|_| tcp.rtt.record(ms * 1_000_000));
         tcp
     };
     node.seconds(100, |node, second| node.edge(&a, &b, &taking(1 + second % 2, 5)));
-    // Connections that idle keep what was measured last.
     node.seconds(HOUR, |node, _| node.edge(&a, &b, &taking(300, 0)));
     nothing_fired(&node);
     node.seconds(31, |node, _| node.edge(&a, &b, &taking(300, 5)));

@@ -7,7 +7,7 @@ use super::source::Source;
 
 const MOST_LINES: usize = 300;
 /// The folders of `observer/src` through which data moves; a later one never serves an earlier one.
-const STAGES: [&str; 14] = [
+const STAGES: [&str; 15] = [
     "probe",
     "decode",
     "inventory",
@@ -16,6 +16,7 @@ const STAGES: [&str; 14] = [
     "diagnose",
     "trigger",
     "filter",
+    "compare",
     "wire",
     "story",
     "record",
@@ -23,8 +24,8 @@ const STAGES: [&str; 14] = [
     "export",
     "replay",
 ];
-const PURE_STAGES: [&str; 8] =
-    ["decode", "attribute", "aggregate", "diagnose", "trigger", "filter", "wire", "story"];
+const PURE_STAGES: [&str; 9] =
+    ["decode", "attribute", "aggregate", "diagnose", "trigger", "filter", "compare", "wire", "story"];
 const EMPTY_NAMES: [&str; 8] =
     ["utils", "util", "common", "helpers", "helper", "manager", "managers", "misc"];
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];

@@ -5,7 +5,8 @@ use std::future::pending;
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::watch_summaries_response::Payload as SummaryPayload;
 use observer_proto::v1::{
-    WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse,
+    IncidentState, ListIncidentsRequest, WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest,
+    WatchSummariesResponse,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -108,6 +109,12 @@ impl Feed {
         match self.client.workloads(self.selected.workloads()).await {
             Ok(response) => self.tell(Message::Workloads(response)).await,
             Err(error) => self.refused(0, &error).await,
+        }
+        let open = IncidentState::Open.into();
+        let newest = ListIncidentsRequest { state: open, limit: 1, ..ListIncidentsRequest::default() };
+        // A daemon that knows none has none that is open.
+        if let Ok(response) = self.client.incidents(newest).await {
+            self.tell(Message::Incidents(response)).await;
         }
         self.list_connections(wants).await;
     }

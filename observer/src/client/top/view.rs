@@ -93,6 +93,7 @@ fn below(top: &Top) -> Vec<(Paint, String)> {
     let mut lines = vec![(Paint::Plain, totals(top))];
     lines.extend(top.away.iter().map(|words| (Paint::Failure, words.clone())));
     lines.extend(top.page().refused.iter().map(|words| (Paint::Failure, words.clone())));
+    lines.extend(incidents(top).map(|words| (Paint::Failure, words)));
     lines.extend(top.notice.iter().map(|(words, _)| (Paint::Warning, words.clone())));
     let Some(finished) = top.finished.get() else { return lines };
     if finished.end.lost_events > 0 {
@@ -106,6 +107,15 @@ fn below(top: &Top) -> Vec<(Paint, String)> {
         lines.push((Paint::Warning, words));
     }
     lines
+}
+
+/// What is open, and how to read of it.
+fn incidents(top: &Top) -> Option<String> {
+    let newest = top.incidents.incidents.first()?;
+    let count = plural(top.incidents.total, "open incident");
+    let (id, title) = (escape(&newest.id), escape(&newest.title));
+    let which = if top.incidents.total > 1 { "the newest: " } else { "" };
+    Some(format!("{count}, {which}{title} (observer incident show {id})"))
 }
 
 fn totals(top: &Top) -> String {

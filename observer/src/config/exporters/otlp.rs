@@ -12,8 +12,10 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use self::preset::Preset;
+use super::metrics::LabelName;
 use super::select::{List, Selection, check, selection};
 use super::values::{self, Many};
+use crate::export::{Label, MetricSettings};
 
 pub(crate) use self::receiver::{Receiver, Tls};
 
@@ -62,7 +64,7 @@ pub(crate) struct Otlp {
     pub(crate) slow_rtt: Option<Duration>,
     /// Metrics are told by these.
     #[serde(default)]
-    pub(crate) labels: Many<String>,
+    labels: Many<LabelName>,
     #[serde(default)]
     allow: List,
     #[serde(default)]
@@ -121,6 +123,15 @@ impl Otlp {
         self.temporality.unwrap_or(usual)
     }
 
+    /// What of the metrics is asked for: as of all, with labels of its own where it has some.
+    pub(crate) fn metric_settings(&self, of_all: &MetricSettings) -> MetricSettings {
+        let labels: Vec<Label> = self.labels.0.iter().map(|LabelName(label)| *label).collect();
+        if labels.is_empty() {
+            return of_all.clone();
+        }
+        MetricSettings { labels, label: BTreeMap::new(), ..of_all.clone() }
+    }
+
     /// Which events are told as logs.
     pub(crate) fn selection(&self) -> Selection {
         selection(&self.allow, &self.deny)
@@ -141,12 +152,6 @@ impl Otlp {
             && self.metrics == Some(true)
         {
             return Err(format!("metrics = true is not allowed: {} takes traces alone", preset.name()));
-        }
-        let known = crate::export::metrics::labels::Label::named;
-        if let Some(unknown) = self.labels.0.iter().find(|name| known(name).is_none()) {
-            let names =
-                crate::export::metrics::labels::LABELS.map(crate::export::metrics::labels::Label::name);
-            return Err(format!("labels: `{unknown}` is not allowed; allowed are {}", names.join(", ")));
         }
         check(&self.selection())
     }

@@ -57,6 +57,7 @@ impl Label {
     }
 
     /// OpenTelemetry's name for it, where it has one, and else one in its manner.
+    #[allow(dead_code, reason = "OTLP tells it")]
     pub(crate) const fn attribute(self) -> &'static str {
         match self {
             Self::Namespace => "k8s.namespace.name",
@@ -73,6 +74,7 @@ impl Label {
     }
 
     /// What it says.
+    #[allow(dead_code, reason = "the reference page tells it")]
     pub(crate) const fn help(self) -> &'static str {
         match self {
             Self::Namespace => "the pod's namespace; empty without a pod",

@@ -1,6 +1,9 @@
 //! The table of all metrics: their names, what they mean, and which figure each is. Prometheus, OTLP and the reference page
 //! are made from it, and dashboards and alert rules are checked against it.
 
+#[cfg(test)]
+mod deployed;
+mod exporters;
 mod flow;
 mod kernel;
 mod own;
@@ -23,12 +26,14 @@ pub(crate) struct Metric {
     /// Prometheus' name, with unit and `_total`.
     pub(crate) name: &'static str,
     /// OpenTelemetry's name.
+    #[allow(dead_code, reason = "OTLP tells it")]
     pub(crate) otel: &'static str,
     pub(crate) kind: Kind,
     pub(crate) unit: Unit,
     /// What it means, as one sentence that says the unit.
     pub(crate) help: &'static str,
     /// Where the API has this figure.
+    #[allow(dead_code, reason = "the reference page tells it")]
     pub(crate) told: &'static str,
     /// By what it is told apart, beside the labels that are configured.
     pub(crate) by: &'static [Word],
@@ -72,6 +77,7 @@ impl Unit {
     }
 
     /// As OpenTelemetry writes it (UCUM).
+    #[allow(dead_code, reason = "OTLP tells it")]
     pub(crate) const fn ucum(self) -> &'static str {
         match self {
             Self::Seconds => "s",
@@ -114,8 +120,6 @@ pub(crate) enum Value<'a> {
     Count(u64),
     /// A duration, as a counter or a gauge.
     Nanoseconds(u128),
-    /// One that may be a fraction.
-    Level(f64),
     Durations(&'a Distribution),
 }
 
@@ -149,9 +153,17 @@ impl<'a> Out<'a> {
 
 /// All metrics, in the order in which they are told.
 pub(crate) fn metrics() -> impl Iterator<Item = &'static Metric> {
-    [tcp::METRICS, flow::METRICS, processes::METRICS, own::METRICS, kernel::METRICS, stores::METRICS]
-        .into_iter()
-        .flatten()
+    [
+        tcp::METRICS,
+        flow::METRICS,
+        processes::METRICS,
+        own::METRICS,
+        kernel::METRICS,
+        stores::METRICS,
+        exporters::METRICS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 const fn metric(name: &'static str, otel: &'static str, kind: Kind, unit: Unit, figure: Figure) -> Metric {
@@ -217,6 +229,16 @@ impl Metric {
 
     const fn exemplars(self, exemplars: &'static [TriggerKind]) -> Self {
         Self { exemplars, ..self }
+    }
+
+    /// It is a figure of connections, which edges have as well.
+    pub(crate) const fn is_of_edges(&self) -> bool {
+        matches!(self.figure, Figure::Tcp(_))
+    }
+
+    /// It is a figure of the daemon itself.
+    pub(crate) const fn is_of_daemon(&self) -> bool {
+        matches!(self.figure, Figure::Own(_))
     }
 
     /// Prometheus' name without what unit and kind add to it.

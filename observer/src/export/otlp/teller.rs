@@ -18,9 +18,8 @@ use super::resource::scope;
 use super::traces::{Slow, Traces};
 use super::transport::Signal;
 use crate::config::exporters::Otlp;
+use crate::export::MetricSettings;
 use crate::export::feed::{Link, Told, Wanted};
-use crate::export::metrics::labels::Label;
-use crate::export::metrics::settings::Settings;
 use crate::export::state::{Reason, State};
 use crate::filter::{Filters, InvalidFilter};
 use crate::inventory::host;
@@ -53,6 +52,7 @@ pub(super) struct Teller {
 impl Teller {
     pub(super) fn new(
         settings: &Otlp,
+        of_metrics: &MetricSettings,
         link: Link,
         state: State,
         queues: Vec<(Signal, Queue)>,
@@ -68,8 +68,7 @@ impl Teller {
         let ns = |time: Option<Duration>| time.map(|time| time.as_nanos() as u64);
         let slow = Slow { connect_ns: ns(settings.slow_connect), rtt_ns: ns(settings.slow_rtt) };
         let node_name = link.node_name.clone();
-        let make =
-            || Metrics::new(&of_metrics(settings), settings.temporality(), &node_name, link.start_time);
+        let make = || Metrics::new(of_metrics, settings.temporality(), &node_name, link.start_time);
         let now = Instant::now();
         Ok(Self {
             wanted: Wanted { events: of_events, windows: has(Signal::Metrics), incidents: true },
@@ -207,10 +206,4 @@ impl Teller {
             self.state.lose(Reason::Queue, lost);
         }
     }
-}
-
-/// What of metrics is asked for.
-fn of_metrics(settings: &Otlp) -> Settings {
-    let labels: Vec<Label> = settings.labels.0.iter().filter_map(|name| Label::named(name)).collect();
-    if labels.is_empty() { Settings::default() } else { Settings { labels, ..Settings::default() } }
 }

@@ -103,7 +103,7 @@ impl Store {
 
     fn with(path: Option<PathBuf>, limits: Limits, database: Database, state: State) -> Self {
         let (database, state) = (RwLock::new(Some(database)), Mutex::new(state));
-        Self(Arc::new(Inner { path, limits, database, state }))
+        Self(Arc::new(Inner { path, limits, database, writing: Mutex::default(), state }))
     }
 
     /// Opens the file anew after something failed: redb wants nothing more to do with it before that.

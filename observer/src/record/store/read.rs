@@ -14,6 +14,7 @@ use super::{Result, Store, StoreError, slices};
 use crate::event::WallTime;
 use crate::record::Kind;
 use crate::record::block::{decompress, items, sequence};
+use crate::wire::wall_time;
 
 /// A place in what is recorded, between two items. The default is before the first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,6 +139,18 @@ impl Store {
             let windows = items(&raw).skip(skipped as usize);
             let windows = windows.map(|(_, window)| v1::RecordedWindow::decode(window).unwrap_or_default());
             Ok(Some((Place { run: at.run, after: header.last, gaps: 0 }, windows.collect())))
+        })
+    }
+
+    /// What is known to be missing of a time.
+    pub(crate) fn gaps_within(&self, [since, until]: [WallTime; 2]) -> Result<Vec<v1::Gap>> {
+        let concerns = |gap: &v1::Gap| {
+            let ended = gap.until.as_ref().is_some_and(|ended| wall_time(ended) <= since);
+            !ended && gap.since.as_ref().is_none_or(|began| wall_time(began) < until)
+        };
+        self.read(|read| {
+            let gaps = gaps(read, Place::default(), Place::END)?.into_iter().map(|(_, gap)| gap);
+            Ok(gaps.filter(concerns).collect())
         })
     }
 

@@ -10,6 +10,7 @@ use super::*;
 use crate::event::Event;
 use crate::event::examples::{close, event, pod, tcp};
 use crate::event::{Counters, WallTime};
+use crate::record::ranges::{OfTime, RecordedWindows};
 use crate::record::shared::{Disk, Settings};
 use crate::record::store::{Place, Recorded};
 
@@ -234,4 +235,37 @@ fn who_reads_has_the_window_that_is_not_long_enough_yet() {
     let store = of.shared.store().unwrap();
     let (_, windows) = store.windows(Place::default()).unwrap().unwrap();
     assert_eq!(windows.len(), 1);
+}
+
+#[test]
+fn what_is_missing_between_windows_is_told() {
+    let mut of = Setting::new();
+    let window = |start: u64| Window { start: BootTime(start * S), length_ns: 10 * S, ..Window::default() };
+    for start in [0, 10] {
+        of.writer.window(&window(start), at((start + 10) * S));
+    }
+    of.writer.commit_all(at(20 * S));
+    // Killed: nothing more is written.
+    let Setting { folder, disk, writer, shared } = of;
+    drop((writer, shared));
+    let shared = Arc::new(Shared::new(settings(&folder, START + 60 * S, disk)));
+    let mut writer = Writer::new(Arc::clone(&shared), at(60 * S));
+    writer.window(&window(60), at(70 * S));
+    writer.commit_all(at(70 * S));
+    let store = shared.store().unwrap();
+    let told = |range: [u64; 2]| {
+        let mut windows = RecordedWindows::of(range.map(|s| WallTime(START + s * S)));
+        let mut told = Vec::new();
+        while let Some(some) = windows.next(&store).unwrap() {
+            told.extend(some.into_iter().map(|one| match one {
+                OfTime::Window(window) => format!("{}", (window.start.0 - START) / S),
+                OfTime::Gap(gap) => format!("{:?}", gap.reason()),
+            }));
+        }
+        told
+    };
+    assert_eq!(told([0, 100]), ["0", "10", "Killed", "60"]);
+    assert_eq!(told([5, 15]), ["10"], "the window in which the time begins is not of it");
+    assert_eq!(told([30, 100]), ["Killed", "60"]);
+    assert_eq!(told([30, 50]), ["Killed"]);
 }

@@ -5,22 +5,20 @@ use std::task::{Context, Poll};
 
 use tonic::Status;
 
-use crate::event::{WallTime, Window};
-use crate::record::{Identities, Kind, Place, Reader, Store, StoreError};
-use crate::wire::wall_time;
+use crate::event::WallTime;
+use crate::record::{OfTime, Reader, RecordedWindows};
 
 /// One who reads windows.
 #[derive(Debug)]
 pub(super) struct PastWindows {
     reader: Reader,
-    since: WallTime,
-    until: WallTime,
-    place: Option<Place>,
-    identities: Identities,
+    windows: RecordedWindows,
+    /// What was handed over is written.
+    written: bool,
 }
 
-/// What was read at once: some windows, and whether these were the last ones.
-type Page = (PastWindows, Vec<Window>, bool);
+/// What was read at once; `None`: there is no more.
+type Page = (PastWindows, Option<Vec<OfTime>>);
 
 /// How far they were read.
 pub(super) enum Past {
@@ -40,21 +38,21 @@ impl std::fmt::Debug for Past {
 }
 
 impl Past {
-    /// The next windows; `None` where there are no more.
-    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<Window>>> {
+    /// The next windows, and what is missing between them; `None` where there are no more.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<OfTime>>> {
         loop {
             match std::mem::replace(self, Self::Done) {
                 Self::Done => return Poll::Ready(None),
                 Self::Ready(past) => *self = Self::Reading(Box::pin(past.next())),
                 Self::Reading(mut page) => {
-                    let Poll::Ready((past, windows, ended)) = page.as_mut().poll(context) else {
+                    let Poll::Ready((past, windows)) = page.as_mut().poll(context) else {
                         *self = Self::Reading(page);
                         return Poll::Pending;
                     };
-                    if !ended {
+                    if windows.is_some() {
                         *self = Self::Ready(Box::new(past));
                     }
-                    return Poll::Ready(Some(windows));
+                    return Poll::Ready(windows);
                 }
             }
         }
@@ -62,53 +60,37 @@ impl Past {
 }
 
 impl PastWindows {
-    fn new(reader: Reader, since: WallTime, until: Option<WallTime>) -> Self {
-        let until = until.unwrap_or(WallTime(u64::MAX));
-        Self { reader, since, until, place: None, identities: Identities::default() }
-    }
-
     /// The one who reads what is asked for: since when, and until when.
-    pub(super) fn asked(
+    pub(super) async fn asked(
         reader: Option<&Reader>,
         asked: Option<(WallTime, Option<WallTime>)>,
     ) -> Result<Option<Self>, Status> {
         let Some((since, until)) = asked else { return Ok(None) };
+        if let Some(reader) = reader {
+            reader.opened().await;
+        }
         let reader = reader.filter(|reader| reader.store().is_some()).ok_or_else(|| {
             Status::failed_precondition("since: nothing is recorded here; `observer status` says why")
         })?;
-        Ok(Some(Self::new(reader.clone(), since, until)))
+        let windows = RecordedWindows::of([since, until.unwrap_or(WallTime(u64::MAX))]);
+        Ok(Some(Self { reader: reader.clone(), windows, written: false }))
     }
 
     async fn next(mut self) -> Page {
         let reader = self.reader.clone();
-        if self.place.is_none() {
+        if !self.written {
             reader.commit().await;
+            self.written = true;
         }
         reader
             .turn(move || {
-                let Some(store) = self.reader.store() else { return (self, Vec::new(), true) };
-                let (windows, ended) = self.read(&store).unwrap_or_else(|error| {
+                let Some(store) = self.reader.store() else { return (self, None) };
+                let windows = self.windows.next(&store).unwrap_or_else(|error| {
                     log::error!("cannot read recorded windows: {error}");
-                    (Vec::new(), true)
+                    None
                 });
-                (self, windows, ended)
+                (self, windows)
             })
             .await
-    }
-
-    fn read(&mut self, store: &Store) -> Result<(Vec<Window>, bool), StoreError> {
-        let place = match self.place {
-            Some(place) => place,
-            None => store.at(Kind::Windows, self.since)?,
-        };
-        let Some((after, told)) = store.windows(place)? else { return Ok((Vec::new(), true)) };
-        self.place = Some(after);
-        let start = |window: &observer_proto::v1::RecordedWindow| {
-            window.start.as_ref().map_or(WallTime(0), wall_time)
-        };
-        let ended = told.last().is_some_and(|window| start(window) >= self.until);
-        let wanted = told.iter().filter(|window| (self.since..self.until).contains(&start(window)));
-        let windows = wanted.map(|window| self.identities.window(after.run, window)).collect();
-        Ok((windows, ended))
     }
 }

@@ -8,17 +8,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use observer_proto::served::watch_summaries_response::Payload;
+use observer_proto::v1::Gap;
 use observer_proto::{Mask, served as v1};
 use tokio_stream::Stream;
 use tonic::Status;
 
 pub(crate) use self::merged::Merged;
 use super::changes::Changes;
+use super::incidents::transcoded;
 use super::past::{Past, PastWindows};
 use super::{Settings, connected, masked, refused, sent_at, stopping};
 use crate::event::{BootTime, Loss, Now, WallTime, Window};
 use crate::inventory::host;
-use crate::record::CLOCKS;
+use crate::record::{CLOCKS, OfTime};
 use crate::serve::Filters;
 use crate::serve::access::Seat;
 use crate::serve::queue::{Item, Source, add, same_kind};
@@ -50,6 +52,8 @@ pub(crate) struct SummaryStream {
     windows: Merged,
     /// What was lost meanwhile.
     lost: Vec<Loss>,
+    /// What is missing of the open window.
+    gaps: Vec<Payload>,
     /// The newest reading of the clocks.
     now: Now,
     /// To be sent.
@@ -81,6 +85,7 @@ impl SummaryStream {
             greeted: false,
             windows: Merged::new(length_ns),
             lost: Vec::new(),
+            gaps: Vec::new(),
             now: Now::default(),
             ready: VecDeque::new(),
             ended: false,
@@ -98,16 +103,35 @@ impl SummaryStream {
     }
 
     /// Takes windows of the past in; `None`: there are no more of them.
-    fn take_past(&mut self, windows: Option<&[Window]>) -> Result<(), Status> {
-        for window in windows.into_iter().flatten() {
-            self.past_until = CLOCKS.wall_of(window.end());
-            self.merge(window, CLOCKS)?;
-        }
-        if windows.is_none() || matches!(self.past, Past::Done) {
+    fn take_past(&mut self, windows: Option<Vec<OfTime>>) -> Result<(), Status> {
+        let Some(windows) = windows else {
             // What begins from now on was not recorded yet, whatever the clock says.
             self.past_read = host::now().boot;
             self.finish(CLOCKS)?;
             self.ended |= !self.follow;
+            return Ok(());
+        };
+        for one in windows {
+            match one {
+                OfTime::Window(window) => {
+                    self.past_until = CLOCKS.wall_of(window.end());
+                    self.merge(&window, CLOCKS)?;
+                }
+                OfTime::Gap(gap) => self.take_gap(&gap)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what is missing: with the window that it is in, or before the next one.
+    fn take_gap(&mut self, gap: &Gap) -> Result<(), Status> {
+        let begin = gap.since.as_ref().map_or(WallTime(0), wire::wall_time);
+        let told = Payload::Gap(transcoded(gap));
+        if self.windows.has(BootTime(begin.0)) {
+            self.gaps.push(told);
+        } else {
+            self.finish(CLOCKS)?;
+            self.ready.push_back(told);
         }
         Ok(())
     }
@@ -170,6 +194,7 @@ impl SummaryStream {
         };
         self.ready.extend(told.into_iter().map(Payload::Summary));
         self.ready.extend(take(&mut self.lost).iter().map(|loss| Payload::Lost(wire::lost(loss, now))));
+        self.ready.append(&mut take(&mut self.gaps).into());
         self.ready.push_back(Payload::WindowEnd(end));
         // Of the past all windows are told.
         self.ended = !self.follow && self.past_until == WallTime(0);
@@ -215,7 +240,7 @@ impl Stream for SummaryStream {
             }
             if this.greeted && !matches!(this.past, Past::Done) {
                 let windows = ready!(this.past.poll_next(context));
-                if let Err(status) = this.take_past(windows.as_deref()) {
+                if let Err(status) = this.take_past(windows) {
                     this.ended = true;
                     return Poll::Ready(Some(Err(status)));
                 }

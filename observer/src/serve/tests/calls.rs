@@ -154,6 +154,7 @@ async fn summaries_are_merged_to_the_window_that_was_asked_for() {
                 if summary.edge.is_some() { "edge" } else { "workload" }
             }
             SummaryPayload::Lost(_) => "lost",
+            SummaryPayload::Gap(_) => "gap",
             SummaryPayload::NodeStatus(_) => "connected",
             SummaryPayload::WindowEnd(end) => {
                 assert_eq!((end.summaries, end.window_ns), (2, 2 * SECOND));

@@ -93,7 +93,7 @@ fn whole(payloads: &[Payload]) -> Vec<Whole> {
         match payload.clone() {
             Payload::Summary(summary) => summaries.push(summary),
             Payload::Lost(one) => lost.push(one),
-            Payload::NodeStatus(_) => {}
+            Payload::NodeStatus(_) | Payload::Gap(_) => {}
             Payload::WindowEnd(end) => {
                 assert_eq!((end.summaries, end.total), (summaries.len() as u64, summaries.len() as u64));
                 windows.push((end, std::mem::take(&mut summaries), std::mem::take(&mut lost)));
@@ -119,7 +119,7 @@ fn rebuilt(payloads: &[Payload], has_window: bool) -> (Vec<Whole>, usize) {
                 (sent, in_window) = (sent + 1, in_window + 1);
             }
             Payload::Lost(one) => lost.push(one),
-            Payload::NodeStatus(_) => {}
+            Payload::NodeStatus(_) | Payload::Gap(_) => {}
             Payload::WindowEnd(end) => {
                 assert_eq!((end.snapshot, end.summaries), (windows.is_empty(), in_window));
                 for key in &end.ended {
@@ -195,7 +195,7 @@ fn what_stands_still_is_told_once() {
     let told = run(told(&steps, vec![(None, Some(Changes::new(&Arc::default())))]));
     let ends = told[0].iter().filter_map(|payload| match payload {
         Payload::WindowEnd(end) => Some((end.summaries, end.total, end.ended.len())),
-        Payload::Summary(_) | Payload::Lost(_) | Payload::NodeStatus(_) => None,
+        Payload::Summary(_) | Payload::Lost(_) | Payload::NodeStatus(_) | Payload::Gap(_) => None,
     });
     // A workload and an edge each: opened, then alive and nothing else, then one of them closed, then gone.
     let expected = [(4, 4, 0), (4, 4, 0), (0, 4, 0), (0, 4, 0), (0, 4, 0), (2, 4, 0), (0, 2, 2), (0, 2, 0)];

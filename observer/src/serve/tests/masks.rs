@@ -86,7 +86,7 @@ async fn summaries_and_lists_have_what_was_asked_for() {
                 assert_eq!((end.summaries, end.total, end.window_ns), (2, 2, 2 * SECOND));
                 ended = true;
             }
-            SummaryPayload::Lost(_) | SummaryPayload::NodeStatus(_) => {}
+            SummaryPayload::Lost(_) | SummaryPayload::NodeStatus(_) | SummaryPayload::Gap(_) => {}
         }
     }
     let tcp = Some(v1::TcpSummary { opened: 2, ..v1::TcpSummary::default() });

@@ -10,7 +10,11 @@ use proptest::strategy::ValueTree as _;
 use prost::Message as _;
 
 use super::told::{NODE, events, filters, told, workloads};
-use crate::event::{Detail, Event, ExecOrigin};
+use crate::event::examples::{event, pod};
+use crate::event::{
+    BootTime, Detail, Event, ExecOrigin, Memo, Origin, Process, ProcessKey, Sender, Signal, SignalEffect,
+    Workload,
+};
 use crate::filter::{Cache, Purpose, Scope, Seen};
 use crate::serve::Filters;
 use crate::wire;
@@ -45,14 +49,56 @@ proptest! {
     }
 }
 
-/// Events, of which some execs came from outside.
+/// Events, of which some execs came from outside, and some signals from somebody else.
 fn entered() -> impl Strategy<Value = Event> {
     (events(), option::of(workloads())).prop_map(|(mut event, of)| {
-        if let (Detail::ProcessExec(exec), Some(of)) = (&mut event.detail, of) {
-            exec.origin = ExecOrigin::Namespaces { of, kinds: vec!["mnt"] };
+        match (&mut event.detail, of) {
+            (Detail::ProcessExec(exec), Some(of)) => {
+                exec.origin = ExecOrigin::Namespaces { of, kinds: vec!["mnt"] };
+            }
+            (Detail::Signal(signal), of) => signal.sender = Some(sender(of)),
+            _ => {}
         }
         event
     })
+}
+
+fn sender(workload: Option<Arc<Workload>>) -> Sender {
+    let process = Process {
+        key: ProcessKey { pid: 77, start: BootTime(1) },
+        parent_pid: 1,
+        uid: Some(0),
+        gid: None,
+        comm: "kill".into(),
+        binary: "/bin/kill".into(),
+        told: Memo::default(),
+    };
+    Sender { process: Arc::new(process), workload, origin: Origin::Outside }
+}
+
+#[test]
+fn a_sender_who_is_hidden_is_not_told() {
+    let detail = |workload| {
+        Detail::Signal(Signal {
+            number: 9,
+            effect: SignalEffect::Delivered,
+            to_thread: false,
+            by_kernel: false,
+            code: Some(0),
+            sender: Some(sender(workload)),
+        })
+    };
+    let (web, db) = (pod(1, "shop", "web-1"), pod(2, "data", "db-1"));
+    let told = |scope: &[&str], from: &Arc<Workload>| {
+        let names = scope.iter().map(|name| (*name).to_owned()).collect();
+        let event = event(&web, 1, detail(Some(Arc::clone(from))));
+        let seen = Scope::Namespaces(Arc::new(names)).event(&event).map(|event| event.detail.clone());
+        seen.map(|detail| matches!(detail, Detail::Signal(Signal { sender: Some(_), .. })))
+    };
+    assert_eq!(told(&["shop"], &db), Some(false));
+    assert_eq!(told(&["shop"], &web), Some(true));
+    assert_eq!(told(&["shop", "data"], &db), Some(true));
+    assert_eq!(told(&["data"], &db), None);
 }
 
 /// Scopes hide all, nothing and parts.

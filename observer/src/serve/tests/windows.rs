@@ -41,6 +41,7 @@ async fn told(capacity: usize, feed: impl FnOnce(&mut Subscribers)) -> Vec<Strin
     let short = |payload| match payload {
         Payload::Summary(_) => "summary".to_owned(),
         Payload::Lost(lost) => format!("lost {} {:?}", lost.count, lost.source()),
+        Payload::Gap(gap) => format!("gap {:?}", gap.reason()),
         Payload::NodeStatus(status) => format!("{:?}", status.state()),
         Payload::WindowEnd(end) => {
             let start = end.window_start.unwrap().seconds;

@@ -1,7 +1,7 @@
 //! What keys and messages make of a page: search, order, pause, the way down and back.
 
 use observer_proto::v1::watch_summaries_response::Payload;
-use observer_proto::v1::{ConnectionOrder, Filter, NodeState, NodeStatus};
+use observer_proto::v1::{ConnectionOrder, Filter, Incident, ListIncidentsResponse, NodeState, NodeStatus};
 
 use super::*;
 
@@ -272,4 +272,23 @@ fn an_empty_page_says_what_to_do() {
     assert!(shown.screen().contains("nothing happens on this node: start something"), "{}", shown.screen());
     shown.tell([Message::Refused(0, "listing workloads: \"no\"".to_owned())]);
     assert!(shown.screen().contains("listing workloads: \"no\""));
+}
+
+#[test]
+fn an_open_incident_is_said_until_it_is_closed() {
+    let mut shown = Shown::of_shop((120, 20));
+    let title = "shop/cart: killed\u{1b}".to_owned();
+    let incident = Incident { id: "20260131-081203-1".to_owned(), title, ..Incident::default() };
+    let open = |incidents: Vec<Incident>, total| {
+        Message::Incidents(ListIncidentsResponse { incidents, total, ..ListIncidentsResponse::default() })
+    };
+    shown.tell([open(vec![incident.clone()], 1)]);
+    let screen = shown.screen();
+    assert!(screen.contains("1 open incident, shop/cart: killed"), "{screen}");
+    assert!(screen.contains("(observer incident show 20260131-081203-1)"), "{screen}");
+    assert!(!screen.contains('\u{1b}'), "{screen}");
+    shown.tell([open(vec![incident], 3)]);
+    assert!(shown.screen().contains("3 open incidents, the newest: shop/cart"), "{}", shown.screen());
+    shown.tell([open(Vec::new(), 0)]);
+    assert!(!shown.screen().contains("incident"), "{}", shown.screen());
 }

@@ -52,7 +52,7 @@ fn what_is_wrong_is_said_and_no_secret_with_it() {
         ("preset = 'honeycomb'", "unknown variant `honeycomb`"),
         ("preset = 'jaeger'\ntraces = false", "it would send nothing"),
         ("preset = 'jaeger'\nmetrics = true", "takes traces alone"),
-        ("preset = 'collector'\nlabels = ['node']", "`node` is not allowed; allowed are namespace, workload"),
+        ("preset = 'collector'\nlabels = ['node']", "namespace, workload"),
         ("preset = 'collector'\nheaders = { 'content-type' = 'x' }", "is not allowed as a header's name"),
         (
             "preset = 'collector'\nheaders = { a = 'x' }\nheader_env = { A = 'X' }",

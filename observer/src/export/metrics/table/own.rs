@@ -27,7 +27,7 @@ pub(super) const METRICS: &[Metric] = &[
     .told("Status.version, kernel_release, node_name")
     .by(&[VERSION, KERNEL, NODE]),
     gauge(
-        "observer_up_seconds",
+        "observer_uptime_seconds",
         "observer.uptime",
         Unit::Seconds,
         status!(|of, out| out.nanoseconds(&[], of.uptime_ns)),

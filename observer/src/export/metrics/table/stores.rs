@@ -30,6 +30,14 @@ pub(super) const METRICS: &[Metric] = &[
     )
     .help("Streams that are followed now, those of exporters among them.")
     .told("Status.subscribers"),
+    gauge(
+        "observer_subscriber_queued",
+        "observer.subscribers.queued",
+        Unit::Things("{update}"),
+        status!(|of, out| out.count(&[], of.queued_updates)),
+    )
+    .help("Updates that wait in the queues of subscribers, exporters' among them.")
+    .told("Status.queued_updates"),
     gauge("observer_stored_events", "observer.events.stored", EVENTS, status!(|of, out| out.count(&[], of.events_stored)))
         .help("Events in memory.")
         .told("Status.events_stored"),

@@ -49,6 +49,8 @@ fn classic_buckets_end_where_ours_do() {
     }
 }
 
+type IsIn = fn(&Figure) -> bool;
+
 /// docs/metrics.md, as the table has it; `UPDATE_EXPECT=1` writes it anew.
 #[test]
 fn the_reference_page_is_made_from_the_table() {
@@ -61,7 +63,6 @@ fn the_reference_page_is_made_from_the_table() {
         let (name, attribute) = (label.name(), label.attribute());
         writeln!(page, "| `{name}` | `{attribute}` | {} | {scope} |", label.help()).unwrap();
     }
-    type IsIn = fn(&Figure) -> bool;
     let sections: [(&str, IsIn); 4] = [
         ("Connections", |figure| matches!(figure, Figure::Tcp(_))),
         ("Listeners", |figure| matches!(figure, Figure::Listening(_))),

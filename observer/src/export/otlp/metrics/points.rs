@@ -107,8 +107,6 @@ impl Points {
             (Value::Nanoseconds(ns), Some(since)) => {
                 Number::AsDouble(since.seconds(about.key, ns as f64 / 1e9))
             }
-            (Value::Level(level), None) => Number::AsDouble(level),
-            (Value::Level(level), Some(since)) => Number::AsDouble(since.seconds(about.key, level)),
         };
         let is_sum = self.metric.kind == Kind::Counter;
         self.numbers.push(NumberDataPoint {

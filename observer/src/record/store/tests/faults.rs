@@ -26,8 +26,8 @@ fn one_process_records() {
 fn what_is_foreign_or_newer_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("observer.redb");
-    let newer = [&b"observer record\n"[..], &[2, 0, 0, 0], &[0; 9000]].concat();
-    for (bytes, words) in [(b"a poem".to_vec(), "no recording"), (newer, "newer version (format 2")] {
+    let newer = [&b"observer record\n"[..], &[3, 0, 0, 0], &[0; 9000]].concat();
+    for (bytes, words) in [(b"a poem".to_vec(), "no recording"), (newer, "newer version (format 3")] {
         fs::write(&path, &bytes).unwrap();
         let refused = Store::open(folder.path(), Limits::default(), WallTime(S)).unwrap_err();
         assert!(matches!(refused, OpenError::Refused { .. }), "{refused}");

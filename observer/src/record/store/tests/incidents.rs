@@ -140,3 +140,21 @@ fn what_had_to_make_room_is_not_kept_again() {
         })
         .unwrap();
 }
+
+#[test]
+fn incidents_and_events_are_written_at_the_same_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder, Limits::default());
+    let run = store.begin(WallTime(5)).unwrap();
+    let snapshot = incident("a", IncidentState::Open);
+    std::thread::scope(|threads| {
+        threads.spawn(|| (0..300).for_each(|_| drop(store.put_incident(&snapshot).unwrap())));
+        // The same block again and again, longer each time.
+        (1..=300).for_each(|last| store.commit(run, &batch([block(1..=last)]), WallTime(S)).unwrap());
+    });
+    let told = store.figures();
+    drop(store);
+    let again = opened(&folder, Limits::default()).figures();
+    assert_eq!((told.events, told.used_bytes), (300, again.used_bytes));
+    assert_eq!(forward(&opened(&folder, Limits::default()), Place::default()).len(), 300);
+}

@@ -11,7 +11,7 @@ use super::super::Service;
 use super::super::asked::wall_time;
 use crate::event::{Event, WallTime};
 use crate::filter::{self, Cache, Filters, Scope, Seen};
-use crate::record::{Chunk, Identities, Kind, Newest, Place, Reader, Recorded, Store};
+use crate::record::{CLOCKS, Chunk, Kind, Newest, OfTime, Place, Reader, Recorded, RecordedWindows, Store};
 use crate::serve::{Past, Request};
 use crate::story::{Told, ToldWindow};
 use crate::wire;
@@ -103,37 +103,15 @@ impl Service {
 struct Windows {
     store: Store,
     scope: Scope,
-    range: [WallTime; 2],
-    identities: Identities,
-    /// `None` at the end.
-    place: Option<Place>,
+    until: WallTime,
+    recorded: RecordedWindows,
     ready: VecDeque<ToldWindow>,
 }
 
 impl Windows {
     fn new(store: Store, scope: Scope, range: [WallTime; 2]) -> Self {
-        // Without figures a story is shorter; why they cannot be read says the recording of events.
-        let place = store.at(Kind::Windows, range[0]).ok();
-        Self { store, scope, range, identities: Identities::default(), place, ready: VecDeque::new() }
-    }
-
-    /// Takes the next block in; `None` at the end.
-    fn read(&mut self) -> Option<()> {
-        let (after, told) = self.store.windows(self.place.take()?).ok().flatten()?;
-        let [since, until] = self.range;
-        // The clock may have gone back within a block: all of it is looked at.
-        let mut later = !told.is_empty();
-        for window in &told {
-            let start = window.start.as_ref().map_or(WallTime(0), wire::wall_time);
-            let end = WallTime(start.0.saturating_add(window.length_ns));
-            later &= start >= until;
-            if start >= since && end <= until {
-                let window = self.identities.window(after.run, window);
-                self.ready.push_back((start, self.scope.window(&window).into_owned()));
-            }
-        }
-        self.place = Some(after).filter(|_| !later);
-        Some(())
+        let recorded = RecordedWindows::of(range);
+        Self { store, scope, until: range[1], recorded, ready: VecDeque::new() }
     }
 }
 
@@ -142,7 +120,15 @@ impl Iterator for Windows {
 
     fn next(&mut self) -> Option<ToldWindow> {
         while self.ready.is_empty() {
-            self.read()?;
+            // Without figures a story is shorter; why they cannot be read, and what is missing, says the recording of events.
+            for one in self.recorded.next(&self.store).ok().flatten()? {
+                if let OfTime::Window(window) = one
+                    && CLOCKS.wall_of(window.end()) <= self.until
+                {
+                    let start = CLOCKS.wall_of(window.start);
+                    self.ready.push_back((start, self.scope.window(&window).into_owned()));
+                }
+            }
         }
         self.ready.pop_front()
     }

@@ -1,6 +1,6 @@
 //! Base windows put together to the windows that somebody wants.
 
-use crate::event::Window;
+use crate::event::{BootTime, Window};
 
 /// The window that is not complete yet.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ impl Merged {
             ended.extend(self.finish());
         }
         ended
+    }
+
+    /// Whether the open window has that moment, once it is complete.
+    pub(crate) fn has(&self, time: BootTime) -> bool {
+        self.open.as_ref().is_some_and(|open| time.since_ns(open.start) < self.length_ns)
     }
 
     /// The open window, though it is not complete.
