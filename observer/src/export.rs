@@ -7,7 +7,7 @@ pub(crate) mod http;
 mod lines;
 mod message;
 pub(crate) mod metrics;
-#[allow(dead_code, reason = "for exporters that go over a network")]
+mod otlp;
 pub(crate) mod secret;
 pub(crate) mod state;
 mod syslog;
@@ -56,6 +56,9 @@ pub(crate) fn start(settings: &Exporters, bound: Option<Bound>, link: &Link, boa
     }
     for (name, syslog) in &settings.syslog {
         syslog::start(name, syslog, &mut running);
+    }
+    for (name, otlp) in &settings.otlp {
+        otlp::start(name, otlp, &settings.metrics.settings(), &mut running);
     }
     if let Some(bound) = bound {
         http::start(bound, &settings.metrics.settings(), &mut running);
