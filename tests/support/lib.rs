@@ -42,6 +42,7 @@ pub mod kubernetes;
 pub mod lines;
 pub mod losses;
 pub mod names;
+pub mod otlp_receiver;
 pub mod owners;
 pub mod passes;
 pub mod prometheus;

@@ -1,11 +1,14 @@
 //! `cargo xtask test`: every check as a named, timed step; the first that fails ends it.
 
+mod ahead;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use self::ahead::Ahead;
 use crate::command::{cargo, check};
 use crate::setup::{self, Scope};
 use crate::{tidy, toolchain, workspace};
@@ -63,7 +66,7 @@ impl Step {
                 "--exclude",
                 "observer-bench",
             ])),
-            Self::Build => check(&mut cargo(&["build", "--locked", "--release", "--package", "observer"])),
+            Self::Build => check(&mut build()),
             Self::EndToEnd => check(&mut end_to_end(end_to_end_arguments)),
         }
     }
@@ -74,19 +77,35 @@ impl Step {
 pub(crate) fn run(only: Option<Step>, end_to_end_arguments: &[String]) -> Result<()> {
     let steps = chosen(only);
     let mut done: Vec<(Step, Duration)> = Vec::new();
+    let mut ahead = None;
     for (at, &step) in steps.iter().enumerate() {
         println!("\n=== {} ({} of {})", step.name(), at + 1, steps.len());
         let started = Instant::now();
-        let result = step.run(end_to_end_arguments);
+        let result = match (step, ahead.take()) {
+            (Step::Build, Some(building)) => Ahead::finish(building),
+            (_, before) => {
+                ahead = before;
+                step.run(end_to_end_arguments)
+            }
+        };
         done.push((step, started.elapsed()));
         if let Err(error) = result {
             summarize(&done, false);
             let name = step.name();
             bail!("step `{name}` failed: {error:#}\nTo run it alone: cargo xtask test --only {name}");
         }
+        // Its last minutes use one processor alone: they pass beside the steps that come before it.
+        if step == Step::Setup && only.is_none() {
+            ahead = Some(Ahead::start(build())?);
+        }
     }
     summarize(&done, true);
     Ok(())
+}
+
+/// Builds what the end-to-end tests run.
+fn build() -> Command {
+    cargo(&["build", "--locked", "--release", "--package", "observer"])
 }
 
 fn chosen(only: Option<Step>) -> Vec<Step> {

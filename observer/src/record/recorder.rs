@@ -266,6 +266,13 @@ impl Reader {
         }
     }
 
+    /// Waits until it is known what is recorded: just after the start the file is still being opened.
+    pub(crate) async fn opened(&self) {
+        if self.shared.standing() == Standing::Opening {
+            self.commit().await;
+        }
+    }
+
     /// Has all that was handed over written, as far as that is possible now.
     pub(crate) async fn commit(&self) {
         let (done, told) = oneshot::channel();

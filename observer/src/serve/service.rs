@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use observer_proto::served as v1;
 use observer_proto::served::observer_server::Observer;
-use observer_proto::{EventsPayload, served as v1};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::PollSender;
@@ -94,9 +94,7 @@ impl Observer for Service {
         sink.hold(self.settings.queue_bytes);
         let id = self.streams.fetch_add(1, Ordering::Relaxed);
         let follow = request.follow;
-        let recording = self.recorded.clone().zip(ask).map(|(reader, ask)| {
-            Recording::new(reader, filters.clone(), mask.clone().map(EventsPayload::mask), ask)
-        });
+        let recording = Recording::asked(self.recorded.as_ref(), &filters, mask.as_ref(), ask).await;
         self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;
         let requests = PollSender::new(self.requests.clone());
         let stream = EventStream::new(id, source, requests, &self.settings, mask, (scope, seat));
@@ -117,7 +115,7 @@ impl Observer for Service {
         let newest =
             || self.replayed.as_ref().map(|replayed| replayed.newest(request.window.map(|_| length_ns)));
         let past = asked::windows(&request)?.or_else(newest);
-        let past = PastWindows::asked(self.recorded.as_ref(), past)?;
+        let past = PastWindows::asked(self.recorded.as_ref(), past).await?;
         let v1::WatchSummariesRequest { follow, changes, .. } = request;
         let seat = caller.seat()?;
         let (sink, source) = queue(WINDOWS_QUEUED, "windows");

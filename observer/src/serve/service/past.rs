@@ -61,11 +61,14 @@ impl Past {
 
 impl PastWindows {
     /// The one who reads what is asked for: since when, and until when.
-    pub(super) fn asked(
+    pub(super) async fn asked(
         reader: Option<&Reader>,
         asked: Option<(WallTime, Option<WallTime>)>,
     ) -> Result<Option<Self>, Status> {
         let Some((since, until)) = asked else { return Ok(None) };
+        if let Some(reader) = reader {
+            reader.opened().await;
+        }
         let reader = reader.filter(|reader| reader.store().is_some()).ok_or_else(|| {
             Status::failed_precondition("since: nothing is recorded here; `observer status` says why")
         })?;

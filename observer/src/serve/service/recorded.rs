@@ -41,7 +41,19 @@ pub(super) struct RecordedPage {
 }
 
 impl Recording {
-    pub(super) fn new(reader: Reader, filters: Filters, mask: Option<Mask>, ask: Ask) -> Self {
+    /// The one who reads what is asked for, where something of the past is, and something is recorded. `mask` is one of events.
+    pub(super) async fn asked(
+        reader: Option<&Reader>,
+        filters: &Filters,
+        mask: Option<&Mask>,
+        ask: Option<Ask>,
+    ) -> Option<Self> {
+        let (reader, ask) = reader.cloned().zip(ask)?;
+        reader.opened().await;
+        Some(Self::new(reader, filters.clone(), mask.cloned().map(EventsPayload::mask), ask))
+    }
+
+    fn new(reader: Reader, filters: Filters, mask: Option<Mask>, ask: Ask) -> Self {
         let announced = reader.start();
         let left = ask.first.unwrap_or(usize::MAX);
         let cache = Cache::default();

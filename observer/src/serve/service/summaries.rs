@@ -126,13 +126,12 @@ impl SummaryStream {
     /// Tells what is missing: with the window that it is in, or before the next one.
     fn take_gap(&mut self, gap: &Gap) -> Result<(), Status> {
         let begin = gap.since.as_ref().map_or(WallTime(0), wire::wall_time);
-        let ends = |(open, length_ns): (BootTime, u64)| CLOCKS.wall_of(open).0.saturating_add(length_ns);
-        if self.windows.open().is_some_and(|open| begin.0 >= ends(open)) {
+        let told = Payload::Gap(transcoded(gap));
+        if self.windows.has(BootTime(begin.0)) {
+            self.gaps.push(told);
+        } else {
             self.finish(CLOCKS)?;
-        }
-        self.gaps.push(Payload::Gap(transcoded(gap)));
-        if self.windows.open().is_none() {
-            self.ready.append(&mut take(&mut self.gaps).into());
+            self.ready.push_back(told);
         }
         Ok(())
     }

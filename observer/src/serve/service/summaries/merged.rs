@@ -29,9 +29,9 @@ impl Merged {
         ended
     }
 
-    /// When the open window began, and how long it is to be.
-    pub(crate) fn open(&self) -> Option<(BootTime, u64)> {
-        self.open.as_ref().map(|open| (open.start, self.length_ns))
+    /// Whether the open window has that moment, once it is complete.
+    pub(crate) fn has(&self, time: BootTime) -> bool {
+        self.open.as_ref().is_some_and(|open| time.since_ns(open.start) < self.length_ns)
     }
 
     /// The open window, though it is not complete.
