@@ -191,7 +191,7 @@ fn settings(plain: &Receiver, secured: &Receiver, ca: &str, tls: &str, token: &s
          compression = 'none'\n{common}\
          [otlp.secured]\nendpoint = 'https://127.0.0.1:{}'\n{tls}\ntls_ca = '{ca}'\n\
          header_files = {{ api-key = '{token}' }}\n{common}\
-         [otlp.web]\npreset = 'lightstep'\nprotocol = 'http/protobuf'\nendpoint = 'https://127.0.0.1:{}'\n{tls}\n\
+         [otlp.web]\npreset = 'lightstep'\nlogs = true\nprotocol = 'http/protobuf'\nendpoint = 'https://127.0.0.1:{}'\n{tls}\n\
          tls_ca = '{ca}'\nheader_env = {{ lightstep-access-token = 'OTLP_TEST_TOKEN' }}\n{common}\
          [otlp.nobody]\nendpoint = 'https://127.0.0.1:{}'\ntls_ca = '{ca}'\ntls_server_name = 'receiver.example'\n\
          header_files = {{ api-key = '{token}' }}\n",

@@ -16,7 +16,7 @@ use super::ids::SpanName;
 use crate::client::{Chosen, Format, Lines, Look, Paint, Painter, TimeFormat, escape};
 use crate::event::{EventType, WallTime, Workload};
 use crate::export::feed::Told;
-use crate::export::message::of_event;
+use crate::export::message::{concerns, of_event};
 use crate::export::metrics::own::trigger_name;
 use crate::filter::{Filters, told_workload};
 use crate::inventory::host;
@@ -28,6 +28,7 @@ const SAMPLED: u32 = 1;
 /// Makes records.
 pub(super) struct Logs {
     filters: Filters,
+    of_incidents: Filters,
     node_name: Arc<str>,
     lines: Lines,
     /// Incidents that were told as open.
@@ -38,7 +39,8 @@ pub(super) struct Logs {
 pub(super) type Record = (Option<Arc<Workload>>, LogRecord);
 
 impl Logs {
-    pub(super) fn new(filters: Filters, node_name: &Arc<str>) -> Self {
+    /// Of events that pass the first filters, and incidents that pass the others.
+    pub(super) fn new([filters, of_incidents]: [Filters; 2], node_name: &Arc<str>) -> Self {
         let look = Look {
             format: Format::Compact,
             painter: Painter { enabled: false },
@@ -47,7 +49,13 @@ impl Logs {
             zone: TimeZone::UTC,
             chosen: Chosen::All,
         };
-        Self { filters, node_name: Arc::clone(node_name), lines: Lines::new(&look), open: BTreeSet::new() }
+        Self {
+            filters,
+            of_incidents,
+            node_name: Arc::clone(node_name),
+            lines: Lines::new(&look),
+            open: BTreeSet::new(),
+        }
     }
 
     /// The record of what happened, with the span that it belongs to; `None` for what is no log.
@@ -82,12 +90,14 @@ impl Logs {
                 let event_name = "observer.lost".to_owned();
                 Some((None, LogRecord { time_unix_nano: now.wall_of(loss.until).0, event_name, ..record }))
             }
-            Told::Incident(incident) => self.incident(incident, span),
+            Told::Incident(incident) if concerns(&self.of_incidents, incident) => {
+                self.incident(incident, span)
+            }
             Told::Deleted(incident) => {
                 self.open.remove(&incident.id);
                 None
             }
-            Told::Window(..) => None,
+            Told::Incident(_) | Told::Window(..) => None,
         }
     }
 

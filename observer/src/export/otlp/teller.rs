@@ -59,7 +59,7 @@ impl Teller {
         queue_bytes: usize,
     ) -> Result<Self, InvalidFilter> {
         let has = |signal| queues.iter().any(|(of, _)| *of == signal);
-        let filters = settings.selection().events()?;
+        let (filters, of_incidents) = (settings.selection().events()?, settings.selection().incidents()?);
         let of_events = match (has(Signal::Logs), has(Signal::Traces)) {
             (_, true) => Some(Filters::default()),
             (true, false) => Some(filters.clone()),
@@ -73,7 +73,7 @@ impl Teller {
         Ok(Self {
             wanted: Wanted { events: of_events, windows: has(Signal::Metrics), incidents: true },
             metrics: has(Signal::Metrics).then(make),
-            logs: has(Signal::Logs).then(|| Logs::new(filters, &node_name)),
+            logs: has(Signal::Logs).then(|| Logs::new([filters, of_incidents], &node_name)),
             traces: has(Signal::Traces).then(|| Traces::new(&node_name, slow)),
             records: Grouped::new(&node_name, queue_bytes),
             spans: Grouped::new(&node_name, queue_bytes),

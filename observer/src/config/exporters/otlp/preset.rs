@@ -44,6 +44,14 @@ impl Preset {
         }
     }
 
+    /// It speaks OTLP by HTTP at the usual paths.
+    pub(super) const fn has_http(self) -> bool {
+        match self {
+            Self::Lightstep => false,
+            Self::Collector | Self::Jaeger | Self::NewRelic | Self::NewRelicEu => true,
+        }
+    }
+
     /// The header that has the token.
     pub(super) const fn token(self) -> Option<&'static str> {
         match self {
@@ -57,7 +65,8 @@ impl Preset {
     pub(super) const fn takes(self) -> Signals {
         match self {
             Self::Jaeger => Signals { metrics: false, logs: false, traces: true },
-            Self::Collector | Self::NewRelic | Self::NewRelicEu | Self::Lightstep => Signals::ALL,
+            Self::Lightstep => Signals { logs: false, ..Signals::ALL },
+            Self::Collector | Self::NewRelic | Self::NewRelicEu => Signals::ALL,
         }
     }
 

@@ -40,6 +40,11 @@ pub(super) fn of(otlp: &Otlp) -> Result<Receiver, String> {
     let preset = otlp.preset;
     let usual = preset.map_or(Protocol::Grpc, super::Preset::protocol);
     let protocol = otlp.protocol.unwrap_or(usual);
+    if otlp.endpoint.is_none()
+        && let Some(preset) = preset.filter(|preset| protocol == Protocol::Http && !preset.has_http())
+    {
+        return Err(format!("protocol: {} has HTTP at other paths; leave it out for gRPC", preset.name()));
+    }
     let endpoint = otlp.endpoint.as_deref().or(preset.map(|preset| preset.endpoint(protocol)));
     let endpoint = endpoint.ok_or("endpoint or preset is missing")?;
     let endpoint = parsed(endpoint, protocol)?;

@@ -22,6 +22,9 @@ fn presets() {
     let jaeger = read("[otlp.a]\npreset = 'jaeger'\nprotocol = 'http/protobuf'").unwrap();
     assert_eq!(jaeger.receiver().unwrap().endpoint.to_string(), "http://127.0.0.1:4318/");
     assert_eq!(plain(jaeger.signals()), [false, false, true]);
+    let lightstep = "[otlp.a]\npreset = 'lightstep'\nheader_files = { lightstep-access-token = '/t' }";
+    assert_eq!(plain(read(lightstep).unwrap().signals()), [true, false, true]);
+    assert_eq!(plain(read(&format!("{lightstep}\nlogs = true")).unwrap().signals()), [true; 3]);
     let of = [
         ("new-relic", "https://otlp.nr-data.net:443/", "api-key", Protocol::Http),
         ("new-relic-eu", "https://otlp.eu01.nr-data.net:443/", "api-key", Protocol::Http),
@@ -50,6 +53,7 @@ fn what_is_wrong_is_said_and_no_secret_with_it() {
         ("endpoint = 'https://c'\ntls_key = '/key.pem'", "belong together"),
         ("endpoint = 'https://c'\ntls_server_name = 'a b'", "is no name of a host"),
         ("preset = 'honeycomb'", "unknown variant `honeycomb`"),
+        ("preset = 'lightstep'\nprotocol = 'http/protobuf'", "leave it out for gRPC"),
         ("preset = 'jaeger'\ntraces = false", "it would send nothing"),
         ("preset = 'jaeger'\nmetrics = true", "takes traces alone"),
         ("preset = 'collector'\nlabels = ['node']", "namespace, workload"),
@@ -74,5 +78,16 @@ fn what_is_wrong_is_said_and_no_secret_with_it() {
         "preset = 'collector'\nallow = { failure_only = true }\nlabels = 'namespace'",
     ] {
         read(&format!("[otlp.a]\n{text}")).unwrap();
+    }
+}
+
+#[test]
+fn the_examples_of_the_docs_are_settings() {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/otlp.md"));
+    let examples: Vec<&str> =
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 5, "{}", examples.len());
+    for example in examples {
+        read(example).unwrap();
     }
 }

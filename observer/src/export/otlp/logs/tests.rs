@@ -7,7 +7,7 @@ use crate::export::otlp::ids::{SpanId, TraceId};
 use crate::wire::Published;
 
 fn logs() -> Logs {
-    Logs::new(Filters::default(), &"node".into())
+    Logs::new(Default::default(), &"node".into())
 }
 
 fn text(record: &LogRecord) -> &str {
