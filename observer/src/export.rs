@@ -25,7 +25,7 @@ pub(crate) use self::metrics::settings::Settings as MetricSettings;
 pub(crate) use self::metrics::table::metrics;
 pub(crate) use self::state::{Board, State};
 use crate::config::exporters::Exporters;
-use crate::status::Exporter;
+use crate::status::{Exporter, ExporterState};
 
 /// How long they may take to send what they have when the daemon stops.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -93,12 +93,20 @@ impl Running {
     /// Lets them send what they have. The daemon has told them all by now.
     pub(crate) async fn finish(mut self) {
         self.link.stopping.cancel();
-        if tokio::time::timeout(FLUSH, self.ended()).await.is_ok() {
-            return;
+        let waiting = self.board.status();
+        let all = tokio::time::timeout(FLUSH, self.ended()).await.is_ok();
+        // One that still tried again ended without having sent what it had.
+        let unsent = |one: &Exporter| one.queued > 0 || one.state == ExporterState::Retrying;
+        for (Exporter { name, .. }, before) in
+            self.board.status().into_iter().zip(waiting).filter(|(one, _)| unsent(one))
+        {
+            log::warn!(
+                "exporter {name}: the daemon ends before all was sent; {} updates waited",
+                before.queued
+            );
         }
-        // Before they let their queues go.
-        for Exporter { name, queued, .. } in self.board.status().into_iter().filter(|one| one.queued > 0) {
-            log::warn!("exporter {name}: the daemon ends before all was sent; {queued} updates waited");
+        if all {
+            return;
         }
         self.over.cancel();
         self.tasks.abort_all();
