@@ -119,48 +119,7 @@ async fn what_a_receiver_does_not_take_is_counted_and_nothing_else_suffers() -> 
         taken(&receiver, protocol, &expected).await?;
     }
 
-    // Refused for good: counted, and the next ones pass.
-    receiver.answer(
-        &json!({"code": "INVALID_ARGUMENT", "echo": "authorization"}),
-        &json!({"code": 400, "echo": "authorization"}),
-    )?;
-    let refused = make(&daemon, &pair, PORTS[2]).await?;
-    for (protocol, code) in [("grpc", json!("INVALID_ARGUMENT")), ("http", json!(400))] {
-        let all = eventually(PATIENCE, "all to be refused", || async {
-            let all = sequences(&receiver.of(protocol, "logs"), &code);
-            Ok(if all.len() >= refused.len() { Ok(all) } else { Err(all.len()) })
-        })
-        .await?;
-        ensure!(all.iter().copied().collect::<BTreeSet<_>>() == refused, "{protocol}");
-        let told = at_rest(&daemon, &format!("otlp.{protocol}")).await?;
-        ensure!(of_reason(&told, "refused") == EVENTS && lost(&told) == EVENTS, "{told:?}");
-        ensure!(told.last_error.contains("(secret)"), "{told:?}");
-    }
-
-    // A part is rejected.
-    receiver.answer(&json!({"partial": 2, "echo": "authorization"}), &json!({"partial": 2}))?;
-    make(&daemon, &pair, PORTS[3]).await?;
-    for protocol in ["grpc", "http"] {
-        let name = format!("otlp.{protocol}");
-        eventually(PATIENCE, "what was rejected", || async {
-            let told = at_rest(&daemon, &name).await?;
-            let requests = receiver.of(protocol, "logs");
-            let answered: u64 =
-                requests.iter().filter(|one| one["answer"] == "OK").map(|one| number(&one["items"])).sum();
-            let done = told.sent + of_reason(&told, "refused") == answered + EVENTS;
-            Ok(if done && of_reason(&told, "refused") > EVENTS {
-                Ok(())
-            } else {
-                Err((format!("{told:?}"), answered))
-            })
-        })
-        .await?;
-        let told = exporter(&daemon, &name).await?;
-        ensure!(
-            told.last_error.contains("were rejected") && told.state() == ExporterState::Running,
-            "{told:?}"
-        );
-    }
+    never(&daemon, &receiver, &pair).await?;
 
     // Slow: given up after the timeout, and tried again.
     receiver.answer(&json!({"sleep": 3}), &json!({"sleep": 3}))?;
@@ -198,6 +157,53 @@ async fn what_a_receiver_does_not_take_is_counted_and_nothing_else_suffers() -> 
     ensure!(daemon.stop().await?.success(), "{}", daemon.stderr());
 
     a_small_queue(&both, receiver, &pair).await
+}
+
+/// What is refused for good, in whole and in part.
+async fn never(daemon: &Daemon, receiver: &Receiver, pair: &NetnsPair) -> Result<()> {
+    // Refused for good: counted, and the next ones pass.
+    receiver.answer(
+        &json!({"code": "INVALID_ARGUMENT", "echo": "authorization"}),
+        &json!({"code": 400, "echo": "authorization"}),
+    )?;
+    let refused = make(daemon, pair, PORTS[2]).await?;
+    for (protocol, code) in [("grpc", json!("INVALID_ARGUMENT")), ("http", json!(400))] {
+        let all = eventually(PATIENCE, "all to be refused", || async {
+            let all = sequences(&receiver.of(protocol, "logs"), &code);
+            Ok(if all.len() >= refused.len() { Ok(all) } else { Err(all.len()) })
+        })
+        .await?;
+        ensure!(all.iter().copied().collect::<BTreeSet<_>>() == refused, "{protocol}");
+        let told = at_rest(daemon, &format!("otlp.{protocol}")).await?;
+        ensure!(of_reason(&told, "refused") == EVENTS && lost(&told) == EVENTS, "{told:?}");
+        ensure!(told.last_error.contains("(secret)"), "{told:?}");
+    }
+
+    // A part is rejected.
+    receiver.answer(&json!({"partial": 2, "echo": "authorization"}), &json!({"partial": 2}))?;
+    make(daemon, pair, PORTS[3]).await?;
+    for protocol in ["grpc", "http"] {
+        let name = format!("otlp.{protocol}");
+        eventually(PATIENCE, "what was rejected", || async {
+            let told = at_rest(daemon, &name).await?;
+            let requests = receiver.of(protocol, "logs");
+            let answered: u64 =
+                requests.iter().filter(|one| one["answer"] == "OK").map(|one| number(&one["items"])).sum();
+            let done = told.sent + of_reason(&told, "refused") == answered + EVENTS;
+            Ok(if done && of_reason(&told, "refused") > EVENTS {
+                Ok(())
+            } else {
+                Err((format!("{told:?}"), answered))
+            })
+        })
+        .await?;
+        let told = exporter(daemon, &name).await?;
+        ensure!(
+            told.last_error.contains("were rejected") && told.state() == ExporterState::Running,
+            "{told:?}"
+        );
+    }
+    Ok(())
 }
 
 /// What finds no room is lost, and all else is sent.

@@ -1,3 +1,5 @@
+//! Tests of the settings of OTLP: presets, and what is said of wrong ones.
+
 use super::*;
 use crate::config::exporters::Exporters;
 

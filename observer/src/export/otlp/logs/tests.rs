@@ -1,3 +1,5 @@
+//! Tests of log records.
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of points: histograms, what came since the last time, bounds.
+
 use super::points::Points;
 use super::since::Since;
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of spans: which are told, how they are linked, and their times.
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;

@@ -1,3 +1,5 @@
+//! Tests of requests to receivers that are not there.
+
 use super::*;
 use crate::config::exporters::Tls;
 
