@@ -6,9 +6,9 @@ mod questions;
 mod told;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use observer_tests::prometheus::deployed;
 use observer_tests::wait::PATIENCE;
 use observer_tests::web::{encoded, metrics_address};
 use observer_tests::{Container, Daemon, Packets, Pod, Prometheus, Testbed, client, eventually};
@@ -19,10 +19,6 @@ use self::told::{Figures, Told};
 
 const CONNECTIONS: u64 = 300;
 const REFUSED: u64 = 20;
-
-fn deployed(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file)
-}
 
 /// Waits until Prometheus tells what the summaries do.
 async fn agree(

@@ -20,6 +20,11 @@ pub struct Prometheus {
     at: SocketAddr,
 }
 
+/// A file that is there for whoever deploys the daemon.
+pub fn deployed(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file)
+}
+
 /// One of its programs, as the set-up has fetched it.
 pub fn tool(name: &str) -> Result<Command> {
     // target/<profile>/deps/<test>

@@ -269,4 +269,4 @@ fn told(item: Item, tells_losses: bool) -> Option<Told> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
