@@ -123,7 +123,7 @@ fn plain(path: &Path) -> PathBuf {
         match component {
             Component::CurDir => {}
             Component::ParentDir => drop(plain.pop()),
-            other => plain.push(other),
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(component),
         }
         plain
     })

@@ -16,7 +16,7 @@ const FOLDER_MODE: u32 = 0o700;
 /// So far back the beginning of half a line is looked for.
 const LONGEST_HALF: u64 = 1 << 20;
 /// A file that is too old and cannot be rotated is written to, and it is tried again once in so long.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// A file that lines go to.
 #[derive(Debug)]

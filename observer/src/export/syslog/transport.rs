@@ -121,7 +121,7 @@ mod tests {
         let stream = tcp(&listener.local_addr().unwrap().to_string()).await.unwrap();
         let (mut receiver, _) = listener.accept().await.unwrap();
         still_there(&stream).unwrap();
-        receiver.write_all(&[0; 32 << 10]).await.unwrap();
+        receiver.write_all(&vec![0; 32 << 10]).await.unwrap();
         drop(receiver);
         let ended = tokio::time::timeout(PATIENCE, async {
             let mut looks = 0;
