@@ -9,6 +9,8 @@ mod end;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use foldhash::HashMap;
+
 use super::super::ids::{Ends, Side, SpanName};
 use super::generations::Generations;
 use super::incidents::{Incidents, Parties};
@@ -26,6 +28,8 @@ const MOST_RECENT: usize = 1_024;
 const RECENT_NS: u64 = 30_000_000_000;
 /// Sides that have ended, and wait for the other one to end.
 const MOST_HELD: usize = 4_096;
+/// What happened to connections that live is kept so many times in all.
+const MOST_NOTES: usize = 65_536;
 
 /// What is slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(super) struct Connections {
     pairs: Generations<Ends, Pair>,
     recent: VecDeque<(Ends, Pair)>,
     held: usize,
+    /// Of all of `pairs`.
+    notes: usize,
 }
 
 /// The sides of a connection that were seen here.
@@ -81,6 +87,7 @@ impl Connections {
             pairs: Generations::new(MOST),
             recent: VecDeque::new(),
             held: 0,
+            notes: 0,
         }
     }
 
@@ -132,14 +139,18 @@ impl Connections {
     /// Something happened to a connection.
     fn noted(&mut self, event: &Event, tcp: &Tcp, failed: bool) -> Option<SpanName> {
         let (ends, side) = (Ends::of(tcp), Side::of(tcp));
-        let pair = self.pairs.get(ends)?;
-        let end = pair.side(side).as_mut().filter(|end| end.id == tcp.id)?;
-        end.note(event);
-        end.reset |= failed;
-        pair.wanted |= failed;
-        let pair = self.pairs.get(ends)?;
-        let established = pair.established()?;
-        pair.wanted.then(|| self.drafts.name(&ends, side, established))
+        let has_room = self.notes < MOST_NOTES;
+        let mut pair = self.take(&ends)?;
+        let end = pair.side(side).as_mut().filter(|end| end.id == tcp.id);
+        let is_known = end.is_some();
+        if let Some(end) = end {
+            end.note(event, has_room);
+            end.reset |= failed;
+            pair.wanted |= failed;
+        }
+        let name = self.name(&ends, &pair, side).filter(|_| is_known);
+        self.put(ends, pair);
+        name
     }
 
     fn failed(
@@ -227,14 +238,17 @@ impl Connections {
     fn take(&mut self, ends: &Ends) -> Option<Pair> {
         let pair = self.pairs.take(ends)?;
         self.held = self.held.saturating_sub(usize::from(pair.is_held()));
+        self.notes = self.notes.saturating_sub(pair.notes());
         Some(pair)
     }
 
     fn put(&mut self, ends: Ends, pair: Pair) {
         self.held += usize::from(pair.is_held());
-        let forgotten = self.pairs.put(ends, pair);
-        let held = forgotten.map_or(0, |pairs| pairs.values().filter(|pair| pair.is_held()).count());
-        self.held = self.held.saturating_sub(held);
+        self.notes += pair.notes();
+        for pair in self.pairs.put(ends, pair).iter().flat_map(HashMap::values) {
+            self.held = self.held.saturating_sub(usize::from(pair.is_held()));
+            self.notes = self.notes.saturating_sub(pair.notes());
+        }
     }
 }
 
@@ -245,6 +259,11 @@ impl Pair {
     /// One side waits for the end of the other one.
     fn is_held(&self) -> bool {
         self.sides().any(|end| end.closed.is_some())
+    }
+
+    /// How much that happened to it is kept.
+    fn notes(&self) -> usize {
+        self.sides().map(|end| end.notes.len()).sum()
     }
 }
 

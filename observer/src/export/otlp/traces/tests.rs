@@ -8,8 +8,8 @@ use prost_types::Timestamp;
 
 use super::*;
 use crate::event::{
-    ContainerStart, ContainerStop, Counters, Ending, ResetDirection, Tcp, TcpClose, TcpConnect,
-    TcpConnectFailure, TcpReset, Workload, examples,
+    ContainerStart, ContainerStop, Counters, Ending, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,
+    TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, Workload, examples,
 };
 use crate::export::otlp::attributes::of;
 
@@ -132,6 +132,35 @@ fn a_reset_is_a_failure_of_both_sides_and_noted() {
         ["established", "tcp_reset"]
     );
     assert_eq!(server.parent_span_id, client.span_id);
+}
+
+#[test]
+fn what_happens_to_one_connection_is_told_so_many_times() {
+    let mut node = Node::new();
+    let web = Arc::clone(&node.web);
+    let [client, _] = node.ends(40_000);
+    let connect = TcpConnect { tcp: client.clone(), handshake_latency_ns: MS };
+    node.happens(&web, 1_000 * MS, Detail::TcpConnect(connect));
+    for at in 0..20 {
+        let retransmit = TcpRetransmit {
+            tcp: client.clone(),
+            phase: RetransmitPhase::Data,
+            cause: RetransmitCause::Timeout,
+            timeouts: 1,
+            backoff: 1,
+            segments: 2,
+            state: TcpState(1),
+        };
+        node.happens(&web, (1_100 + at) * MS, Detail::TcpRetransmit(retransmit));
+    }
+    node.closes(&web, &client, 2_000 * MS, 1_001 * MS, 110);
+    let spans = node.spans();
+    let [span] = spans.as_slice() else { panic!("{spans:#?}") };
+    let notes: Vec<_> = span.events.iter().filter(|note| note.name == "tcp_retransmit").collect();
+    assert_eq!(notes.len(), 16);
+    assert_eq!(notes[15].time_unix_nano, examples::WALL_NS + 1_115 * MS);
+    assert_eq!(of(&notes[0].attributes, "observer.tcp.segments"), Some(&Value::IntValue(2)));
+    assert_eq!(of(&span.attributes, "observer.notes_omitted"), Some(&Value::IntValue(4)));
 }
 
 #[test]

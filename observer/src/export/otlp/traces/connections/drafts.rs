@@ -8,7 +8,7 @@ use super::super::super::ids::{Ends, Side, SpanName};
 use super::super::incidents::{Incidents, Parties};
 use super::super::span::{Draft, Told, link, note};
 use super::Pair;
-use super::end::End;
+use super::end::{End, Happened};
 use crate::event::{Detail, Event, Tcp, TcpClose, TcpConnectFailure, WallTime, error_name};
 use crate::export::otlp::words;
 
@@ -102,7 +102,7 @@ fn closed_draft(event: &Event, close: &TcpClose, end: &End, name: SpanName) -> D
     if end.handshake_ns.is_some() {
         notes.push(note(end.established, "established", Vec::new()));
     }
-    notes.extend(end.notes.iter().cloned());
+    notes.extend(end.notes.iter().map(Happened::told));
     if end.notes_omitted > 0 {
         attributes.known("observer.notes_omitted", Some(end.notes_omitted));
     }
