@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Metric as Told,
     NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
 };
+use prost::Message as _;
 
 use self::points::Points;
 use self::since::Since;
@@ -26,12 +27,6 @@ use crate::export::metrics::settings::Settings;
 use crate::export::metrics::table::{Figure, Kind, Metric, Out, metrics};
 use crate::status::Status;
 
-/// Points that are sent together, at most. One of a histogram counts for ten.
-const MOST_POINTS: usize = 1_000;
-
-/// What a histogram's point takes, in points of other metrics.
-const HISTOGRAM_WEIGHT: usize = 10;
-
 /// What windows told, added up, and what of it was sent.
 pub(super) struct Metrics {
     node_name: Arc<str>,
@@ -40,6 +35,8 @@ pub(super) struct Metrics {
     /// When the daemon was started.
     start: WallTime,
     since: Option<Since>,
+    /// The bytes of a request, at most.
+    most_bytes: usize,
 }
 
 impl Metrics {
@@ -48,12 +45,14 @@ impl Metrics {
         temporality: Temporality,
         node_name: &Arc<str>,
         start: WallTime,
+        most_bytes: usize,
     ) -> Self {
         Self {
             node_name: Arc::clone(node_name),
             series: Series::new(settings),
             incidents: Incidents::default(),
             start,
+            most_bytes,
             since: match temporality {
                 Temporality::Cumulative => None,
                 Temporality::Delta => Some(Since::default()),
@@ -92,17 +91,21 @@ impl Metrics {
         };
         let mut requests = Vec::new();
         let mut told = Vec::new();
-        let (mut count, mut weight) = (0, 0);
+        let (mut count, mut bytes) = (0, 0);
         for metric in metrics() {
             let points = self.points(metric, &own, now);
-            for part in points.parts(MOST_POINTS) {
-                if count > 0 && weight + part.weight() > MOST_POINTS {
+            // Half of it leaves room for the metric's name and words.
+            for part in points.parts(self.most_bytes / 2) {
+                let points = part.len();
+                let part = self.told(metric, part);
+                let size = part.encoded_len();
+                if count > 0 && bytes + size > self.most_bytes {
                     requests.push(self.request(std::mem::take(&mut told), count));
-                    (count, weight) = (0, 0);
+                    (count, bytes) = (0, 0);
                 }
-                count += part.len();
-                weight += part.weight();
-                told.push(self.told(metric, part));
+                count += points;
+                bytes += size;
+                told.push(part);
             }
         }
         if count > 0 {
@@ -177,14 +180,6 @@ impl Part {
         match self {
             Self::Numbers(points) => points.len(),
             Self::Durations(points) => points.len(),
-        }
-    }
-
-    /// How much of a request it takes.
-    const fn weight(&self) -> usize {
-        match self {
-            Self::Numbers(points) => points.len(),
-            Self::Durations(points) => HISTOGRAM_WEIGHT * points.len(),
         }
     }
 }

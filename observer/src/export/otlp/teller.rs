@@ -10,7 +10,7 @@ use prost::Message;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::grouped::Grouped;
+use super::grouped::{Grouped, most_bytes};
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::queue::{Batch, Queue};
@@ -18,6 +18,7 @@ use super::resource::scope;
 use super::traces::{Slow, Traces};
 use super::transport::Signal;
 use crate::config::exporters::Otlp;
+use crate::event::WallTime;
 use crate::export::MetricSettings;
 use crate::export::feed::{Link, Told, Wanted};
 use crate::export::state::{Reason, State};
@@ -68,7 +69,10 @@ impl Teller {
         let ns = |time: Option<Duration>| time.map(|time| time.as_nanos() as u64);
         let slow = Slow { connect_ns: ns(settings.slow_connect), rtt_ns: ns(settings.slow_rtt) };
         let node_name = link.node_name.clone();
-        let make = || Metrics::new(of_metrics, settings.temporality(), &node_name, link.start_time);
+        let make = || {
+            let most = most_bytes(queue_bytes);
+            Metrics::new(of_metrics, settings.temporality(), &node_name, link.start_time, most)
+        };
         let now = Instant::now();
         Ok(Self {
             wanted: Wanted { events: of_events, windows: has(Signal::Metrics), incidents: true },
@@ -192,15 +196,21 @@ impl Teller {
 
     fn put_metrics(&mut self, status: Option<crate::status::Status>) {
         let Some(metrics) = &mut self.metrics else { return };
-        for (request, points) in metrics.requests(status, host::now().wall) {
-            self.put(Signal::Metrics, &request, points);
+        let now = host::now().wall;
+        for (request, points) in metrics.requests(status, now) {
+            // All of one time belongs together.
+            self.put_as(Signal::Metrics, &request, points, Some(now));
         }
     }
 
     fn put(&self, signal: Signal, request: &impl Message, items: u64) {
+        self.put_as(signal, request, items, None);
+    }
+
+    fn put_as(&self, signal: Signal, request: &impl Message, items: u64, together: Option<WallTime>) {
         let Some((_, queue)) = self.queues.iter().find(|(of, _)| *of == signal) else { return };
         self.state.hold(items);
-        let lost = queue.put(Batch { request: request.encode_to_vec().into(), items });
+        let lost = queue.put(Batch { request: request.encode_to_vec().into(), items, together });
         if lost > 0 {
             self.state.let_go(lost);
             self.state.lose(Reason::Queue, lost);

@@ -4,6 +4,7 @@ use super::points::Points;
 use super::since::Since;
 use super::*;
 use crate::aggregate::Histogram;
+use crate::event::{ProcessSummary, TcpSummary, WorkloadSummary, examples};
 use crate::export::metrics::distribution::Distribution;
 use crate::export::metrics::table::Value;
 
@@ -25,7 +26,7 @@ fn histogram(durations: &Distribution, since: Option<&mut Since>) -> Exponential
     let metric = of(|kind| matches!(kind, Kind::Histogram { .. }));
     let mut points = Points::new(metric, WallTime(9), &"node".into());
     points.own(&[], Value::Durations(durations), WallTime(5), since);
-    match points.parts(100).pop() {
+    match points.parts(10_000).pop() {
         Some(Part::Durations(mut points)) => points.pop().unwrap(),
         _ => panic!(),
     }
@@ -77,12 +78,34 @@ fn what_came_since_the_last_time() {
 
 #[test]
 fn requests_are_bounded_and_name_all() {
+    const MOST: usize = 40_000;
     let start = WallTime(1);
-    let mut metrics = Metrics::new(&Settings::default(), Temporality::Cumulative, &"node".into(), start);
-    metrics.add(&Window::default(), Now::default());
-    let requests = metrics.requests(None, WallTime(3));
-    let points: u64 = requests.iter().map(|(_, points)| points).sum();
-    assert!(points > 0 && requests.iter().all(|(_, points)| *points <= MOST_POINTS as u64));
-    let told = &requests[0].0.resource_metrics[0].scope_metrics[0].metrics;
-    assert!(told.iter().all(|metric| !metric.name.is_empty() && !metric.unit.is_empty()));
+    let all = |most| {
+        let settings = Settings::default();
+        let mut metrics = Metrics::new(&settings, Temporality::Cumulative, &"node".into(), start, most);
+        let mut handshakes = Histogram::default();
+        handshakes.record(1_000);
+        handshakes.record(2_000_000_000);
+        let of = |id| {
+            let workload = examples::pod(id, "shop", &format!("a-pod-with-some-name-{id}"));
+            let tcp =
+                TcpSummary { opened: 1, handshake_latency: handshakes.clone(), ..TcpSummary::default() };
+            (workload.id, WorkloadSummary { workload, tcp, processes: ProcessSummary::default() })
+        };
+        let window = Window { workloads: (1..=300).map(of).collect(), ..Window::default() };
+        metrics.add(&window, Now::default());
+        metrics.requests(None, WallTime(3))
+    };
+    let (requests, whole) = (all(MOST), all(usize::MAX));
+    let points =
+        |requests: &[(ExportMetricsServiceRequest, u64)]| requests.iter().map(|(_, points)| points).sum();
+    let (cut, uncut): (u64, u64) = (points(&requests), points(&whole));
+    assert!(whole.len() == 1 && requests.len() > 10, "{} and {}", whole.len(), requests.len());
+    assert!(cut == uncut && cut > 3_000, "{cut} of {uncut}");
+    // The resource is beside them.
+    assert!(requests.iter().all(|(request, _)| request.encoded_len() <= MOST + 500));
+    for (request, _) in &requests {
+        let told = &request.resource_metrics[0].scope_metrics[0].metrics;
+        assert!(told.iter().all(|metric| !metric.name.is_empty() && !metric.unit.is_empty()));
+    }
 }
