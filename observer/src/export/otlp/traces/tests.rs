@@ -1,5 +1,7 @@
 //! Tests of spans: which are told, how they are linked, and their times.
 
+use std::collections::BTreeSet;
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -11,7 +13,7 @@ use crate::event::{
     ContainerStart, ContainerStop, Counters, Ending, ResetDirection, RetransmitCause, RetransmitPhase, Tcp,
     TcpClose, TcpConnect, TcpConnectFailure, TcpReset, TcpRetransmit, TcpState, Workload, examples,
 };
-use crate::export::otlp::attributes::of;
+use crate::export::otlp::attributes::{any, of};
 
 const MS: u64 = 1_000_000;
 
@@ -252,10 +254,22 @@ fn what_belongs_to_an_incident_is_told_also_from_before_it() {
             let open = incident(v1::IncidentState::Open, "uid-1", Some(edge));
             node.traces.incident(&open, &mut node.told);
             node.traces.incident(&open, &mut node.told);
+            let another = v1::Incident { id: "inc-2".into(), ..open };
+            node.traces.incident(&another, &mut node.told);
         }
         let spans = node.spans();
         assert_eq!(spans.len(), 2, "{spans:#?}");
-        assert!(spans.iter().any(|span| text(span, "observer.incident.id") == "inc-1"));
+        let ids = |span: &Span| match of(&span.attributes, "observer.incident.ids") {
+            Some(Value::ArrayValue(ids)) => ids.values.clone(),
+            _ => Vec::new(),
+        };
+        let expected: &[&str] = if at == 1_000 { &["inc-1"] } else { &["inc-1", "inc-2"] };
+        let expected: Vec<_> = expected.iter().map(|id| any(id)).collect();
+        assert!(spans.iter().any(|span| ids(span) == expected), "{spans:#?}");
+        for span in &spans {
+            let keys: BTreeSet<_> = span.attributes.iter().map(|one| &one.key).collect();
+            assert_eq!(keys.len(), span.attributes.len(), "{span:#?}");
+        }
         assert!(!spans.iter().any(is_error));
     }
     let name = node.traces.incident(&incident(v1::IncidentState::Closed, "uid-1", None), &mut node.told);

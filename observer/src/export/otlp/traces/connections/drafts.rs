@@ -121,10 +121,7 @@ fn closed_draft(event: &Event, close: &TcpClose, end: &End, name: SpanName) -> D
 }
 
 fn joined(mut draft: Draft, event: &Event, parties: Parties, incidents: &mut Incidents) -> Told {
-    for (incident, id) in incidents.join(parties, draft.name, draft.end) {
-        draft.links.push(link(incident, "incident"));
-        draft.attributes.text("observer.incident.id", &id);
-    }
+    draft.join(&incidents.join(parties, draft.name, draft.end));
     draft.finish(event.workload.clone())
 }
 
