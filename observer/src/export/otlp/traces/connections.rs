@@ -5,6 +5,7 @@
 
 mod drafts;
 mod end;
+mod pair;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::event::{Detail, Event, ResetDirection, Tcp, TcpClose, TcpConnectFailu
 
 use self::drafts::Drafts;
 use self::end::{Closed, End};
+use self::pair::Pair;
 
 /// Connections that are remembered while they live, twice.
 const MOST: usize = 16_384;
@@ -52,33 +54,6 @@ pub(super) struct Connections {
     notes: usize,
 }
 
-/// The sides of a connection that were seen here.
-#[derive(Debug, Default)]
-struct Pair {
-    client: Option<End>,
-    server: Option<End>,
-    /// It is told.
-    wanted: bool,
-}
-
-impl Pair {
-    const fn side(&mut self, side: Side) -> &mut Option<End> {
-        match side {
-            Side::Client => &mut self.client,
-            Side::Server => &mut self.server,
-        }
-    }
-
-    fn sides(&self) -> impl Iterator<Item = &End> {
-        self.client.iter().chain(&self.server)
-    }
-
-    /// When it was established, as who asked has it.
-    fn established(&self) -> Option<WallTime> {
-        self.client.as_ref().or(self.server.as_ref()).map(|end| end.established)
-    }
-}
-
 impl Connections {
     pub(super) fn new(node_name: &Arc<str>, slow: Slow) -> Self {
         Self {
@@ -103,7 +78,10 @@ impl Connections {
             Detail::TcpConnect(connect) => self.open(event, tcp, Some(connect.handshake_latency_ns)),
             Detail::TcpAccept(accept) => self.open(event, tcp, accept.handshake_latency_ns),
             Detail::TcpConnectFailure(failure) => Some(self.failed(event, failure, incidents, told)),
-            Detail::TcpReset(reset) => self.noted(event, tcp, is_failure(reset)),
+            Detail::TcpReset(reset) => {
+                let failed = is_failure(reset);
+                self.noted(event, tcp, failed).or_else(|| self.aborted(event, tcp, failed, incidents, told))
+            }
             Detail::TcpClose(close) => self.close(event, close, incidents, told),
             Detail::TcpRetransmit(_)
             | Detail::TcpConnectPending(_)
@@ -151,6 +129,31 @@ impl Connections {
         let name = self.name(&ends, &pair, side).filter(|_| is_known);
         self.put(ends, pair);
         name
+    }
+
+    /// A reset of a connection that has ended: who aborts one closes it, and then sends the reset.
+    fn aborted(
+        &mut self,
+        event: &Event,
+        tcp: &Tcp,
+        failed: bool,
+        incidents: &mut Incidents,
+        told: &mut Vec<Told>,
+    ) -> Option<SpanName> {
+        if !failed {
+            return None;
+        }
+        let (ends, side) = (Ends::of(tcp), Side::of(tcp));
+        let is_it = |(of, pair): &(Ends, Pair)| *of == ends && pair.sides().any(|end| end.id == tcp.id);
+        let place = self.recent.iter().rposition(is_it)?;
+        let (_, mut pair) = self.recent.remove(place)?;
+        if let Some(end) = pair.side(side) {
+            end.note(event, true);
+            end.reset = true;
+        }
+        pair.wanted = true;
+        self.drafts.tell(&ends, &mut pair, incidents, told);
+        self.name(&ends, &pair, side)
     }
 
     fn failed(
@@ -254,18 +257,6 @@ impl Connections {
 
 /// Both sides of a connection say that it was established within this time.
 const SAME_NS: u64 = 10_000_000_000;
-
-impl Pair {
-    /// One side waits for the end of the other one.
-    fn is_held(&self) -> bool {
-        self.sides().any(|end| end.closed.is_some())
-    }
-
-    /// How much that happened to it is kept.
-    fn notes(&self) -> usize {
-        self.sides().map(|end| end.notes.len()).sum()
-    }
-}
 
 /// A reset that ended a connection, rather than one for a segment that came after its end.
 fn is_failure(reset: &TcpReset) -> bool {
