@@ -108,7 +108,7 @@ impl Connections {
             pair = Pair::default();
         }
         pair.wanted |= self.slow.connect_ns.is_some_and(|slow| handshake_ns.is_some_and(|took| took >= slow));
-        *pair.side(side) = Some(End::new(tcp.id, event.time, handshake_ns));
+        *pair.side(side) = Some(End::new(tcp, event.time, handshake_ns));
         let name = self.name(&ends, &pair, side);
         self.put(ends, pair);
         name
@@ -164,7 +164,7 @@ impl Connections {
         told: &mut Vec<Told>,
     ) -> SpanName {
         let ends = Ends::of(&failure.tcp);
-        let name = self.drafts.name(&ends, Side::Client, event.time);
+        let name = ends.attempt(failure.tcp.id, event.time, &self.drafts.node_name);
         told.push(drafts::failed(event, failure, name, incidents));
         name
     }
@@ -184,7 +184,7 @@ impl Connections {
                 pair = Pair::default();
             }
             let start = WallTime(event.time.0.saturating_sub(close.duration_ns.unwrap_or(0)));
-            *pair.side(side) = Some(End::new(close.tcp.id, start, None));
+            *pair.side(side) = Some(End::new(&close.tcp, start, None));
         }
         let is_slow =
             self.slow.rtt_ns.is_some_and(|slow| close.counters.rtt_ns.is_some_and(|rtt| rtt >= slow));
@@ -234,8 +234,7 @@ impl Connections {
     }
 
     fn name(&self, ends: &Ends, pair: &Pair, side: Side) -> Option<SpanName> {
-        let established = pair.established()?;
-        pair.wanted.then(|| self.drafts.name(ends, side, established))
+        self.drafts.name(ends, pair, side).filter(|_| pair.wanted)
     }
 
     fn take(&mut self, ends: &Ends) -> Option<Pair> {

@@ -7,8 +7,8 @@ use opentelemetry_proto::tonic::trace::v1::span::Event as Note;
 use super::super::super::attributes::Attributes;
 use super::super::span::note;
 use crate::event::{
-    ConnectionId, Detail, Event, EventType, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase,
-    WallTime,
+    ConnectionId, Detail, Event, EventType, Peer, PeerKind, ResetCause, ResetDirection, RetransmitCause,
+    RetransmitPhase, Tcp, WallTime,
 };
 use crate::export::otlp::words;
 
@@ -19,6 +19,8 @@ const MOST_NOTES: usize = 16;
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) id: ConnectionId,
+    /// The other side is on this node.
+    pub(super) here: bool,
     pub(super) established: WallTime,
     pub(super) handshake_ns: Option<u64>,
     /// What happened to it.
@@ -51,9 +53,11 @@ pub(super) struct Closed {
 }
 
 impl End {
-    pub(super) const fn new(id: ConnectionId, established: WallTime, handshake_ns: Option<u64>) -> Self {
+    pub(super) fn new(tcp: &Tcp, established: WallTime, handshake_ns: Option<u64>) -> Self {
+        let is_here = |peer: &Peer| matches!(peer.kind, PeerKind::Pod | PeerKind::Host | PeerKind::Loopback);
         Self {
-            id,
+            id: tcp.id,
+            here: is_here(tcp.backend.as_deref().map_or(&tcp.peer, |backend| &backend.peer)),
             established,
             handshake_ns,
             notes: Vec::new(),

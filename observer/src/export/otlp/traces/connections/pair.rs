@@ -30,6 +30,11 @@ impl Pair {
         self.client.as_ref().or(self.server.as_ref()).map(|end| end.established)
     }
 
+    /// Both sides are on this node, for all that is known. Both of them know it, as they know each other.
+    pub(super) fn is_here(&self) -> bool {
+        self.sides().count() == 2 || self.sides().any(|end| end.here)
+    }
+
     /// One side waits for the end of the other one.
     pub(super) fn is_held(&self) -> bool {
         self.sides().any(|end| end.closed.is_some())

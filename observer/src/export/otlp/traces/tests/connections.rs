@@ -4,9 +4,10 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::*;
 use crate::event::{
-    ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, TcpConnectFailure, TcpReset, TcpRetransmit,
-    TcpState,
+    PeerKind, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, TcpConnectFailure, TcpReset,
+    TcpRetransmit, TcpState, WallTime,
 };
+use crate::export::otlp::ids::{Ends, Side};
 
 #[test]
 fn what_went_well_and_fast_is_not_told() {
@@ -125,7 +126,8 @@ fn what_happens_to_one_connection_is_told_so_many_times() {
 fn a_side_whose_other_one_is_elsewhere_links_to_it() {
     let mut node = Node::new();
     let db = Arc::clone(&node.db);
-    let [asks, server] = node.ends(40_000);
+    let [asks, mut server] = node.ends(40_000);
+    server.peer.kind = PeerKind::FarPod;
     node.happens(&db, 1_000 * MS, examples::accept(&server));
     node.closes(&db, &server, 2_000 * MS, 1_000 * MS, 110);
     let spans = node.spans();
@@ -133,13 +135,46 @@ fn a_side_whose_other_one_is_elsewhere_links_to_it() {
     assert!(span.parent_span_id.is_empty());
     assert_eq!(text(span, "error.type"), "timed_out");
     // As the other node names it, which has seen it a little earlier.
-    let time = crate::event::WallTime(examples::WALL_NS + 995 * MS);
-    let there =
-        crate::export::otlp::ids::Ends::of(&asks).span(crate::export::otlp::ids::Side::Client, time, "other");
+    let time = WallTime(examples::WALL_NS + 995 * MS);
+    let there = Ends::of(&asks).span(Side::Client, time, None);
     assert_eq!(
         (span.trace_id.as_slice(), span.links[0].span_id.as_slice()),
         (&there.trace.0[..], &there.span.0[..])
     );
+}
+
+#[test]
+fn what_stays_on_a_node_is_named_after_it() {
+    let mut names = Vec::new();
+    for name in ["one", "other"] {
+        let mut node = Node { traces: Traces::new(&name.into(), Slow::default()), ..Node::new() };
+        let (web, db) = (Arc::clone(&node.web), Arc::clone(&node.db));
+        let ends = node.ends(40_000);
+        node.opens(&ends, 1_000 * MS, MS);
+        node.closes(&db, &ends[1], 2_000 * MS, 999 * MS, 110);
+        node.closes(&web, &ends[0], 2_000 * MS, 1_001 * MS, 0);
+        let spans = node.spans();
+        let [server, client] = spans.as_slice() else { panic!("{spans:#?}") };
+        assert_eq!((&server.trace_id, &server.parent_span_id), (&client.trace_id, &client.span_id));
+        names.push(client.trace_id.clone());
+    }
+    assert_ne!(names[0], names[1]);
+}
+
+#[test]
+fn attempts_from_the_same_port_are_different_ones() {
+    let mut node = Node::new();
+    let web = Arc::clone(&node.web);
+    let [tcp, _] = node.ends(40_000);
+    for at in [1_000, 1_001] {
+        let duration_ns = Some(MS / 2);
+        let failure =
+            TcpConnectFailure { tcp: tcp.clone(), errno: 111, sent: true, duration_ns, syn_retransmits: 0 };
+        node.happens(&web, at * MS, Detail::TcpConnectFailure(failure));
+    }
+    let spans = node.spans();
+    let [one, other] = spans.as_slice() else { panic!("{spans:#?}") };
+    assert!(one.trace_id != other.trace_id && one.span_id != other.span_id);
 }
 
 #[test]
