@@ -57,7 +57,8 @@ fn what_is_wrong_is_said_and_no_secret_with_it() {
         ("preset = 'honeycomb'", "unknown variant `honeycomb`"),
         ("preset = 'lightstep'\nprotocol = 'http/protobuf'", "leave it out for gRPC"),
         ("preset = 'jaeger'\ntraces = false", "it would send nothing"),
-        ("preset = 'jaeger'\nmetrics = true", "takes traces alone"),
+        ("preset = 'jaeger'\nmetrics = true", "metrics = true is not allowed: jaeger takes traces alone"),
+        ("preset = 'jaeger'\nlogs = true", "logs = true is not allowed: jaeger takes traces alone"),
         ("preset = 'collector'\nlabels = ['node']", "namespace, workload"),
         ("preset = 'collector'\nheaders = { 'content-type' = 'x' }", "is not allowed as a header's name"),
         (
