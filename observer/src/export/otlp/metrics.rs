@@ -20,7 +20,7 @@ use self::points::Points;
 use self::since::Since;
 use super::resource::{resource, scope};
 use crate::config::exporters::Temporality;
-use crate::event::{Now, WallTime, Window, WorkloadEntry};
+use crate::event::{BootTime, Now, WallTime, Window, WorkloadEntry};
 use crate::export::metrics::own::{Incidents, Own};
 use crate::export::metrics::series::Series;
 use crate::export::metrics::settings::Settings;
@@ -35,6 +35,8 @@ pub(super) struct Metrics {
     /// When the daemon was started.
     start: WallTime,
     since: Option<Since>,
+    /// When figures were sent last.
+    told: BootTime,
     /// The bytes of a request, at most.
     most_bytes: usize,
 }
@@ -52,6 +54,7 @@ impl Metrics {
             series: Series::new(settings),
             incidents: Incidents::default(),
             start,
+            told: BootTime::default(),
             most_bytes,
             since: match temporality {
                 Temporality::Cumulative => None,
@@ -64,8 +67,9 @@ impl Metrics {
         self.series.add(window, now);
     }
 
+    /// What there is now. Series of what has been gone for a while end, once what they counted was sent.
     pub(super) fn list(&mut self, workloads: &[WorkloadEntry], now: Now) {
-        self.series.list(workloads, now);
+        self.series.list(workloads, Now { boot: now.boot.min(self.told), ..now });
     }
 
     pub(super) fn incident(&mut self, incident: &v1::Incident) {
@@ -81,8 +85,11 @@ impl Metrics {
     pub(super) fn requests(
         &mut self,
         status: Option<Status>,
-        now: WallTime,
+        now: Now,
     ) -> Vec<(ExportMetricsServiceRequest, u64)> {
+        let Now { boot, wall: now } = now;
+        self.told = boot;
+        let is_all = status.is_some();
         let own = Own {
             status,
             node_name: self.node_name.to_string(),
@@ -112,7 +119,7 @@ impl Metrics {
             requests.push(self.request(told, count));
         }
         if let Some(since) = &mut self.since {
-            since.sent(now);
+            since.sent(now, is_all);
         }
         requests
     }

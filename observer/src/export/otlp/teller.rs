@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::grouped::{Grouped, most_bytes};
 use super::logs::Logs;
@@ -32,6 +32,9 @@ const BATCH: usize = 512;
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// Series of what is gone are looked for once in so long.
 const LISTED: Duration = Duration::from_secs(10);
+
+/// The daemon's own answer is waited for so long.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Makes requests, and puts them into the queues.
 pub(super) struct Teller {
@@ -180,8 +183,11 @@ impl Teller {
             self.listed = Instant::now();
             let (reply, answer) = oneshot::channel();
             let request = Request::Workloads { filters: Filters::default(), reply };
-            if self.link.requests.send(request).await.is_ok()
-                && let Ok(list) = answer.await
+            let asked = async {
+                self.link.requests.send(request).await.ok()?;
+                answer.await.ok()
+            };
+            if let Ok(Some(list)) = timeout(PATIENCE, asked).await
                 && let Some(metrics) = &mut self.metrics
             {
                 metrics.list(&list.workloads, list.now);
@@ -189,17 +195,18 @@ impl Teller {
         }
         if self.sent.elapsed() >= self.interval {
             self.sent = Instant::now();
-            let status = self.link.status().await.map(|(status, _)| status);
+            // A daemon that does not answer is told as one that is not up.
+            let status = timeout(PATIENCE, self.link.status()).await.ok().flatten().map(|(status, _)| status);
             self.put_metrics(status);
         }
     }
 
     fn put_metrics(&mut self, status: Option<crate::status::Status>) {
         let Some(metrics) = &mut self.metrics else { return };
-        let now = host::now().wall;
+        let now = host::now();
         for (request, points) in metrics.requests(status, now) {
             // All of one time belongs together.
-            self.put_as(Signal::Metrics, &request, points, Some(now));
+            self.put_as(Signal::Metrics, &request, points, Some(now.wall));
         }
     }
 

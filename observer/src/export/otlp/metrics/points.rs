@@ -84,10 +84,11 @@ impl Points {
 
     fn put(&mut self, about: About<'_>, value: Value<'_>, since: Option<&mut Since>) {
         let since = since.filter(|_| matches!(self.metric.kind, Kind::Counter | Kind::Histogram { .. }));
-        let start = since.as_ref().map_or(about.start, |since| since.start(about.start));
+        let series = about.start;
+        let start = since.as_ref().map_or(series, |since| since.start(&about.key, series));
         let number = match (value, since) {
             (Value::Durations(durations), since) => {
-                let before = since.map(|since| since.durations(about.key, durations));
+                let before = since.map(|since| since.durations(about.key, series, durations));
                 self.durations.push(histogram(
                     durations,
                     before.as_ref(),
@@ -97,10 +98,10 @@ impl Points {
                 return;
             }
             (Value::Count(count), None) => Number::AsInt(whole(count)),
-            (Value::Count(count), Some(since)) => Number::AsInt(whole(since.count(about.key, count))),
+            (Value::Count(count), Some(since)) => Number::AsInt(whole(since.count(about.key, series, count))),
             (Value::Nanoseconds(ns), None) => Number::AsDouble(ns as f64 / 1e9),
             (Value::Nanoseconds(ns), Some(since)) => {
-                Number::AsDouble(since.seconds(about.key, ns as f64 / 1e9))
+                Number::AsDouble(since.seconds(about.key, series, ns as f64 / 1e9))
             }
         };
         let is_sum = self.metric.kind == Kind::Counter;
