@@ -196,6 +196,9 @@ impl Connections {
         let name = self.name(&ends, &pair, side);
         self.drafts.tell(&ends, &mut pair, incidents, told);
         if pair.sides().all(|end| end.closed.is_some()) || self.held >= MOST_HELD {
+            if !pair.wanted && !incidents.is_empty() {
+                incidents.omit(&parties());
+            }
             self.keep(ends, pair, event.time);
         } else {
             self.put(ends, pair);

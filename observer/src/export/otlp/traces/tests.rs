@@ -152,6 +152,29 @@ fn what_belongs_to_an_incident_is_told_also_from_before_it() {
 }
 
 #[test]
+fn what_finds_no_room_in_an_incident_is_counted_once() {
+    let mut node = Node::new();
+    let web = Arc::clone(&node.web);
+    let mut open = incident(v1::IncidentState::Open, "uid-1", None);
+    for round in 0..300 {
+        let [tcp, _] = node.ends(40_000 + round);
+        let errno = if round < 290 { 110 } else { 0 };
+        node.closes(&web, &tcp, (1_000 + u64::from(round)) * MS, MS, errno);
+        if round == 0 || round == 299 {
+            // What is told already is not told once more when a trigger fires again.
+            node.traces.incident(&open, &mut node.told);
+            open.firings.push(open.firings[0].clone());
+        }
+    }
+    assert_eq!(node.spans().len(), 290);
+    node.traces.incident(&v1::Incident { state: v1::IncidentState::Closed.into(), ..open }, &mut node.told);
+    let spans = node.spans();
+    let [span] = spans.as_slice() else { panic!("{spans:#?}") };
+    let omitted = of(&span.attributes, "observer.incident.omitted_connections");
+    assert_eq!((span.links.len(), omitted), (256, Some(&Value::IntValue(44))));
+}
+
+#[test]
 fn a_crash_and_its_restart() {
     let mut node = Node::new();
     let web = Arc::clone(&node.web);

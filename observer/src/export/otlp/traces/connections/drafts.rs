@@ -82,7 +82,6 @@ pub(super) fn failed(
         error: Some(failure.error().replace('_', " ")),
     };
     let parties = Parties::of_connection(event.workload.as_deref(), tcp);
-    incidents.want(&parties);
     joined(draft, event, parties, incidents)
 }
 
