@@ -19,6 +19,12 @@ use crate::export::state::{Reason, State};
 /// A request that was not taken for so long is given up.
 const PATIENCE: Duration = Duration::from_mins(5);
 
+/// How long to wait: what the receiver asks for, and beside that later and later, and not all nodes at once. It may ask for no
+/// time at all, and is busy all the same.
+fn pause(asked: Option<Duration>, backoff: &mut Backoff) -> Duration {
+    asked.unwrap_or_default() + backoff.next()
+}
+
 /// Why something was not taken, as it may be told.
 #[derive(Debug, thiserror::Error)]
 #[error("{signal}: {words}")]
@@ -89,9 +95,7 @@ impl Sender {
                         // Whatever is wrong with the connection is over with another one.
                         self.transport = None;
                     }
-                    // A receiver that says when is asked then; one that does not, later and later.
-                    let pause = after.unwrap_or_else(|| backoff.next());
-                    if !self.link.pause(pause).await {
+                    if !self.link.pause(pause(after, backoff)).await {
                         return self.state.lose(Reason::Stopped, batch.items);
                     }
                 }
@@ -170,5 +174,21 @@ impl Sender {
 
     fn refusal(&self, words: String) -> Refusal {
         Refusal { signal: self.signal.word(), words }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_no_pause_is_not_asked_without_one() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<Duration> = (0..20).map(|_| pause(Some(Duration::ZERO), &mut backoff)).collect();
+        assert!(pauses.iter().all(|pause| *pause >= Duration::from_millis(250)), "{pauses:?}");
+        // Within the time that a request is tried for, it is so a few times.
+        assert!(pauses.iter().sum::<Duration>() >= PATIENCE, "{pauses:?}");
+        let asked = Duration::from_mins(1);
+        assert!(pause(Some(asked), &mut Backoff::default()) > asked);
     }
 }
