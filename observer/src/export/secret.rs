@@ -37,7 +37,9 @@ impl Secret {
         let (place, text) = match self {
             Self::File(path) => {
                 let read = |source| SecretError::Read { path: path.clone(), source };
-                let is_short = std::fs::metadata(path).map_err(read)?.len() <= MOST_BYTES;
+                let about = std::fs::metadata(path).map_err(read)?;
+                // Of what is no file, such as a pipe, there may never be anything to read.
+                let is_short = about.is_file() && about.len() <= MOST_BYTES;
                 let text =
                     if is_short { std::fs::read_to_string(path).map_err(read)? } else { String::new() };
                 (path.display().to_string(), SecretString::from(text.trim_end_matches(['\r', '\n'])))
