@@ -136,7 +136,7 @@ impl Sender {
             return answer;
         }
         let used = self.transport.take().map(|(_, headers)| headers);
-        if used.is_some() && self.headers().ok() != used {
+        if used.is_some() && self.read(|receiver| headers(&receiver)).await.ok() != used {
             return self.attempt(request).await;
         }
         answer
@@ -144,10 +144,11 @@ impl Sender {
 
     async fn attempt(&mut self, request: Bytes) -> Answer {
         if self.transport.is_none() {
-            let made = self.headers().and_then(|headers| {
-                Transport::new(self.receiver.clone(), headers.clone()).map(|transport| (transport, headers))
+            let made = self.read(|receiver| {
+                let headers = headers(&receiver)?;
+                Ok((Transport::new(receiver, headers.clone())?, headers))
             });
-            match made {
+            match made.await {
                 Ok(made) => self.transport = Some(made),
                 // Somebody may put the file there.
                 Err(reason) => return Answer::Later { reason, after: None },
@@ -159,22 +160,32 @@ impl Sender {
         }
     }
 
-    /// The headers, with secrets as they are now. The error has none of them.
-    fn headers(&self) -> Result<HeaderMap, String> {
-        let mut headers: HeaderMap = self.receiver.headers.iter().cloned().collect();
-        for (name, secret) in &self.receiver.secrets {
-            let value = secret.read().map_err(|error| error.to_string())?;
-            let mut value = HeaderValue::from_str(value.expose_secret())
-                .map_err(|_invalid| format!("the secret for {name} is no header's value"))?;
-            value.set_sensitive(true);
-            headers.insert(name.clone(), value);
-        }
-        Ok(headers)
+    /// Reads files of secrets and certificates, where nobody else waits for them: they may be far away.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(Receiver) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let receiver = self.receiver.clone();
+        let reading = tokio::task::spawn_blocking(move || read(receiver));
+        reading.await.unwrap_or_else(|_stopped| Err("files were not read".to_owned()))
     }
 
     fn refusal(&self, words: String) -> Refusal {
         Refusal { signal: self.signal.word(), words }
     }
+}
+
+/// The headers, with secrets as they are now. The error has none of them.
+fn headers(receiver: &Receiver) -> Result<HeaderMap, String> {
+    let mut headers: HeaderMap = receiver.headers.iter().cloned().collect();
+    for (name, secret) in &receiver.secrets {
+        let value = secret.read().map_err(|error| error.to_string())?;
+        let mut value = HeaderValue::from_str(value.expose_secret())
+            .map_err(|_invalid| format!("the secret for {name} is no header's value"))?;
+        value.set_sensitive(true);
+        headers.insert(name.clone(), value);
+    }
+    Ok(headers)
 }
 
 #[cfg(test)]
