@@ -53,8 +53,9 @@ impl Prometheus {
     /// Starts it with these jobs (a list of `scrape_configs`, in YAML), rules and features.
     pub async fn start(jobs: &str, rules: &[&Path], features: &str) -> Result<Self> {
         let dir = Guardian::shared()?.scratch("prometheus")?;
-        let files: Vec<_> = rules.iter().map(|path| format!("'{}'", path.display())).collect();
-        let rules = format!("rule_files: [{}]\n", files.join(", "));
+        let files = rules.iter().map(|path| ["'", &path.to_string_lossy(), "'"].concat());
+        let files = files.collect::<Vec<_>>().join(", ");
+        let rules = format!("rule_files: [{files}]\n");
         let configuration = format!(
             "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  evaluation_interval: 1s\n{rules}\
              scrape_configs:\n{jobs}"

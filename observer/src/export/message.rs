@@ -17,7 +17,7 @@ pub(super) fn of_event(told: &Told, node_name: &Arc<str>) -> Option<EventsRespon
         Told::Event(published) => Carried::Shared(Arc::clone(published) as _),
         Told::Folded(folded, now) => Carried::Own((&wire::folded(folded, *now)).into()),
         Told::Lost(loss, now) => Carried::Own(EventsPayload::from(&wire::lost(loss, *now))),
-        Told::Window(..) | Told::Incident(_) | Told::Deleted(_) => return None,
+        Told::Window(..) | Told::Incident(_) | Told::Deleted(_) | Told::Missed(_) => return None,
     };
     Some(response(payload, node_name))
 }

@@ -78,6 +78,7 @@ fn short(told: &Told) -> String {
         Told::Window(window, _) => format!("w{}", window.start.0),
         Told::Incident(incident) => format!("{} {}", incident.id, incident.state().as_str_name()),
         Told::Deleted(incident) => format!("{} deleted", incident.id),
+        Told::Missed(known) => format!("missed {}", known.len()),
     }
 }
 

@@ -79,7 +79,7 @@ impl Messages {
             Told::Deleted(incident) if concerns(&self.incidents, incident) => {
                 self.incident(IncidentPayload::Deleted(incident.id.clone()));
             }
-            Told::Incident(_) | Told::Deleted(_) => {}
+            Told::Incident(_) | Told::Deleted(_) | Told::Missed(_) => {}
         }
     }
 

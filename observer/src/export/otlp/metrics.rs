@@ -81,6 +81,10 @@ impl Metrics {
         self.incidents.delete(id);
     }
 
+    pub(super) fn missed(&mut self, known: &[Arc<v1::Incident>]) {
+        self.incidents.missed(known);
+    }
+
     /// All figures as they are now, as requests, each with the number of its points.
     pub(super) fn requests(
         &mut self,
@@ -130,7 +134,7 @@ impl Metrics {
         match metric.figure {
             Figure::Own(figure) => {
                 let start = self.start;
-                figure(own, &mut Out::to(&mut |by, value| points.own(by, value, start, since.as_mut())));
+                figure(own, &mut Out::to(&mut |by, value, _| points.own(by, value, start, since.as_mut())));
             }
             Figure::Tcp(_) | Figure::Listening(_) | Figure::Processes(_) | Figure::Listed(_) => {
                 self.series.each(metric, &mut |point| points.add(point, since.as_mut()));

@@ -137,6 +137,7 @@ impl Teller {
         match (told, &mut self.metrics) {
             (Told::Incident(incident), Some(metrics)) => metrics.incident(incident),
             (Told::Deleted(incident), Some(metrics)) => metrics.deleted(&incident.id),
+            (Told::Missed(known), Some(metrics)) => metrics.missed(known),
             _ => {}
         }
         for told in spans {

@@ -81,7 +81,7 @@ impl Entries {
                 self.open.remove(&incident.id);
                 None
             }
-            Told::Window(..) => None,
+            Told::Window(..) | Told::Missed(_) => None,
         }
     }
 
