@@ -74,7 +74,9 @@ impl Since {
     pub(super) fn sent(&mut self, now: WallTime, all: bool) {
         self.time = Some(now);
         let mut told = std::mem::take(&mut self.now);
-        told.values_mut().for_each(|sent| sent.time = now);
+        for sent in told.values_mut() {
+            sent.time = now;
+        }
         if all {
             self.before = told;
         } else {
