@@ -240,10 +240,11 @@ mod tests {
     #[test]
     fn names_stay() {
         let [ends, _] = both("10.0.0.1:40000", "10.0.0.2:80", [5, 6]).map(|tcp| Ends::of(&tcp));
-        let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let trace = |name: SpanName| format!("{:032x}", u128::from_be_bytes(name.trace.0));
+        let span = |name: SpanName| format!("{:016x}", u64::from_be_bytes(name.span.0));
         let time = WallTime(10 * PERIOD_NS + PERIOD_NS / 2);
         let [client, server] = [Side::Client, Side::Server].map(|side| ends.span(side, time, None));
-        let found = [&client.trace.0[..], &client.span.0, &server.trace.0, &server.span.0].map(hex);
+        let found = [trace(client), span(client), trace(server), span(server)];
         assert_eq!(
             found,
             [
