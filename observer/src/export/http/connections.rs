@@ -125,7 +125,9 @@ impl Connections {
             .partition(|open| open.version != self.version && open.busy.answer().is_none());
         self.open = open;
         let outdated: VecDeque<Open> = outdated;
-        outdated.into_iter().for_each(|open| self.leave(open));
+        for open in outdated {
+            self.leave(open);
+        }
     }
 
     /// Whether there is room for one more: the oldest one that asks for nothing makes it.

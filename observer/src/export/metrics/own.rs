@@ -175,7 +175,9 @@ mod tests {
             at(8, incident("new", open, kind)),
         ];
         incidents.missed(&known);
-        known.iter().for_each(|one| incidents.put(one));
+        for one in &known {
+            incidents.put(one);
+        }
         let of = incidents.each().find(|(trigger, _)| *trigger == kind).unwrap().1;
         assert_eq!(of, Count { opened: 4, open: 1 }, "{incidents:?}");
         assert_eq!(incidents.exemplar("oom_kill").unwrap().incident, "new");
