@@ -56,8 +56,9 @@ pub fn metrics_address(daemon: &Daemon) -> Result<SocketAddr> {
 
 /// A text as it may stand in a query.
 pub fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |encoded, byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => encoded + &char::from(byte).to_string(),
-        other => encoded + &format!("%{other:02X}"),
-    })
+    let one = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(one).collect::<Vec<_>>().concat()
 }
