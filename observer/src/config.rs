@@ -17,6 +17,7 @@ mod triggers;
 
 use itertools::Itertools as _;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,12 +110,14 @@ pub(crate) struct Config {
     pub(crate) disabled_hooks: Vec<String>,
     /// What the daemon logs.
     pub(crate) log: log::LevelFilter,
+    /// Where metrics are served over HTTP; `None`: nowhere.
+    pub(crate) http_listen: Option<SocketAddr>,
     /// Where what happens is sent, beside clients: only in the file.
     pub(crate) exporters: Exporters,
 }
 
 /// All keys, in the file's spelling; a flag has dashes, the environment capitals and `OBSERVER_`.
-pub(crate) const KEYS: [&str; 47] = [
+pub(crate) const KEYS: [&str; 48] = [
     "listen",
     "insecure_loopback",
     "access_file",
@@ -160,6 +163,7 @@ pub(crate) const KEYS: [&str; 47] = [
     "subscriber_queue_bytes",
     "max_client_streams",
     "max_client_calls",
+    "http_listen",
     "disabled_hooks",
     "log",
 ];
@@ -224,6 +228,7 @@ impl Config {
             max_client_calls: number("max_client_calls")? as u32,
             disabled_hooks: disabled_hooks(settings.get("disabled_hooks"))?,
             log: log_level(settings.get("log"))?,
+            http_listen: address::http(settings.get("http_listen"), &exporters.http)?,
             exporters,
         })
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Access, Certificates, Config, CriEndpoints, KubernetesApi, Listen};
 use crate::event::Now;
-use crate::export::{self, Link};
+use crate::export::{self, Bound, HttpError, Link};
 use crate::inventory::kubernetes::{self, ApiAccess};
 use crate::inventory::{self, CriEndpoint, cgroups, host};
 use crate::privileges::{Privileges, PrivilegesError, Wants};
@@ -57,6 +57,9 @@ pub(crate) enum DaemonError {
     /// It cannot listen.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// It cannot serve HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// An address of a runtime is none.
     #[error("a container runtime's address is not usable: {0}")]
     Endpoint(String),
@@ -72,6 +75,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     start_logging(config);
     // First the socket: a second daemon must not touch the kernel at all.
     let listeners = listen(config)?;
+    let bound = config.http_listen.map(|address| Bound::new(address, &config.exporters.http)).transpose()?;
     let mut privileges = Privileges::begin(wants(config))?;
     let missing = privileges.missing_for_loading();
     if !missing.is_empty() {
@@ -123,7 +127,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         memory::release();
 
         let link = link(config, started, &requests_sender, &book);
-        let exporting = export::start(&config.exporters, &link, &core.exporters);
+        let exporting = export::start(&config.exporters, bound, &link, &core.exporters);
         let (goodbye, farewell) = oneshot::channel::<()>();
         let service = Service::new(serve_settings(config, started), requests_sender)
             .recorded(reader)

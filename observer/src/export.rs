@@ -3,8 +3,10 @@
 
 pub(crate) mod backoff;
 pub(crate) mod feed;
+pub(crate) mod http;
 mod lines;
 mod message;
+pub(crate) mod metrics;
 #[allow(dead_code, reason = "for exporters that go over a network")]
 pub(crate) mod secret;
 pub(crate) mod state;
@@ -17,6 +19,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::feed::Link;
+pub(crate) use self::http::{Bound, HttpError, HttpFiles};
+pub(crate) use self::metrics::labels::{LABELS, Label};
+pub(crate) use self::metrics::settings::Settings as MetricSettings;
+pub(crate) use self::metrics::table::metrics;
 pub(crate) use self::state::{Board, State};
 use crate::config::exporters::Exporters;
 use crate::status::Exporter;
@@ -38,7 +44,7 @@ pub(crate) struct Running {
 
 /// Starts those that are wanted, each with its place on the board. Needs to be called within the runtime, after privileges were
 /// given up: threads keep those that they begin with.
-pub(crate) fn start(settings: &Exporters, link: &Link, board: &Board) -> Running {
+pub(crate) fn start(settings: &Exporters, bound: Option<Bound>, link: &Link, board: &Board) -> Running {
     let mut running = Running {
         tasks: JoinSet::new(),
         link: link.clone(),
@@ -50,6 +56,9 @@ pub(crate) fn start(settings: &Exporters, link: &Link, board: &Board) -> Running
     }
     for (name, syslog) in &settings.syslog {
         syslog::start(name, syslog, &mut running);
+    }
+    if let Some(bound) = bound {
+        http::start(bound, &settings.metrics.settings(), &mut running);
     }
     running
 }

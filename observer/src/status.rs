@@ -203,6 +203,8 @@ pub(crate) struct Status {
     /// What its resident memory may be at most.
     pub(crate) most_resident_bytes: u64,
     pub(crate) open_incidents: u32,
+    /// Updates that wait for subscribers.
+    pub(crate) queued_updates: u64,
     /// The kernel's memory that maps and programs take.
     pub(crate) kernel_bytes: u64,
     pub(crate) kernel_maps: Vec<KernelMap>,

@@ -3,10 +3,10 @@
 mod needs;
 
 mod archive;
-mod containerd;
 mod kernel;
 mod machine;
 mod plan;
+mod programs;
 
 use std::time::Instant;
 
@@ -66,7 +66,7 @@ fn execute(action: &Action) -> Result<()> {
     println!("setup: + {action}");
     match action.fetch {
         Some(Fetch::Kernel(kernel)) => fetch_kernel(kernel),
-        Some(Fetch::Containerd) => containerd::fetch().with_context(containerd::by_hand),
+        Some(Fetch::Programs(programs)) => programs.fetch().with_context(|| programs.by_hand()),
         None => crate::command::check(&mut action.command()),
     }
 }

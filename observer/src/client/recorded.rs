@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
-use observer_proto::v1::{WatchEventsResponse, WatchSummariesResponse};
+use observer_proto::v1::{WatchEventsResponse, WatchIncidentsResponse, WatchSummariesResponse};
 
 use super::escape::escape;
 use super::json::{Unknown, read_json};
@@ -162,6 +162,9 @@ impl Recording {
         // Perhaps there is only more in it than this version knows.
         let message =
             read_message(text, Unknown::LeftOut).map_err(|error| self.bad(error::reason(&error)))?;
+        if message.payload.is_none() && is_of_incidents(text) {
+            return Ok(None);
+        }
         let of_summary =
             || read_json::<WatchSummariesResponse>(text, "WatchSummariesResponse", Unknown::Refused);
         if message.payload.is_none() && of_summary().is_ok() {
@@ -207,6 +210,12 @@ impl Recording {
 
 fn read_message(text: &str, unknown: Unknown) -> Result<WatchEventsResponse, serde_json::Error> {
     read_json(text, "WatchEventsResponse", unknown)
+}
+
+/// It tells of an incident, as the daemon's own files of lines do between events.
+fn is_of_incidents(text: &str) -> bool {
+    let read = read_json::<WatchIncidentsResponse>(text, "WatchIncidentsResponse", Unknown::Refused);
+    read.is_ok_and(|message| message.payload.is_some())
 }
 
 /// It says nothing, not even whose it is.

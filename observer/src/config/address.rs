@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::exporters::Http;
 use super::setting::Setting;
 use super::{DEFAULT_SOCKET, Error};
 
@@ -76,6 +77,21 @@ pub(crate) fn listen(setting: Option<&Setting>, insecure: bool) -> Result<Vec<Li
         return Err(setting.refused("", ALLOWED));
     }
     setting.values.iter().map(one).collect()
+}
+
+/// Where to serve HTTP.
+pub(crate) fn http(setting: Option<&Setting>, secured: &Http) -> Result<Option<SocketAddr>, Error> {
+    const ALLOWED: &str = "off, and an address with a port: 127.0.0.1:9966 or another one of loopback; any with tls_cert and tls_key \
+                           in [http], or with insecure = true there";
+    let Some(setting) = setting else { return Ok(None) };
+    let text = setting.single(ALLOWED)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let address = text.parse::<SocketAddr>().ok();
+    let may =
+        |address: &SocketAddr| address.ip().is_loopback() || secured.files().is_some() || secured.insecure;
+    address.filter(may).map(Some).ok_or_else(|| setting.refused(text, ALLOWED))
 }
 
 /// The runtimes to ask.

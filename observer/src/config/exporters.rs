@@ -1,6 +1,8 @@
 //! The settings of exporters: tables of the configuration file, each exporter's in a file of its own.
 
+mod http;
 mod json;
+mod metrics;
 mod select;
 mod syslog;
 mod values;
@@ -13,7 +15,9 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
+pub(crate) use self::http::Http;
 pub(crate) use self::json::{Json, Place};
+pub(crate) use self::metrics::Metrics;
 pub(crate) use self::syslog::{Address, Facility, Format, Severity, Syslog};
 
 /// All exporters that are wanted; none unless the file says so.
@@ -24,10 +28,14 @@ pub(crate) struct Exporters {
     pub(crate) json: BTreeMap<Name, Json>,
     /// Messages to syslog or the systemd journal, by name.
     pub(crate) syslog: BTreeMap<Name, Syslog>,
+    /// How the HTTP server is secured.
+    pub(crate) http: Http,
+    /// What of the metrics is asked for.
+    pub(crate) metrics: Metrics,
 }
 
 /// The tables of the file that are exporters' own.
-pub(crate) const TABLES: [&str; 2] = ["json", "syslog"];
+pub(crate) const TABLES: [&str; 4] = ["json", "syslog", "http", "metrics"];
 
 /// What is wrong with a table, and where in the text.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,9 +57,16 @@ impl Exporters {
             let at = places.get(&key).cloned().unwrap_or_default();
             Refused { at, key, message }
         };
+        let mut files = BTreeMap::new();
         for (name, json) in &exporters.json {
             json.check().map_err(|message| refuse(format!("json.{name}"), message))?;
+            let Place::File(path) = &json.path else { continue };
+            if let Some(other) = files.insert(path, name) {
+                return Err(refuse(format!("json.{name}"), format!("json.{other} writes to the same file")));
+            }
         }
+        exporters.http.check().map_err(|message| refuse("http".to_owned(), message))?;
+        exporters.metrics.check().map_err(|message| refuse("metrics".to_owned(), message))?;
         for (name, syslog) in &exporters.syslog {
             syslog.check().map_err(|message| refuse(format!("syslog.{name}"), message))?;
         }
@@ -64,12 +79,14 @@ fn yes() -> bool {
     true
 }
 
-/// Where each exporter's table begins.
+/// Where each table, and each exporter's within it, begins.
 fn each(tables: &DeTable<'_>) -> BTreeMap<String, Range<usize>> {
     let within = |(kind, of): (&Spanned<_>, &Spanned<toml::de::DeValue<'_>>)| {
         let kind: &std::borrow::Cow<'_, str> = kind.get_ref();
+        let own = (kind.to_string(), of.span());
         let named = of.get_ref().as_table().into_iter().flatten();
-        named.map(|(name, _)| (format!("{kind}.{}", name.get_ref()), name.span())).collect_vec()
+        let named = named.map(|(name, _)| (format!("{kind}.{}", name.get_ref()), name.span()));
+        std::iter::once(own).chain(named).collect_vec()
     };
     tables.iter().flat_map(within).collect()
 }

@@ -164,6 +164,10 @@ pub(crate) struct Flags {
     /// A client may make so many calls in a second [default: 500]
     #[arg(long, value_name = "N")]
     max_client_calls: Option<String>,
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics, and /healthz and /readyz there: a loopback address and a port;
+    /// another address only with TLS, or insecure = true, in the configuration's [http] [default: off]
+    #[arg(long, value_name = "off|ADDRESS")]
+    http_listen: Option<String>,
     /// Attach nothing to this hook of the kernel; may be repeated. `observer doctor` names the
     /// capability that goes with it
     #[arg(long, value_name = "HOOK", value_delimiter = ',')]
@@ -223,6 +227,7 @@ impl Flags {
             ("subscriber_queue_bytes", one(&self.subscriber_queue_bytes)),
             ("max_client_streams", one(&self.max_client_streams)),
             ("max_client_calls", one(&self.max_client_calls)),
+            ("http_listen", one(&self.http_listen)),
             ("disabled_hooks", self.disabled_hooks.clone()),
             ("log", one(&self.log)),
         ]

@@ -167,3 +167,21 @@ fn the_file_is_judged_line_by_line() {
     let error = load(&[], &[], Some("window = [\"5s\", \"6s\"]\n")).unwrap_err();
     assert!(error.contains("`5s,6s` is not allowed"), "{error}");
 }
+
+#[test]
+fn metrics_are_served_in_plain_text_on_this_machine_alone_unless_that_is_wanted() {
+    let of = |flag: &str, file: &str| {
+        let flags = if flag.is_empty() { vec![] } else { vec![flag] };
+        load(&flags, &[], Some(file)).map(|config| config.http_listen.map(|address| address.to_string()))
+    };
+    assert_eq!(of("", "").unwrap(), None);
+    assert_eq!(of("--http-listen=off", "http_listen = '127.0.0.1:1'").unwrap(), None);
+    assert_eq!(of("--http-listen=127.0.0.1:9966", "").unwrap().unwrap(), "127.0.0.1:9966");
+    assert_eq!(of("", "http_listen = '[::1]:9966'").unwrap().unwrap(), "[::1]:9966");
+    for wrong in ["0.0.0.0:9966", "10.0.0.1:9966", "localhost:9966", "127.0.0.1", ":9966"] {
+        let error = of(&format!("--http-listen={wrong}"), "").unwrap_err();
+        assert!(error.starts_with(&format!("--http-listen: `{wrong}` is not allowed\n")), "{error}");
+    }
+    assert!(of("--http-listen=0.0.0.0:1", "[http]\ninsecure = true").is_ok());
+    assert!(of("", "http_listen = '0.0.0.0:1'\n[http]\ntls_cert = 'c'\ntls_key = 'k'").is_ok());
+}

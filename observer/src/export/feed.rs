@@ -268,3 +268,6 @@ fn told(item: Item, tells_losses: bool) -> Option<Told> {
         | Item::Windows(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,6 +216,12 @@ impl Subscribers {
         self.events.len() + self.summaries.len()
     }
 
+    /// Updates that wait for them.
+    pub(crate) fn waiting(&self) -> u64 {
+        let events = self.events.iter().map(|follower| &follower.sink);
+        events.chain(&self.summaries).map(Sink::waits).sum()
+    }
+
     /// How full the tables are.
     pub(crate) fn tables(&self) -> [Table; 3] {
         [

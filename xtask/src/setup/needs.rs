@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::programs::{CONTAINERD, PROMETHEUS, Programs};
 use crate::kernels::{KERNELS, Kernel};
 use crate::toolchain::BPF_LINKER_VERSION;
 
@@ -66,8 +67,8 @@ pub(crate) enum Need {
     PythonClient,
     /// A kernel for virtual machines.
     Kernel(&'static Kernel<'static>),
-    /// A containerd of 2.0 or later, beside the system's.
-    Containerd,
+    /// Programs that are unpacked beside the system's.
+    Programs(&'static Programs),
 }
 
 impl Need {
@@ -82,7 +83,7 @@ impl Need {
             Self::ProbeClippy => "clippy for the probes".to_owned(),
             Self::PythonClient => "Python gRPC client".to_owned(),
             Self::Kernel(kernel) => format!("kernel {}", kernel.name),
-            Self::Containerd => "newer containerd".to_owned(),
+            Self::Programs(programs) => programs.name.to_owned(),
         }
     }
 
@@ -97,7 +98,7 @@ impl Need {
             Self::ProbeClippy => "lints the probes as the kernel's target sees them",
             Self::PythonClient => "reads the daemon's stream with code that is not ours",
             Self::Kernel(_) => "boots in a virtual machine, to try the observer on it",
-            Self::Containerd => "tells of its containers by itself, which older ones do not",
+            Self::Programs(programs) => programs.reason,
         }
     }
 }
@@ -111,7 +112,7 @@ pub(crate) fn of(scope: Scope) -> Vec<Need> {
         needs.extend(TEST_TOOLS.iter().map(Need::Tool));
         needs.push(Need::PythonClient);
         needs.extend(KERNELS.iter().map(Need::Kernel));
-        needs.push(Need::Containerd);
+        needs.extend([&CONTAINERD, &PROMETHEUS].map(Need::Programs));
     }
     needs
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::kernel;
 use super::machine::{Packages, Privilege};
 use super::needs::Need;
-use super::{containerd, kernel};
+use super::programs::Programs;
 use crate::command::quoted;
 use crate::kernels::Kernel;
 use crate::toolchain::{self, BPF_LINKER_VERSION};
@@ -41,8 +42,8 @@ pub(crate) struct Facts {
 pub(crate) enum Fetch {
     /// A kernel for virtual machines.
     Kernel(&'static Kernel<'static>),
-    /// A newer containerd.
-    Containerd,
+    /// Programs.
+    Programs(&'static Programs),
 }
 
 /// One command to run.
@@ -97,7 +98,9 @@ impl fmt::Display for Action {
             Some(Fetch::Kernel(kernel)) => {
                 return write!(formatter, "(kernel {} from Debian's {})", kernel.name, kernel.suite);
             }
-            Some(Fetch::Containerd) => return formatter.write_str("(containerd from a newer Debian)"),
+            Some(Fetch::Programs(programs)) => {
+                return write!(formatter, "({} from Debian's archive)", programs.name);
+            }
             None => {}
         }
         if self.llvm {
@@ -112,9 +115,11 @@ impl Facts {
     /// Whether the distribution's packages could bring anything of what is missing.
     pub(crate) fn wants_packages(&self) -> bool {
         self.missing.iter().any(|need| match need {
-            Need::Tool(_) | Need::ProbeToolchain | Need::ProbeClippy | Need::Kernel(_) | Need::Containerd => {
-                true
-            }
+            Need::Tool(_)
+            | Need::ProbeToolchain
+            | Need::ProbeClippy
+            | Need::Kernel(_)
+            | Need::Programs(_) => true,
             Need::BpfLinker => !self.llvm,
             Need::Rustfmt | Need::Clippy => !self.rustup,
             Need::PythonClient => false,
@@ -198,8 +203,8 @@ fn add(need: Need, facts: &Facts, packages: &mut Vec<&'static str>, plan: &mut P
         Need::ProbeClippy => add_probe_clippy(facts, apt_has_rust, packages, plan),
         Need::Kernel(kernel) if apt => plan.actions.push(Action::fetch(need, Fetch::Kernel(kernel))),
         Need::Kernel(kernel) => plan.by_hand.push(kernel::by_hand(kernel)),
-        Need::Containerd if apt => plan.actions.push(Action::fetch(need, Fetch::Containerd)),
-        Need::Containerd => plan.by_hand.push(containerd::by_hand()),
+        Need::Programs(programs) if apt => plan.actions.push(Action::fetch(need, Fetch::Programs(programs))),
+        Need::Programs(programs) => plan.by_hand.push(programs.by_hand()),
         Need::PythonClient => {
             let environment = facts.python_environment.to_string_lossy();
             let why = "make a Python environment of the tests' own";

@@ -105,6 +105,14 @@ fn a_last_line_that_is_cut_off_is_told_and_what_came_before_is_there() {
 }
 
 #[test]
+fn incidents_between_events_are_passed_over() {
+    let good = json(&[event(1, 80)]);
+    let opened = "{\"incident\":{\"id\":\"a\",\"state\":\"INCIDENT_STATE_OPEN\"},\"node_name\":\"n\"}";
+    let (messages, notices, error) = read(format!("{good}{opened}\n{{\"deleted\":\"a\"}}\n{good}"));
+    assert_eq!((messages.len(), notices.len(), error), (2, 0, None));
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_line() {
     let good = json(&[event(1, 80)]);
     let summary = "{\"summary\":{\"workload\":{\"name\":\"a\"}},\"node_name\":\"n\"}";

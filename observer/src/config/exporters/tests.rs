@@ -8,6 +8,7 @@ use toml::de::DeTable;
 use super::select::Selection;
 use super::*;
 use crate::event::EventType;
+use crate::export::{HttpFiles, Label, MetricSettings, metrics};
 
 fn read(text: &str) -> Result<Exporters, String> {
     let told = |refused: Refused| {
@@ -115,10 +116,56 @@ fn what_is_wrong_is_told_with_its_place() {
             "\n[json.a]\npath = '/b'\nevents = false\nincidents = false",
             "2: json.a: it would write nothing: set one of",
         ),
+        ("[json.a]\npath = '/b'\n[json.c]\npath = '/b'", "3: json.c: json.a writes to the same file"),
         ("json = 3", "1: json: invalid type: integer `3`"),
     ];
     for (text, words) in wrong {
         let error = read(text).unwrap_err();
         assert!(error.starts_with(words), "{text}\n{error}");
     }
+}
+
+#[test]
+fn metrics_have_labels_and_bounds() {
+    assert_eq!(read("").unwrap().metrics.settings(), MetricSettings::default());
+    let text = "[metrics]\nlabels = ['workload', 'namespace', 'peer']\nmax_series = 500\ngone_after = '10s'\n\
+                native_histograms = false\n[metrics.label]\nobserver_tcp_resets_total = []\n";
+    let settings = read(text).unwrap().metrics.settings();
+    assert_eq!((settings.max_series, settings.gone_after), (500, Duration::from_secs(10)));
+    assert!(!settings.native_histograms);
+    let of = |name: &str| settings.labels(metrics().find(|metric| metric.name == name).unwrap());
+    let own = [Label::Namespace, Label::Workload];
+    assert_eq!(of("observer_tcp_io_bytes_total"), [&own[..], &[Label::Peer]].concat());
+    assert_eq!(of("observer_process_execs_total"), own, "processes have no peer");
+    assert!(of("observer_tcp_resets_total").is_empty());
+}
+
+#[test]
+fn wrong_labels_and_names_of_metrics_are_told_where_they_stand() {
+    let told = |text: &str| read(text).unwrap_err();
+    let wrong = told("\n[metrics]\nlabels = ['namespace', 'node']");
+    assert!(
+        wrong.starts_with("3: metrics.labels: `node` is no label; there are namespace, workload,"),
+        "{wrong}"
+    );
+    let wrong = told("[metrics.label]\nobserver_up = ['pod']");
+    assert!(wrong.contains("`observer_up` is no metric of workloads"), "{wrong}");
+    let wrong = told("[metrics.label]\nobserver_events_total = ['pod']");
+    assert!(wrong.contains("is no metric of workloads"), "{wrong}");
+    let wrong = told("[metrics.label]\nobserver_process_execs_total = ['peer']");
+    assert!(wrong.starts_with("1: metrics: observer_process_execs_total has no label peer"), "{wrong}");
+    assert!(told("[metrics]\nmax_series = 99").contains("from 100 to 1000000"));
+    assert!(told("[metrics]\ngone_after = '1s'").contains("durations from 10s to 24h"));
+    assert!(told("[metrics]\nseries = 1").contains("unknown field `series`"));
+}
+
+#[test]
+fn certificates_of_http_go_together() {
+    assert_eq!(read("[http]\ninsecure = true").unwrap().http.files(), None);
+    let files = read("[http]\ntls_cert = 'c'\ntls_key = 'k'\ntls_client_ca = 'a'").unwrap().http.files();
+    let ca = Some("a".into());
+    assert_eq!(files, Some(HttpFiles { cert: "c".into(), key: "k".into(), client_ca: ca }));
+    let wrong = read("\n[http]\ntls_cert = 'c'").unwrap_err();
+    assert!(wrong.starts_with("2: http: tls_cert and tls_key go together"), "{wrong}");
+    assert!(read("[http]\ntls_client_ca = 'a'").unwrap_err().contains("needs tls_cert"));
 }

@@ -144,6 +144,7 @@ impl Core<'_> {
             rings,
             folded: self.folds.totals.iter().map(|(kind, count)| (*kind, *count)).collect(),
             most_resident_bytes: self.config.max_memory,
+            queued_updates: self.subscribers.waiting(),
             open_incidents: self.incidents.open().len() as u32,
             kernel_bytes,
             kernel_maps,

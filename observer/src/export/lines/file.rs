@@ -11,6 +11,8 @@ use super::rotation::{Bounds, rotate};
 /// Arguments of processes may be secrets: only the daemon's user reads its files.
 const MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
+/// So far back the beginning of half a line is looked for.
+const LONGEST_HALF: u64 = 1 << 20;
 
 /// A file that lines go to.
 #[derive(Debug)]
@@ -118,16 +120,7 @@ impl Open {
         if !metadata.is_file() {
             return Err(io::Error::other("it is no regular file"));
         }
-        let mut length = metadata.len();
-        if length > 0 {
-            let mut last = [0];
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                file.write_all(b"\n")?;
-                length += 1;
-            }
-        }
+        let length = end_of_lines(&mut file, metadata.len())?;
         // Where the file system does not know when it was made, it counts from now on.
         let begun = metadata.created().unwrap_or_else(|_unknown| now());
         Ok(Self { file, id: id(&metadata), length, begun })
@@ -136,6 +129,30 @@ impl Open {
     fn age(&self) -> Duration {
         // A clock that was put back makes it no older.
         now().duration_since(self.begun).unwrap_or_default()
+    }
+}
+
+/// Lets the file end with a whole line, and says how long it is: half a line that a kill left behind is cut off, and whatever else does
+/// not end is ended.
+fn end_of_lines(file: &mut File, length: u64) -> io::Result<u64> {
+    let from = length.saturating_sub(LONGEST_HALF);
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    io::Read::take(&mut *file, LONGEST_HALF).read_to_end(&mut tail)?;
+    if tail.is_empty() || tail.ends_with(b"\n") {
+        return Ok(length);
+    }
+    let begin = tail.iter().rposition(|byte| *byte == b'\n').map(|newline| newline + 1);
+    match begin.or((from == 0).then_some(0)) {
+        Some(begin) if tail[begin..].starts_with(b"{") => {
+            let whole = from + begin as u64;
+            file.set_len(whole)?;
+            Ok(whole)
+        }
+        _ => {
+            file.write_all(b"\n")?;
+            Ok(length + 1)
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Shared;
+use super::{Shared, Sink};
 
 /// Tells how a queue stands, from anywhere.
 #[derive(Clone, Debug)]
@@ -22,5 +22,12 @@ impl Gauge {
     /// How many found no room so far.
     pub(crate) fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Sink {
+    /// How many wait.
+    pub(in crate::serve) fn waits(&self) -> u64 {
+        Gauge::of(&self.shared).waiting()
     }
 }

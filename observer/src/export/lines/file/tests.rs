@@ -19,15 +19,26 @@ fn text(folder: &Path, name: &str) -> String {
 }
 
 #[test]
-fn lines_are_appended_also_behind_half_a_line() {
+fn lines_are_appended_to_whole_lines() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder/e");
     write_all(&mut LogFile::new(&path, OPEN), b"one\ntwo\n");
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
     assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, FOLDER_MODE);
-    fs::write(&path, "one\ntwo\nthr").unwrap();
-    write_all(&mut LogFile::new(&path, OPEN), b"four\n");
-    assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\nthr\nfour\n");
+    let long = "x".repeat(2 << 20);
+    let cases = [
+        // Half a line of ours goes, what somebody else wrote stays.
+        ("{\"one\":1}\n{\"tw".to_owned(), "{\"one\":1}\n".to_owned()),
+        ("{\"on".to_owned(), String::new()),
+        ("a poem".to_owned(), "a poem\n".to_owned()),
+        ("{}\n".to_owned(), "{}\n".to_owned()),
+        (format!("{{{long}"), format!("{{{long}\n")),
+    ];
+    for (before, kept) in cases {
+        fs::write(&path, &before).unwrap();
+        write_all(&mut LogFile::new(&path, OPEN), b"{}\n");
+        assert!(fs::read_to_string(&path).unwrap() == kept + "{}\n");
+    }
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! The server over real sockets, without a daemon behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::event::WallTime;
+use crate::export::Link;
+use crate::serve::Book;
+
+/// Serves until it is dropped; nobody answers for the event loop.
+async fn served() -> (SocketAddr, CancellationToken) {
+    let (requests, _) = mpsc::channel(1);
+    let stopping = CancellationToken::new();
+    let link = Link {
+        requests,
+        book: Book::default(),
+        node_name: "n1".into(),
+        start_time: WallTime(0),
+        window: Duration::from_secs(10),
+        queue: (16, 1 << 20),
+        streams: Arc::default(),
+        stopping: stopping.clone(),
+    };
+    let state = State::new("metrics", "metrics", "here");
+    let answers = Arc::new(Answers::new(Kept::new(&Settings::default(), &link), state, true));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(Connections::new(answers, None).serve(listener, stopping.clone()));
+    (at, stopping)
+}
+
+async fn ask(at: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn what_is_there_is_told_also_where_the_event_loop_does_not_answer() {
+    let (at, _stopping) = served().await;
+    let metrics = ask(at, "/metrics").await;
+    assert!(
+        metrics.starts_with("HTTP/1.0 200 OK") && metrics.contains("observer_event_loop_answers 0\n"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("observer_build_info{") && !metrics.contains("observer_events_total"));
+    let ready = ask(at, "/readyz").await;
+    assert!(
+        ready.starts_with("HTTP/1.0 503") && ready.ends_with("has not finished its first second\n"),
+        "{ready}"
+    );
+    assert!(ask(at, "/healthz").await.ends_with("\r\n\r\nok\n"));
+    assert!(ask(at, "/metrics/../secret").await.starts_with("HTTP/1.0 404"));
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_makes_room_and_all_end_with_the_daemon() {
+    let (at, stopping) = served().await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(at).await.unwrap());
+    }
+    // All are accepted before this one.
+    assert!(ask(at, "/healthz").await.ends_with("ok\n"));
+    let ended = timeout(Duration::from_secs(10), silent[0].read(&mut [0])).await.unwrap();
+    assert!(matches!(ended, Ok(0) | Err(_)), "the oldest one is closed");
+    let newest = silent.last_mut().unwrap();
+    assert!(timeout(Duration::from_millis(50), newest.read(&mut [0])).await.is_err(), "a newer one is not");
+    stopping.cancel();
+    let ended = timeout(Duration::from_secs(10), newest.read(&mut [0])).await.unwrap();
+    assert!(matches!(ended, Ok(0) | Err(_)), "at the end all are");
+    assert!(TcpStream::connect(at).await.is_err());
+}

@@ -1,0 +1,258 @@
+//! The series of all metrics that have the same labels.
+
+use foldhash::{HashMap, HashMapExt as _};
+
+use super::Adding;
+use crate::event::{
+    BootTime, ListenerSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, Stalled, TcpSummary, Workload,
+    WorkloadEntry,
+};
+use crate::export::metrics::labels::{Label, OtherSide, put_key};
+use crate::export::metrics::series::Figures;
+use crate::export::metrics::subject::{Exemplar, Subject};
+use crate::export::metrics::table::{Figure, Metric};
+use crate::export::metrics::totals::{self, Generation, Listed};
+
+/// What is connected is seen to be there so seldom while nothing of it changes, in windows.
+const SEEN_EACH: Generation = 10;
+/// One part of a window makes at most so many series of a subject, beside those of what it tells apart.
+const SERIES_OF_PART: usize = 64;
+
+/// Subjects by the values of the labels.
+#[derive(Debug)]
+pub(super) struct Group {
+    labels: Vec<Label>,
+    metrics: Vec<&'static Metric>,
+    subjects: HashMap<Box<str>, Subject>,
+    /// What found no room.
+    overflow: Option<Box<Subject>>,
+    /// Of who is looked up.
+    key: String,
+}
+
+/// Whose a figure is.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) workload: &'a Workload,
+    pub(super) other: Option<OtherSide<'a>>,
+}
+
+/// Some figures of a subject.
+#[derive(Clone, Copy)]
+pub(super) enum Part<'a> {
+    Tcp(&'a TcpSummary),
+    Processes(&'a ProcessSummary),
+    Listener(u16, &'a ListenerSummary),
+    Live(u64, &'a Stalled),
+    Listed(Listed),
+}
+
+impl Group {
+    pub(super) fn new(labels: Vec<Label>, metric: &'static Metric) -> Self {
+        Self { labels, metrics: vec![metric], subjects: HashMap::new(), overflow: None, key: String::new() }
+    }
+
+    pub(super) fn add(&mut self, metric: &'static Metric) {
+        self.metrics.push(metric);
+    }
+
+    pub(super) fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
+    pub(super) fn has(&self, metric: &Metric) -> bool {
+        self.metrics.iter().any(|one| one.name == metric.name)
+    }
+
+    /// Its labels tell edges apart.
+    pub(super) fn is_of_edges(&self) -> bool {
+        self.labels.iter().any(|label| label.is_of_edge())
+    }
+
+    /// Each subject with its key, and whether it is the overflow.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = (&str, bool, &Subject)> {
+        let own = self.subjects.iter().map(|(key, subject)| (&**key, false, subject));
+        own.chain(self.overflow.iter().map(|subject| ("", true, &**subject)))
+    }
+
+    /// Adds figures to whose they are or, where there is no room for the series that this would make, to the overflow.
+    pub(super) fn take(&mut self, whose: Whose<'_>, part: Part<'_>, adding: &mut Adding<'_>) {
+        if !part.tells() || !self.metrics.iter().any(|metric| part.is_for(&metric.figure)) {
+            return;
+        }
+        put_key(&mut self.key, &self.labels, whose.workload, whose.other);
+        let metrics = &self.metrics;
+        let near = adding.figures.series + part.most_series() > adding.most;
+        let fits = match self.subjects.get_mut(self.key.as_str()) {
+            Some(subject) if near => {
+                let mut tried = subject.clone();
+                tried.take(part, adding);
+                let fits = adding.settle(subject.series, &mut tried, metrics);
+                if fits {
+                    *subject = tried;
+                }
+                subject.seen = adding.seen;
+                fits
+            }
+            Some(subject) => {
+                subject.take(part, adding);
+                adding.settle(subject.series, subject, metrics)
+            }
+            None => {
+                let mut subject = Subject { start: adding.start, ..Subject::default() };
+                subject.take(part, adding);
+                let fits = adding.settle(0, &mut subject, metrics);
+                if fits {
+                    self.subjects.insert(self.key.as_str().into(), subject);
+                }
+                fits
+            }
+        };
+        if !fits {
+            adding.figures.overflows += 1;
+            let new = || Box::new(Subject { start: adding.start, ..Subject::default() });
+            self.overflow.get_or_insert_with(new).take(part, adding);
+        }
+    }
+
+    /// Takes what is connected; where that is as it was, it is only seen to be there.
+    pub(super) fn take_live(&mut self, live: &Live, is_new: bool, adding: &mut Adding<'_>) {
+        if !is_new && !adding.generations.window.is_multiple_of(SEEN_EACH) {
+            return;
+        }
+        let Live { workloads, edges } = live;
+        if self.is_of_edges() {
+            for one in edges {
+                let LiveEdge { workload, live, stalled, .. } = one;
+                let whose = Whose { workload, other: Some(OtherSide::of_live(one)) };
+                self.take_one_live(whose, Part::Live(*live, stalled), is_new, adding);
+            }
+        } else {
+            for LiveWorkload { workload, live, stalled } in workloads {
+                let whose = Whose { workload, other: None };
+                self.take_one_live(whose, Part::Live(*live, stalled), is_new, adding);
+            }
+        }
+    }
+
+    fn take_one_live(&mut self, whose: Whose<'_>, part: Part<'_>, is_new: bool, adding: &mut Adding<'_>) {
+        if is_new {
+            self.take(whose, part, adding);
+        } else {
+            self.see(whose, adding.seen);
+        }
+    }
+
+    /// It is there.
+    fn see(&mut self, whose: Whose<'_>, seen: BootTime) {
+        put_key(&mut self.key, &self.labels, whose.workload, whose.other);
+        if let Some(subject) = self.subjects.get_mut(self.key.as_str()) {
+            subject.seen = seen;
+        }
+    }
+
+    /// Takes the list of workloads in.
+    pub(super) fn list(&mut self, workloads: &[WorkloadEntry], adding: &mut Adding<'_>) {
+        if self.is_of_edges() {
+            return;
+        }
+        for subject in self.subjects.values_mut().chain(self.overflow.as_deref_mut()) {
+            subject.listed = subject.listed.map(|_| Listed::default());
+        }
+        for entry in workloads {
+            let whose = Whose { workload: &entry.workload, other: None };
+            let restarts = entry.workload.restart_count.unwrap_or(0).max(entry.restarts_seen);
+            let listed = Listed { restarts: u64::from(restarts), crash_loops: u64::from(entry.crash_loop) };
+            self.take(whose, Part::Listed(listed), adding);
+            self.see(whose, adding.seen);
+        }
+    }
+
+    /// Ends the series of what was not seen since then.
+    pub(super) fn end(&mut self, gone: BootTime, figures: &mut Figures) {
+        self.subjects.retain(|_, subject| {
+            let stays = subject.seen >= gone;
+            if !stays {
+                figures.series -= subject.series;
+            }
+            stays
+        });
+        if self.subjects.capacity() > 1024 && self.subjects.len() < self.subjects.capacity() / 8 {
+            self.subjects.shrink_to_fit();
+        }
+    }
+
+    /// An incident is about this workload; `false` where nothing is told of it yet.
+    pub(super) fn concern(&mut self, workload: &Workload, kind: i32, exemplar: &Exemplar) -> bool {
+        put_key(&mut self.key, &self.labels, workload, None);
+        let Some(subject) = self.subjects.get_mut(self.key.as_str()) else { return false };
+        subject.incidents.insert(kind, exemplar.clone());
+        true
+    }
+}
+
+impl Part<'_> {
+    /// It tells anything.
+    fn tells(self) -> bool {
+        match self {
+            Self::Tcp(tcp) => !totals::is_empty(tcp),
+            Self::Processes(processes) => !totals::is_idle(processes),
+            Self::Listener(..) | Self::Live(..) => true,
+            Self::Listed(listed) => listed != Listed::default(),
+        }
+    }
+
+    const fn is_for(self, figure: &Figure) -> bool {
+        match figure {
+            Figure::Tcp(_) => matches!(self, Self::Tcp(_) | Self::Live(..)),
+            Figure::Listening(_) => matches!(self, Self::Tcp(_) | Self::Listener(..)),
+            Figure::Processes(_) => matches!(self, Self::Processes(_)),
+            Figure::Listed(_) => matches!(self, Self::Listed(_)),
+            Figure::Own(_) => false,
+        }
+    }
+
+    /// It makes so many series at the most.
+    fn most_series(self) -> usize {
+        let apart = match self {
+            Self::Tcp(tcp) => tcp.failures.len() + tcp.retransmits.len(),
+            Self::Processes(processes) => processes.exits.len(),
+            Self::Listener(..) | Self::Live(..) | Self::Listed(_) => 0,
+        };
+        apart + SERIES_OF_PART
+    }
+}
+
+impl Subject {
+    fn take(&mut self, part: Part<'_>, adding: &Adding<'_>) {
+        self.seen = adding.seen;
+        let now = adding.generations;
+        match part {
+            Part::Tcp(tcp) => self.tcp.get_or_insert_default().add(tcp, now.window),
+            Part::Processes(processes) => self.processes.get_or_insert_default().add(processes),
+            Part::Listener(port, listener) => {
+                self.listeners.entry(port).or_default().add(listener, now.window);
+            }
+            Part::Live(live, stalled) => {
+                self.tcp.get_or_insert_default().add_live(live, stalled, now.live);
+            }
+            Part::Listed(Listed { restarts, crash_loops }) => {
+                let sum = self.listed.get_or_insert_default();
+                sum.restarts += restarts;
+                sum.crash_loops += crash_loops;
+            }
+        }
+    }
+}
+
+impl Adding<'_> {
+    /// Counts a subject's series anew; `false`, and nothing is changed, where these would be too many.
+    fn settle(&mut self, before: usize, subject: &mut Subject, metrics: &[&'static Metric]) -> bool {
+        let series = self.figures.series - before + subject.count(metrics, self.generations);
+        let fits = series <= self.most;
+        if fits {
+            self.figures.series = series;
+        }
+        fits
+    }
+}
