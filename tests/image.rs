@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use made::{IMAGE, file_of, image, make, node};
+use k8s_cri::v1::{Int64Value, LinuxContainerSecurityContext};
+use made::{IMAGE, file_of, image, make, newer_node, node, own_node};
 use observer_tests::client::{self, is_missing};
 use observer_tests::guardian::Guardian;
 use observer_tests::kubernetes::{OWN_NODE, pod};
@@ -77,7 +78,14 @@ async fn names_are_looked_up_by_dns_in_it() -> Result<()> {
     for (host, expected) in [("server", "nobody listens there"), ("nobody", "name")] {
         let server = format!("tls://{host}.names.test:7443");
         let words = ["status", "--server", &server, "--timeout", "5s", "--tls-ca", "/tls/authority.pem"];
-        let container = client.container(host, [""; 0]).image(IMAGE).mount(&files, "/tls", true);
+        // A client needs no privilege, nor be root.
+        let nobody = LinuxContainerSecurityContext {
+            run_as_user: Some(Int64Value { value: 65_534 }),
+            readonly_rootfs: true,
+            ..LinuxContainerSecurityContext::default()
+        };
+        let container =
+            client.container(host, [""; 0]).image(IMAGE).security(nobody).mount(&files, "/tls", true);
         let container =
             container.args(words).args(["--tls-cert", "/tls/client.crt", "--tls-key", "/tls/client.key"]);
         let container = container.start().await?;
@@ -94,6 +102,37 @@ fn field(pid: u32, name: &str) -> Result<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     Ok(line.context("no such field")?.trim().to_owned())
+}
+
+/// It misses nothing, and has no more than it is given.
+async fn is_complete_and_confined(deployed: &Deployed) -> Result<()> {
+    let status = ask(deployed, &["status"]).await?.pop().context("no status")?;
+    let missing: Vec<&Value> =
+        status["capabilities"].as_array().into_iter().flatten().filter(|one| is_missing(one)).collect();
+    ensure!(missing.is_empty() && status["node_name"] == OWN_NODE, "{status:#}");
+    let said = deployed.container.log().join("\n");
+    ensure!(!said.contains(" is missing") && !said.contains("mount "), "{said}");
+    // What the kernel says: few capabilities, none to be gained, system calls filtered, nothing of the image to be written.
+    let pid = deployed.container.pid().await?;
+    ensure!(field(pid, "NoNewPrivs")? == "1" && field(pid, "Seccomp")? == "2");
+    // CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_SYS_PTRACE: docs/privileges.md has them as those that are kept.
+    let kept = (1_u64 << 2) | (1 << 12) | (1 << 19);
+    ensure!(u64::from_str_radix(&field(pid, "CapPrm")?, 16)? == kept, "{}", field(pid, "CapPrm")?);
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
+    let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).context("no root")?;
+    ensure!(
+        root.split(' ').nth(5).is_some_and(|options| options.split(',').any(|one| one == "ro")),
+        "{root}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_containerd_runs_it_as_well() -> Result<()> {
+    let testbed = newer_node().await?;
+    let deployed = deploy(&testbed)?.start().await?.started().await?;
+    is_complete_and_confined(&deployed).await?;
+    deployed.pod.remove().await
 }
 
 /// A server and a client in pods of their own, which have talked.
@@ -129,7 +168,7 @@ async fn documented(deployed: &Deployed) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_the_manifest_runs_it_it_sees_what_other_pods_do() -> Result<()> {
-    let testbed = node().await?;
+    let testbed = own_node().await?;
     let api = KubernetesApi::start_secure().await?;
     let deployed = deploy(&testbed)?.asking(&api)?.start().await?.started().await?;
     let status = ask(&deployed, &["status"]).await?.pop().context("no status")?;
@@ -225,7 +264,7 @@ async fn it_says_which_mount_is_missing() -> Result<()> {
     // Without these it does not begin.
     for (volume, path, code) in [("config", "/etc/observer/observer.toml", 2), ("socket", "/run/observer", 1)]
     {
-        let deployed = deploy(&testbed)?.without(volume).start().await?;
+        let deployed = deploy(testbed)?.without(volume).start().await?;
         let exit = deployed.container.wait().await?;
         ensure!(exit.code == code, "{exit:?}: {:#?}", deployed.container.log());
         says(&deployed, &[path]).await?;
@@ -237,7 +276,7 @@ async fn it_says_which_mount_is_missing() -> Result<()> {
         ("cgroups", "/sys/fs/cgroup"),
         ("runtime", "/run/runtime/containerd.sock"),
     ] {
-        let deployed = deploy(&testbed)?.without(volume).start().await?.started().await?;
+        let deployed = deploy(testbed)?.without(volume).start().await?.started().await?;
         says(&deployed, &[path]).await?;
         deployed.pod.remove().await?;
     }
@@ -247,8 +286,8 @@ async fn it_says_which_mount_is_missing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_says_which_namespace_of_the_node_is_missing() -> Result<()> {
     let testbed = node().await?;
-    let own_processes = deploy(&testbed)?.changed(|pod| pod.host_pid = None);
-    let own_network = deploy(&testbed)?.changed(|pod| pod.host_network = None);
+    let own_processes = deploy(testbed)?.changed(|pod| pod.host_pid = None);
+    let own_network = deploy(testbed)?.changed(|pod| pod.host_network = None);
     for (deployment, setting) in [(own_processes, "hostPID: true"), (own_network, "hostNetwork: true")] {
         let deployed = deployment.start().await?.started().await?;
         says(&deployed, &[setting]).await?;

@@ -42,12 +42,33 @@ pub(crate) async fn image() -> Result<&'static Path> {
     Ok(made.await?)
 }
 
-/// A node that has the image.
-pub(crate) async fn node() -> Result<Testbed> {
-    let testbed = Testbed::start().await?;
-    let imported = testbed.ctr(&["images", "import", &image().await?.display().to_string()])?;
-    ensure!(imported.contains(IMAGE), "{imported}");
+/// A node that has the image, which tests share.
+pub(crate) async fn node() -> Result<&'static Testbed> {
+    static IMPORTED: OnceCell<()> = OnceCell::const_new();
+    let testbed = Testbed::shared().await?;
+    IMPORTED.get_or_try_init(|| import(testbed)).await?;
     Ok(testbed)
+}
+
+/// The same for one test alone.
+pub(crate) async fn own_node() -> Result<Testbed> {
+    let testbed = Testbed::start().await?;
+    import(&testbed).await?;
+    Ok(testbed)
+}
+
+/// The same with a containerd of 2.0 or later.
+pub(crate) async fn newer_node() -> Result<Testbed> {
+    let testbed = Testbed::start_newer().await?;
+    import(&testbed).await?;
+    Ok(testbed)
+}
+
+async fn import(testbed: &Testbed) -> Result<()> {
+    let imported = testbed.ctr(&["images", "import", &image().await?.display().to_string()])?;
+    let listed = testbed.ctr(&["images", "list", "--quiet"])?;
+    ensure!(listed.lines().any(|name| name == IMAGE), "{imported}{listed}");
+    Ok(())
 }
 
 /// A file of the image, as its layers have it.
