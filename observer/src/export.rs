@@ -7,7 +7,7 @@ pub(crate) mod http;
 mod lines;
 mod message;
 pub(crate) mod metrics;
-#[allow(dead_code, reason = "for exporters that go over a network")]
+mod otlp;
 pub(crate) mod secret;
 pub(crate) mod state;
 mod syslog;
@@ -25,7 +25,7 @@ pub(crate) use self::metrics::settings::Settings as MetricSettings;
 pub(crate) use self::metrics::table::metrics;
 pub(crate) use self::state::{Board, State};
 use crate::config::exporters::Exporters;
-use crate::status::Exporter;
+use crate::status::{Exporter, ExporterState};
 
 /// How long they may take to send what they have when the daemon stops.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -56,6 +56,9 @@ pub(crate) fn start(settings: &Exporters, bound: Option<Bound>, link: &Link, boa
     }
     for (name, syslog) in &settings.syslog {
         syslog::start(name, syslog, &mut running);
+    }
+    for (name, otlp) in &settings.otlp {
+        otlp::start(name, otlp, &settings.metrics.settings(), &mut running);
     }
     if let Some(bound) = bound {
         http::start(bound, &settings.metrics.settings(), &mut running);
@@ -90,12 +93,20 @@ impl Running {
     /// Lets them send what they have. The daemon has told them all by now.
     pub(crate) async fn finish(mut self) {
         self.link.stopping.cancel();
-        if tokio::time::timeout(FLUSH, self.ended()).await.is_ok() {
-            return;
+        let waiting = self.board.status();
+        let all = tokio::time::timeout(FLUSH, self.ended()).await.is_ok();
+        // One that still tried again ended without having sent what it had.
+        let unsent = |one: &Exporter| one.queued > 0 || one.state == ExporterState::Retrying;
+        for (Exporter { name, .. }, before) in
+            self.board.status().into_iter().zip(waiting).filter(|(one, _)| unsent(one))
+        {
+            log::warn!(
+                "exporter {name}: the daemon ends before all was sent; {} updates waited",
+                before.queued
+            );
         }
-        // Before they let their queues go.
-        for Exporter { name, queued, .. } in self.board.status().into_iter().filter(|one| one.queued > 0) {
-            log::warn!("exporter {name}: the daemon ends before all was sent; {queued} updates waited");
+        if all {
+            return;
         }
         self.over.cancel();
         self.tasks.abort_all();

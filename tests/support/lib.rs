@@ -44,6 +44,7 @@ pub mod lines;
 pub mod losses;
 pub mod manifests;
 pub mod names;
+pub mod otlp_receiver;
 pub mod owners;
 pub mod passes;
 pub mod prometheus;

@@ -48,8 +48,8 @@ impl Prometheus {
     /// Starts it with these jobs (a list of `scrape_configs`, in YAML), rules and features.
     pub async fn start(jobs: &str, rules: &[&Path], features: &str) -> Result<Self> {
         let dir = Guardian::shared()?.scratch("prometheus")?;
-        let rules: String = rules.iter().map(|path| format!("  - {}\n", path.display())).collect();
-        let rules = if rules.is_empty() { rules } else { format!("rule_files:\n{rules}") };
+        let files: Vec<_> = rules.iter().map(|path| format!("'{}'", path.display())).collect();
+        let rules = format!("rule_files: [{}]\n", files.join(", "));
         let configuration = format!(
             "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  evaluation_interval: 1s\n{rules}\
              scrape_configs:\n{jobs}"

@@ -14,7 +14,7 @@ use crate::{Daemon, guardian};
 pub const API: &str = "observer.v1.Observer";
 
 /// The interpreter with grpcio: the one that the test run names, or the one of the set-up.
-fn python() -> Result<PathBuf> {
+pub(crate) fn python() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("OBSERVER_PYTHON") {
         return Ok(PathBuf::from(path));
     }

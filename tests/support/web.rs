@@ -29,8 +29,9 @@ impl Answer {
 /// Sends a request with these further lines in its head, and reads all of the answer.
 pub async fn ask(at: SocketAddr, method: &str, path: &str, lines: &[&str]) -> Result<Answer> {
     let mut stream = TcpStream::connect(at).await?;
-    let more: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    let request = format!("{method} {path} HTTP/1.0\r\nHost: {at}\r\n{more}\r\n");
+    let (first, host) = (format!("{method} {path} HTTP/1.0"), format!("Host: {at}"));
+    let head = [&[first.as_str(), &host], lines, &["", ""]].concat();
+    let request = head.join("\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut all = Vec::new();
     stream.read_to_end(&mut all).await?;

@@ -3,6 +3,7 @@
 mod http;
 mod json;
 mod metrics;
+mod otlp;
 mod select;
 mod syslog;
 mod values;
@@ -18,6 +19,7 @@ use toml::de::{DeTable, Deserializer};
 pub(crate) use self::http::Http;
 pub(crate) use self::json::{Json, Place};
 pub(crate) use self::metrics::Metrics;
+pub(crate) use self::otlp::{Otlp, Protocol, Receiver, Temporality, Tls};
 pub(crate) use self::syslog::{Address, Facility, Format, Severity, Syslog};
 
 /// All exporters that are wanted; none unless the file says so.
@@ -26,6 +28,8 @@ pub(crate) use self::syslog::{Address, Facility, Format, Severity, Syslog};
 pub(crate) struct Exporters {
     /// Lines of JSON, by name.
     pub(crate) json: BTreeMap<Name, Json>,
+    /// Metrics, logs and traces to OpenTelemetry's receivers, by name.
+    pub(crate) otlp: BTreeMap<Name, Otlp>,
     /// Messages to syslog or the systemd journal, by name.
     pub(crate) syslog: BTreeMap<Name, Syslog>,
     /// How the HTTP server is secured.
@@ -35,7 +39,7 @@ pub(crate) struct Exporters {
 }
 
 /// The tables of the file that are exporters' own.
-pub(crate) const TABLES: [&str; 4] = ["json", "syslog", "http", "metrics"];
+pub(crate) const TABLES: [&str; 5] = ["json", "otlp", "syslog", "http", "metrics"];
 
 /// What is wrong with a table, and where in the text.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +68,9 @@ impl Exporters {
             if let Some(other) = files.insert(path, name) {
                 return Err(refuse(format!("json.{name}"), format!("json.{other} writes to the same file")));
             }
+        }
+        for (name, otlp) in &exporters.otlp {
+            otlp.check().map_err(|message| refuse(format!("otlp.{name}"), message))?;
         }
         exporters.http.check().map_err(|message| refuse("http".to_owned(), message))?;
         exporters.metrics.check().map_err(|message| refuse("metrics".to_owned(), message))?;

@@ -121,7 +121,6 @@ impl Link {
     }
 
     /// The daemon's state; `None` where it stops.
-    #[allow(dead_code, reason = "for the exporter of metrics")]
     pub(crate) async fn status(&self) -> Option<(Status, Now)> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Status { reply }).await.ok()?;

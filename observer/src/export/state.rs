@@ -22,16 +22,22 @@ pub(crate) enum Reason {
     Refused,
     /// It is larger than the other side takes.
     TooLarge,
+    /// The other side did not take it for so long that it is given up.
+    Expired,
+    /// The daemon ended before it was sent.
+    Stopped,
 }
 
 impl Reason {
-    const ALL: [Self; 3] = [Self::Queue, Self::Refused, Self::TooLarge];
+    const ALL: [Self; 5] = [Self::Queue, Self::Refused, Self::TooLarge, Self::Expired, Self::Stopped];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Queue => "queue",
             Self::Refused => "refused",
             Self::TooLarge => "too_large",
+            Self::Expired => "expired",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -47,6 +53,8 @@ struct Inner {
     endpoint: String,
     sent: AtomicU64,
     retries: AtomicU64,
+    /// What waits in queues of its own.
+    held: AtomicU64,
     lost: [AtomicU64; Reason::ALL.len()],
     changing: Mutex<Changing>,
 }
@@ -77,6 +85,7 @@ impl State {
             endpoint: endpoint.into(),
             sent: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             lost: [const { AtomicU64::new(0) }; Reason::ALL.len()],
             changing: Mutex::new(changing),
         }))
@@ -103,9 +112,26 @@ impl State {
 
     /// So many were taken from it.
     pub(crate) fn sent(&self, count: u64) {
+        self.taken(count, false);
+    }
+
+    /// The same; where it is troubled, something else keeps it from sending all the same.
+    pub(crate) fn taken(&self, count: u64, troubled: bool) {
         self.0.sent.fetch_add(count, Ordering::Relaxed);
-        self.running();
+        if !troubled {
+            self.running();
+        }
         self.lock().last_success = Some(host::now().wall);
+    }
+
+    /// So many more wait in a queue of its own.
+    pub(crate) fn hold(&self, count: u64) {
+        self.0.held.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// So many of these wait no more.
+    pub(crate) fn let_go(&self, count: u64) {
+        self.0.held.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// So many will never be sent.
@@ -134,7 +160,7 @@ impl State {
 
     /// How it stands.
     pub(crate) fn status(&self) -> Exporter {
-        let Inner { name, kind, endpoint, sent, retries, lost, changing: _ } = &*self.0;
+        let Inner { name, kind, endpoint, sent, retries, held, lost, changing: _ } = &*self.0;
         let changing = self.lock();
         let of_queues: u64 = changing.queues.iter().map(Gauge::lost).sum();
         let count = |reason: Reason| {
@@ -146,7 +172,7 @@ impl State {
             kind,
             endpoint: endpoint.clone(),
             state: changing.state,
-            queued: changing.queues.iter().map(Gauge::waiting).sum(),
+            queued: changing.queues.iter().map(Gauge::waiting).sum::<u64>() + held.load(Ordering::Relaxed),
             sent: sent.load(Ordering::Relaxed),
             lost: Reason::ALL.map(count).to_vec(),
             retries: retries.load(Ordering::Relaxed),
@@ -221,7 +247,10 @@ mod tests {
         state.sent(7);
         let told = &board.status()[0];
         assert_eq!((told.state, told.sent), (ExporterState::Running, 7));
-        assert_eq!(told.lost, [("queue", 0), ("refused", 3), ("too_large", 0)]);
+        assert_eq!(
+            told.lost,
+            [("queue", 0), ("refused", 3), ("too_large", 0), ("expired", 0), ("stopped", 0)]
+        );
         assert!(told.last_success.is_some() && !told.last_error.is_empty());
         state.retrying(&io::Error::other("x".repeat(1_000)));
         assert_eq!(state.status().last_error.len(), LONGEST);

@@ -70,7 +70,7 @@ impl Metrics {
 /// A label, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-struct LabelName(Label);
+pub(super) struct LabelName(pub(super) Label);
 
 impl TryFrom<String> for LabelName {
     type Error = String;

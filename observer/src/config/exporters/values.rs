@@ -15,7 +15,6 @@ use crate::config::bounds::{bytes_text, parse_bytes, parse_duration};
 const OFF: &str = "off";
 
 /// A duration within bounds, such as `15s`.
-#[allow(dead_code, reason = "for exporters that go over a network")]
 pub(crate) fn duration<'de, D: Deserializer<'de>>(
     of: D,
     bounds: &RangeInclusive<Duration>,
@@ -65,6 +64,15 @@ pub(crate) fn bytes_or_off<'de, D: Deserializer<'de>>(
         D::Error::custom(format!(
             "`{text}` is not allowed; allowed are sizes from {least} to {most}, and `off`"
         ))
+    })
+}
+
+/// A size within bounds.
+pub(crate) fn bytes<'de, D: Deserializer<'de>>(of: D, bounds: &RangeInclusive<u64>) -> Result<u64, D::Error> {
+    let Word(text) = Word::deserialize(of)?;
+    parse_bytes(&text).filter(|value| bounds.contains(value)).ok_or_else(|| {
+        let [least, most] = [*bounds.start(), *bounds.end()].map(bytes_text);
+        D::Error::custom(format!("`{text}` is not allowed; allowed are sizes from {least} to {most}"))
     })
 }
 

@@ -2,11 +2,13 @@
 
 #[cfg(test)]
 mod churn;
+mod started;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::collector::Collector;
@@ -58,10 +60,7 @@ impl Format {
 /// Why a picture cannot be written: never by what is in it.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the metrics")]
-pub(crate) enum EncodeError {
-    Text(#[from] fmt::Error),
-    Protobuf(#[from] prometheus_protobuf::EncodeError),
-}
+pub(crate) struct EncodeError(#[from] fmt::Error);
 
 /// Writes it; native histograms where the format has them and they are wanted. May take a while, and waits for the series.
 pub(crate) fn encode(picture: Picture, format: Format, native: bool) -> Result<Vec<u8>, EncodeError> {
@@ -70,12 +69,18 @@ pub(crate) fn encode(picture: Picture, format: Format, native: bool) -> Result<V
 
 fn encode_from(source: Source, format: Format, native: bool) -> Result<Vec<u8>, EncodeError> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(All { source, format, native }));
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    registry.register_collector(Box::new(All { source, format, native, starts: Arc::clone(&starts) }));
     let mut out = String::new();
     match format {
         Format::Text => text::encode_registry(&mut out, &registry)?,
         Format::OpenMetrics => text::encode(&mut out, &registry)?,
-        Format::Protobuf => return Ok(prometheus_protobuf::encode_to_vec(&registry)?),
+        Format::Protobuf => {
+            let mut families = prometheus_protobuf::encode(&registry)?;
+            let starts = starts.lock().unwrap_or_else(PoisonError::into_inner);
+            started::put(&mut families, &starts);
+            return Ok(families.iter().flat_map(prost::Message::encode_length_delimited_to_vec).collect());
+        }
     }
     Ok(out.into_bytes())
 }
@@ -85,7 +90,7 @@ fn encode_from(source: Source, format: Format, native: bool) -> Result<Vec<u8>, 
 enum Source {
     Kept(Box<Picture>),
     #[cfg(test)]
-    Given(std::sync::Arc<(super::series::Series, super::own::Own)>),
+    Given(Arc<(super::series::Series, super::own::Own)>),
 }
 
 impl Source {
@@ -104,6 +109,8 @@ struct All {
     source: Source,
     format: Format,
     native: bool,
+    /// When each series began, in the order in which they are told: the library tells that of native histograms alone.
+    starts: Arc<Mutex<Vec<WallTime>>>,
 }
 
 impl Collector for All {
@@ -146,7 +153,9 @@ impl All {
         let mut family = encoder.encode_descriptor(name, metric.help, unit.as_ref(), kind)?;
         let bounds: Vec<f64> = metric.powers().map(|power| f64::from(power).exp2()).collect();
         let mut told = Ok(());
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
         reading.each(metric, &mut |point| {
+            starts.push(point.start);
             if told.is_ok() {
                 told = self.point(metric, point, &bounds, &mut family);
             }

@@ -164,6 +164,14 @@ fn native_histograms_are_ours_bucket_by_bucket() {
     assert!(plain.metric[0].histogram.as_ref().unwrap().positive_span.is_empty());
     let failures = find(families(true), "observer_tcp_connection_failures_total");
     let counter = failures.metric[0].counter.clone().unwrap();
+    assert_eq!(counter.start_timestamp.unwrap().seconds, 1_001);
+    assert_eq!(plain.metric[0].histogram.as_ref().unwrap().start_timestamp.unwrap().seconds, 1_001);
+    let own = find(families(true), "observer_windows_total");
+    assert_eq!(
+        own.metric[0].counter.as_ref().unwrap().start_timestamp.unwrap().seconds,
+        0,
+        "the daemon's start"
+    );
     assert_eq!((counter.value, counter.exemplar.unwrap().label[0].value.as_str()), (2.0, "node-1"));
 }
 

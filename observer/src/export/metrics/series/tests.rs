@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::event::{
-    LiveWorkload, ProcessSummary, Stalled, TcpSummary, WorkloadId, WorkloadKind, WorkloadSummary,
+    Edge, EdgeSummary, LiveEdge, LiveWorkload, Peer, PeerKind, ProcessSummary, Stalled, TcpSummary,
+    WorkloadId, WorkloadKind, WorkloadSummary,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -175,4 +176,53 @@ fn labels_are_chosen_for_each_metric_and_incidents_found() {
         incidents.extend(point.exemplar.map(|one| (one.incident.clone(), one.count)));
     });
     assert_eq!(incidents, [("i-1".to_owned(), 3)]);
+}
+
+#[test]
+fn edges_have_series_of_their_own_as_long_as_they_are_told_or_connected() {
+    let label = BTreeMap::from([(OPENED.to_owned(), vec![Label::Pod, Label::Peer, Label::Port])]);
+    let mut series = Series::new(&Settings { label, ..Settings::default() });
+    let a = pod(1, "a");
+    let edge = |port| Edge {
+        workload: a.id,
+        kind: PeerKind::Outside,
+        peer: None,
+        address: Some([192, 0, 2, 1].into()),
+        interface: 0,
+        port,
+        outgoing: true,
+        backend: None,
+    };
+    let peer = Peer::of(PeerKind::Outside);
+    let summary = |count| EdgeSummary {
+        workload: Arc::clone(&a),
+        peer: peer.clone(),
+        backend: None,
+        tcp: opened(count),
+    };
+    let live = LiveEdge {
+        edge: edge(443),
+        workload: Arc::clone(&a),
+        peer: peer.clone(),
+        backend: None,
+        live: 1,
+        stalled: Stalled::default(),
+    };
+    let live = Arc::new(Live { workloads: Vec::new(), edges: vec![live] });
+    let edges = [(edge(443), summary(2)), (edge(80), summary(3))];
+    let with = |second, edges: Vec<_>| Window {
+        edges: edges.into_iter().collect(),
+        live: Arc::clone(&live),
+        ..window(second, [(Arc::clone(&a), opened(5))])
+    };
+    series.add(&with(1, edges.to_vec()), now(1));
+    let both = [("a/443/192.0.2.1".to_owned(), 2), ("a/80/192.0.2.1".to_owned(), 3)];
+    assert_eq!(told(&series, OPENED), both.clone().into());
+    for second in 2..=70 {
+        series.add(&with(second, Vec::new()), now(second));
+    }
+    // The workload is there; the one edge is connected, the other one is not, and was not told for a minute.
+    series.list(&[entry(&a)], now(70));
+    assert_eq!(told(&series, OPENED), [both[0].clone()].into());
+    assert_eq!(told(&series, "observer_tcp_connection_closes_total").len(), 1);
 }

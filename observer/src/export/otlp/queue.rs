@@ -1,0 +1,120 @@
+//! Requests that wait to be sent, within a bound of bytes. Where there is no room, the oldest one goes: what is new says more.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    pub(super) request: Bytes,
+    /// Log records, spans or points in it.
+    pub(super) items: u64,
+}
+
+/// Both ends of it; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Queue(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    most_bytes: usize,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    batches: VecDeque<Batch>,
+    bytes: usize,
+    ended: bool,
+}
+
+impl Queue {
+    pub(super) fn new(most_bytes: usize) -> Self {
+        Self(Arc::new(Inner { most_bytes, state: Mutex::default(), changed: Notify::new() }))
+    }
+
+    /// Puts one in, and says how many items had to make room for it, or found none.
+    pub(super) fn put(&self, batch: Batch) -> u64 {
+        let size = batch.request.len();
+        if size > self.0.most_bytes {
+            return batch.items;
+        }
+        let mut state = self.lock();
+        let mut lost = 0;
+        while state.bytes + size > self.0.most_bytes {
+            let Some(oldest) = state.batches.pop_front() else { break };
+            state.bytes -= oldest.request.len();
+            lost += oldest.items;
+        }
+        state.bytes += size;
+        state.batches.push_back(batch);
+        drop(state);
+        self.0.changed.notify_one();
+        lost
+    }
+
+    /// Takes the oldest one out; `None` once nothing more comes.
+    pub(super) async fn next(&self) -> Option<Batch> {
+        loop {
+            {
+                let mut state = self.lock();
+                if let Some(batch) = state.batches.pop_front() {
+                    state.bytes -= batch.request.len();
+                    return Some(batch);
+                }
+                if state.ended {
+                    return None;
+                }
+            }
+            self.0.changed.notified().await;
+        }
+    }
+
+    /// Nothing more comes.
+    pub(super) fn end(&self) {
+        self.lock().ended = true;
+        self.0.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is locked; if something did, what is in there is whole all the same.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(size: usize, items: u64) -> Batch {
+        Batch { request: vec![0; size].into(), items }
+    }
+
+    #[tokio::test]
+    async fn the_oldest_make_room_and_what_is_lost_is_counted() {
+        let queue = Queue::new(100);
+        assert_eq!((queue.put(batch(40, 1)), queue.put(batch(40, 2)), queue.put(batch(20, 4))), (0, 0, 0));
+        assert_eq!(queue.put(batch(101, 8)), 8);
+        assert_eq!(queue.put(batch(50, 16)), 1 + 2);
+        queue.end();
+        let mut left = Vec::new();
+        while let Some(batch) = queue.next().await {
+            left.push(batch.items);
+        }
+        assert_eq!(left, [4, 16]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken() {
+        let queue = Queue::new(100);
+        let other = queue.clone();
+        let waiting = tokio::spawn(async move { other.next().await.map(|batch| batch.items) });
+        tokio::task::yield_now().await;
+        queue.put(batch(1, 7));
+        assert_eq!(waiting.await.unwrap(), Some(7));
+    }
+}

@@ -1,0 +1,174 @@
+//! Sends the requests of one signal, each as often as OTLP's specification says, and counts what is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
+
+use super::queue::{Batch, Queue};
+use super::transport::{Answer, Signal, Transport};
+use crate::config::exporters::Receiver;
+use crate::export::backoff::Backoff;
+use crate::export::feed::Link;
+use crate::export::state::{Reason, State};
+
+/// A request that was not taken for so long is given up.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Why something was not taken, as it may be told.
+#[derive(Debug, thiserror::Error)]
+#[error("{signal}: {words}")]
+struct Refusal {
+    signal: &'static str,
+    words: String,
+}
+
+/// Which signals of an exporter are not taken at the moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Troubled(Arc<AtomicU8>);
+
+impl Troubled {
+    /// This one is, or is no more. Says whether any is.
+    fn set(&self, signal: Signal, is_so: bool) -> bool {
+        let bit = 1 << signal as u8;
+        if is_so {
+            self.0.fetch_or(bit, Ordering::Relaxed);
+            return true;
+        }
+        self.0.fetch_and(!bit, Ordering::Relaxed) & !bit != 0
+    }
+}
+
+/// Sends one signal.
+pub(super) struct Sender {
+    pub(super) signal: Signal,
+    pub(super) receiver: Receiver,
+    pub(super) queue: Queue,
+    pub(super) link: Link,
+    pub(super) state: State,
+    pub(super) troubled: Troubled,
+    pub(super) transport: Option<(Transport, HeaderMap)>,
+    /// The last request was refused.
+    pub(super) refused: bool,
+}
+
+impl Sender {
+    /// Sends what comes, until nothing does any more.
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        while let Some(batch) = self.queue.next().await {
+            self.deliver(&batch, &mut backoff).await;
+            self.state.let_go(batch.items);
+        }
+    }
+
+    /// Sends a request, as often as that takes.
+    async fn deliver(&mut self, batch: &Batch, backoff: &mut Backoff) {
+        let first = Instant::now();
+        loop {
+            match self.send(batch.request.clone()).await {
+                Answer::Taken { rejected, message } => {
+                    backoff.reset();
+                    return self.taken(batch.items, rejected, &message);
+                }
+                Answer::Refused { reason } => {
+                    backoff.reset();
+                    return self.refuse(batch.items, reason);
+                }
+                Answer::Later { reason, after } => {
+                    self.troubled.set(self.signal, true);
+                    self.state.retrying(&self.refusal(reason));
+                    if first.elapsed() >= PATIENCE {
+                        return self.state.lose(Reason::Expired, batch.items);
+                    }
+                    if after.is_none() {
+                        // Whatever is wrong with the connection is over with another one.
+                        self.transport = None;
+                    }
+                    // A receiver that says when is asked then; one that does not, later and later.
+                    let pause = after.unwrap_or_else(|| backoff.next());
+                    if !self.link.pause(pause).await {
+                        return self.state.lose(Reason::Stopped, batch.items);
+                    }
+                }
+            }
+        }
+    }
+
+    fn taken(&mut self, items: u64, rejected: u64, message: &str) {
+        let rejected = rejected.min(items);
+        let is_any_troubled = self.troubled.set(self.signal, false);
+        self.state.taken(items - rejected, is_any_troubled);
+        self.refused = false;
+        if rejected > 0 || !message.is_empty() {
+            self.state.lose(Reason::Refused, rejected);
+            let words = format!("{rejected} of {items} were rejected: {message}");
+            let words = self.state.failed(&self.refusal(words));
+            log::debug!("exporter {}: {words}", self.state.name());
+        }
+    }
+
+    fn refuse(&mut self, items: u64, reason: String) {
+        self.troubled.set(self.signal, false);
+        self.state.lose(Reason::Refused, items);
+        let words = self.state.failed(&self.refusal(reason));
+        if !self.refused {
+            log::error!(
+                "exporter {}: {words}; what is refused is lost, and all else goes on",
+                self.state.name()
+            );
+        }
+        self.refused = true;
+    }
+
+    /// Tries once; and once more where it is refused and there are other secrets by now.
+    async fn send(&mut self, request: Bytes) -> Answer {
+        let answer = self.attempt(request.clone()).await;
+        if !matches!(answer, Answer::Refused { .. }) {
+            return answer;
+        }
+        let used = self.transport.take().map(|(_, headers)| headers);
+        if used.is_some() && self.headers().ok() != used {
+            return self.attempt(request).await;
+        }
+        answer
+    }
+
+    async fn attempt(&mut self, request: Bytes) -> Answer {
+        if self.transport.is_none() {
+            let made = self.headers().and_then(|headers| {
+                Transport::new(self.receiver.clone(), headers.clone()).map(|transport| (transport, headers))
+            });
+            match made {
+                Ok(made) => self.transport = Some(made),
+                // Somebody may put the file there.
+                Err(reason) => return Answer::Later { reason, after: None },
+            }
+        }
+        match &self.transport {
+            Some((transport, _)) => transport.send(self.signal, request).await,
+            None => Answer::Later { reason: String::new(), after: None },
+        }
+    }
+
+    /// The headers, with secrets as they are now. The error has none of them.
+    fn headers(&self) -> Result<HeaderMap, String> {
+        let mut headers: HeaderMap = self.receiver.headers.iter().cloned().collect();
+        for (name, secret) in &self.receiver.secrets {
+            let value = secret.read().map_err(|error| error.to_string())?;
+            let mut value = HeaderValue::from_str(value.expose_secret())
+                .map_err(|_invalid| format!("the secret for {name} is no header's value"))?;
+            value.set_sensitive(true);
+            headers.insert(name.clone(), value);
+        }
+        Ok(headers)
+    }
+
+    fn refusal(&self, words: String) -> Refusal {
+        Refusal { signal: self.signal.word(), words }
+    }
+}

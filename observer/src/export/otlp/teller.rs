@@ -1,0 +1,209 @@
+//! Makes requests of what happens.
+
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::grouped::Grouped;
+use super::logs::Logs;
+use super::metrics::Metrics;
+use super::queue::{Batch, Queue};
+use super::resource::scope;
+use super::traces::{Slow, Traces};
+use super::transport::Signal;
+use crate::config::exporters::Otlp;
+use crate::export::MetricSettings;
+use crate::export::feed::{Link, Told, Wanted};
+use crate::export::state::{Reason, State};
+use crate::filter::{Filters, InvalidFilter};
+use crate::inventory::host;
+use crate::serve::Request;
+
+/// What happened is taken so many at a time.
+const BATCH: usize = 512;
+/// What is not sent by then because its batch is full is sent anyway.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// Series of what is gone are looked for once in so long.
+const LISTED: Duration = Duration::from_secs(10);
+
+/// Makes requests, and puts them into the queues.
+pub(super) struct Teller {
+    wanted: Wanted,
+    link: Link,
+    state: State,
+    queues: Vec<(Signal, Queue)>,
+    interval: Duration,
+    metrics: Option<Metrics>,
+    logs: Option<Logs>,
+    traces: Option<Traces>,
+    records: Grouped<LogRecord>,
+    spans: Grouped<Span>,
+    /// When metrics were last sent, and when workloads were last listed.
+    sent: Instant,
+    listed: Instant,
+}
+
+impl Teller {
+    pub(super) fn new(
+        settings: &Otlp,
+        of_metrics: &MetricSettings,
+        link: Link,
+        state: State,
+        queues: Vec<(Signal, Queue)>,
+        queue_bytes: usize,
+    ) -> Result<Self, InvalidFilter> {
+        let has = |signal| queues.iter().any(|(of, _)| *of == signal);
+        let (filters, of_incidents) = (settings.selection().events()?, settings.selection().incidents()?);
+        let of_events = match (has(Signal::Logs), has(Signal::Traces)) {
+            (_, true) => Some(Filters::default()),
+            (true, false) => Some(filters.clone()),
+            (false, false) => None,
+        };
+        let ns = |time: Option<Duration>| time.map(|time| time.as_nanos() as u64);
+        let slow = Slow { connect_ns: ns(settings.slow_connect), rtt_ns: ns(settings.slow_rtt) };
+        let node_name = link.node_name.clone();
+        let make = || Metrics::new(of_metrics, settings.temporality(), &node_name, link.start_time);
+        let now = Instant::now();
+        Ok(Self {
+            wanted: Wanted { events: of_events, windows: has(Signal::Metrics), incidents: true },
+            metrics: has(Signal::Metrics).then(make),
+            logs: has(Signal::Logs).then(|| Logs::new([filters, of_incidents], &node_name)),
+            traces: has(Signal::Traces).then(|| Traces::new(&node_name, slow)),
+            records: Grouped::new(&node_name, queue_bytes),
+            spans: Grouped::new(&node_name, queue_bytes),
+            interval: settings.interval,
+            sent: now,
+            listed: now,
+            link,
+            state,
+            queues,
+        })
+    }
+
+    /// Until the daemon stops.
+    pub(super) async fn run(mut self) {
+        if let Some(mut feed) = self.link.subscribe(&self.wanted, &self.state).await {
+            let mut told = Vec::with_capacity(BATCH);
+            let mut due = tokio::time::interval(AT_ONCE);
+            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                let more = tokio::select! {
+                    more = feed.batch(&mut told, BATCH) => more,
+                    _ = due.tick() => {
+                        self.flush();
+                        true
+                    }
+                };
+                for one in told.drain(..) {
+                    self.take(&one);
+                }
+                if !more {
+                    break;
+                }
+                self.tell_metrics().await;
+            }
+            self.flush();
+            // The daemon does not answer any more: what windows told is what there is.
+            self.put_metrics(None);
+        }
+        self.queues.iter().for_each(|(_, queue)| queue.end());
+    }
+
+    fn take(&mut self, told: &Told) {
+        if let (Some(metrics), Told::Window(window, now)) = (&mut self.metrics, told) {
+            metrics.add(window, *now);
+        }
+        let mut spans = Vec::new();
+        let mut name = None;
+        match (told, &mut self.traces) {
+            (Told::Event(published), Some(traces)) => name = traces.event(&published.event, &mut spans),
+            (Told::Incident(incident), Some(traces)) => name = Some(traces.incident(incident, &mut spans)),
+            (Told::Deleted(incident), Some(traces)) => traces.deleted(&incident.id),
+            _ => {}
+        }
+        match (told, &mut self.metrics) {
+            (Told::Incident(incident), Some(metrics)) => metrics.incident(incident),
+            (Told::Deleted(incident), Some(metrics)) => metrics.deleted(&incident.id),
+            _ => {}
+        }
+        for told in spans {
+            self.spans.add(told.workload, told.span);
+        }
+        if let Some((workload, record)) = self.logs.as_mut().and_then(|logs| logs.of(told, name)) {
+            self.records.add(workload, record);
+        }
+        if self.spans.is_full() || self.records.is_full() {
+            self.flush();
+        }
+    }
+
+    /// Has sent what there is of logs and traces.
+    fn flush(&mut self) {
+        let items = self.records.items();
+        if items > 0 {
+            let resource_logs = self.records.take().into_iter().map(|(resource, log_records)| ResourceLogs {
+                resource: Some(resource),
+                scope_logs: vec![ScopeLogs { scope: Some(scope()), log_records, ..ScopeLogs::default() }],
+                ..ResourceLogs::default()
+            });
+            let request = ExportLogsServiceRequest { resource_logs: resource_logs.collect() };
+            self.put(Signal::Logs, &request, items as u64);
+        }
+        let items = self.spans.items();
+        if items > 0 {
+            let resource_spans = self.spans.take().into_iter().map(|(resource, spans)| ResourceSpans {
+                resource: Some(resource),
+                scope_spans: vec![ScopeSpans { scope: Some(scope()), spans, ..ScopeSpans::default() }],
+                ..ResourceSpans::default()
+            });
+            let request = ExportTraceServiceRequest { resource_spans: resource_spans.collect() };
+            self.put(Signal::Traces, &request, items as u64);
+        }
+    }
+
+    /// Has metrics sent where it is time for that.
+    async fn tell_metrics(&mut self) {
+        if self.metrics.is_none() || self.sent.elapsed() < self.interval.min(LISTED) {
+            return;
+        }
+        if self.listed.elapsed() >= LISTED {
+            self.listed = Instant::now();
+            let (reply, answer) = oneshot::channel();
+            let request = Request::Workloads { filters: Filters::default(), reply };
+            if self.link.requests.send(request).await.is_ok()
+                && let Ok(list) = answer.await
+                && let Some(metrics) = &mut self.metrics
+            {
+                metrics.list(&list.workloads, list.now);
+            }
+        }
+        if self.sent.elapsed() >= self.interval {
+            self.sent = Instant::now();
+            let status = self.link.status().await.map(|(status, _)| status);
+            self.put_metrics(status);
+        }
+    }
+
+    fn put_metrics(&mut self, status: Option<crate::status::Status>) {
+        let Some(metrics) = &mut self.metrics else { return };
+        for (request, points) in metrics.requests(status, host::now().wall) {
+            self.put(Signal::Metrics, &request, points);
+        }
+    }
+
+    fn put(&self, signal: Signal, request: &impl Message, items: u64) {
+        let Some((_, queue)) = self.queues.iter().find(|(of, _)| *of == signal) else { return };
+        self.state.hold(items);
+        let lost = queue.put(Batch { request: request.encode_to_vec().into(), items });
+        if lost > 0 {
+            self.state.let_go(lost);
+            self.state.lose(Reason::Queue, lost);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Connections: which are told, and their two sides brought together.
+//!
+//! A connection is told once it has ended, and then both of its sides that are on this node: either of them may have failed or
+//! been slow. What nobody wants to know of by then waits for a while, as an incident may be opened about it.
+
+mod drafts;
+mod end;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::super::ids::{Ends, Side, SpanName};
+use super::generations::Generations;
+use super::incidents::{Incidents, Parties};
+use super::span::Told;
+use crate::event::{Detail, Event, ResetDirection, Tcp, TcpClose, TcpConnectFailure, TcpReset, WallTime};
+
+use self::drafts::Drafts;
+use self::end::{Closed, End};
+
+/// Connections that are remembered while they live, twice.
+const MOST: usize = 16_384;
+/// Connections that have ended and may yet be wanted.
+const MOST_RECENT: usize = 1_024;
+/// For so long they may.
+const RECENT_NS: u64 = 30_000_000_000;
+/// Sides that have ended, and wait for the other one to end.
+const MOST_HELD: usize = 4_096;
+
+/// What is slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::export::otlp) struct Slow {
+    /// A connection that took so long to be established.
+    pub(in crate::export::otlp) connect_ns: Option<u64>,
+    /// One with such a round-trip time at its end.
+    pub(in crate::export::otlp) rtt_ns: Option<u64>,
+}
+
+/// All that live, and some that lived.
+#[derive(Debug)]
+pub(super) struct Connections {
+    drafts: Drafts,
+    slow: Slow,
+    pairs: Generations<Ends, Pair>,
+    recent: VecDeque<(Ends, Pair)>,
+    held: usize,
+}
+
+/// The sides of a connection that were seen here.
+#[derive(Debug, Default)]
+struct Pair {
+    client: Option<End>,
+    server: Option<End>,
+    /// It is told.
+    wanted: bool,
+}
+
+impl Pair {
+    const fn side(&mut self, side: Side) -> &mut Option<End> {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    fn sides(&self) -> impl Iterator<Item = &End> {
+        self.client.iter().chain(&self.server)
+    }
+
+    /// When it was established, as who asked has it.
+    fn established(&self) -> Option<WallTime> {
+        self.client.as_ref().or(self.server.as_ref()).map(|end| end.established)
+    }
+}
+
+impl Connections {
+    pub(super) fn new(node_name: &Arc<str>, slow: Slow) -> Self {
+        Self {
+            drafts: Drafts { node_name: Arc::clone(node_name) },
+            slow,
+            pairs: Generations::new(MOST),
+            recent: VecDeque::new(),
+            held: 0,
+        }
+    }
+
+    /// Takes an event in, and says its span where that is or will be told.
+    pub(super) fn event(
+        &mut self,
+        event: &Arc<Event>,
+        incidents: &mut Incidents,
+        told: &mut Vec<Told>,
+    ) -> Option<SpanName> {
+        let tcp = event.tcp()?;
+        match &event.detail {
+            Detail::TcpConnect(connect) => self.open(event, tcp, Some(connect.handshake_latency_ns)),
+            Detail::TcpAccept(accept) => self.open(event, tcp, accept.handshake_latency_ns),
+            Detail::TcpConnectFailure(failure) => Some(self.failed(event, failure, incidents, told)),
+            Detail::TcpReset(reset) => self.noted(event, tcp, is_failure(reset)),
+            Detail::TcpClose(close) => self.close(event, close, incidents, told),
+            Detail::TcpRetransmit(_)
+            | Detail::TcpConnectPending(_)
+            | Detail::TcpResponse(_)
+            | Detail::ProcessExec(_)
+            | Detail::ProcessExit(_)
+            | Detail::OomKill(_)
+            | Detail::ContainerStart(_)
+            | Detail::ContainerStop(_)
+            | Detail::ContainerReady(_)
+            | Detail::ContainerCrashLoop(_)
+            | Detail::PacketDrop(_)
+            | Detail::Signal(_)
+            | Detail::OpenFailure(_) => self.noted(event, tcp, false),
+        }
+    }
+
+    fn open(&mut self, event: &Event, tcp: &Tcp, handshake_ns: Option<u64>) -> Option<SpanName> {
+        let (ends, side) = (Ends::of(tcp), Side::of(tcp));
+        let mut pair = self.take(&ends).unwrap_or_default();
+        // The same ends used once more are another connection.
+        let is_same = |end: &End| end.closed.is_none() && end.established.0.abs_diff(event.time.0) < SAME_NS;
+        if pair.side(side).is_some() || pair.side(side.other()).as_ref().is_some_and(|end| !is_same(end)) {
+            pair = Pair::default();
+        }
+        pair.wanted |= self.slow.connect_ns.is_some_and(|slow| handshake_ns.is_some_and(|took| took >= slow));
+        *pair.side(side) = Some(End::new(tcp.id, event.time, handshake_ns));
+        let name = self.name(&ends, &pair, side);
+        self.put(ends, pair);
+        name
+    }
+
+    /// Something happened to a connection.
+    fn noted(&mut self, event: &Event, tcp: &Tcp, failed: bool) -> Option<SpanName> {
+        let (ends, side) = (Ends::of(tcp), Side::of(tcp));
+        let pair = self.pairs.get(ends)?;
+        let end = pair.side(side).as_mut().filter(|end| end.id == tcp.id)?;
+        end.note(event);
+        end.reset |= failed;
+        pair.wanted |= failed;
+        let pair = self.pairs.get(ends)?;
+        let established = pair.established()?;
+        pair.wanted.then(|| self.drafts.name(&ends, side, established))
+    }
+
+    fn failed(
+        &self,
+        event: &Arc<Event>,
+        failure: &TcpConnectFailure,
+        incidents: &mut Incidents,
+        told: &mut Vec<Told>,
+    ) -> SpanName {
+        let ends = Ends::of(&failure.tcp);
+        let name = self.drafts.name(&ends, Side::Client, event.time);
+        told.push(drafts::failed(event, failure, name, incidents));
+        name
+    }
+
+    fn close(
+        &mut self,
+        event: &Arc<Event>,
+        close: &TcpClose,
+        incidents: &mut Incidents,
+        told: &mut Vec<Told>,
+    ) -> Option<SpanName> {
+        let (ends, side) = (Ends::of(&close.tcp), Side::of(&close.tcp));
+        let mut pair = self.take(&ends).unwrap_or_default();
+        if pair.side(side).as_ref().is_none_or(|end| end.id != close.tcp.id) {
+            // Its beginning was not seen, or is forgotten. What is there is another connection's.
+            if pair.side(side).is_some() {
+                pair = Pair::default();
+            }
+            let start = WallTime(event.time.0.saturating_sub(close.duration_ns.unwrap_or(0)));
+            *pair.side(side) = Some(End::new(close.tcp.id, start, None));
+        }
+        let is_slow =
+            self.slow.rtt_ns.is_some_and(|slow| close.counters.rtt_ns.is_some_and(|rtt| rtt >= slow));
+        let parties = || Parties::of_connection(event.workload.as_deref(), &close.tcp);
+        pair.wanted |= close.errno != 0 || is_slow || (!incidents.is_empty() && incidents.want(&parties()));
+        if let Some(end) = pair.side(side) {
+            end.closed = Some(Closed { event: Arc::clone(event), told: false });
+        }
+        let name = self.name(&ends, &pair, side);
+        self.drafts.tell(&ends, &mut pair, incidents, told);
+        if pair.sides().all(|end| end.closed.is_some()) || self.held >= MOST_HELD {
+            self.keep(ends, pair, event.time);
+        } else {
+            self.put(ends, pair);
+        }
+        name
+    }
+
+    /// Incidents were opened: what ended lately is looked at once more.
+    pub(super) fn look_back(&mut self, incidents: &mut Incidents, told: &mut Vec<Told>) {
+        for (ends, pair) in &mut self.recent {
+            let closed: Vec<Arc<Event>> =
+                pair.sides().filter_map(|end| Some(Arc::clone(&end.closed.as_ref()?.event))).collect();
+            pair.wanted |= closed.iter().any(|event| {
+                event.tcp().is_some_and(|tcp| {
+                    incidents.want(&Parties::of_connection(event.workload.as_deref(), tcp))
+                })
+            });
+            self.drafts.tell(ends, pair, incidents, told);
+        }
+        self.recent.retain(|(_, pair)| !pair.wanted);
+    }
+
+    /// What has ended waits for a while, unless it is told.
+    fn keep(&mut self, ends: Ends, pair: Pair, now: WallTime) {
+        let is_old = |(_, pair): &(Ends, Pair)| {
+            pair.sides()
+                .filter_map(|end| end.closed.as_ref())
+                .all(|closed| closed.event.time.0.saturating_add(RECENT_NS) < now.0)
+        };
+        while self.recent.front().is_some_and(is_old) || self.recent.len() >= MOST_RECENT {
+            self.recent.pop_front();
+        }
+        if !pair.wanted {
+            self.recent.push_back((ends, pair));
+        }
+    }
+
+    fn name(&self, ends: &Ends, pair: &Pair, side: Side) -> Option<SpanName> {
+        let established = pair.established()?;
+        pair.wanted.then(|| self.drafts.name(ends, side, established))
+    }
+
+    fn take(&mut self, ends: &Ends) -> Option<Pair> {
+        let pair = self.pairs.take(ends)?;
+        self.held = self.held.saturating_sub(usize::from(pair.is_held()));
+        Some(pair)
+    }
+
+    fn put(&mut self, ends: Ends, pair: Pair) {
+        self.held += usize::from(pair.is_held());
+        let forgotten = self.pairs.put(ends, pair);
+        let held = forgotten.map_or(0, |pairs| pairs.values().filter(|pair| pair.is_held()).count());
+        self.held = self.held.saturating_sub(held);
+    }
+}
+
+/// Both sides of a connection say that it was established within this time.
+const SAME_NS: u64 = 10_000_000_000;
+
+impl Pair {
+    /// One side waits for the end of the other one.
+    fn is_held(&self) -> bool {
+        self.sides().any(|end| end.closed.is_some())
+    }
+}
+
+/// A reset that ended a connection, rather than one for a segment that came after its end.
+fn is_failure(reset: &TcpReset) -> bool {
+    match reset.direction {
+        ResetDirection::Received => true,
+        ResetDirection::Sent => reset.tcp.id.0 != 0,
+    }
+}
