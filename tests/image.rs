@@ -188,7 +188,7 @@ async fn as_the_manifest_runs_it_it_sees_what_other_pods_do() -> Result<()> {
         "{root}"
     );
 
-    let (server, serve, client) = talk(&testbed, &api).await?;
+    let (server, serve, client) = Box::pin(talk(&testbed, &api)).await?;
     // A client of its own, in another pod: it has the socket's folder and nothing else.
     let asking = testbed.pod("deployed", "asking").run().await?;
     let told = eventually(PATIENCE, "the connection to be told", async || {
