@@ -4,21 +4,20 @@
 #[path = "privileges/documented.rs"]
 #[allow(dead_code, reason = "the table alone is used")]
 mod documented;
+#[path = "manifests/kinds.rs"]
+mod kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kinds::{PodMonitorSpec, check};
 use observer_tests::client::observer;
 use observer_tests::manifests::{Manifests, strictly};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// All overlays, and where their runtime has its socket.
@@ -47,43 +46,6 @@ fn render() -> Result<Vec<(String, Manifests)>> {
         all.push((format!("{path} with all"), Manifests::with(&path, &COMPONENTS)?));
     }
     Ok(all)
-}
-
-/// What the Prometheus operator's definition of a PodMonitor has, as far as it is used here: its names, and no others.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PodMonitorSpec {
-    selector: k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
-    pod_metrics_endpoints: Vec<Endpoint>,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Endpoint {
-    port: String,
-    path: String,
-    scheme: String,
-    interval: String,
-    scrape_timeout: String,
-    tls_config: Value,
-    relabelings: Vec<Value>,
-}
-
-/// Has the object's type read it, which knows all of it.
-fn check(object: &Value) -> Result<()> {
-    match object["kind"].as_str().context("no kind")? {
-        "Namespace" => strictly::<Namespace>(object).map(drop),
-        "ServiceAccount" => strictly::<ServiceAccount>(object).map(drop),
-        "ClusterRole" => strictly::<ClusterRole>(object).map(drop),
-        "ClusterRoleBinding" => strictly::<ClusterRoleBinding>(object).map(drop),
-        "ConfigMap" => strictly::<ConfigMap>(object).map(drop),
-        "PriorityClass" => strictly::<PriorityClass>(object).map(drop),
-        "DaemonSet" => strictly::<DaemonSet>(object).map(drop),
-        "NetworkPolicy" => strictly::<NetworkPolicy>(object).map(drop),
-        "Service" => strictly::<Service>(object).map(drop),
-        "PodMonitor" => strictly::<PodMonitorSpec>(&object["spec"]).map(drop),
-        other => anyhow::bail!("nothing reads a {other}"),
-    }
 }
 
 #[test]
