@@ -24,7 +24,7 @@ fn sequences(events: &[Value]) -> Vec<u64> {
 
 /// The file and the older ones, the oldest first.
 fn files(path: &Path) -> Vec<PathBuf> {
-    let older = (1..10).rev().map(|number| PathBuf::from(format!("{}.{number}", path.display())));
+    let older = (1..100).rev().map(|number| PathBuf::from(format!("{}.{number}", path.display())));
     older.chain([path.to_owned()]).filter(|path| path.exists()).collect()
 }
 
@@ -115,7 +115,7 @@ async fn files_keep_their_bounds_and_a_restart_appends() -> Result<()> {
     let text = format!(
         "[json.small]\npath = '{}'\nallow = {{ port = 7503 }}\nincidents = false\n\
          max_bytes = '48KiB'\nmax_files = 3\n\
-         [json.old]\npath = '{}'\nallow = {{ port = 7503 }}\nincidents = false\nmax_age = '1s'\n\
+         [json.old]\npath = '{}'\nallow = {{ port = 7503 }}\nincidents = false\nmax_age = '1s'\nmax_files = 100\n\
          [json.plain]\npath = '{}'\nallow = {{ port = 7503 }}\nincidents = false\n",
         small.display(),
         old.display(),

@@ -1,17 +1,13 @@
 //! The HTTP server of the metrics: its formats, what promtool says of them, TLS, and who may connect in plain text.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
-use observer_tests::prometheus::promtool;
+use observer_tests::prometheus::{deployed, promtool};
 use observer_tests::wait::PATIENCE;
 use observer_tests::web::{Answer, ask, get, metrics_address};
 use observer_tests::{Authority, Daemon, Prometheus, eventually};
-
-fn deployed(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promtool_finds_nothing_wrong() -> Result<()> {

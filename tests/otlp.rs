@@ -1,5 +1,8 @@
 //! A receiver that shares no code with the observer gets metrics, logs and traces that say what clients are told.
 
+#[path = "otlp/handshakes.rs"]
+mod handshakes;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
@@ -134,54 +137,6 @@ async fn check_logs(receiver: &Receiver, protocol: &str, events: &[Value], spans
     Ok(())
 }
 
-/// The histogram of handshakes has the percentiles and buckets of the summaries.
-async fn check_metrics(summaries: &[Value], receiver: &Receiver, protocol: &str) -> Result<()> {
-    let port = SLOW.to_string();
-    for (outgoing, direction) in [(true, "outgoing"), (false, "incoming")] {
-        let is_it = |summary: &&Value| {
-            let is_outgoing = summary["edge"]["outgoing"].as_bool().unwrap_or(false);
-            summary["edge"].is_object()
-                && is_outgoing == outgoing
-                && number(&summary["tcp"]["handshake_latency"]["count"]) > 0
-        };
-        let summary = summaries.iter().find(is_it).with_context(|| format!("no edge in {summaries:?}"))?;
-        let ours = &summary["tcp"]["handshake_latency"];
-        ensure!(number(&ours["count"]) == COUNT as u64, "{ours}");
-        let point = eventually(PATIENCE, "all handshakes", || async {
-            let metrics = items(&receiver.of(protocol, "metrics"));
-            let is_histogram = |metric: &&Value| metric["name"] == "network.tcp.handshake.duration";
-            let newest = metrics.iter().rev().find(is_histogram).cloned().unwrap_or_default();
-            let points =
-                newest["exponential_histogram"]["data_points"].as_array().cloned().unwrap_or_default();
-            let fits = |point: &&Value| {
-                let of = |key| attribute(&point["attributes"], key);
-                of("server.port") == port && of("observer.connection.direction") == direction
-            };
-            let point = points.iter().find(fits).cloned().unwrap_or_default();
-            Ok(if number(&point["count"]) == COUNT as u64 { Ok(point) } else { Err(point) })
-        })
-        .await?;
-        ensure!(point["scale"] == 5 && number(&ours["scale"]) == 5, "{point} and {ours}");
-        ensure!(point["positive"]["offset"] == ours["offset"], "{point} and {ours}");
-        let buckets = |of: &Value| of.as_array().into_iter().flatten().map(number).collect::<Vec<u64>>();
-        ensure!(
-            buckets(&point["positive"]["bucket_counts"]) == buckets(&ours["buckets"]),
-            "{point} and {ours}"
-        );
-        for (share, name) in [("50", "p50_ns"), ("90", "p90_ns"), ("99", "p99_ns")] {
-            let theirs = point["percentiles"][share].as_f64().context("no percentile")?;
-            let ours = number(&ours[name]) as f64 / 1e9;
-            ensure!((theirs - ours).abs() <= 1e-6 * ours, "p{share}: {theirs} and {ours}");
-        }
-        let (sum, least, most) = (&point["sum"], &point["min"], &point["max"]);
-        for (theirs, name) in [(sum, "sum_ns"), (least, "min_ns"), (most, "max_ns")] {
-            let (theirs, ours) = (theirs.as_f64().context(name)?, number(&ours[name]) as f64 / 1e9);
-            ensure!((theirs - ours).abs() <= 1e-9 * ours.abs().max(1.0), "{name}: {theirs} and {ours}");
-        }
-    }
-    Ok(())
-}
-
 fn settings(plain: &Receiver, secured: &Receiver, ca: &str, tls: &str, token: &str) -> String {
     let common = "interval = '1s'\nslow_connect = '60ms'\nlabels = ['port', 'direction']\n\
                   allow = { port = [7601, 7602] }\n";
@@ -194,7 +149,7 @@ fn settings(plain: &Receiver, secured: &Receiver, ca: &str, tls: &str, token: &s
          [otlp.web]\npreset = 'lightstep'\nlogs = true\nprotocol = 'http/protobuf'\nendpoint = 'https://127.0.0.1:{}'\n{tls}\n\
          tls_ca = '{ca}'\nheader_env = {{ lightstep-access-token = 'OTLP_TEST_TOKEN' }}\n{common}\
          [otlp.nobody]\nendpoint = 'https://127.0.0.1:{}'\ntls_ca = '{ca}'\ntls_server_name = 'receiver.example'\n\
-         header_files = {{ api-key = '{token}' }}\n",
+         header_files = {{ api-key = '{token}' }}\ntraces = false\n{common}",
         plain.grpc, plain.http, secured.grpc, secured.http, secured.grpc,
     )
 }
@@ -227,7 +182,7 @@ async fn metrics_logs_and_traces_arrive_by_grpc_and_http() -> Result<()> {
     let port = SLOW.to_string();
     let serve = workload::in_netns(&sides[1].netns, ["serve", "--port", &port, "--echo"])?;
     serve.wait_for("listening", PATIENCE, |line| line["listening"].as_u64().is_some()).await?;
-    // All of it is in one window, as it begins with one.
+    // All of it is in one window, mostly, as it begins with one.
     let windows = daemon.follow(["summary", "-f", "--window", "4s", "--port", &port])?;
     let ends = |line: &Value| line["window_end"].is_object();
     windows.wait_for("a window", PATIENCE, ends).await?;
@@ -252,7 +207,7 @@ async fn metrics_logs_and_traces_arrive_by_grpc_and_http() -> Result<()> {
         let spans = spans(receiver, protocol).await?;
         check_spans(&spans, &events).with_context(|| protocol.to_owned())?;
         check_logs(receiver, protocol, &events, &spans).await.with_context(|| protocol.to_owned())?;
-        check_metrics(&summaries, receiver, protocol).await.with_context(|| protocol.to_owned())?;
+        handshakes::check(&summaries, receiver, protocol).await.with_context(|| protocol.to_owned())?;
     }
 
     // Headers, compression and paths.

@@ -25,17 +25,20 @@ pub(crate) use self::metrics::settings::Settings as MetricSettings;
 pub(crate) use self::metrics::table::metrics;
 pub(crate) use self::state::{Board, State};
 use crate::config::exporters::Exporters;
+use crate::filter::InvalidFilter;
 use crate::status::{Exporter, ExporterState};
 
 /// How long they may take to send what they have when the daemon stops.
 const FLUSH: Duration = Duration::from_secs(2);
 /// And until they let go of what they wait for. One that waits for a disk goes with the process.
-const AWAY: Duration = Duration::from_millis(200);
+const AWAY: Duration = Duration::from_secs(1);
 
 /// The exporters that run.
 #[derive(Debug)]
 pub(crate) struct Running {
     tasks: JoinSet<()>,
+    /// Each waits for the end of a thread: the runtime has to be there as long as these are.
+    threads: JoinSet<()>,
     link: Link,
     board: Board,
     /// Their time is over.
@@ -47,6 +50,7 @@ pub(crate) struct Running {
 pub(crate) fn start(settings: &Exporters, bound: Option<Bound>, link: &Link, board: &Board) -> Running {
     let mut running = Running {
         tasks: JoinSet::new(),
+        threads: JoinSet::new(),
         link: link.clone(),
         board: board.clone(),
         over: CancellationToken::new(),
@@ -85,15 +89,27 @@ impl Running {
             log::error!("exporter {} has no thread: {}", state.name(), state.failed(&error));
             return;
         }
-        self.tasks.spawn(async {
+        self.threads.spawn(async {
             let _ended_or_gone = ended.await.is_ok();
         });
     }
 
+    /// The same; where its filters are none, which the configuration has tried, its state says so.
+    fn on_thread_if(
+        &mut self,
+        state: &State,
+        run: Result<impl Future<Output = ()> + Send + 'static, InvalidFilter>,
+    ) {
+        match run {
+            Ok(run) => self.on_thread(state, run),
+            Err(error) => drop(state.failed(&error)),
+        }
+    }
+
     /// Lets them send what they have. The daemon has told them all by now.
     pub(crate) async fn finish(mut self) {
-        self.link.stopping.cancel();
         let waiting = self.board.status();
+        self.link.stopping.cancel();
         let all = tokio::time::timeout(FLUSH, self.ended()).await.is_ok();
         // One that still tried again ended without having sent what it had.
         let unsent = |one: &Exporter| one.queued > 0 || one.state == ExporterState::Retrying;
@@ -116,5 +132,9 @@ impl Running {
     /// All of them have ended.
     async fn ended(&mut self) {
         while self.tasks.join_next().await.is_some() {}
+        while self.threads.join_next().await.is_some() {}
     }
 }
+
+#[cfg(test)]
+mod tests;

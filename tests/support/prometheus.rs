@@ -20,6 +20,11 @@ pub struct Prometheus {
     at: SocketAddr,
 }
 
+/// A file that is there for whoever deploys the daemon.
+pub fn deployed(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file)
+}
+
 /// One of its programs, as the set-up has fetched it.
 pub fn tool(name: &str) -> Result<Command> {
     // target/<profile>/deps/<test>
@@ -48,8 +53,9 @@ impl Prometheus {
     /// Starts it with these jobs (a list of `scrape_configs`, in YAML), rules and features.
     pub async fn start(jobs: &str, rules: &[&Path], features: &str) -> Result<Self> {
         let dir = Guardian::shared()?.scratch("prometheus")?;
-        let files: Vec<_> = rules.iter().map(|path| format!("'{}'", path.display())).collect();
-        let rules = format!("rule_files: [{}]\n", files.join(", "));
+        let files = rules.iter().map(|path| ["'", &path.to_string_lossy(), "'"].concat());
+        let files = files.collect::<Vec<_>>().join(", ");
+        let rules = format!("rule_files: [{files}]\n");
         let configuration = format!(
             "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  evaluation_interval: 1s\n{rules}\
              scrape_configs:\n{jobs}"

@@ -10,6 +10,7 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 
 use itertools::Itertools as _;
 use serde::Deserialize;
@@ -61,13 +62,15 @@ impl Exporters {
             let at = places.get(&key).cloned().unwrap_or_default();
             Refused { at, key, message }
         };
-        let mut files = BTreeMap::new();
+        let mut files: Vec<(&Name, &Path)> = Vec::new();
         for (name, json) in &exporters.json {
             json.check().map_err(|message| refuse(format!("json.{name}"), message))?;
             let Place::File(path) = &json.path else { continue };
-            if let Some(other) = files.insert(path, name) {
-                return Err(refuse(format!("json.{name}"), format!("json.{other} writes to the same file")));
+            let mut clashes = files.iter().map(|(other, of)| json::clash(path, of, other));
+            if let Some(message) = clashes.find_map(|clash| clash) {
+                return Err(refuse(format!("json.{name}"), message));
             }
+            files.push((name, path));
         }
         for (name, otlp) in &exporters.otlp {
             otlp.check().map_err(|message| refuse(format!("otlp.{name}"), message))?;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
 /// The first pause.
@@ -9,11 +11,16 @@ const LEAST: Duration = Duration::from_millis(250);
 /// The longest one, before it is jittered to at most twice that.
 const MOST: Duration = Duration::from_secs(30);
 
+/// What worked for so long is well again: the next pause is the first one.
+pub(super) const WELL: Duration = Duration::from_secs(30);
+
 /// Pauses between tries.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     most: Duration,
     pauses: Option<ExponentialBackoff>,
+    /// When the last pause ends. What works then for a moment alone is not well.
+    until: Option<Instant>,
 }
 
 impl Default for Backoff {
@@ -25,7 +32,7 @@ impl Default for Backoff {
 impl Backoff {
     /// With pauses no longer than that, and as much again at random.
     pub(crate) const fn up_to(most: Duration) -> Self {
-        Self { most, pauses: None }
+        Self { most, pauses: None, until: None }
     }
 
     /// It worked: the next pause is the first one again.
@@ -33,8 +40,18 @@ impl Backoff {
         self.pauses = None;
     }
 
-    /// The next pause.
+    /// The next pause: the first one where no other ended within a while.
     pub(crate) fn next(&mut self) -> Duration {
+        let now = Instant::now();
+        if self.until.is_some_and(|until| now.saturating_duration_since(until) >= WELL) {
+            self.reset();
+        }
+        let pause = self.following();
+        self.until = now.checked_add(pause);
+        pause
+    }
+
+    fn following(&mut self) -> Duration {
         let builder =
             ExponentialBuilder::new().with_min_delay(LEAST.min(self.most)).with_max_delay(self.most);
         let pauses = self.pauses.get_or_insert_with(|| builder.with_jitter().without_max_times().build());
@@ -55,6 +72,19 @@ mod tests {
         assert!(rest.iter().all(|pause| *pause <= 2 * MOST), "{rest:?}");
         assert!(rest.last().is_some_and(|last| *last >= MOST), "{rest:?}");
         backoff.reset();
+        assert!(backoff.next() <= 2 * LEAST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_works_for_a_moment_alone_is_not_well() {
+        let mut backoff = Backoff::default();
+        let mut last = Duration::ZERO;
+        for _ in 0..20 {
+            last = backoff.next();
+            tokio::time::advance(last + WELL / 2).await;
+        }
+        assert!(last >= MOST, "{last:?}");
+        tokio::time::advance(WELL).await;
         assert!(backoff.next() <= 2 * LEAST);
     }
 }

@@ -68,6 +68,8 @@ pub(crate) enum Told {
     Incident(Arc<v1::Incident>),
     /// It was deleted.
     Deleted(Arc<v1::Incident>),
+    /// Changes of incidents were missed: there are these now, and no others. Each is told on its own after this.
+    Missed(Arc<[Arc<v1::Incident>]>),
 }
 
 /// Why there is no feed.
@@ -214,9 +216,11 @@ impl Feed {
             Poll::Pending => return false,
             Poll::Ready(Some(Ok(Change::Put(incident)))) => self.ready.push_back(Told::Incident(incident)),
             Poll::Ready(Some(Ok(Change::Deleted(incident)))) => self.ready.push_back(Told::Deleted(incident)),
-            // How all of them are now says all that was missed but for what was deleted.
+            // How all of them are now says all that was missed.
             Poll::Ready(Some(Err(BroadcastStreamRecvError::Lagged(_)))) => {
-                self.ready.extend(book.all().into_iter().rev().map(Told::Incident));
+                let all: Arc<[_]> = book.all().into_iter().rev().collect();
+                self.ready.push_back(Told::Missed(Arc::clone(&all)));
+                self.ready.extend(all.iter().cloned().map(Told::Incident));
             }
             Poll::Ready(Some(Ok(Change::Stopping)) | None) => self.incidents = None,
         }
@@ -269,4 +273,4 @@ fn told(item: Item, tells_losses: bool) -> Option<Told> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,9 @@
 //! The HTTP server: /metrics for Prometheus, /healthz and /readyz for whoever watches over the daemon.
 
 mod answer;
+mod busy;
+#[cfg(test)]
+mod churn;
 mod connections;
 mod negotiation;
 mod ready;
@@ -72,7 +75,8 @@ pub(super) fn start(bound: Bound, settings: &Settings, running: &mut Running) {
     let kept = Kept::new(settings, &running.link);
     let answers = Arc::new(Answers::new(kept.clone(), state.clone(), settings.native_histograms));
     let stopping = running.link.stopping.clone();
-    running.tasks.spawn(kept.keep(state.clone()));
+    // A backlog of windows is no short work: those who serve clients do not wait for it.
+    running.on_thread(&state, kept.keep(state.clone()));
     let Bound { listener, certificates, .. } = bound;
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use observer_proto::v1::watch_incidents_response::Payload;
 use observer_proto::{Carried, EventsPayload, EventsResponse, served, v1};
 use prost_types::Timestamp;
 
@@ -16,7 +17,7 @@ pub(super) fn of_event(told: &Told, node_name: &Arc<str>) -> Option<EventsRespon
         Told::Event(published) => Carried::Shared(Arc::clone(published) as _),
         Told::Folded(folded, now) => Carried::Own((&wire::folded(folded, *now)).into()),
         Told::Lost(loss, now) => Carried::Own(EventsPayload::from(&wire::lost(loss, *now))),
-        Told::Window(..) | Told::Incident(_) | Told::Deleted(_) => return None,
+        Told::Window(..) | Told::Incident(_) | Told::Deleted(_) | Told::Missed(_) => return None,
     };
     Some(response(payload, node_name))
 }
@@ -24,6 +25,12 @@ pub(super) fn of_event(told: &Told, node_name: &Arc<str>) -> Option<EventsRespon
 /// A message with that in it.
 pub(super) fn response(payload: Carried, node_name: &Arc<str>) -> EventsResponse {
     EventsResponse { payload, node_name: Arc::clone(node_name), time: Some(sent_at()) }
+}
+
+/// A message of the stream of incidents with that in it.
+pub(super) fn of_incident(payload: Payload, node_name: &Arc<str>) -> v1::WatchIncidentsResponse {
+    let node_name = node_name.to_string();
+    v1::WatchIncidentsResponse { payload: Some(payload), node_name, time: Some(sent_at()) }
 }
 
 /// A stream of events begins: what it starts with.

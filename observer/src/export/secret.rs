@@ -1,12 +1,16 @@
 //! A token or key, which comes from a file or the environment and is shown nowhere.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 
 /// No secret is longer.
-const MOST_BYTES: u64 = 64 << 10;
+const MOST_BYTES: usize = 64 << 10;
 
 /// Where a secret is. It is read each time that it is needed: a file may have another one by then.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,9 +41,7 @@ impl Secret {
         let (place, text) = match self {
             Self::File(path) => {
                 let read = |source| SecretError::Read { path: path.clone(), source };
-                let is_short = std::fs::metadata(path).map_err(read)?.len() <= MOST_BYTES;
-                let text =
-                    if is_short { std::fs::read_to_string(path).map_err(read)? } else { String::new() };
+                let text = content(path).map_err(read)?;
                 (path.display().to_string(), SecretString::from(text.trim_end_matches(['\r', '\n'])))
             }
             Self::Env(name) => {
@@ -48,11 +50,26 @@ impl Secret {
             }
         };
         let exposed = secrecy::ExposeSecret::expose_secret(&text);
-        if exposed.is_empty() || exposed.chars().any(char::is_control) {
+        if exposed.is_empty() || exposed.len() > MOST_BYTES || exposed.chars().any(char::is_control) {
             return Err(SecretError::Useless(place));
         }
         Ok(text)
     }
+}
+
+/// What is in a file, as far as it may be a secret with a newline at its end and a little more. Leaves no copy of it behind.
+fn content(path: &Path) -> io::Result<Zeroizing<String>> {
+    // To open a pipe waits for whoever writes to it.
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let most = MOST_BYTES + 4;
+    // One that grew would leave its former places behind.
+    let mut text = Zeroizing::new(String::with_capacity(most + 1));
+    file.take(most as u64).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 impl fmt::Debug for Secret {
@@ -88,10 +105,30 @@ mod tests {
             let error = secret.read().unwrap_err().to_string();
             assert!(error.ends_with("is empty, longer than 64 KiB or no line of text"), "{error}");
         }
+        let longest = "x".repeat(MOST_BYTES);
+        std::fs::write(&path, format!("{longest}\r\n")).unwrap();
+        assert_eq!(secret.read().unwrap().expose_secret(), longest);
+        for longer in [1, 9, 1 << 20] {
+            std::fs::write(&path, format!("{longest}{}\n", "x".repeat(longer))).unwrap();
+            assert!(matches!(secret.read(), Err(SecretError::Useless(_))));
+        }
         std::fs::write(&path, [0xff, 0xfe]).unwrap();
         assert!(secret.read().is_err());
         assert!(Secret::Env("OBSERVER_NO_SUCH_VARIABLE".to_owned()).read().is_err());
         let home = Secret::Env("PATH".to_owned()).read().unwrap();
         assert!(!home.expose_secret().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for path in [pipe.as_path(), Path::new("/dev/zero"), folder.path()] {
+            let error = Secret::File(path.to_owned()).read().unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert_eq!(cause, "it is no regular file", "{error}");
+        }
     }
 }

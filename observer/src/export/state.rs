@@ -4,6 +4,9 @@ use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
+use super::backoff::WELL;
 use crate::client::escape;
 use crate::event::WallTime;
 use crate::inventory::host;
@@ -65,6 +68,10 @@ struct Changing {
     last_error: String,
     last_error_time: Option<WallTime>,
     last_success: Option<WallTime>,
+    /// The log says that it is troubled.
+    said: bool,
+    /// Since when nothing has gone wrong; `None` where the last thing did.
+    well: Option<Instant>,
     /// The queues of its feed.
     queues: Vec<Gauge>,
 }
@@ -77,6 +84,8 @@ impl State {
             last_error: String::new(),
             last_error_time: None,
             last_success: None,
+            said: false,
+            well: None,
             queues: Vec::new(),
         };
         Self(Arc::new(Inner {
@@ -102,10 +111,14 @@ impl State {
         self.lose(Reason::Queue, before.iter().map(Gauge::lost).sum());
     }
 
-    /// Nothing keeps it from sending.
+    /// Nothing keeps it from sending. The log says so once that has lasted: one that works now and then would fill it.
     pub(crate) fn running(&self) {
-        let before = std::mem::replace(&mut self.lock().state, ExporterState::Running);
-        if before == ExporterState::Retrying {
+        let mut changing = self.lock();
+        changing.state = ExporterState::Running;
+        let lasts = changing.well.get_or_insert_with(Instant::now).elapsed() >= WELL;
+        let is_news = lasts && std::mem::take(&mut changing.said);
+        drop(changing);
+        if is_news {
             log::warn!("exporter {} goes on; {} are lost to it", self.0.name, self.lost());
         }
     }
@@ -143,8 +156,12 @@ impl State {
     pub(crate) fn retrying(&self, error: &dyn Error) {
         self.0.retries.fetch_add(1, Ordering::Relaxed);
         let words = self.failed(error);
-        let before = std::mem::replace(&mut self.lock().state, ExporterState::Retrying);
-        if before != ExporterState::Retrying {
+        let mut changing = self.lock();
+        changing.state = ExporterState::Retrying;
+        changing.well = None;
+        let is_news = !std::mem::replace(&mut changing.said, true);
+        drop(changing);
+        if is_news {
             log::error!("exporter {}: {words}; it is tried again, and all else goes on", self.0.name);
         }
     }
@@ -254,5 +271,22 @@ mod tests {
         assert!(told.last_success.is_some() && !told.last_error.is_empty());
         state.retrying(&io::Error::other("x".repeat(1_000)));
         assert_eq!(state.status().last_error.len(), LONGEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_log_says_it_once_for_all_that_comes_and_goes() {
+        let state = State::new("syslog.a", "syslog", "udp://a");
+        let said = || state.lock().said;
+        for _ in 0..100 {
+            state.retrying(&io::Error::other("refused"));
+            assert!(said());
+            tokio::time::advance(2 * WELL).await;
+            // Another trouble ends that at once.
+            state.sent(1);
+            assert_eq!((state.status().state, said()), (ExporterState::Running, true));
+        }
+        tokio::time::advance(WELL).await;
+        state.sent(1);
+        assert!(!said());
     }
 }

@@ -34,6 +34,8 @@ struct Shared {
     state: Mutex<State>,
     /// What the items take. Counted beside the lock: to look at each of them takes longer than the rest.
     bytes: AtomicUsize,
+    /// How many the stream took out and has still to send.
+    taken: AtomicUsize,
     /// How many found no room so far.
     lost: AtomicU64,
 }
@@ -140,11 +142,15 @@ impl Source {
                 state.waiting = Some(context.waker().clone());
                 return Poll::Pending;
             }
+            // Before anybody can see the queue without them.
+            self.shared.taken.store(self.taken.len(), Ordering::Relaxed);
             drop(state);
             let bytes = self.taken.iter().map(Item::bytes).sum();
             self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
-        Poll::Ready(self.taken.pop_front())
+        let next = self.taken.pop_front();
+        self.shared.taken.store(self.taken.len(), Ordering::Relaxed);
+        Poll::Ready(next)
     }
 
     /// The same, to be awaited.
@@ -163,6 +169,7 @@ impl Drop for Source {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.gone = true;
+        self.shared.taken.store(0, Ordering::Relaxed);
         let left = mem::take(&mut state.items);
         drop(state);
         drop(left);

@@ -1,12 +1,12 @@
 //! `[json.NAME]`: what happens as lines of JSON, in a file or on the standard output.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
 use super::select::{self, List, Selection, selection};
-use super::values;
+use super::{Name, values};
 
 /// One exporter of lines.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -96,6 +96,37 @@ fn bytes<'de, D: Deserializer<'de>>(of: D) -> Result<Option<u64>, D::Error> {
 
 fn age<'de, D: Deserializer<'de>>(of: D) -> Result<Option<Duration>, D::Error> {
     values::duration_or_off(of, &(Duration::from_secs(1)..=Duration::from_hours(8_760)))
+}
+
+/// Why files of two exporters cannot be beside each other: they are the same, or one is what the other is moved to.
+pub(super) fn clash(path: &Path, of_other: &Path, other: &Name) -> Option<String> {
+    let (path, of_other) = (plain(path), plain(of_other));
+    if path == of_other {
+        return Some(format!("json.{other} writes to the same file"));
+    }
+    if is_older(&path, &of_other) {
+        return Some(format!("json.{other} moves its older files there"));
+    }
+    is_older(&of_other, &path).then(|| format!("its older files would be moved to the file of json.{other}"))
+}
+
+/// It is the other one's name with a number.
+fn is_older(path: &Path, of: &Path) -> bool {
+    let number =
+        path.to_str().zip(of.to_str()).and_then(|(path, of)| path.strip_prefix(of)?.strip_prefix('.'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut plain, component| {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(component),
+        }
+        plain
+    })
 }
 
 fn files<'de, D: Deserializer<'de>>(of: D) -> Result<u64, D::Error> {

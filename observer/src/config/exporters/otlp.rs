@@ -148,10 +148,11 @@ impl Otlp {
         if self.signals() == (Signals { metrics: false, logs: false, traces: false }) {
             return Err("it would send nothing: set one of metrics, logs and traces".to_owned());
         }
-        if let Some(preset) = self.preset.filter(|preset| !preset.takes().metrics)
-            && self.metrics == Some(true)
-        {
-            return Err(format!("metrics = true is not allowed: {} takes traces alone", preset.name()));
+        if let Some(preset) = self.preset.filter(|preset| preset.takes_traces_alone()) {
+            let asked = [("metrics", self.metrics), ("logs", self.logs)];
+            if let Some((signal, _)) = asked.iter().find(|(_, asked)| *asked == Some(true)) {
+                return Err(format!("{signal} = true is not allowed: {} takes traces alone", preset.name()));
+            }
         }
         check(&self.selection())
     }

@@ -117,6 +117,12 @@ fn what_is_wrong_is_told_with_its_place() {
             "2: json.a: it would write nothing: set one of",
         ),
         ("[json.a]\npath = '/b'\n[json.c]\npath = '/b'", "3: json.c: json.a writes to the same file"),
+        ("[json.a]\npath = '/b'\n[json.c]\npath = '/c/./../b'", "3: json.c: json.a writes to the same file"),
+        ("[json.a]\npath = '/b'\n[json.c]\npath = '/b.12'", "3: json.c: json.a moves its older files there"),
+        (
+            "[json.a]\npath = '/b.1'\n[json.c]\npath = '/b'",
+            "3: json.c: its older files would be moved to the file of json.a",
+        ),
         ("json = 3", "1: json: invalid type: integer `3`"),
     ];
     for (text, words) in wrong {

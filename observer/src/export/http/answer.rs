@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::busy::Busy;
 use super::negotiation::{format, takes_gzip};
 use super::ready::{self, Verdict};
 use crate::export::metrics::keeper::Kept;
@@ -48,21 +48,21 @@ pub(super) struct Answer {
     rest: Bytes,
     _place: Option<OwnedSemaphorePermit>,
     /// Of its connection; not any more once this is gone.
-    is_busy: Option<Arc<AtomicBool>>,
+    busy: Option<Arc<Busy>>,
 }
 
 impl Answer {
     /// It keeps a connection busy.
-    pub(super) fn of(mut self, is_busy: Arc<AtomicBool>) -> Self {
-        self.is_busy = Some(is_busy);
+    pub(super) fn of(mut self, busy: Arc<Busy>) -> Self {
+        self.busy = Some(busy);
         self
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if let Some(is_busy) = &self.is_busy {
-            is_busy.store(false, Ordering::Relaxed);
+        if let Some(busy) = &self.busy {
+            busy.end();
         }
     }
 }
@@ -90,6 +90,12 @@ impl Answers {
         }
     }
 
+    /// So many more pictures may be made now.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.pictures.available_permits()
+    }
+
     async fn metrics(&self, headers: &HeaderMap) -> Response<Answer> {
         let Ok(Ok(place)) = timeout(PATIENCE, Arc::clone(&self.pictures).acquire_owned()).await else {
             self.state.lose(Reason::Queue, 1);
@@ -100,14 +106,13 @@ impl Answers {
         let picture = self.kept.picture().await;
         let made = tokio::task::spawn_blocking(move || {
             let text = encode(picture, format, native)?;
-            Ok::<_, EncodeError>(if gzip && text.len() >= WORTH_COMPRESSING {
-                compressed(text)
-            } else {
-                (text, false)
-            })
+            let (text, gzip) =
+                if gzip && text.len() >= WORTH_COMPRESSING { compressed(text) } else { (text, false) };
+            // It is made to its end also where its client is gone by then, so it keeps its place until then.
+            Ok::<_, EncodeError>((text, gzip, place))
         });
         match made.await {
-            Ok(Ok((text, gzip))) => {
+            Ok(Ok((text, gzip, place))) => {
                 self.state.sent(1);
                 picture_of(text, format, gzip, place)
             }
@@ -118,7 +123,7 @@ impl Answers {
 }
 
 fn picture_of(text: Vec<u8>, format: Format, gzip: bool, place: OwnedSemaphorePermit) -> Response<Answer> {
-    let mut answer = Response::new(Answer { rest: text.into(), _place: Some(place), is_busy: None });
+    let mut answer = Response::new(Answer { rest: text.into(), _place: Some(place), busy: None });
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
@@ -145,7 +150,7 @@ fn told(verdict: Verdict) -> Response<Answer> {
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Answer> {
-    let mut answer = Response::new(Answer { rest: text.into(), _place: None, is_busy: None });
+    let mut answer = Response::new(Answer { rest: text.into(), _place: None, busy: None });
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PLAIN));
     answer

@@ -2,24 +2,24 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answers;
+use super::busy::Busy;
 use super::tls::Certificates;
 
 /// Connections at a time.
@@ -37,6 +37,8 @@ const HEADERS: usize = 64;
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two attempts to accept where the daemon may open no more files, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+/// Connections that are told to end, and may still read the rest of an answer.
+const LEAVING: usize = 16;
 /// At the end, clients that do not let go are left after this.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,9 @@ pub(super) struct Connections {
     /// How often these have changed.
     version: u64,
     open: VecDeque<Open>,
+    /// They are told to end; the oldest first.
+    leaving: VecDeque<AbortHandle>,
+    tasks: JoinSet<()>,
 }
 
 /// One connection, the oldest first.
@@ -57,17 +62,25 @@ struct Open {
     /// It was let in by this version of the certificates.
     version: u64,
     /// A request of it is being answered.
-    is_busy: Arc<AtomicBool>,
+    busy: Arc<Busy>,
+    /// It is to end as soon as all of its answer is sent.
+    leave: CancellationToken,
 }
 
 impl Connections {
     pub(super) fn new(answers: Arc<Answers>, certificates: Option<Certificates>) -> Self {
-        Self { answers, certificates, version: 0, open: VecDeque::new() }
+        Self {
+            answers,
+            certificates,
+            version: 0,
+            open: VecDeque::new(),
+            leaving: VecDeque::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     /// Serves whoever comes, until the daemon stops.
     pub(super) async fn serve(mut self, listener: TcpListener, stopping: CancellationToken) {
-        let graceful = GracefulShutdown::new();
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -77,10 +90,12 @@ impl Connections {
                     self.look();
                     continue;
                 }
+                // Whoever is gone is forgotten.
+                Some(_) = self.tasks.join_next() => continue,
                 () = stopping.cancelled() => break,
             };
             match accepted {
-                Ok((stream, _)) if self.has_room() => self.add(stream, graceful.watcher()),
+                Ok((stream, _)) if self.has_room() => self.add(stream),
                 // All are being answered: this one may come again.
                 Ok(_) => {}
                 Err(error) => {
@@ -90,9 +105,11 @@ impl Connections {
             }
         }
         drop(listener);
-        let _late = timeout(FAREWELL, graceful.shutdown()).await.is_err();
-        for Open { task, .. } in self.open {
-            task.abort();
+        self.open.iter().for_each(|open| open.leave.cancel());
+        let tasks = &mut self.tasks;
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if timeout(FAREWELL, all).await.is_err() {
+            self.tasks.abort_all();
         }
     }
 
@@ -101,9 +118,14 @@ impl Connections {
         if self.certificates.as_mut().is_some_and(Certificates::have_changed) {
             self.version += 1;
         }
-        let outdated = |open: &Open| open.version != self.version && !open.is_busy.load(Ordering::Relaxed);
-        self.open.iter().filter(|open| outdated(open)).for_each(|open| open.task.abort());
         self.open.retain(|open| !open.task.is_finished());
+        let (outdated, open) = self
+            .open
+            .drain(..)
+            .partition(|open| open.version != self.version && open.busy.answer().is_none());
+        self.open = open;
+        let outdated: VecDeque<Open> = outdated;
+        outdated.into_iter().for_each(|open| self.leave(open));
     }
 
     /// Whether there is room for one more: the oldest one that asks for nothing makes it.
@@ -115,50 +137,63 @@ impl Connections {
         if self.open.len() < MOST {
             return true;
         }
-        let idle = self.open.iter().position(|open| !open.is_busy.load(Ordering::Relaxed));
+        let idle = self.open.iter().position(|open| open.busy.answer().is_none());
         let oldest = idle.and_then(|at| self.open.remove(at));
-        oldest.map(|open| open.task.abort()).is_some()
+        oldest.map(|open| self.leave(open)).is_some()
     }
 
-    fn add(&mut self, stream: TcpStream, watcher: Watcher) {
-        let is_busy = Arc::new(AtomicBool::new(false));
+    /// Has one end. The last of its answer may still be on its way, so it is not cut off, unless too many are like that.
+    fn leave(&mut self, open: Open) {
+        open.leave.cancel();
+        self.leaving.retain(|task| !task.is_finished());
+        self.leaving.push_back(open.task);
+        if self.leaving.len() > LEAVING
+            && let Some(oldest) = self.leaving.pop_front()
+        {
+            oldest.abort();
+        }
+    }
+
+    fn add(&mut self, stream: TcpStream) {
+        let (busy, leave) = (Arc::<Busy>::default(), CancellationToken::new());
         let tls = self.certificates.as_ref().map(Certificates::current);
-        let visit = Visit { answers: Arc::clone(&self.answers), is_busy: Arc::clone(&is_busy), watcher };
-        let task = tokio::spawn(async move {
+        let visit =
+            Visit { answers: Arc::clone(&self.answers), busy: Arc::clone(&busy), leave: leave.clone() };
+        let task = self.tasks.spawn(async move {
             // A client that goes without a word is none of the daemon's troubles.
             if let Err(error) = visit.enter(stream, tls).await {
                 log::debug!("a client's connection over HTTP ended: {error}");
             }
         });
-        self.open.push_back(Open { task: task.abort_handle(), version: self.version, is_busy });
+        self.open.push_back(Open { task, version: self.version, busy, leave });
     }
 }
 
 /// One client.
 struct Visit {
     answers: Arc<Answers>,
-    is_busy: Arc<AtomicBool>,
-    watcher: Watcher,
+    busy: Arc<Busy>,
+    leave: CancellationToken,
 }
 
 impl Visit {
     async fn enter(self, stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let Some(tls) = tls else { return self.serve(stream).await };
-        let secured = timeout(GREETING, TlsAcceptor::from(tls).accept(stream)).await??;
+        let greeting = timeout(GREETING, TlsAcceptor::from(tls).accept(stream));
+        let Some(secured) = self.leave.run_until_cancelled(greeting).await else { return Ok(()) };
+        let secured = secured??;
         self.serve(secured).await
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) -> io::Result<()> {
-        let Self { answers, is_busy, watcher } = self;
-        let of_answers = Arc::clone(&is_busy);
+        let Self { answers, busy, leave } = self;
+        let of_answers = Arc::clone(&busy);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let (answers, is_busy) = (Arc::clone(&answers), Arc::clone(&of_answers));
+            let (answers, busy) = (Arc::clone(&answers), Arc::clone(&of_answers));
             async move {
-                is_busy.store(true, Ordering::Relaxed);
-                Ok::<_, std::convert::Infallible>(
-                    answers.answer(request).await.map(|answer| answer.of(is_busy)),
-                )
+                busy.begin();
+                Ok::<_, std::convert::Infallible>(answers.answer(request).await.map(|answer| answer.of(busy)))
             }
         });
         let mut http = http1::Builder::new();
@@ -167,23 +202,26 @@ impl Visit {
             .max_buf_size(HEAD_BYTES)
             .max_headers(HEADERS)
             .half_close(false);
-        let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "it does not read its answer");
         tokio::select! {
-            ended = connection => ended.map_err(io::Error::other),
-            () = unread(&is_busy) => Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read its answer")),
+            ended = connection.as_mut() => return ended.map_err(io::Error::other),
+            () = unread(&busy) => return Err(late()),
+            () = leave.cancelled() => connection.as_mut().graceful_shutdown(),
         }
+        timeout(UNREAD, connection).await.map_err(|_elapsed| late())?.map_err(io::Error::other)
     }
 }
 
 /// Done when an answer was on its way for too long.
-async fn unread(is_busy: &AtomicBool) {
-    let mut since: Option<Instant> = None;
+async fn unread(busy: &Busy) {
+    let mut since: Option<(u64, Instant)> = None;
     loop {
         tokio::time::sleep(UNREAD / 10).await;
         #[allow(clippy::disallowed_methods, reason = "it bounds the time of a client")]
         let now = Instant::now();
-        since = since.or(Some(now)).filter(|_| is_busy.load(Ordering::Relaxed));
-        if since.is_some_and(|since| now.duration_since(since) >= UNREAD) {
+        since = busy.answer().map(|answer| since.filter(|(of, _)| *of == answer).unwrap_or((answer, now)));
+        if since.is_some_and(|(_, since)| now.duration_since(since) >= UNREAD) {
             return;
         }
     }

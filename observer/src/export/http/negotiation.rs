@@ -10,24 +10,39 @@ const MOST: usize = 32;
 
 /// The format that it likes best of those that there are. Prometheus' text where it likes none, as its own libraries do.
 pub(super) fn format(headers: &HeaderMap) -> Format {
-    let mut best: Option<(f32, Format)> = None;
+    // Of each format how it is called most closely, how much it is liked by that name, and where that stands.
+    let mut liked: Vec<(Format, Closeness, f32)> = Vec::new();
     for wanted in list(headers, &ACCEPT).take(MOST) {
         let (range, quality, parameters) = parts(wanted);
-        let Some(format) = named(range, &parameters) else { continue };
-        // Of two that it likes as much, the first.
-        if quality > 0.0 && best.is_none_or(|(of_best, _)| quality > of_best) {
-            best = Some((quality, format));
+        let Some((format, closeness)) = named(range, &parameters) else { continue };
+        match liked.iter_mut().find(|(known, ..)| *known == format) {
+            Some(known) if known.1 < closeness => *known = (format, closeness, quality),
+            Some(_) => {}
+            None => liked.push((format, closeness, quality)),
         }
     }
-    best.map_or(Format::Text, |(_, format)| format)
+    // Of two that it likes as much, the first.
+    let best = liked.into_iter().filter(|(.., quality)| *quality > 0.0).rev();
+    best.max_by(|(.., one), (.., other)| one.total_cmp(other)).map_or(Format::Text, |(format, ..)| format)
 }
 
-/// Whether it takes gzip.
+/// Whether it takes gzip: what it says of that by its name counts before what it says of all.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
-    list(headers, &ACCEPT_ENCODING).take(MOST).any(|wanted| {
-        let (coding, quality, _) = parts(wanted);
-        quality > 0.0 && (coding.eq_ignore_ascii_case("gzip") || coding == "*")
-    })
+    let named = |name: &str| {
+        let mut all = list(headers, &ACCEPT_ENCODING).take(MOST).map(parts);
+        all.find(|(coding, ..)| coding.eq_ignore_ascii_case(name)).map(|(_, quality, _)| quality > 0.0)
+    };
+    named("gzip").or_else(|| named("*")).unwrap_or(false)
+}
+
+/// How closely a range names a format; what names it more closely decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Closeness {
+    /// `*/*`
+    Any,
+    /// `text/*`
+    Type,
+    Name,
 }
 
 fn list<'a>(headers: &'a HeaderMap, name: &'static HeaderName) -> impl Iterator<Item = &'a str> {
@@ -52,21 +67,24 @@ fn unquoted(value: &str) -> &str {
     value.trim().trim_matches('"')
 }
 
-fn named(range: &str, parameters: &[(&str, &str)]) -> Option<Format> {
+fn named(range: &str, parameters: &[(&str, &str)]) -> Option<(Format, Closeness)> {
     let is = |name: &str, values: &[&str]| {
         let of = parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         of.is_none_or(|(_, value)| values.contains(value))
     };
-    match range.to_ascii_lowercase().as_str() {
+    let format = match range.to_ascii_lowercase().as_str() {
         "application/vnd.google.protobuf" => {
             let has = is("proto", &["io.prometheus.client.MetricFamily"]) && is("encoding", &["delimited"]);
             has.then_some(Format::Protobuf)
         }
-        "application/openmetrics-text" => is("version", &["1.0.0", "0.0.1"]).then_some(Format::OpenMetrics),
+        // What is written is 1.0.0, which a client that only knows 0.0.1 may not read.
+        "application/openmetrics-text" => is("version", &["1.0.0"]).then_some(Format::OpenMetrics),
         "text/plain" => is("version", &["0.0.4"]).then_some(Format::Text),
-        "text/*" | "*/*" => Some(Format::Text),
+        "text/*" => return Some((Format::Text, Closeness::Type)),
+        "*/*" => return Some((Format::Text, Closeness::Any)),
         _ => None,
-    }
+    };
+    format.map(|format| (format, Closeness::Name))
 }
 
 #[cfg(test)]
@@ -96,6 +114,16 @@ mod tests {
         assert_eq!(asked("application/openmetrics-text;version=9"), Format::Text, "none that there is");
         assert_eq!(asked("application/vnd.google.protobuf;q=0"), Format::Text);
         assert_eq!(asked(";;q=,,="), Format::Text);
+        // What is named more closely decides, wherever it stands.
+        let openmetrics = "application/openmetrics-text;q=0.5";
+        for text in ["text/plain;q=0.1, text/*;q=0.9", "*/*, text/plain;q=0.1"] {
+            let asked = format(&HeaderMap::from_iter([(
+                ACCEPT,
+                HeaderValue::from_str(&[text, openmetrics].join(", ")).unwrap(),
+            )]));
+            assert_eq!(asked, Format::OpenMetrics, "{text}");
+        }
+        assert_eq!(asked("application/openmetrics-text;version=0.0.1"), Format::Text);
         assert_eq!(format(&HeaderMap::new()), Format::Text);
     }
 
@@ -104,6 +132,7 @@ mod tests {
         let takes =
             |value| takes_gzip(&HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]));
         assert!(takes("gzip") && takes("deflate, GZIP;q=0.5") && takes("*"));
+        assert!(!takes("*;q=1, gzip;q=0") && takes("*;q=0, gzip"));
         assert!(!takes("gzip;q=0") && !takes("br") && !takes_gzip(&HeaderMap::new()));
     }
 }

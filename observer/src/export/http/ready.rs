@@ -13,28 +13,33 @@ pub(super) type Verdict = Result<&'static str, String>;
 
 /// It lives: it answers, and its event loop is not stuck.
 pub(super) fn lives(kept: &Kept) -> Verdict {
-    healthy(kept.stands_ns())
+    healthy(kept.stands_ns(), kept.age_ns())
 }
 
 /// It does its work: its probes are attached, and its event loop turns.
 pub(super) async fn is_ready(kept: &Kept) -> Verdict {
-    let stands_ns = kept.stands_ns();
-    ready(stands_ns, kept.status().await.as_ref())
+    turns(kept.stands_ns())?;
+    ready(kept.status().await.as_ref())
 }
 
-fn healthy(stands_ns: Option<u64>) -> Verdict {
-    match stands_ns {
-        Some(ns @ STUCK_NS..) => Err(stands(ns)),
-        Some(_) | None => Ok("ok\n"),
+/// One that has never finished a second has stood still since it began.
+fn healthy(stands_ns: Option<u64>, age_ns: u64) -> Verdict {
+    match stands_ns.unwrap_or(age_ns) {
+        ns @ STUCK_NS.. => Err(stands(ns)),
+        _ => Ok("ok\n"),
     }
 }
 
-fn ready(stands_ns: Option<u64>, status: Option<&Status>) -> Verdict {
+/// What is decided without asking the event loop.
+fn turns(stands_ns: Option<u64>) -> Result<(), String> {
     match stands_ns {
-        None => return Err("not ready: the event loop has not finished its first second\n".to_owned()),
-        Some(ns @ STANDS_NS..) => return Err(stands(ns)),
-        Some(_) => {}
+        None => Err("not ready: the event loop has not finished its first second\n".to_owned()),
+        Some(ns @ STANDS_NS..) => Err(stands(ns)),
+        Some(_) => Ok(()),
     }
+}
+
+fn ready(status: Option<&Status>) -> Verdict {
     let Some(status) = status else {
         return Err("not ready: the event loop does not answer\n".to_owned());
     };
@@ -54,11 +59,13 @@ mod tests {
 
     #[test]
     fn it_says_what_is_the_matter() {
-        assert!(ready(None, None).unwrap_err().contains("first second"));
-        assert!(ready(Some(11_000_000_000), None).unwrap_err().contains("stands still for 11 s"));
-        assert!(ready(Some(1), None).unwrap_err().contains("does not answer"));
-        assert_eq!(healthy(None), Ok("ok\n"), "it begins");
-        assert_eq!(healthy(Some(STANDS_NS)), Ok("ok\n"), "it may go on");
-        assert!(healthy(Some(STUCK_NS)).is_err());
+        assert!(turns(None).unwrap_err().contains("first second"));
+        assert!(turns(Some(11_000_000_000)).unwrap_err().contains("stands still for 11 s"));
+        assert_eq!(turns(Some(1)), Ok(()));
+        assert!(ready(None).unwrap_err().contains("does not answer"));
+        assert_eq!(healthy(None, STANDS_NS), Ok("ok\n"), "it begins");
+        assert_eq!(healthy(Some(STANDS_NS), u64::MAX), Ok("ok\n"), "it may go on");
+        assert!(healthy(Some(STUCK_NS), STUCK_NS).is_err());
+        assert!(healthy(None, STUCK_NS).is_err(), "it never began");
     }
 }

@@ -14,11 +14,9 @@ use crate::event::WallTime;
 use crate::export::Link;
 use crate::serve::Book;
 
-/// Serves until it is dropped; nobody answers for the event loop.
-async fn served() -> (SocketAddr, CancellationToken) {
-    let (requests, _) = mpsc::channel(1);
-    let stopping = CancellationToken::new();
-    let link = Link {
+/// A daemon whose event loop answers whoever has the other end.
+pub(super) fn link(requests: mpsc::Sender<crate::serve::Request>) -> Link {
+    Link {
         requests,
         book: Book::default(),
         node_name: "n1".into(),
@@ -26,14 +24,48 @@ async fn served() -> (SocketAddr, CancellationToken) {
         window: Duration::from_secs(10),
         queue: (16, 1 << 20),
         streams: Arc::default(),
-        stopping: stopping.clone(),
-    };
+        stopping: CancellationToken::new(),
+    }
+}
+
+fn kept() -> Kept {
+    Kept::new(&Settings::default(), &link(mpsc::channel(1).0))
+}
+
+/// Serves until it is told to stop; nobody answers for the event loop.
+async fn served() -> (SocketAddr, CancellationToken) {
+    serve(kept()).await
+}
+
+pub(super) async fn serve(kept: Kept) -> (SocketAddr, CancellationToken) {
+    let stopping = CancellationToken::new();
     let state = State::new("metrics", "metrics", "here");
-    let answers = Arc::new(Answers::new(Kept::new(&Settings::default(), &link), state, true));
+    let answers = Arc::new(Answers::new(kept, state, true));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(Connections::new(answers, None).serve(listener, stopping.clone()));
     (at, stopping)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_keeps_its_place_until_it_is_done() {
+    let kept = kept();
+    let answers = Answers::new(kept.clone(), State::new("metrics", "metrics", "here"), true);
+    let room = answers.room();
+    let held = kept.hold().await;
+    for _ in 0..room + 2 {
+        let request = ::http::Request::get("/metrics").body(()).unwrap();
+        let answered = timeout(Duration::from_millis(100), answers.answer(request)).await;
+        assert!(answered.is_err(), "the client went before it had an answer");
+    }
+    assert_eq!(answers.room(), 0, "as many are made as may be, and no more");
+    drop(held);
+    let done = async {
+        while answers.room() < room {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), done).await.unwrap();
 }
 
 async fn ask(at: SocketAddr, path: &str) -> String {

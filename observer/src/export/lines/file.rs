@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
 use super::rotation::{Bounds, rotate};
 
 /// Arguments of processes may be secrets: only the daemon's user reads its files.
@@ -13,6 +15,8 @@ const MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 /// So far back the beginning of half a line is looked for.
 const LONGEST_HALF: u64 = 1 << 20;
+/// A file that is too old and cannot be rotated is written to, and it is tried again once in so long.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// A file that lines go to.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub(super) struct LogFile {
     path: PathBuf,
     bounds: Bounds,
     open: Option<Open>,
+    /// It could not be rotated for its age, which is not tried again before.
+    not_before: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -33,13 +39,17 @@ struct Open {
 
 impl LogFile {
     pub(super) fn new(path: &Path, bounds: Bounds) -> Self {
-        Self { path: path.to_owned(), bounds, open: None }
+        Self { path: path.to_owned(), bounds, open: None, not_before: None }
+    }
+
+    /// Opens it, so that it is known whether that can be done.
+    pub(super) fn prepare(&mut self) -> io::Result<()> {
+        self.open().map(drop)
     }
 
     /// Writes whole lines: as many as there is room for before the file is to be rotated, one at least. Says how many bytes
     /// they have. Where that fails, none of them is in the file.
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        self.follow();
         self.turn()?;
         let length = self.open()?.length;
         let mut count = fitting(lines, self.bounds.bytes.map(|most| most.saturating_sub(length)));
@@ -70,22 +80,32 @@ impl LogFile {
             return None;
         }
         // Timers may come a little early.
-        Some(age.saturating_sub(open.age()) + Duration::from_millis(10))
+        let left = age.saturating_sub(open.age()).max(self.waits());
+        Some(left + Duration::from_millis(10))
     }
 
     /// Rotates the file where it is too old.
     pub(super) fn turn(&mut self) -> io::Result<()> {
+        self.follow();
         let (Some(age), Some(open)) = (self.bounds.age, self.open.as_ref()) else { return Ok(()) };
-        if open.length > 0 && open.age() >= age { self.rotate() } else { Ok(()) }
+        if open.length == 0 || open.age() < age || !self.waits().is_zero() {
+            return Ok(());
+        }
+        let rotated = self.rotate();
+        self.not_before = if rotated.is_err() { Instant::now().checked_add(AGAIN) } else { None };
+        rotated
     }
 
+    /// So long it is not tried to rotate it for its age.
+    fn waits(&self) -> Duration {
+        self.not_before.map_or(Duration::ZERO, |time| time.saturating_duration_since(Instant::now()))
+    }
+
+    /// One that stays where it is stays open.
     fn rotate(&mut self) -> io::Result<()> {
+        rotate(&self.path, self.bounds.files)?;
         self.open = None;
-        match rotate(&self.path, self.bounds.files) {
-            // Somebody has moved it away.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        Ok(())
     }
 
     /// Lets a file go that is not at its place any more: another program rotates it.

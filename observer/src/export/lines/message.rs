@@ -10,7 +10,7 @@ use prost::Message as _;
 use crate::client::write_encoded;
 use crate::event::{Loss, LossSource, Now, Window};
 use crate::export::feed::{Link, Told};
-use crate::export::message::{begun, concerns, of_event, response, sent_at, stopping};
+use crate::export::message::{begun, concerns, of_event, of_incident, response, sent_at, stopping};
 use crate::filter::Filters;
 use crate::serve::Merged;
 use crate::wire;
@@ -79,7 +79,7 @@ impl Messages {
             Told::Deleted(incident) if concerns(&self.incidents, incident) => {
                 self.incident(IncidentPayload::Deleted(incident.id.clone()));
             }
-            Told::Incident(_) | Told::Deleted(_) => {}
+            Told::Incident(_) | Told::Deleted(_) | Told::Missed(_) => {}
         }
     }
 
@@ -110,8 +110,7 @@ impl Messages {
     }
 
     fn incident(&mut self, payload: IncidentPayload) {
-        let node_name = self.node_name.to_string();
-        let message = v1::WatchIncidentsResponse { payload: Some(payload), node_name, time: Some(sent_at()) };
+        let message = of_incident(payload, &self.node_name);
         self.line("WatchIncidentsResponse", &message.encode_to_vec());
     }
 

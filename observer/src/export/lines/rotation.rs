@@ -17,17 +17,20 @@ pub(super) struct Bounds {
     pub(super) files: u64,
 }
 
+/// More are never kept, so what has a higher number is somebody else's: a date, say.
+const MOST: u64 = 1_000;
+
 /// Moves the file out of the way, and older ones before that. Each step is a rename within the folder, so whatever happens
-/// between two of them, no file is lost but the oldest one.
+/// between two of them, no file is lost but the oldest one. What somebody else has moved away meanwhile needs no moving.
 pub(super) fn rotate(path: &Path, files: u64) -> io::Result<()> {
     let kept = files.saturating_sub(1).max(1);
     // A number that is free, where an earlier rotation was cut off or somebody took a file away, ends the moving.
     let free = (1..=kept).find(|number| !numbered(path, *number).exists());
     let last = free.unwrap_or(kept);
     for number in (1..last).rev() {
-        fs::rename(numbered(path, number), numbered(path, number + 1))?;
+        gone_or(fs::rename(numbered(path, number), numbered(path, number + 1)))?;
     }
-    fs::rename(path, numbered(path, 1))?;
+    gone_or(fs::rename(path, numbered(path, 1)))?;
     remove_older(path, kept)
 }
 
@@ -36,11 +39,19 @@ fn remove_older(path: &Path, kept: u64) -> io::Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if number_of(name, &entry.file_name()).is_some_and(|number| number > kept) {
-            fs::remove_file(entry.path())?;
+        if number_of(name, &entry.file_name()).is_some_and(|number| (kept + 1..=MOST).contains(&number)) {
+            gone_or(fs::remove_file(entry.path()))?;
         }
     }
     Ok(())
+}
+
+/// It was done, or there was nothing to do it to.
+fn gone_or(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// The number in the name of an older file.
@@ -79,14 +90,17 @@ mod tests {
     fn the_oldest_goes_and_files_of_others_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("e");
-        for (name, text) in [("e.x", "x"), ("e.03", "y"), ("other", "z"), ("e.9", "old")] {
+        for (name, text) in
+            [("e.x", "x"), ("e.03", "y"), ("other", "z"), ("e.9", "old"), ("e.20261128", "date")]
+        {
             fs::write(folder.path().join(name), text).unwrap();
         }
         for text in ["a", "b", "c", "d"] {
             fs::write(&path, text).unwrap();
             rotate(&path, 3).unwrap();
         }
-        let left = [("e.03", "y"), ("e.1", "d"), ("e.2", "c"), ("e.x", "x"), ("other", "z")];
+        let left =
+            [("e.03", "y"), ("e.1", "d"), ("e.2", "c"), ("e.20261128", "date"), ("e.x", "x"), ("other", "z")];
         assert_eq!(files(folder.path()), pairs(&left));
     }
 

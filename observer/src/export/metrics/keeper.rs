@@ -1,8 +1,7 @@
 //! Keeps the series up to date: takes windows, incidents and the list of workloads as they come.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::timeout;
@@ -11,7 +10,7 @@ use super::own::{Incidents, Own};
 use super::series::{Point, Series};
 use super::settings::Settings;
 use super::table::{Figure, Metric, Out, Value};
-use crate::event::{BootTime, Now, WallTime};
+use crate::event::{BootTime, WallTime};
 use crate::export::feed::{Link, Told, Wanted};
 use crate::export::state::State;
 use crate::filter::Filters;
@@ -35,10 +34,13 @@ pub(crate) struct Kept(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     all: Mutex<All>,
-    status: Mutex<Option<(Status, BootTime)>>,
+    /// What was answered last, also that nothing was, and when that was known.
+    status: Mutex<Option<(Option<Status>, BootTime)>>,
     link: Link,
-    /// When the newest window ended, by the boot clock; 0 before the first.
-    turned: AtomicU64,
+    /// When it was begun to wait for windows.
+    begun: Instant,
+    /// When the newest window came. A machine that sleeps does not count.
+    turned: Lock<Option<Instant>>,
 }
 
 /// What windows and incidents told.
@@ -62,7 +64,8 @@ impl Kept {
             all: Mutex::new(all),
             status: Mutex::new(None),
             link: link.clone(),
-            turned: AtomicU64::new(0),
+            begun: now(),
+            turned: Lock::new(None),
         }))
     }
 
@@ -73,11 +76,13 @@ impl Kept {
         state.running();
         let mut told = Vec::new();
         while feed.batch(&mut told, BATCH).await {
-            let due = {
+            let mut due = false;
+            for one in told.drain(..) {
+                // Between two of them a scrape may read.
                 let mut all = self.0.all.lock().await;
-                told.drain(..).for_each(|one| self.take(&mut all, &one));
-                host::now().boot.since_ns(all.listed) >= LIST_EACH_NS
-            };
+                self.take(&mut all, &one);
+                due = host::now().boot.since_ns(all.listed) >= LIST_EACH_NS;
+            }
             if due && let Some(WorkloadList { workloads, now }) = self.workloads().await {
                 let mut all = self.0.all.lock().await;
                 all.listed = now.boot;
@@ -88,15 +93,16 @@ impl Kept {
 
     fn take(&self, all: &mut All, told: &Told) {
         match told {
-            Told::Window(window, now) => {
-                all.series.add(window, *now);
-                self.0.turned.store(window.end().0, Ordering::Relaxed);
+            Told::Window(window, at) => {
+                all.series.add(window, *at);
+                *self.0.turned.lock().unwrap_or_else(PoisonError::into_inner) = Some(now());
             }
             Told::Incident(incident) => {
                 all.incidents.put(incident);
                 all.series.incident(incident);
             }
             Told::Deleted(incident) => all.incidents.delete(&incident.id),
+            Told::Missed(known) => all.incidents.missed(known),
             // What was lost is in the status, and in the exporter's own state.
             Told::Event(_) | Told::Folded(..) | Told::Lost(..) => {}
         }
@@ -118,17 +124,36 @@ impl Kept {
         let mut kept = self.0.status.lock().await;
         let now = host::now().boot;
         if let Some((status, _)) = kept.as_ref().filter(|(_, read)| now.since_ns(*read) < STATUS_EACH_NS) {
-            return Some(status.clone());
+            return status.clone();
         }
-        let (status, Now { boot, .. }) = timeout(PATIENCE, self.0.link.status()).await.ok().flatten()?;
-        *kept = Some((status.clone(), boot));
-        Some(status)
+        let answer = timeout(PATIENCE, self.0.link.status()).await.ok().flatten();
+        let status = answer.map(|(status, _)| status);
+        // Whoever has waited meanwhile does not wait for another answer that does not come.
+        *kept = Some((status.clone(), host::now().boot));
+        status
     }
 
     /// For how long the event loop has finished no window; `None` before the first one.
     pub(crate) fn stands_ns(&self) -> Option<u64> {
-        let turned = self.0.turned.load(Ordering::Relaxed);
-        (turned > 0).then(|| host::now().boot.since_ns(BootTime(turned)))
+        let turned = *self.0.turned.lock().unwrap_or_else(PoisonError::into_inner);
+        turned.map(|turned| now().duration_since(turned).as_nanos() as u64)
+    }
+
+    /// For how long windows have been waited for.
+    pub(crate) fn age_ns(&self) -> u64 {
+        now().duration_since(self.0.begun).as_nanos() as u64
+    }
+
+    /// How many windows were taken in, and how many series there are.
+    #[cfg(test)]
+    pub(crate) async fn figures(&self) -> super::series::Figures {
+        self.0.all.lock().await.series.figures()
+    }
+
+    /// Keeps everybody else from the series.
+    #[cfg(test)]
+    pub(crate) async fn hold(&self) -> tokio::sync::MutexGuard<'_, All> {
+        self.0.all.lock().await
     }
 
     /// All that is told now.
@@ -137,6 +162,11 @@ impl Kept {
         let node_name = self.0.link.node_name.to_string();
         Picture { kept: self.clone(), status, node_name, start: self.0.link.start_time }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "it tells how long nothing came")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// What there is to be told at a moment. Series are read when they are told, so that they are not copied.
@@ -174,12 +204,40 @@ impl Reading<'_> {
     /// Tells each figure of a metric.
     pub(crate) fn each(&self, metric: &'static Metric, take: &mut dyn FnMut(&Point<'_>)) {
         let Figure::Own(tell) = metric.figure else { return self.series.each(metric, take) };
-        let mut put = |by: &[&str], value: Value<'_>| {
+        let mut put = |by: &[&str], value: Value<'_>, _: Option<WallTime>| {
             let by_trigger = by.first().filter(|_| !metric.exemplars.is_empty());
             let exemplar = by_trigger.and_then(|trigger| self.own.incidents.exemplar(trigger));
             let start = self.start;
             take(&Point { labels: &[], key: "", overflow: false, by, value, start, exemplar });
         };
         tell(self.own, &mut Out::to(&mut put));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::serve::Book;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_meanwhile_waits_no_longer_than_the_first() {
+        let (requests, _never_answered) = mpsc::channel(16);
+        let link = Link {
+            requests,
+            book: Book::default(),
+            node_name: "n1".into(),
+            start_time: WallTime(0),
+            window: Duration::from_secs(10),
+            queue: (16, 1 << 20),
+            streams: Arc::default(),
+            stopping: CancellationToken::new(),
+        };
+        let kept = Kept::new(&Settings::default(), &link);
+        let all = async { tokio::join!(kept.status(), kept.status(), kept.status(), kept.picture()) };
+        let (one, .., picture) = timeout(PATIENCE + Duration::from_secs(1), all).await.unwrap();
+        assert!(one.is_none() && picture.status.is_none());
     }
 }

@@ -1,12 +1,13 @@
 //! What is told of the daemon itself: its status, incidents, and how the series do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use observer_proto::v1::{Firing, Incident, IncidentState, TriggerKind};
 
 use super::series::Figures;
 use super::subject::Exemplar;
-use crate::event::LossSource;
+use crate::event::{LossSource, WallTime};
 use crate::status::Status;
 use crate::wire::wall_time;
 
@@ -51,6 +52,8 @@ pub(crate) struct Incidents {
     open: BTreeMap<String, TriggerKind>,
     opened: BTreeMap<TriggerKind, u64>,
     newest: BTreeMap<TriggerKind, Exemplar>,
+    /// When the last of those that were counted was opened.
+    counted: WallTime,
 }
 
 /// How many incidents one kind of trigger opened.
@@ -68,13 +71,34 @@ impl Incidents {
             self.open.remove(&incident.id);
             return;
         }
-        let trigger = incident.firings.first().map_or(TriggerKind::Manual, Firing::kind);
-        if self.open.insert(incident.id.clone(), trigger).is_some() {
+        if self.open.insert(incident.id.clone(), trigger_of(incident)).is_none() {
+            self.count(incident);
+        }
+    }
+
+    fn count(&mut self, incident: &Incident) {
+        let (trigger, time) = (trigger_of(incident), opened(incident));
+        *self.opened.entry(trigger).or_default() += 1;
+        self.counted = self.counted.max(time);
+        if self.newest.get(&trigger).is_none_or(|newest| newest.time <= time) {
+            self.newest.insert(trigger, Exemplar { incident: incident.id.clone(), count: 1, time });
+        }
+    }
+
+    /// Changes were missed, and these are all that there are now. Those that are open are told after this.
+    pub(crate) fn missed(&mut self, known: &[Arc<Incident>]) {
+        let ids: BTreeSet<&str> = known.iter().map(|one| one.id.as_str()).collect();
+        self.open.retain(|id, _| ids.contains(id.as_str()));
+        // Before the first one nothing says which are old.
+        let counted = self.counted;
+        if counted == WallTime::default() {
             return;
         }
-        *self.opened.entry(trigger).or_default() += 1;
-        let time = incident.open_time.as_ref().map(wall_time).unwrap_or_default();
-        self.newest.insert(trigger, Exemplar { incident: incident.id.clone(), count: 1, time });
+        for incident in known.iter().filter(|one| opened(one) > counted) {
+            if incident.state() != IncidentState::Open && !self.open.contains_key(&incident.id) {
+                self.count(incident);
+            }
+        }
     }
 
     /// It is no more.
@@ -96,6 +120,14 @@ impl Incidents {
         let kind = TRIGGERS.into_iter().find(|kind| trigger_name(*kind) == trigger)?;
         self.newest.get(&kind)
     }
+}
+
+fn trigger_of(incident: &Incident) -> TriggerKind {
+    incident.firings.first().map_or(TriggerKind::Manual, Firing::kind)
+}
+
+fn opened(incident: &Incident) -> WallTime {
+    incident.open_time.as_ref().map(wall_time).unwrap_or_default()
 }
 
 /// How a trigger is called.
@@ -122,6 +154,34 @@ mod tests {
     fn incident(id: &str, state: IncidentState, kind: TriggerKind) -> Incident {
         let firings = vec![Firing { kind: kind.into(), ..Firing::default() }];
         Incident { id: id.to_owned(), state: state.into(), firings, ..Incident::default() }
+    }
+
+    fn at(second: i64, incident: Incident) -> Arc<Incident> {
+        let open_time = Some(prost_types::Timestamp { seconds: second, nanos: 0 });
+        Arc::new(Incident { open_time, ..incident })
+    }
+
+    #[test]
+    fn what_was_missed_is_counted_and_what_is_gone_is_not_open() {
+        let kind = TriggerKind::OomKill;
+        let (open, closed) = (IncidentState::Open, IncidentState::Closed);
+        let mut incidents = Incidents::default();
+        incidents.put(&at(5, incident("deleted", open, kind)));
+        incidents.put(&at(6, incident("closed", open, kind)));
+        let known = [
+            at(1, incident("old", closed, kind)),
+            at(6, incident("closed", closed, kind)),
+            at(7, incident("short", closed, kind)),
+            at(8, incident("new", open, kind)),
+        ];
+        incidents.missed(&known);
+        known.iter().for_each(|one| incidents.put(one));
+        let of = incidents.each().find(|(trigger, _)| *trigger == kind).unwrap().1;
+        assert_eq!(of, Count { opened: 4, open: 1 }, "{incidents:?}");
+        assert_eq!(incidents.exemplar("oom_kill").unwrap().incident, "new");
+        // One that was opened before is told of later.
+        incidents.put(&at(2, incident("late", open, kind)));
+        assert_eq!(incidents.exemplar("oom_kill").unwrap().incident, "new");
     }
 
     #[test]

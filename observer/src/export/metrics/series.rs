@@ -1,6 +1,7 @@
 //! The series: what windows told, added up by the labels that are asked for, with a limit on how many there are.
 
 mod group;
+mod marks;
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +14,9 @@ use super::labels::{Label, OtherSide};
 use super::settings::Settings;
 use super::subject::{Exemplar, Generations};
 use super::table::{Figure, Metric, Out, Value, metrics};
-use crate::event::{BootTime, Live, Now, WallTime, Window, Workload, WorkloadEntry};
+use crate::event::{BootTime, Live, Now, WallTime, Window, WorkloadEntry};
 use crate::filter::told_workload;
 use crate::wire::wall_time;
-
-/// So many incidents may wait for their workloads.
-const CONCERNS: usize = 64;
 
 /// All series of workloads and edges. Counters grow while their series is there; a series that ended and comes again begins
 /// at 0, with another start.
@@ -30,17 +28,9 @@ pub(crate) struct Series {
     now: Generations,
     /// What was connected when that was taken in.
     live: Arc<Live>,
+    /// Series ended, which may be of what is connected all the same, where the machine slept, say: that is taken anew.
+    anew: bool,
     figures: Figures,
-    /// Incidents about workloads of which nothing was told yet.
-    concerns: Vec<Concern>,
-}
-
-/// An incident is about a workload.
-#[derive(Debug)]
-struct Concern {
-    workload: Workload,
-    kind: i32,
-    exemplar: Exemplar,
 }
 
 /// How the series do.
@@ -92,7 +82,7 @@ impl Series {
             now: Generations::default(),
             live: Arc::default(),
             figures: Figures { most: settings.max_series, ..Figures::default() },
-            concerns: Vec::new(),
+            anew: false,
         }
     }
 
@@ -102,10 +92,11 @@ impl Series {
         self.figures.windows += 1;
         self.figures.lost_events += lost_events;
         self.now.window += 1;
-        let is_new = !Arc::ptr_eq(live, &self.live) || self.now.live == 0;
+        let is_new = !Arc::ptr_eq(live, &self.live) || self.now.live == 0 || self.anew;
         if is_new {
             self.now.live = self.now.window;
             self.live = Arc::clone(live);
+            self.anew = false;
         }
         let mut adding = Adding {
             most: self.most,
@@ -134,9 +125,6 @@ impl Series {
             }
             group.take_live(live, is_new, &mut adding);
         }
-        for concern in std::mem::take(&mut self.concerns) {
-            self.concern(concern);
-        }
     }
 
     /// Takes the list of workloads in: what is on it is there, and series of what has not been there for a while end.
@@ -148,10 +136,9 @@ impl Series {
             start: now.wall,
             figures: &mut self.figures,
         };
-        let gone = BootTime(now.boot.0.saturating_sub(self.gone_after_ns));
         for group in &mut self.groups {
             group.list(workloads, &mut adding);
-            group.end(gone, adding.figures);
+            self.anew |= group.end(now, self.gone_after_ns, self.now, adding.figures);
         }
     }
 
@@ -165,22 +152,9 @@ impl Series {
                 count: firing.count,
                 time: firing.last_time.as_ref().map(wall_time).unwrap_or_default(),
             };
-            self.concern(Concern { workload, kind: firing.kind, exemplar });
-        }
-    }
-
-    /// Marks whom an incident is about, or keeps that until something is told of him.
-    fn concern(&mut self, concern: Concern) {
-        let Concern { workload, kind, exemplar } = &concern;
-        let mut found = false;
-        for group in &mut self.groups {
-            found |= group.concern(workload, *kind, exemplar);
-        }
-        if !found {
-            if self.concerns.len() >= CONCERNS {
-                self.concerns.remove(0);
+            for group in &mut self.groups {
+                group.concern(&workload, firing.kind, &exemplar);
             }
-            self.concerns.push(concern);
         }
     }
 
@@ -188,10 +162,11 @@ impl Series {
     pub(crate) fn each(&self, metric: &'static Metric, take: &mut dyn FnMut(&Point<'_>)) {
         let Some(group) = self.groups.iter().find(|group| group.has(metric)) else { return };
         for (key, overflow, subject) in group.subjects() {
-            let exemplar = subject.exemplar(metric);
-            let mut put = |by: &[&str], value: Value<'_>| {
+            let exemplar = if overflow { None } else { group.exemplar(key, metric) };
+            let mut put = |by: &[&str], value: Value<'_>, start: Option<WallTime>| {
                 let labels = if overflow { &[] } else { group.labels() };
-                take(&Point { labels, key, overflow, by, value, start: subject.start, exemplar });
+                let start = start.unwrap_or(subject.start);
+                take(&Point { labels, key, overflow, by, value, start, exemplar });
             };
             subject.at(self.now).tell(metric, &mut Out::to(&mut put));
         }

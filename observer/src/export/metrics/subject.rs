@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::table::{Figure, Metric, Out};
 use super::totals::{Generation, Listed, ListenerTotals, LiveTcp, NewestTcp, ProcessTotals, TcpTotals};
-use crate::event::{BootTime, WallTime};
+use crate::event::{BootTime, ListenerSummary, WallTime};
 
 /// A set of labels, and all figures of it.
 #[derive(Clone, Debug, Default)]
@@ -15,13 +15,17 @@ pub(crate) struct Subject {
     pub(crate) seen: BootTime,
     pub(crate) tcp: Option<Box<TcpTotals>>,
     pub(crate) processes: Option<Box<ProcessTotals>>,
+    /// By their ports; what found no room at `NO_PORT`.
     pub(crate) listeners: BTreeMap<u16, ListenerTotals>,
     pub(crate) listed: Option<Listed>,
-    /// The newest incident that concerns it, by what fired.
-    pub(crate) incidents: BTreeMap<i32, Exemplar>,
     /// How many series it has.
     pub(crate) series: usize,
 }
+
+/// So many listeners of a subject are told apart.
+const LISTENERS: usize = 64;
+/// Those beyond are told together, as those of overflows are.
+const NO_PORT: u16 = 0;
 
 /// An incident behind a figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +61,7 @@ impl Subject {
     /// Counts the series that it has of these metrics.
     pub(crate) fn count(&mut self, metrics: &[&'static Metric], now: Generations) -> usize {
         let mut series = 0;
-        let mut count = |_: &[&str], _: super::table::Value<'_>| series += 1;
+        let mut count = |_: &[&str], _: super::table::Value<'_>, _: Option<WallTime>| series += 1;
         for metric in metrics {
             Seen { subject: self, now }.tell(metric, &mut Out::to(&mut count));
         }
@@ -69,10 +73,27 @@ impl Subject {
         Seen { subject: self, now }
     }
 
-    /// The newest incident among those that these triggers opened.
-    pub(crate) fn exemplar(&self, metric: &Metric) -> Option<&Exemplar> {
-        let of_metric = metric.exemplars.iter().filter_map(|kind| self.incidents.get(&i32::from(*kind)));
-        of_metric.max_by_key(|exemplar| exemplar.time)
+    /// Adds what a window tells of a listener, which begins at `start` where it is new.
+    pub(crate) fn listen(&mut self, port: u16, of: &ListenerSummary, start: WallTime, now: Generation) {
+        let own = self.listeners.keys().filter(|port| **port != NO_PORT).count();
+        let has_room = self.listeners.contains_key(&port) || own < LISTENERS;
+        let port = if has_room { port } else { NO_PORT };
+        let new = || ListenerTotals { start, ..ListenerTotals::default() };
+        let listener = self.listeners.entry(port).or_insert_with(new);
+        listener.seen = self.seen;
+        listener.add(of, now);
+    }
+
+    /// The same where no listeners are told apart.
+    pub(crate) fn listen_together(&mut self, of: &ListenerSummary, start: WallTime, now: Generation) {
+        self.listen(NO_PORT, of, start, now);
+    }
+
+    /// Forgets listeners that were not told of since then; whether there were any.
+    pub(crate) fn forget_listeners(&mut self, gone: BootTime) -> bool {
+        let before = self.listeners.len();
+        self.listeners.retain(|_, listener| listener.seen >= gone);
+        self.listeners.len() < before
     }
 }
 
@@ -101,10 +122,11 @@ impl<'a> Seen<'a> {
         self.subject.listed
     }
 
-    /// Each listener: its port, what it dropped, and how many wait.
+    /// Each listener: its port, of which many have none, what it dropped, and how many wait.
     pub(crate) fn listeners(&self, mut tell: impl FnMut(&str, &ListenerTotals, u64)) {
         for (port, listener) in &self.subject.listeners {
-            tell(&port.to_string(), listener, listener.waiting.at(self.now.window));
+            let port = if *port == NO_PORT { String::new() } else { port.to_string() };
+            tell(&port, listener, listener.waiting.at(self.now.window));
         }
     }
 }

@@ -18,6 +18,7 @@ use observer_proto::v1::TriggerKind;
 use super::distribution::Distribution;
 use super::own::Own;
 use super::subject::{Seen, SeenTcp};
+use crate::event::WallTime;
 use crate::status::Status;
 
 /// One metric.
@@ -124,15 +125,23 @@ pub(crate) enum Value<'a> {
 }
 
 /// Takes the figures of a metric, each with the values of the metric's own labels.
-pub(crate) struct Out<'a>(&'a mut dyn FnMut(&[&str], Value<'_>));
+pub(crate) struct Out<'a>(Take<'a>);
+
+/// Takes the values of the metric's own labels, the figure and, where that did not begin with all others of its subject, when it began.
+type Take<'a> = &'a mut dyn FnMut(&[&str], Value<'_>, Option<WallTime>);
 
 impl<'a> Out<'a> {
-    pub(crate) fn to(take: &'a mut dyn FnMut(&[&str], Value<'_>)) -> Self {
+    pub(crate) fn to(take: Take<'a>) -> Self {
         Self(take)
     }
 
     pub(crate) fn put(&mut self, by: &[&str], value: Value<'_>) {
-        (self.0)(by, value);
+        (self.0)(by, value, None);
+    }
+
+    /// Of something that began at a time of its own.
+    fn count_since(&mut self, by: &[&str], count: u64, start: WallTime) {
+        (self.0)(by, Value::Count(count), Some(start));
     }
 
     fn count(&mut self, by: &[&str], count: u64) {

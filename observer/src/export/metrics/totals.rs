@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 pub(crate) use self::newest::{Generation, Newest};
 use super::distribution::Distribution;
 use crate::event::{
-    Ending, ListenerSummary, ProcessSummary, RetransmitCause, RetransmitPhase, Stalled, Standstill,
-    TcpSummary,
+    BootTime, Ending, ListenerSummary, ProcessSummary, RetransmitCause, RetransmitPhase, Stalled, Standstill,
+    TcpSummary, WallTime,
 };
 
 /// Connections.
@@ -81,6 +81,10 @@ pub(crate) struct ListenerTotals {
     pub(crate) dropped: u64,
     pub(crate) overflowed: u64,
     pub(crate) limit: u64,
+    /// When its series began.
+    pub(crate) start: WallTime,
+    /// When it was last told of.
+    pub(crate) seen: BootTime,
     /// The longest queue of the newest window; 0 where it tells of none.
     pub(crate) waiting: Newest<u64>,
 }

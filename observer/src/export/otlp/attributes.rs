@@ -1,7 +1,7 @@
 //! Attributes: OpenTelemetry's names with their values.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 
 /// Longer texts are cut: command lines and the like may be of any length.
 const MOST_BYTES: usize = 4096;
@@ -15,6 +15,14 @@ impl Attributes {
     pub(super) fn text(&mut self, key: &str, text: &str) {
         if !text.is_empty() {
             self.add(key, Value::StringValue(cut(text).to_owned()));
+        }
+    }
+
+    /// Adds several texts under one name; nothing where there are none.
+    pub(super) fn texts<'a>(&mut self, key: &str, texts: impl IntoIterator<Item = &'a str>) {
+        let values: Vec<AnyValue> = texts.into_iter().map(any).collect();
+        if !values.is_empty() {
+            self.add(key, Value::ArrayValue(ArrayValue { values }));
         }
     }
 

@@ -17,6 +17,11 @@ const MOST_BYTES: usize = 1 << 20;
 /// So many batches find room in a queue at least, so that what is lost is a part.
 const IN_QUEUE: usize = 8;
 
+/// The bytes of a batch for a queue of so many, at most.
+pub(super) fn most_bytes(queue_bytes: usize) -> usize {
+    MOST_BYTES.min(queue_bytes / IN_QUEUE)
+}
+
 /// Items of one batch.
 #[derive(Debug)]
 pub(super) struct Grouped<T> {
@@ -38,7 +43,7 @@ impl<T: Message> Grouped<T> {
             places: HashMap::default(),
             items: 0,
             bytes: 0,
-            most_bytes: MOST_BYTES.min(queue_bytes / IN_QUEUE),
+            most_bytes: most_bytes(queue_bytes),
         }
     }
 

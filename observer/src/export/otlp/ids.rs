@@ -4,15 +4,17 @@
 //! that asks when the answer to its SYN came, the other one when that was acknowledged. So a connection's trace is named by the
 //! addresses and by the 64 s in which it was established, and both sides name each other's spans without a word between
 //! them, also on two nodes. What was established within a second of the border of two such times may have another name on
-//! the other side; a link to that name is told then (`neighbour`).
+//! the other side; a link to that name is told then (`neighbour`). Attempts that failed have no other side, and are named by their own
+//! time and socket; and what does not leave the node has the node in its name.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ring::digest::{Context, SHA256};
 
-use crate::event::{Tcp, WallTime};
+use crate::event::{ConnectionId, Tcp, WallTime};
 
-/// Within this time the same ends are the same connection. They cannot be used again for 60 s, mostly.
+/// Within this time the same ends are the same connection. They cannot be used again for 60 s after an end in order, mostly;
+/// those that were used again after a reset have one name.
 const PERIOD_NS: u64 = 64_000_000_000;
 /// Clocks of nodes are no further apart, and half a round trip is no longer.
 const SKEW_NS: u64 = 1_000_000_000;
@@ -80,13 +82,33 @@ impl Ends {
         Self { client, server, netns: if is_own { tcp.netns } else { 0 } }
     }
 
-    /// The name of one side's span of a connection that was established at that time.
-    pub(super) fn span(&self, side: Side, established: WallTime, node_name: &str) -> SpanName {
+    /// The name of one side's span of a connection that was established at that time. Of one that does not leave the node, the
+    /// node is named: others may have the same addresses.
+    pub(super) fn span(&self, side: Side, established: WallTime, node_name: Option<&str>) -> SpanName {
         self.named(side, established.0 / PERIOD_NS, node_name)
     }
 
+    /// The name of an attempt that failed at that time. Nobody else has to know it, and the same ends may be used for the next
+    /// one at once.
+    pub(super) fn attempt(&self, id: ConnectionId, failed: WallTime, node_name: &str) -> SpanName {
+        let [client, server] = self.words();
+        let about = [self.netns.to_string(), id.0.to_string(), failed.0.to_string()];
+        let trace = trace(&["tcp attempt", &client, &server, node_name, &about[0], &about[1], &about[2]]);
+        SpanName { trace, span: span(trace, Side::Client.word()) }
+    }
+
+    /// Both sides are in one network namespace, by loopback.
+    pub(super) const fn is_loopback(&self) -> bool {
+        self.netns != 0
+    }
+
     /// The name that this side's span has where the other side has it in the time before or after.
-    pub(super) fn neighbour(&self, side: Side, established: WallTime, node_name: &str) -> Option<SpanName> {
+    pub(super) fn neighbour(
+        &self,
+        side: Side,
+        established: WallTime,
+        node_name: Option<&str>,
+    ) -> Option<SpanName> {
         let (period, within) = (established.0 / PERIOD_NS, established.0 % PERIOD_NS);
         let other = if within < SKEW_NS {
             period.checked_sub(1)?
@@ -98,14 +120,15 @@ impl Ends {
         Some(self.named(side, other, node_name))
     }
 
-    fn named(&self, side: Side, period: u64, node_name: &str) -> SpanName {
-        let Self { client, server, netns } = self;
-        let (client, server) = (format!("{} {}", client.0, client.1), format!("{} {}", server.0, server.1));
-        let (netns, period) = (netns.to_string(), period.to_string());
-        // Other nodes have a loopback as well.
-        let node_name = if self.netns == 0 { "" } else { node_name };
-        let trace = trace(&["tcp", &client, &server, node_name, &netns, &period]);
+    fn named(&self, side: Side, period: u64, node_name: Option<&str>) -> SpanName {
+        let [client, server] = self.words();
+        let (netns, period) = (self.netns.to_string(), period.to_string());
+        let trace = trace(&["tcp", &client, &server, node_name.unwrap_or_default(), &netns, &period]);
         SpanName { trace, span: span(trace, side.word()) }
+    }
+
+    fn words(&self) -> [String; 2] {
+        [self.client, self.server].map(|(address, port)| format!("{address} {port}"))
     }
 }
 
@@ -148,6 +171,7 @@ fn first<const N: usize>(digest: &[u8]) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use super::*;
@@ -177,7 +201,7 @@ mod tests {
             assert_eq!(asks, listens, "{client}");
             let later = WallTime(time.0 + 50_000_000);
             let [asks, listens] =
-                [asks.span(Side::Server, time, "a"), listens.span(Side::Server, later, "b")];
+                [asks.span(Side::Server, time, None), listens.span(Side::Server, later, None)];
             assert_eq!(asks, listens, "{client}");
         }
     }
@@ -195,24 +219,48 @@ mod tests {
         let time = WallTime(10 * PERIOD_NS + PERIOD_NS / 2);
         let [one, _] = both("127.0.0.1:40000", "127.0.0.1:80", [5, 5]).map(|tcp| Ends::of(&tcp));
         let [other, _] = both("127.0.0.1:40000", "127.0.0.1:80", [6, 6]).map(|tcp| Ends::of(&tcp));
-        let name = one.span(Side::Client, time, "node");
-        assert_ne!(name, other.span(Side::Client, time, "node"));
-        assert_ne!(name, one.span(Side::Client, time, "another"));
-        assert_ne!(name.trace, one.span(Side::Client, WallTime(time.0 + PERIOD_NS), "node").trace);
-        let server = one.span(Side::Server, time, "node");
+        let name = one.span(Side::Client, time, Some("node"));
+        assert_ne!(name, other.span(Side::Client, time, Some("node")));
+        assert_ne!(name, one.span(Side::Client, time, Some("another")));
+        assert_ne!(name.trace, one.span(Side::Client, WallTime(time.0 + PERIOD_NS), Some("node")).trace);
+        let server = one.span(Side::Server, time, Some("node"));
         assert_eq!(name.trace, server.trace);
         assert_ne!(name.span, server.span);
-        // Names must not change from version to version: nodes are not all of one.
-        assert_eq!(trace(&["tcp", "x"]), trace(&["tcp", "x"]));
+        assert_ne!(name, one.span(Side::Client, time, None));
+        let attempt = |id, time| one.attempt(ConnectionId(id), WallTime(time), "node");
+        assert_eq!(attempt(1, 5), attempt(1, 5));
+        assert_eq!(
+            BTreeSet::from([attempt(1, 5), attempt(1, 6), attempt(2, 5), name].map(|of| of.trace.0)).len(),
+            4
+        );
         assert_ne!(trace(&["ab", "c"]), trace(&["a", "bc"]));
+    }
+
+    /// Names must not change from version to version: nodes are not all of one.
+    #[test]
+    fn names_stay() {
+        let [ends, _] = both("10.0.0.1:40000", "10.0.0.2:80", [5, 6]).map(|tcp| Ends::of(&tcp));
+        let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let time = WallTime(10 * PERIOD_NS + PERIOD_NS / 2);
+        let [client, server] = [Side::Client, Side::Server].map(|side| ends.span(side, time, None));
+        let found = [&client.trace.0[..], &client.span.0, &server.trace.0, &server.span.0].map(hex);
+        assert_eq!(
+            found,
+            [
+                "ac0b2e6feafa1dd28bb20a9c387cb218",
+                "625932db14fafffe",
+                "ac0b2e6feafa1dd28bb20a9c387cb218",
+                "4d745329e4fae76b",
+            ]
+        );
     }
 
     #[test]
     fn near_a_border_the_other_name_is_known() {
         let [ends, _] = both("10.0.0.1:40000", "10.0.0.2:80", [5, 6]).map(|tcp| Ends::of(&tcp));
         let border = 10 * PERIOD_NS;
-        let neighbour = |time| ends.neighbour(Side::Client, WallTime(time), "node");
-        let name = |time| Some(ends.span(Side::Client, WallTime(time), "node"));
+        let neighbour = |time| ends.neighbour(Side::Client, WallTime(time), None);
+        let name = |time| Some(ends.span(Side::Client, WallTime(time), None));
         assert_eq!(neighbour(border + 5), name(border - 5));
         assert_eq!(neighbour(border - 5), name(border + 5));
         assert_eq!(neighbour(border + PERIOD_NS / 2), None);

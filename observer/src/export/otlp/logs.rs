@@ -97,7 +97,7 @@ impl Logs {
                 self.open.remove(&incident.id);
                 None
             }
-            Told::Incident(_) | Told::Window(..) => None,
+            Told::Incident(_) | Told::Missed(_) | Told::Window(..) => None,
         }
     }
 

@@ -14,23 +14,18 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Metric as Told,
     NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
 };
+use prost::Message as _;
 
 use self::points::Points;
 use self::since::Since;
 use super::resource::{resource, scope};
 use crate::config::exporters::Temporality;
-use crate::event::{Now, WallTime, Window, WorkloadEntry};
+use crate::event::{BootTime, Now, WallTime, Window, WorkloadEntry};
 use crate::export::metrics::own::{Incidents, Own};
 use crate::export::metrics::series::Series;
 use crate::export::metrics::settings::Settings;
 use crate::export::metrics::table::{Figure, Kind, Metric, Out, metrics};
 use crate::status::Status;
-
-/// Points that are sent together, at most. One of a histogram counts for ten.
-const MOST_POINTS: usize = 1_000;
-
-/// What a histogram's point takes, in points of other metrics.
-const HISTOGRAM_WEIGHT: usize = 10;
 
 /// What windows told, added up, and what of it was sent.
 pub(super) struct Metrics {
@@ -40,6 +35,10 @@ pub(super) struct Metrics {
     /// When the daemon was started.
     start: WallTime,
     since: Option<Since>,
+    /// When figures were sent last.
+    told: BootTime,
+    /// The bytes of a request, at most.
+    most_bytes: usize,
 }
 
 impl Metrics {
@@ -48,12 +47,15 @@ impl Metrics {
         temporality: Temporality,
         node_name: &Arc<str>,
         start: WallTime,
+        most_bytes: usize,
     ) -> Self {
         Self {
             node_name: Arc::clone(node_name),
             series: Series::new(settings),
             incidents: Incidents::default(),
             start,
+            told: BootTime::default(),
+            most_bytes,
             since: match temporality {
                 Temporality::Cumulative => None,
                 Temporality::Delta => Some(Since::default()),
@@ -65,8 +67,9 @@ impl Metrics {
         self.series.add(window, now);
     }
 
+    /// What there is now. Series of what has been gone for a while end, once what they counted was sent.
     pub(super) fn list(&mut self, workloads: &[WorkloadEntry], now: Now) {
-        self.series.list(workloads, now);
+        self.series.list(workloads, Now { boot: now.boot.min(self.told), ..now });
     }
 
     pub(super) fn incident(&mut self, incident: &v1::Incident) {
@@ -78,12 +81,19 @@ impl Metrics {
         self.incidents.delete(id);
     }
 
+    pub(super) fn missed(&mut self, known: &[Arc<v1::Incident>]) {
+        self.incidents.missed(known);
+    }
+
     /// All figures as they are now, as requests, each with the number of its points.
     pub(super) fn requests(
         &mut self,
         status: Option<Status>,
-        now: WallTime,
+        now: Now,
     ) -> Vec<(ExportMetricsServiceRequest, u64)> {
+        let Now { boot, wall: now } = now;
+        self.told = boot;
+        let is_all = status.is_some();
         let own = Own {
             status,
             node_name: self.node_name.to_string(),
@@ -92,24 +102,28 @@ impl Metrics {
         };
         let mut requests = Vec::new();
         let mut told = Vec::new();
-        let (mut count, mut weight) = (0, 0);
+        let (mut count, mut bytes) = (0, 0);
         for metric in metrics() {
             let points = self.points(metric, &own, now);
-            for part in points.parts(MOST_POINTS) {
-                if count > 0 && weight + part.weight() > MOST_POINTS {
+            // Half of it leaves room for the metric's name and words.
+            for part in points.parts(self.most_bytes / 2) {
+                let points = part.len();
+                let part = self.told(metric, part);
+                let size = part.encoded_len();
+                if count > 0 && bytes + size > self.most_bytes {
                     requests.push(self.request(std::mem::take(&mut told), count));
-                    (count, weight) = (0, 0);
+                    (count, bytes) = (0, 0);
                 }
-                count += part.len();
-                weight += part.weight();
-                told.push(self.told(metric, part));
+                count += points;
+                bytes += size;
+                told.push(part);
             }
         }
         if count > 0 {
             requests.push(self.request(told, count));
         }
         if let Some(since) = &mut self.since {
-            since.sent(now);
+            since.sent(now, is_all);
         }
         requests
     }
@@ -120,7 +134,7 @@ impl Metrics {
         match metric.figure {
             Figure::Own(figure) => {
                 let start = self.start;
-                figure(own, &mut Out::to(&mut |by, value| points.own(by, value, start, since.as_mut())));
+                figure(own, &mut Out::to(&mut |by, value, _| points.own(by, value, start, since.as_mut())));
             }
             Figure::Tcp(_) | Figure::Listening(_) | Figure::Processes(_) | Figure::Listed(_) => {
                 self.series.each(metric, &mut |point| points.add(point, since.as_mut()));
@@ -177,14 +191,6 @@ impl Part {
         match self {
             Self::Numbers(points) => points.len(),
             Self::Durations(points) => points.len(),
-        }
-    }
-
-    /// How much of a request it takes.
-    const fn weight(&self) -> usize {
-        match self {
-            Self::Numbers(points) => points.len(),
-            Self::Durations(points) => HISTOGRAM_WEIGHT * points.len(),
         }
     }
 }

@@ -6,12 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use crate::event::WallTime;
+
 /// One request.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
     pub(super) request: Bytes,
     /// Log records, spans or points in it.
     pub(super) items: u64,
+    /// What was put in together does not make room for each other: who tells all figures at one time wants no part of them
+    /// lost each time. How much that is has a bound elsewhere.
+    pub(super) together: Option<WallTime>,
 }
 
 /// Both ends of it; cheap to clone.
@@ -40,13 +45,14 @@ impl Queue {
     /// Puts one in, and says how many items had to make room for it, or found none.
     pub(super) fn put(&self, batch: Batch) -> u64 {
         let size = batch.request.len();
-        if size > self.0.most_bytes {
+        if size > self.0.most_bytes && batch.together.is_none() {
             return batch.items;
         }
         let mut state = self.lock();
         let mut lost = 0;
         while state.bytes + size > self.0.most_bytes {
-            let Some(oldest) = state.batches.pop_front() else { break };
+            let is_older = |oldest: &mut Batch| batch.together.is_none() || oldest.together != batch.together;
+            let Some(oldest) = state.batches.pop_front_if(is_older) else { break };
             state.bytes -= oldest.request.len();
             lost += oldest.items;
         }
@@ -91,7 +97,7 @@ mod tests {
     use super::*;
 
     fn batch(size: usize, items: u64) -> Batch {
-        Batch { request: vec![0; size].into(), items }
+        Batch { request: vec![0; size].into(), items, together: None }
     }
 
     #[tokio::test]
@@ -106,6 +112,20 @@ mod tests {
             left.push(batch.items);
         }
         assert_eq!(left, [4, 16]);
+    }
+
+    #[tokio::test]
+    async fn what_is_told_together_makes_room_only_for_the_next() {
+        let queue = Queue::new(100);
+        let put = |time, items| queue.put(Batch { together: Some(WallTime(time)), ..batch(60, items) });
+        assert_eq!([put(1, 1), put(1, 2), put(1, 4)], [0, 0, 0]);
+        assert_eq!([put(2, 8), put(2, 16), put(2, 32)], [1 + 2 + 4, 0, 0]);
+        queue.end();
+        let mut left = Vec::new();
+        while let Some(batch) = queue.next().await {
+            left.push(batch.items);
+        }
+        assert_eq!(left, [8, 16, 32]);
     }
 
     #[tokio::test]

@@ -81,7 +81,7 @@ fn of_workload(all: &mut Attributes, workload: &Workload, node_name: &str) {
 }
 
 /// As the conventions for Kubernetes have it: what the pod's labels say, else what made it, else the pod, and so on.
-fn service_name<'a>(workload: &'a Workload, node_name: &'a str) -> &'a str {
+pub(super) fn service_name<'a>(workload: &'a Workload, node_name: &'a str) -> &'a str {
     let label = SERVICE_LABELS.iter().find_map(|label| workload.labels.get(*label));
     let named = label.map(String::as_str).filter(|name| !name.is_empty());
     match workload.kind {

@@ -19,6 +19,12 @@ use crate::export::state::{Reason, State};
 /// A request that was not taken for so long is given up.
 const PATIENCE: Duration = Duration::from_mins(5);
 
+/// How long to wait: what the receiver asks for, and beside that later and later, and not all nodes at once. It may ask for no
+/// time at all, and is busy all the same.
+fn pause(asked: Option<Duration>, backoff: &mut Backoff) -> Duration {
+    asked.unwrap_or_default() + backoff.next()
+}
+
 /// Why something was not taken, as it may be told.
 #[derive(Debug, thiserror::Error)]
 #[error("{signal}: {words}")]
@@ -89,9 +95,7 @@ impl Sender {
                         // Whatever is wrong with the connection is over with another one.
                         self.transport = None;
                     }
-                    // A receiver that says when is asked then; one that does not, later and later.
-                    let pause = after.unwrap_or_else(|| backoff.next());
-                    if !self.link.pause(pause).await {
+                    if !self.link.pause(pause(after, backoff)).await {
                         return self.state.lose(Reason::Stopped, batch.items);
                     }
                 }
@@ -132,7 +136,7 @@ impl Sender {
             return answer;
         }
         let used = self.transport.take().map(|(_, headers)| headers);
-        if used.is_some() && self.headers().ok() != used {
+        if used.is_some() && self.read(|receiver| headers(&receiver)).await.ok() != used {
             return self.attempt(request).await;
         }
         answer
@@ -140,10 +144,11 @@ impl Sender {
 
     async fn attempt(&mut self, request: Bytes) -> Answer {
         if self.transport.is_none() {
-            let made = self.headers().and_then(|headers| {
-                Transport::new(self.receiver.clone(), headers.clone()).map(|transport| (transport, headers))
+            let made = self.read(|receiver| {
+                let headers = headers(&receiver)?;
+                Ok((Transport::new(receiver, headers.clone())?, headers))
             });
-            match made {
+            match made.await {
                 Ok(made) => self.transport = Some(made),
                 // Somebody may put the file there.
                 Err(reason) => return Answer::Later { reason, after: None },
@@ -155,20 +160,46 @@ impl Sender {
         }
     }
 
-    /// The headers, with secrets as they are now. The error has none of them.
-    fn headers(&self) -> Result<HeaderMap, String> {
-        let mut headers: HeaderMap = self.receiver.headers.iter().cloned().collect();
-        for (name, secret) in &self.receiver.secrets {
-            let value = secret.read().map_err(|error| error.to_string())?;
-            let mut value = HeaderValue::from_str(value.expose_secret())
-                .map_err(|_invalid| format!("the secret for {name} is no header's value"))?;
-            value.set_sensitive(true);
-            headers.insert(name.clone(), value);
-        }
-        Ok(headers)
+    /// Reads files of secrets and certificates, where nobody else waits for them: they may be far away.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(Receiver) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let receiver = self.receiver.clone();
+        let reading = tokio::task::spawn_blocking(move || read(receiver));
+        reading.await.unwrap_or_else(|_stopped| Err("files were not read".to_owned()))
     }
 
     fn refusal(&self, words: String) -> Refusal {
         Refusal { signal: self.signal.word(), words }
+    }
+}
+
+/// The headers, with secrets as they are now. The error has none of them.
+fn headers(receiver: &Receiver) -> Result<HeaderMap, String> {
+    let mut headers: HeaderMap = receiver.headers.iter().cloned().collect();
+    for (name, secret) in &receiver.secrets {
+        let value = secret.read().map_err(|error| error.to_string())?;
+        let mut value = HeaderValue::from_str(value.expose_secret())
+            .map_err(|_invalid| format!("the secret for {name} is no header's value"))?;
+        value.set_sensitive(true);
+        headers.insert(name.clone(), value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_no_pause_is_not_asked_without_one() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<Duration> = (0..20).map(|_| pause(Some(Duration::ZERO), &mut backoff)).collect();
+        assert!(pauses.iter().all(|pause| *pause >= Duration::from_millis(250)), "{pauses:?}");
+        // Within the time that a request is tried for, it is so a few times.
+        assert!(pauses.iter().sum::<Duration>() >= PATIENCE, "{pauses:?}");
+        let asked = Duration::from_mins(1);
+        assert!(pause(Some(asked), &mut Backoff::default()) > asked);
     }
 }

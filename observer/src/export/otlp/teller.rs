@@ -8,9 +8,9 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::grouped::Grouped;
+use super::grouped::{Grouped, most_bytes};
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::queue::{Batch, Queue};
@@ -18,6 +18,7 @@ use super::resource::scope;
 use super::traces::{Slow, Traces};
 use super::transport::Signal;
 use crate::config::exporters::Otlp;
+use crate::event::WallTime;
 use crate::export::MetricSettings;
 use crate::export::feed::{Link, Told, Wanted};
 use crate::export::state::{Reason, State};
@@ -31,6 +32,9 @@ const BATCH: usize = 512;
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// Series of what is gone are looked for once in so long.
 const LISTED: Duration = Duration::from_secs(10);
+
+/// The daemon's own answer is waited for so long.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Makes requests, and puts them into the queues.
 pub(super) struct Teller {
@@ -68,7 +72,10 @@ impl Teller {
         let ns = |time: Option<Duration>| time.map(|time| time.as_nanos() as u64);
         let slow = Slow { connect_ns: ns(settings.slow_connect), rtt_ns: ns(settings.slow_rtt) };
         let node_name = link.node_name.clone();
-        let make = || Metrics::new(of_metrics, settings.temporality(), &node_name, link.start_time);
+        let make = || {
+            let most = most_bytes(queue_bytes);
+            Metrics::new(of_metrics, settings.temporality(), &node_name, link.start_time, most)
+        };
         let now = Instant::now();
         Ok(Self {
             wanted: Wanted { events: of_events, windows: has(Signal::Metrics), incidents: true },
@@ -130,6 +137,7 @@ impl Teller {
         match (told, &mut self.metrics) {
             (Told::Incident(incident), Some(metrics)) => metrics.incident(incident),
             (Told::Deleted(incident), Some(metrics)) => metrics.deleted(&incident.id),
+            (Told::Missed(known), Some(metrics)) => metrics.missed(known),
             _ => {}
         }
         for told in spans {
@@ -176,8 +184,11 @@ impl Teller {
             self.listed = Instant::now();
             let (reply, answer) = oneshot::channel();
             let request = Request::Workloads { filters: Filters::default(), reply };
-            if self.link.requests.send(request).await.is_ok()
-                && let Ok(list) = answer.await
+            let asked = async {
+                self.link.requests.send(request).await.ok()?;
+                answer.await.ok()
+            };
+            if let Ok(Some(list)) = timeout(PATIENCE, asked).await
                 && let Some(metrics) = &mut self.metrics
             {
                 metrics.list(&list.workloads, list.now);
@@ -185,22 +196,29 @@ impl Teller {
         }
         if self.sent.elapsed() >= self.interval {
             self.sent = Instant::now();
-            let status = self.link.status().await.map(|(status, _)| status);
+            // A daemon that does not answer is told as one that is not up.
+            let status = timeout(PATIENCE, self.link.status()).await.ok().flatten().map(|(status, _)| status);
             self.put_metrics(status);
         }
     }
 
     fn put_metrics(&mut self, status: Option<crate::status::Status>) {
         let Some(metrics) = &mut self.metrics else { return };
-        for (request, points) in metrics.requests(status, host::now().wall) {
-            self.put(Signal::Metrics, &request, points);
+        let now = host::now();
+        for (request, points) in metrics.requests(status, now) {
+            // All of one time belongs together.
+            self.put_as(Signal::Metrics, &request, points, Some(now.wall));
         }
     }
 
     fn put(&self, signal: Signal, request: &impl Message, items: u64) {
+        self.put_as(signal, request, items, None);
+    }
+
+    fn put_as(&self, signal: Signal, request: &impl Message, items: u64, together: Option<WallTime>) {
         let Some((_, queue)) = self.queues.iter().find(|(of, _)| *of == signal) else { return };
         self.state.hold(items);
-        let lost = queue.put(Batch { request: request.encode_to_vec().into(), items });
+        let lost = queue.put(Batch { request: request.encode_to_vec().into(), items, together });
         if lost > 0 {
             self.state.let_go(lost);
             self.state.lose(Reason::Queue, lost);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::attributes::Attributes;
+use super::resource::service_name;
 use crate::event::{
     Peer, PeerKind, Process, ResetCause, ResetDirection, RetransmitCause, RetransmitPhase, Tcp, Workload,
     WorkloadKind,
@@ -60,7 +61,7 @@ pub(super) fn connection(tcp: &Tcp) -> Attributes {
     all.text("network.type", if local.ip().to_canonical().is_ipv4() { "ipv4" } else { "ipv6" });
     address(&mut all, "source", source);
     address(&mut all, "destination", destination);
-    let name = peer_name(tcp);
+    let name = host_name(tcp);
     if *outgoing {
         all.text("server.address", &name);
         all.number("server.port", remote.port().into());
@@ -72,12 +73,24 @@ pub(super) fn connection(tcp: &Tcp) -> Attributes {
         address(&mut all, "network.peer", &backend.address);
     }
     if let Some(workload) = tcp.answerer().filter(|_| tcp.peer.kind != PeerKind::Loopback) {
-        all.text("peer.service", &named(workload));
+        service(&mut all, workload);
     }
     if id.0 != 0 {
         all.text("observer.connection.id", &id.0.to_string());
     }
     all
+}
+
+/// The other side, as its own spans name it. The conventions have two names for that, the older of which is the more known one.
+fn service(all: &mut Attributes, workload: &Workload) {
+    // A machine is a service by the name of its node, which is not told of a peer.
+    if workload.kind == WorkloadKind::Host {
+        return;
+    }
+    let name = service_name(workload, "");
+    all.text("peer.service", name);
+    all.text("service.peer.name", name);
+    all.text("service.peer.namespace", &workload.namespace);
 }
 
 fn address(all: &mut Attributes, end: &str, address: &SocketAddr) {
@@ -95,7 +108,7 @@ pub(super) fn process(all: &mut Attributes, process: Option<&Process>) {
 
 /// Who is at the other end, by name where one is known, else by address.
 pub(super) fn peer_name(tcp: &Tcp) -> String {
-    let Peer { kind, workload, place, dns_name } = &tcp.peer;
+    let Peer { kind, workload, place, dns_name: _ } = &tcp.peer;
     if let Some(workload) = workload.as_deref().filter(|_| *kind != PeerKind::Loopback) {
         return named(workload);
     }
@@ -103,7 +116,13 @@ pub(super) fn peer_name(tcp: &Tcp) -> String {
     if let Some(place) = place.filter(|place| !place.service.is_empty()) {
         return place.service.clone();
     }
-    dns_name.as_deref().map_or_else(|| tcp.remote.ip().to_canonical().to_string(), str::to_owned)
+    host_name(tcp)
+}
+
+/// The name of the other end's host in the DNS, else its address.
+fn host_name(tcp: &Tcp) -> String {
+    let address = || tcp.remote.ip().to_canonical().to_string();
+    tcp.peer.dns_name.as_deref().map_or_else(address, str::to_owned)
 }
 
 /// A pod with its namespace, or what else a workload is called.
@@ -113,5 +132,34 @@ fn named(workload: &Workload) -> String {
         WorkloadKind::Pod | WorkloadKind::Container | WorkloadKind::Unit | WorkloadKind::Host => {
             workload.name().to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+
+    use super::*;
+    use crate::event::{Owner, examples};
+    use crate::export::otlp::attributes::of;
+    use crate::export::otlp::resource::resource;
+
+    #[test]
+    fn the_other_side_is_named_as_it_names_itself() {
+        let mut pod = Workload::clone(&examples::pod(7, "shop", "db-6d4b-x2"));
+        pod.owner = Some(Arc::new(Owner { kind: "Deployment".into(), name: "db".into() }));
+        let pod = Arc::new(pod);
+        let tcp = examples::tcp(1, true, "10.0.0.2:5432", Some(&pod));
+        let (found, own) = (connection(&tcp).into_inner(), resource(Some(&pod), "node").attributes);
+        for (key, as_own) in [
+            ("peer.service", "service.name"),
+            ("service.peer.name", "service.name"),
+            ("service.peer.namespace", "service.namespace"),
+        ] {
+            assert!(of(&found, key).is_some() && of(&found, key) == of(&own, as_own), "{key}");
+        }
+        assert_eq!(of(&found, "server.address"), Some(&Value::StringValue("10.0.0.2".to_owned())));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use observer_proto::v1::watch_events_response::Payload;
-use observer_proto::v1::{Incident, IncidentState, WatchEventsResponse, WatchIncidentsResponse, Workload};
+use observer_proto::v1::{Incident, IncidentState, WatchEventsResponse, Workload};
 use observer_proto::{EventsResponse, v1};
 use prost::Message as _;
 use prost_types::Timestamp;
@@ -16,7 +16,7 @@ use crate::client::{
 use crate::config::exporters::{Format, Severity, Syslog};
 use crate::event::EventType;
 use crate::export::feed::Told;
-use crate::export::message::{concerns, of_event, response, sent_at, stopping};
+use crate::export::message::{concerns, of_event, of_incident, response, sent_at, stopping};
 use crate::filter::Filters;
 
 /// A message.
@@ -81,7 +81,7 @@ impl Entries {
                 self.open.remove(&incident.id);
                 None
             }
-            Told::Window(..) => None,
+            Told::Window(..) | Told::Missed(_) => None,
         }
     }
 
@@ -137,9 +137,7 @@ impl Entries {
             }
             Format::Json => {
                 let payload = v1::watch_incidents_response::Payload::Incident(incident.clone());
-                let node_name = self.node_name.to_string();
-                let message =
-                    WatchIncidentsResponse { payload: Some(payload), node_name, time: Some(sent_at()) };
+                let message = of_incident(payload, &self.node_name);
                 json("WatchIncidentsResponse", &message.encode_to_vec())?
             }
         };

@@ -14,6 +14,9 @@ use crate::config::exporters::Address;
 /// How long a receiver may take to be reached and to take a message.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a receiver says is read away so often before a message. One that goes on and on is no reason to wait.
+const READS: usize = 16;
+
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
@@ -23,6 +26,9 @@ pub(super) enum Refused {
     /// It never will be.
     #[error("the message is larger than a datagram")]
     TooLarge,
+    /// Nor will this one, which cannot be written as one.
+    #[error("the message cannot be written")]
+    Unfit(#[source] io::Error),
 }
 
 /// An open way.
@@ -92,12 +98,39 @@ async fn tcp(host: &str) -> io::Result<TcpStream> {
 /// A receiver says nothing; where there is an end to read, it has gone, and would not take what is sent.
 fn still_there(stream: &TcpStream) -> io::Result<()> {
     let mut said = [0; 512];
-    loop {
+    for _ in 0..READS {
         match stream.try_read(&mut said) {
             Ok(0) => return Err(io::ErrorKind::ConnectionReset.into()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_receiver_says_is_not_read_for_ever_and_its_end_is_found() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = tcp(&listener.local_addr().unwrap().to_string()).await.unwrap();
+        let (mut receiver, _) = listener.accept().await.unwrap();
+        still_there(&stream).unwrap();
+        receiver.write_all(&vec![0; 32 << 10]).await.unwrap();
+        drop(receiver);
+        let ended = tokio::time::timeout(PATIENCE, async {
+            let mut looks = 0;
+            while still_there(&stream).is_ok() {
+                looks += 1;
+                stream.readable().await.unwrap();
+            }
+            looks
+        });
+        assert!(ended.await.unwrap() >= (32 << 10) / (READS * 512));
     }
 }

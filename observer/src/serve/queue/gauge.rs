@@ -14,9 +14,10 @@ impl Gauge {
         Self(Arc::clone(shared))
     }
 
-    /// How many wait.
+    /// How many wait, those that the stream took out and has still to send among them.
     pub(crate) fn waiting(&self) -> u64 {
-        self.0.lock().items.len() as u64
+        let state = self.0.lock();
+        (state.items.len() + self.0.taken.load(Ordering::Relaxed)) as u64
     }
 
     /// How many found no room so far.
@@ -26,8 +27,8 @@ impl Gauge {
 }
 
 impl Sink {
-    /// How many wait.
+    /// How many wait in it.
     pub(in crate::serve) fn waits(&self) -> u64 {
-        Gauge::of(&self.shared).waiting()
+        self.shared.lock().items.len() as u64
     }
 }

@@ -70,6 +70,12 @@ impl Preset {
         }
     }
 
+    /// It refuses all else.
+    pub(super) const fn takes_traces_alone(self) -> bool {
+        let Signals { metrics, logs, traces: _ } = self.takes();
+        !metrics && !logs
+    }
+
     /// What it would have counters tell.
     pub(super) const fn temporality(self) -> Temporality {
         match self {

@@ -67,7 +67,7 @@ pub(super) fn of(otlp: &Otlp) -> Result<Receiver, String> {
         let value = HeaderValue::from_str(value).map_err(|_invalid| {
             format!("headers: the value of {name} is not allowed; allowed are lines of text")
         })?;
-        Ok((named(name)?, value))
+        Ok((open(named(name)?)?, value))
     });
     Ok(Receiver {
         endpoint,
@@ -149,7 +149,31 @@ fn secrets(otlp: &Otlp) -> Result<Vec<(HeaderName, Secret)>, String> {
 
 /// The name of a header that is not ours to set.
 fn named(name: &str) -> Result<HeaderName, String> {
-    let taken = ["content-type", "content-encoding", "content-length", "host", "te", "grpc-timeout"];
+    let taken = [
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "grpc-accept-encoding",
+        "grpc-encoding",
+        "grpc-timeout",
+        "host",
+        "te",
+        "transfer-encoding",
+    ];
     let named = HeaderName::try_from(name).ok().filter(|name| !taken.contains(&name.as_str()));
     named.ok_or_else(|| format!("`{name}` is not allowed as a header's name"))
+}
+
+/// The name of a header that anybody may see: none of those that have tokens.
+fn open(name: HeaderName) -> Result<HeaderName, String> {
+    let text = name.as_str();
+    let is_secret = ["authorization", "proxy-authorization", "cookie"].contains(&text)
+        || ["-token", "-key"].iter().any(|end| text.ends_with(end));
+    if is_secret {
+        return Err(format!(
+            "headers: the value of {text} is a secret; name its file in header_files, or a variable in header_env"
+        ));
+    }
+    Ok(name)
 }

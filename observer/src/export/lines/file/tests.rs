@@ -105,3 +105,37 @@ fn what_is_no_file_is_left_alone() {
     }
     assert_eq!(fs::read_to_string(&target).unwrap(), "poem\n");
 }
+
+#[test]
+fn a_file_that_cannot_be_rotated_for_its_age_is_written_to_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("e");
+    let age = Duration::from_millis(50);
+    let mut file = LogFile::new(&path, Bounds { age: Some(age), files: 2, ..OPEN });
+    write_all(&mut file, b"one\n");
+    let in_its_way = folder.path().join("e.1");
+    fs::create_dir(&in_its_way).unwrap();
+    std::thread::sleep(file.due().unwrap());
+    assert!(file.turn().is_err());
+    // Not at once, and not never.
+    assert!(file.due().is_some_and(|due| due > AGAIN / 2 && due <= 2 * AGAIN), "{:?}", file.due());
+    write_all(&mut file, b"two\n");
+    assert_eq!(text(folder.path(), "e"), "one\ntwo\n");
+    fs::remove_dir(&in_its_way).unwrap();
+    file.not_before = None;
+    file.turn().unwrap();
+    assert_eq!(text(folder.path(), "e.1"), "one\ntwo\n");
+}
+
+#[test]
+fn a_new_file_of_somebody_else_is_not_rotated_for_the_age_of_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("e");
+    let mut file = LogFile::new(&path, Bounds { age: Some(Duration::from_millis(50)), ..OPEN });
+    write_all(&mut file, b"old\n");
+    std::thread::sleep(file.due().unwrap());
+    fs::rename(&path, folder.path().join("moved")).unwrap();
+    File::create(&path).unwrap();
+    file.turn().unwrap();
+    assert!(path.exists() && !folder.path().join("e.1").exists());
+}

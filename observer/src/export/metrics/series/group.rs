@@ -2,10 +2,11 @@
 
 use foldhash::{HashMap, HashMapExt as _};
 
-use super::Adding;
+use super::marks::Marks;
+use super::{Adding, Generations};
 use crate::event::{
-    BootTime, ListenerSummary, Live, LiveEdge, LiveWorkload, ProcessSummary, Stalled, TcpSummary, Workload,
-    WorkloadEntry,
+    BootTime, ListenerSummary, Live, LiveEdge, LiveWorkload, Now, ProcessSummary, Stalled, TcpSummary,
+    WallTime, Workload, WorkloadEntry,
 };
 use crate::export::metrics::labels::{Label, OtherSide, put_key};
 use crate::export::metrics::series::Figures;
@@ -26,6 +27,7 @@ pub(super) struct Group {
     subjects: HashMap<Box<str>, Subject>,
     /// What found no room.
     overflow: Option<Box<Subject>>,
+    marks: Marks,
     /// Of who is looked up.
     key: String,
 }
@@ -49,7 +51,14 @@ pub(super) enum Part<'a> {
 
 impl Group {
     pub(super) fn new(labels: Vec<Label>, metric: &'static Metric) -> Self {
-        Self { labels, metrics: vec![metric], subjects: HashMap::new(), overflow: None, key: String::new() }
+        Self {
+            labels,
+            metrics: vec![metric],
+            subjects: HashMap::new(),
+            overflow: None,
+            marks: Marks::default(),
+            key: String::new(),
+        }
     }
 
     pub(super) fn add(&mut self, metric: &'static Metric) {
@@ -111,7 +120,17 @@ impl Group {
         if !fits {
             adding.figures.overflows += 1;
             let new = || Box::new(Subject { start: adding.start, ..Subject::default() });
-            self.overflow.get_or_insert_with(new).take(part, adding);
+            let overflow = self.overflow.get_or_insert_with(new);
+            match part {
+                // Its ports have no bound.
+                Part::Listener(_, listener) => {
+                    overflow.seen = adding.seen;
+                    overflow.listen_together(listener, adding.start, adding.generations.window);
+                }
+                Part::Tcp(_) | Part::Processes(_) | Part::Live(..) | Part::Listed(_) => {
+                    overflow.take(part, adding);
+                }
+            }
         }
     }
 
@@ -168,26 +187,43 @@ impl Group {
         }
     }
 
-    /// Ends the series of what was not seen since then.
-    pub(super) fn end(&mut self, gone: BootTime, figures: &mut Figures) {
+    /// Ends the series of what was not seen for so long; whether there were any.
+    pub(super) fn end(
+        &mut self,
+        now: Now,
+        gone_after_ns: u64,
+        generations: Generations,
+        figures: &mut Figures,
+    ) -> bool {
+        let gone = BootTime(now.boot.0.saturating_sub(gone_after_ns));
+        let before = self.subjects.len();
+        let metrics = &self.metrics;
         self.subjects.retain(|_, subject| {
             let stays = subject.seen >= gone;
             if !stays {
                 figures.series -= subject.series;
+            } else if subject.forget_listeners(gone) {
+                figures.series -= subject.series;
+                figures.series += subject.count(metrics, generations);
             }
             stays
         });
+        let since = WallTime(now.wall.0.saturating_sub(gone_after_ns));
+        self.marks.forget(since, &self.labels, self.subjects.keys().map(|key| &**key));
         if self.subjects.capacity() > 1024 && self.subjects.len() < self.subjects.capacity() / 8 {
             self.subjects.shrink_to_fit();
         }
+        self.subjects.len() < before
     }
 
-    /// An incident is about this workload; `false` where nothing is told of it yet.
-    pub(super) fn concern(&mut self, workload: &Workload, kind: i32, exemplar: &Exemplar) -> bool {
-        put_key(&mut self.key, &self.labels, workload, None);
-        let Some(subject) = self.subjects.get_mut(self.key.as_str()) else { return false };
-        subject.incidents.insert(kind, exemplar.clone());
-        true
+    /// An incident is about this workload.
+    pub(super) fn concern(&mut self, workload: &Workload, kind: i32, exemplar: &Exemplar) {
+        self.marks.put(&self.labels, workload, kind, exemplar);
+    }
+
+    /// The incident behind a metric of a subject.
+    pub(super) fn exemplar(&self, key: &str, metric: &Metric) -> Option<&Exemplar> {
+        self.marks.of(&self.labels, key, metric)
     }
 }
 
@@ -231,7 +267,7 @@ impl Subject {
             Part::Tcp(tcp) => self.tcp.get_or_insert_default().add(tcp, now.window),
             Part::Processes(processes) => self.processes.get_or_insert_default().add(processes),
             Part::Listener(port, listener) => {
-                self.listeners.entry(port).or_default().add(listener, now.window);
+                self.listen(port, listener, adding.start, now.window);
             }
             Part::Live(live, stalled) => {
                 self.tcp.get_or_insert_default().add_live(live, stalled, now.live);

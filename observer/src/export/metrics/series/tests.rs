@@ -1,11 +1,13 @@
 //! Windows become series: sums, the limit, the end of what is gone.
 
+mod edges;
+mod listeners;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::event::{
-    Edge, EdgeSummary, LiveEdge, LiveWorkload, Peer, PeerKind, ProcessSummary, Stalled, TcpSummary,
-    WorkloadId, WorkloadKind, WorkloadSummary,
+    LiveWorkload, ProcessSummary, Stalled, TcpSummary, Workload, WorkloadId, WorkloadKind, WorkloadSummary,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -151,13 +153,11 @@ fn what_is_connected_is_told_as_it_is() {
     assert_eq!(told(&series, "observer_tcp_connections"), [("shop/a/a".to_owned(), 0)].into());
 }
 
-#[test]
-fn labels_are_chosen_for_each_metric_and_incidents_found() {
-    let label = BTreeMap::from([(OPENED.to_owned(), vec![Label::Pod])]);
-    let mut series = Series::new(&Settings { label, ..Settings::default() });
+fn incident(id: &str, second: u64) -> v1::Incident {
     let firing = v1::Firing {
         kind: v1::TriggerKind::ConnectFailures.into(),
         count: 3,
+        last_time: Some(prost_types::Timestamp { seconds: second as i64, nanos: 0 }),
         workload: Some(v1::Workload {
             kind: v1::WorkloadKind::Pod.into(),
             namespace: "shop".into(),
@@ -166,63 +166,34 @@ fn labels_are_chosen_for_each_metric_and_incidents_found() {
         }),
         ..v1::Firing::default()
     };
-    series.incident(&v1::Incident { id: "i-1".into(), firings: vec![firing], ..v1::Incident::default() });
-    let failed = TcpSummary { failed: 2, failures: [("refused", 2)].into(), ..opened(1) };
-    series.add(&window(1, [(pod(1, "a"), failed)]), now(1));
-    assert_eq!(told(&series, OPENED), [("a".to_owned(), 1)].into());
-    let failures = metrics().find(|one| one.name == "observer_tcp_connection_failures_total").unwrap();
+    v1::Incident { id: id.into(), firings: vec![firing], ..v1::Incident::default() }
+}
+
+const FAILURES: &str = "observer_tcp_connection_failures_total";
+
+/// The incidents behind the failures.
+fn exemplars(series: &Series) -> Vec<String> {
+    let failures = metrics().find(|one| one.name == FAILURES).unwrap();
     let mut incidents = Vec::new();
-    series.each(failures, &mut |point| {
-        incidents.extend(point.exemplar.map(|one| (one.incident.clone(), one.count)));
-    });
-    assert_eq!(incidents, [("i-1".to_owned(), 3)]);
+    series.each(failures, &mut |point| incidents.extend(point.exemplar.map(|one| one.incident.clone())));
+    incidents
 }
 
 #[test]
-fn edges_have_series_of_their_own_as_long_as_they_are_told_or_connected() {
-    let label = BTreeMap::from([(OPENED.to_owned(), vec![Label::Pod, Label::Peer, Label::Port])]);
+fn labels_are_chosen_for_each_metric_and_incidents_found() {
+    let label = BTreeMap::from([(OPENED.to_owned(), vec![Label::Pod])]);
     let mut series = Series::new(&Settings { label, ..Settings::default() });
-    let a = pod(1, "a");
-    let edge = |port| Edge {
-        workload: a.id,
-        kind: PeerKind::Outside,
-        peer: None,
-        address: Some([192, 0, 2, 1].into()),
-        interface: 0,
-        port,
-        outgoing: true,
-        backend: None,
-    };
-    let peer = Peer::of(PeerKind::Outside);
-    let summary = |count| EdgeSummary {
-        workload: Arc::clone(&a),
-        peer: peer.clone(),
-        backend: None,
-        tcp: opened(count),
-    };
-    let live = LiveEdge {
-        edge: edge(443),
-        workload: Arc::clone(&a),
-        peer: peer.clone(),
-        backend: None,
-        live: 1,
-        stalled: Stalled::default(),
-    };
-    let live = Arc::new(Live { workloads: Vec::new(), edges: vec![live] });
-    let edges = [(edge(443), summary(2)), (edge(80), summary(3))];
-    let with = |second, edges: Vec<_>| Window {
-        edges: edges.into_iter().collect(),
-        live: Arc::clone(&live),
-        ..window(second, [(Arc::clone(&a), opened(5))])
-    };
-    series.add(&with(1, edges.to_vec()), now(1));
-    let both = [("a/443/192.0.2.1".to_owned(), 2), ("a/80/192.0.2.1".to_owned(), 3)];
-    assert_eq!(told(&series, OPENED), both.clone().into());
-    for second in 2..=70 {
-        series.add(&with(second, Vec::new()), now(second));
-    }
-    // The workload is there; the one edge is connected, the other one is not, and was not told for a minute.
-    series.list(&[entry(&a)], now(70));
-    assert_eq!(told(&series, OPENED), [both[0].clone()].into());
-    assert_eq!(told(&series, "observer_tcp_connection_closes_total").len(), 1);
+    series.incident(&incident("i-2", 20));
+    let failed = TcpSummary { failed: 2, failures: [("refused", 2)].into(), ..opened(1) };
+    series.add(&window(1, [(pod(1, "a"), failed)]), now(1));
+    assert_eq!(told(&series, OPENED), [("a".to_owned(), 1)].into());
+    assert_eq!(exemplars(&series), ["i-2"]);
+    // Something of an older one has changed.
+    series.incident(&incident("i-1", 10));
+    assert_eq!(exemplars(&series), ["i-2"]);
+    series.incident(&incident("i-3", 30));
+    assert_eq!(exemplars(&series), ["i-3"]);
+    // It is kept as long as the workload is there.
+    series.list(&[entry(&pod(1, "a"))], now(10_000));
+    assert_eq!(exemplars(&series), ["i-3"]);
 }

@@ -7,7 +7,14 @@ const UPDATES: Unit = Unit::Things("{update}");
 
 const EXPORTER: Word = word("exporter", "observer.exporter.name");
 const KIND: Word = word("kind", "observer.exporter.kind");
+const STATE: Word = word("state", "observer.exporter.state");
 const REASON: Word = word("reason", "observer.loss.reason");
+
+const STATES: [(ExporterState, &str); 3] = [
+    (ExporterState::Starting, "starting"),
+    (ExporterState::Running, "running"),
+    (ExporterState::Retrying, "retrying"),
+];
 
 pub(super) const METRICS: &[Metric] = &[
     gauge(
@@ -21,6 +28,19 @@ pub(super) const METRICS: &[Metric] = &[
     .help("1 where nothing keeps an exporter from sending, 0 where it has sent nothing yet, or tries again.")
     .told("Status.exporters.state")
     .by(&[EXPORTER, KIND]),
+    gauge(
+        "observer_exporter_state",
+        "observer.exporter.state",
+        Unit::None,
+        status!(|of, out| for one in &of.exporters {
+            for (state, name) in STATES {
+                out.count(&[&one.name, one.kind, name], u64::from(one.state == state));
+            }
+        }),
+    )
+    .help("1 for the state that an exporter is in, 0 for the others: starting, running, retrying.")
+    .told("Status.exporters.state")
+    .by(&[EXPORTER, KIND, STATE]),
     gauge(
         "observer_exporter_queued",
         "observer.exporter.queued",

@@ -116,9 +116,9 @@ pub(super) const METRICS: &[Metric] = &[
         "observer_tcp_listener_drops_total",
         "network.tcp.listener.drops",
         CONNECTIONS,
-        Figure::Listening(|seen, out| seen.listeners(|port, listener, _| out.count(&[port], listener.dropped))),
+        Figure::Listening(|seen, out| seen.listeners(|port, listener, _| out.count_since(&[port], listener.dropped, listener.start))),
     )
-    .help("What a listener dropped, by its port.")
+    .help("What a listener dropped, by its port. A workload's listeners beyond 64 are told together, without a port.")
     .told("Listener.dropped")
     .by(&[PORT]),
 ];

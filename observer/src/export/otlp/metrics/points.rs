@@ -8,9 +8,10 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar as ToldExemplar, ExponentialHistogramDataPoint, NumberDataPoint, exemplar,
 };
+use prost::Message;
 
+use super::Part;
 use super::since::{Key, Since};
-use super::{HISTOGRAM_WEIGHT, Part};
 use crate::aggregate::Histogram;
 use crate::event::WallTime;
 use crate::export::metrics::distribution::Distribution;
@@ -20,6 +21,9 @@ use crate::export::metrics::subject::Exemplar;
 use crate::export::metrics::table::{Kind, Metric, Value};
 use crate::export::otlp::attributes::Attributes;
 use crate::export::otlp::ids::incident;
+
+/// What a point takes beside its own bytes: a tag and its length.
+const OVERHEAD: usize = 6;
 
 /// The points of one metric.
 pub(super) struct Points {
@@ -66,19 +70,10 @@ impl Points {
         self.put(About { attributes, key, start, exemplar: None }, value, since);
     }
 
-    /// The points, so many at a time.
-    pub(super) fn parts(self, most: usize) -> Vec<Part> {
-        let mut parts = Vec::new();
-        let (mut numbers, mut durations) = (self.numbers, self.durations);
-        while !numbers.is_empty() {
-            let rest = numbers.split_off(numbers.len().min(most));
-            parts.push(Part::Numbers(std::mem::replace(&mut numbers, rest)));
-        }
-        while !durations.is_empty() {
-            let rest = durations.split_off(durations.len().min(most / HISTOGRAM_WEIGHT));
-            parts.push(Part::Durations(std::mem::replace(&mut durations, rest)));
-        }
-        parts
+    /// The points, so many bytes at a time.
+    pub(super) fn parts(self, most_bytes: usize) -> Vec<Part> {
+        let numbers = cut(self.numbers, most_bytes).into_iter().map(Part::Numbers);
+        numbers.chain(cut(self.durations, most_bytes).into_iter().map(Part::Durations)).collect()
     }
 
     fn words(&self, attributes: &mut Attributes, by: &[&str]) {
@@ -89,10 +84,11 @@ impl Points {
 
     fn put(&mut self, about: About<'_>, value: Value<'_>, since: Option<&mut Since>) {
         let since = since.filter(|_| matches!(self.metric.kind, Kind::Counter | Kind::Histogram { .. }));
-        let start = since.as_ref().map_or(about.start, |since| since.start(about.start));
+        let series = about.start;
+        let start = since.as_ref().map_or(series, |since| since.start(&about.key, series));
         let number = match (value, since) {
             (Value::Durations(durations), since) => {
-                let before = since.map(|since| since.durations(about.key, durations));
+                let before = since.map(|since| since.durations(about.key, series, durations));
                 self.durations.push(histogram(
                     durations,
                     before.as_ref(),
@@ -102,10 +98,10 @@ impl Points {
                 return;
             }
             (Value::Count(count), None) => Number::AsInt(whole(count)),
-            (Value::Count(count), Some(since)) => Number::AsInt(whole(since.count(about.key, count))),
+            (Value::Count(count), Some(since)) => Number::AsInt(whole(since.count(about.key, series, count))),
             (Value::Nanoseconds(ns), None) => Number::AsDouble(ns as f64 / 1e9),
             (Value::Nanoseconds(ns), Some(since)) => {
-                Number::AsDouble(since.seconds(about.key, ns as f64 / 1e9))
+                Number::AsDouble(since.seconds(about.key, series, ns as f64 / 1e9))
             }
         };
         let is_sum = self.metric.kind == Kind::Counter;
@@ -132,6 +128,25 @@ impl Points {
             value: Some(exemplar::Value::AsInt(whole(of.count))),
         }
     }
+}
+
+/// Cuts points into parts of so many bytes; one that is larger is a part of its own.
+fn cut<T: Message>(points: Vec<T>, most_bytes: usize) -> Vec<Vec<T>> {
+    let mut parts = Vec::new();
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for point in points {
+        let size = point.encoded_len() + OVERHEAD;
+        if !part.is_empty() && bytes + size > most_bytes {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += size;
+        part.push(point);
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
 }
 
 /// The same buckets, in seconds; less those of another time.

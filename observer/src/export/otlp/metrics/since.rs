@@ -17,52 +17,78 @@ pub(super) struct Since {
 }
 
 #[derive(Clone, Debug)]
-enum Sent {
+struct Sent {
+    /// When its series began: one that ended and began anew has the same key, and is another one.
+    series: WallTime,
+    /// When it was sent.
+    time: WallTime,
+    value: Value,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
     Count(u64),
     Seconds(f64),
     Durations(Box<Distribution>),
 }
 
 impl Since {
-    /// When figures were sent last, or when this one's series began, if that was later.
-    pub(super) fn start(&self, series: WallTime) -> WallTime {
-        self.time.map_or(series, |time| time.max(series))
+    /// Since when a figure grew, of a series that began then: since it was sent last, or the series began.
+    pub(super) fn start(&self, key: &Key, series: WallTime) -> WallTime {
+        let last = self.before.get(key).filter(|sent| sent.series == series).map(|sent| sent.time);
+        last.unwrap_or_else(|| self.time.map_or(series, |time| time.max(series)))
     }
 
     /// How much a counter grew.
-    pub(super) fn count(&mut self, key: Key, count: u64) -> u64 {
-        let before = match self.before.get(&key) {
-            // A series that began anew is smaller.
-            Some(Sent::Count(before)) if *before <= count => *before,
+    pub(super) fn count(&mut self, key: Key, series: WallTime, count: u64) -> u64 {
+        let before = match self.before(&key, series) {
+            // What began anew is smaller.
+            Some(Value::Count(before)) if *before <= count => *before,
             _ => 0,
         };
-        self.now.insert(key, Sent::Count(count));
+        self.keep(key, series, Value::Count(count));
         count - before
     }
 
     /// The same of seconds.
-    pub(super) fn seconds(&mut self, key: Key, seconds: f64) -> f64 {
-        let before = match self.before.get(&key) {
-            Some(Sent::Seconds(before)) if *before <= seconds => *before,
+    pub(super) fn seconds(&mut self, key: Key, series: WallTime, seconds: f64) -> f64 {
+        let before = match self.before(&key, series) {
+            Some(Value::Seconds(before)) if *before <= seconds => *before,
             _ => 0.0,
         };
-        self.now.insert(key, Sent::Seconds(seconds));
+        self.keep(key, series, Value::Seconds(seconds));
         seconds - before
     }
 
     /// What a distribution was then; an empty one where it is new.
-    pub(super) fn durations(&mut self, key: Key, durations: &Distribution) -> Distribution {
-        let before = match self.before.get(&key) {
-            Some(Sent::Durations(before)) if before.count() <= durations.count() => before.as_ref().clone(),
+    pub(super) fn durations(&mut self, key: Key, series: WallTime, durations: &Distribution) -> Distribution {
+        let before = match self.before(&key, series) {
+            Some(Value::Durations(before)) if before.count() <= durations.count() => before.as_ref().clone(),
             _ => Distribution::default(),
         };
-        self.now.insert(key, Sent::Durations(Box::new(durations.clone())));
+        self.keep(key, series, Value::Durations(Box::new(durations.clone())));
         before
     }
 
-    /// All figures were taken. What was not among them is gone.
-    pub(super) fn sent(&mut self, now: WallTime) {
+    /// Figures were taken. Where those were all, what was not among them is gone.
+    pub(super) fn sent(&mut self, now: WallTime, all: bool) {
         self.time = Some(now);
-        self.before = std::mem::take(&mut self.now);
+        let mut told = std::mem::take(&mut self.now);
+        for sent in told.values_mut() {
+            sent.time = now;
+        }
+        if all {
+            self.before = told;
+        } else {
+            self.before.extend(told);
+        }
+    }
+
+    fn before(&self, key: &Key, series: WallTime) -> Option<&Value> {
+        self.before.get(key).filter(|sent| sent.series == series).map(|sent| &sent.value)
+    }
+
+    fn keep(&mut self, key: Key, series: WallTime, value: Value) {
+        self.now.insert(key, Sent { series, time: series, value });
     }
 }

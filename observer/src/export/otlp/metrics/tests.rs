@@ -4,6 +4,7 @@ use super::points::Points;
 use super::since::Since;
 use super::*;
 use crate::aggregate::Histogram;
+use crate::event::{ProcessSummary, TcpSummary, WorkloadSummary, examples};
 use crate::export::metrics::distribution::Distribution;
 use crate::export::metrics::table::Value;
 
@@ -25,7 +26,7 @@ fn histogram(durations: &Distribution, since: Option<&mut Since>) -> Exponential
     let metric = of(|kind| matches!(kind, Kind::Histogram { .. }));
     let mut points = Points::new(metric, WallTime(9), &"node".into());
     points.own(&[], Value::Durations(durations), WallTime(5), since);
-    match points.parts(100).pop() {
+    match points.parts(10_000).pop() {
         Some(Part::Durations(mut points)) => points.pop().unwrap(),
         _ => panic!(),
     }
@@ -56,7 +57,7 @@ fn what_came_since_the_last_time() {
     let mut since = Since::default();
     let first = histogram(&distribution(&[1_000]), Some(&mut since));
     assert_eq!((first.count, first.start_time_unix_nano, first.max.is_some()), (1, 5, true));
-    since.sent(WallTime(7));
+    since.sent(WallTime(7), true);
     let mut both = distribution(&[1_000]);
     both.add(&{
         let mut window = Histogram::default();
@@ -67,22 +68,87 @@ fn what_came_since_the_last_time() {
     assert_eq!((second.count, second.start_time_unix_nano, second.max), (1, 7, None));
     assert_eq!(second.positive.unwrap().bucket_counts, [1]);
     let key = || ("a", String::new());
-    assert_eq!(since.count(key(), 5), 5);
-    since.sent(WallTime(8));
-    assert_eq!(since.count(key(), 8), 3);
-    since.sent(WallTime(9));
-    // It began anew.
-    assert_eq!(since.count(key(), 2), 2);
+    assert_eq!(since.count(key(), WallTime(5), 5), 5);
+    since.sent(WallTime(8), true);
+    assert_eq!(since.count(key(), WallTime(5), 8), 3);
+    since.sent(WallTime(9), true);
+    // It began anew, and is smaller.
+    assert_eq!(since.count(key(), WallTime(5), 2), 2);
+    since.sent(WallTime(10), true);
+    // Not all could be told.
+    since.sent(WallTime(11), false);
+    assert_eq!(since.start(&key(), WallTime(5)), WallTime(10));
+    assert_eq!(since.count(key(), WallTime(5), 3), 1);
+    since.sent(WallTime(12), true);
+    // Another series of that name.
+    assert_eq!(since.start(&key(), WallTime(13)), WallTime(13));
+    assert_eq!(since.count(key(), WallTime(13), 30), 30);
+}
+
+#[test]
+fn a_series_that_began_anew_is_not_compared_with_the_one_before() {
+    let mut since = Since::default();
+    let metric = of(|kind| matches!(kind, Kind::Histogram { .. }));
+    for (start, values) in [(5, &[1_000, 1_000, 2_000_000][..]), (20, &[0, 5_000, 9_000, 9_000, 9_000][..])] {
+        let mut points = Points::new(metric, WallTime(start + 4), &"node".into());
+        points.own(&[], Value::Durations(&distribution(values)), WallTime(start), Some(&mut since));
+        let Some(Part::Durations(points)) = points.parts(10_000).pop() else { panic!() };
+        let buckets = points[0].positive.as_ref().unwrap();
+        assert_eq!(points[0].count, values.len() as u64);
+        assert_eq!(points[0].count, points[0].zero_count + buckets.bucket_counts.iter().sum::<u64>());
+        since.sent(WallTime(start + 4), true);
+    }
+}
+
+#[test]
+fn a_series_ends_once_it_was_sent() {
+    let at =
+        |second: u64| Now { boot: BootTime(second * 1_000_000_000), wall: WallTime(second * 1_000_000_000) };
+    let settings = Settings::default();
+    let mut metrics = Metrics::new(&settings, Temporality::Delta, &"node".into(), WallTime(1), usize::MAX);
+    let workload = examples::pod(1, "shop", "a-pod");
+    let tcp = TcpSummary { opened: 3, ..TcpSummary::default() };
+    let summary = WorkloadSummary { workload, tcp, processes: ProcessSummary::default() };
+    let workloads = [(summary.workload.id, summary)].into_iter().collect();
+    metrics.add(&Window { workloads, ..Window::default() }, at(1));
+    let has_pod =
+        |metrics: &mut Metrics, second| format!("{:?}", metrics.requests(None, at(second))).contains("a-pod");
+    metrics.list(&[], at(200));
+    assert!(has_pod(&mut metrics, 300));
+    metrics.list(&[], at(310));
+    assert!(!has_pod(&mut metrics, 400));
 }
 
 #[test]
 fn requests_are_bounded_and_name_all() {
+    const MOST: usize = 40_000;
     let start = WallTime(1);
-    let mut metrics = Metrics::new(&Settings::default(), Temporality::Cumulative, &"node".into(), start);
-    metrics.add(&Window::default(), Now::default());
-    let requests = metrics.requests(None, WallTime(3));
-    let points: u64 = requests.iter().map(|(_, points)| points).sum();
-    assert!(points > 0 && requests.iter().all(|(_, points)| *points <= MOST_POINTS as u64));
-    let told = &requests[0].0.resource_metrics[0].scope_metrics[0].metrics;
-    assert!(told.iter().all(|metric| !metric.name.is_empty() && !metric.unit.is_empty()));
+    let all = |most| {
+        let settings = Settings::default();
+        let mut metrics = Metrics::new(&settings, Temporality::Cumulative, &"node".into(), start, most);
+        let mut handshakes = Histogram::default();
+        handshakes.record(1_000);
+        handshakes.record(2_000_000_000);
+        let of = |id| {
+            let workload = examples::pod(id, "shop", &format!("a-pod-with-some-name-{id}"));
+            let tcp =
+                TcpSummary { opened: 1, handshake_latency: handshakes.clone(), ..TcpSummary::default() };
+            (workload.id, WorkloadSummary { workload, tcp, processes: ProcessSummary::default() })
+        };
+        let window = Window { workloads: (1..=300).map(of).collect(), ..Window::default() };
+        metrics.add(&window, Now::default());
+        metrics.requests(None, Now { wall: WallTime(3), ..Now::default() })
+    };
+    let (requests, whole) = (all(MOST), all(usize::MAX));
+    let points =
+        |requests: &[(ExportMetricsServiceRequest, u64)]| requests.iter().map(|(_, points)| points).sum();
+    let (cut, uncut): (u64, u64) = (points(&requests), points(&whole));
+    assert!(whole.len() == 1 && requests.len() > 10, "{} and {}", whole.len(), requests.len());
+    assert!(cut == uncut && cut > 3_000, "{cut} of {uncut}");
+    // The resource is beside them.
+    assert!(requests.iter().all(|(request, _)| request.encoded_len() <= MOST + 500));
+    for (request, _) in &requests {
+        let told = &request.resource_metrics[0].scope_metrics[0].metrics;
+        assert!(told.iter().all(|metric| !metric.name.is_empty() && !metric.unit.is_empty()));
+    }
 }

@@ -5,9 +5,12 @@
 
 mod drafts;
 mod end;
+mod pair;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::super::ids::{Ends, Side, SpanName};
 use super::generations::Generations;
@@ -17,6 +20,7 @@ use crate::event::{Detail, Event, ResetDirection, Tcp, TcpClose, TcpConnectFailu
 
 use self::drafts::Drafts;
 use self::end::{Closed, End};
+use self::pair::Pair;
 
 /// Connections that are remembered while they live, twice.
 const MOST: usize = 16_384;
@@ -26,6 +30,8 @@ const MOST_RECENT: usize = 1_024;
 const RECENT_NS: u64 = 30_000_000_000;
 /// Sides that have ended, and wait for the other one to end.
 const MOST_HELD: usize = 4_096;
+/// What happened to connections that live is kept so many times in all.
+const MOST_NOTES: usize = 65_536;
 
 /// What is slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,33 +50,8 @@ pub(super) struct Connections {
     pairs: Generations<Ends, Pair>,
     recent: VecDeque<(Ends, Pair)>,
     held: usize,
-}
-
-/// The sides of a connection that were seen here.
-#[derive(Debug, Default)]
-struct Pair {
-    client: Option<End>,
-    server: Option<End>,
-    /// It is told.
-    wanted: bool,
-}
-
-impl Pair {
-    const fn side(&mut self, side: Side) -> &mut Option<End> {
-        match side {
-            Side::Client => &mut self.client,
-            Side::Server => &mut self.server,
-        }
-    }
-
-    fn sides(&self) -> impl Iterator<Item = &End> {
-        self.client.iter().chain(&self.server)
-    }
-
-    /// When it was established, as who asked has it.
-    fn established(&self) -> Option<WallTime> {
-        self.client.as_ref().or(self.server.as_ref()).map(|end| end.established)
-    }
+    /// Of all of `pairs`.
+    notes: usize,
 }
 
 impl Connections {
@@ -81,6 +62,7 @@ impl Connections {
             pairs: Generations::new(MOST),
             recent: VecDeque::new(),
             held: 0,
+            notes: 0,
         }
     }
 
@@ -96,7 +78,10 @@ impl Connections {
             Detail::TcpConnect(connect) => self.open(event, tcp, Some(connect.handshake_latency_ns)),
             Detail::TcpAccept(accept) => self.open(event, tcp, accept.handshake_latency_ns),
             Detail::TcpConnectFailure(failure) => Some(self.failed(event, failure, incidents, told)),
-            Detail::TcpReset(reset) => self.noted(event, tcp, is_failure(reset)),
+            Detail::TcpReset(reset) => {
+                let failed = is_failure(reset);
+                self.noted(event, tcp, failed).or_else(|| self.aborted(event, tcp, failed, incidents, told))
+            }
             Detail::TcpClose(close) => self.close(event, close, incidents, told),
             Detail::TcpRetransmit(_)
             | Detail::TcpConnectPending(_)
@@ -123,7 +108,7 @@ impl Connections {
             pair = Pair::default();
         }
         pair.wanted |= self.slow.connect_ns.is_some_and(|slow| handshake_ns.is_some_and(|took| took >= slow));
-        *pair.side(side) = Some(End::new(tcp.id, event.time, handshake_ns));
+        *pair.side(side) = Some(End::new(tcp, event.time, handshake_ns));
         let name = self.name(&ends, &pair, side);
         self.put(ends, pair);
         name
@@ -132,14 +117,43 @@ impl Connections {
     /// Something happened to a connection.
     fn noted(&mut self, event: &Event, tcp: &Tcp, failed: bool) -> Option<SpanName> {
         let (ends, side) = (Ends::of(tcp), Side::of(tcp));
-        let pair = self.pairs.get(ends)?;
-        let end = pair.side(side).as_mut().filter(|end| end.id == tcp.id)?;
-        end.note(event);
-        end.reset |= failed;
-        pair.wanted |= failed;
-        let pair = self.pairs.get(ends)?;
-        let established = pair.established()?;
-        pair.wanted.then(|| self.drafts.name(&ends, side, established))
+        let has_room = self.notes < MOST_NOTES;
+        let mut pair = self.take(&ends)?;
+        let end = pair.side(side).as_mut().filter(|end| end.id == tcp.id);
+        let is_known = end.is_some();
+        if let Some(end) = end {
+            end.note(event, has_room);
+            end.reset |= failed;
+            pair.wanted |= failed;
+        }
+        let name = self.name(&ends, &pair, side).filter(|_| is_known);
+        self.put(ends, pair);
+        name
+    }
+
+    /// A reset of a connection that has ended: who aborts one closes it, and then sends the reset.
+    fn aborted(
+        &mut self,
+        event: &Event,
+        tcp: &Tcp,
+        failed: bool,
+        incidents: &mut Incidents,
+        told: &mut Vec<Told>,
+    ) -> Option<SpanName> {
+        if !failed {
+            return None;
+        }
+        let (ends, side) = (Ends::of(tcp), Side::of(tcp));
+        let is_it = |(of, pair): &(Ends, Pair)| *of == ends && pair.sides().any(|end| end.id == tcp.id);
+        let place = self.recent.iter().rposition(is_it)?;
+        let (_, mut pair) = self.recent.remove(place)?;
+        if let Some(end) = pair.side(side) {
+            end.note(event, true);
+            end.reset = true;
+        }
+        pair.wanted = true;
+        self.drafts.tell(&ends, &mut pair, incidents, told);
+        self.name(&ends, &pair, side)
     }
 
     fn failed(
@@ -150,7 +164,7 @@ impl Connections {
         told: &mut Vec<Told>,
     ) -> SpanName {
         let ends = Ends::of(&failure.tcp);
-        let name = self.drafts.name(&ends, Side::Client, event.time);
+        let name = ends.attempt(failure.tcp.id, event.time, &self.drafts.node_name);
         told.push(drafts::failed(event, failure, name, incidents));
         name
     }
@@ -170,7 +184,7 @@ impl Connections {
                 pair = Pair::default();
             }
             let start = WallTime(event.time.0.saturating_sub(close.duration_ns.unwrap_or(0)));
-            *pair.side(side) = Some(End::new(close.tcp.id, start, None));
+            *pair.side(side) = Some(End::new(&close.tcp, start, None));
         }
         let is_slow =
             self.slow.rtt_ns.is_some_and(|slow| close.counters.rtt_ns.is_some_and(|rtt| rtt >= slow));
@@ -182,6 +196,9 @@ impl Connections {
         let name = self.name(&ends, &pair, side);
         self.drafts.tell(&ends, &mut pair, incidents, told);
         if pair.sides().all(|end| end.closed.is_some()) || self.held >= MOST_HELD {
+            if !pair.wanted && !incidents.is_empty() {
+                incidents.omit(&parties());
+            }
             self.keep(ends, pair, event.time);
         } else {
             self.put(ends, pair);
@@ -220,33 +237,28 @@ impl Connections {
     }
 
     fn name(&self, ends: &Ends, pair: &Pair, side: Side) -> Option<SpanName> {
-        let established = pair.established()?;
-        pair.wanted.then(|| self.drafts.name(ends, side, established))
+        self.drafts.name(ends, pair, side).filter(|_| pair.wanted)
     }
 
     fn take(&mut self, ends: &Ends) -> Option<Pair> {
         let pair = self.pairs.take(ends)?;
         self.held = self.held.saturating_sub(usize::from(pair.is_held()));
+        self.notes = self.notes.saturating_sub(pair.notes());
         Some(pair)
     }
 
     fn put(&mut self, ends: Ends, pair: Pair) {
         self.held += usize::from(pair.is_held());
-        let forgotten = self.pairs.put(ends, pair);
-        let held = forgotten.map_or(0, |pairs| pairs.values().filter(|pair| pair.is_held()).count());
-        self.held = self.held.saturating_sub(held);
+        self.notes += pair.notes();
+        for pair in self.pairs.put(ends, pair).iter().flat_map(HashMap::values) {
+            self.held = self.held.saturating_sub(usize::from(pair.is_held()));
+            self.notes = self.notes.saturating_sub(pair.notes());
+        }
     }
 }
 
 /// Both sides of a connection say that it was established within this time.
 const SAME_NS: u64 = 10_000_000_000;
-
-impl Pair {
-    /// One side waits for the end of the other one.
-    fn is_held(&self) -> bool {
-        self.sides().any(|end| end.closed.is_some())
-    }
-}
 
 /// A reset that ended a connection, rather than one for a segment that came after its end.
 fn is_failure(reset: &TcpReset) -> bool {

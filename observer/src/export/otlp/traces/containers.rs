@@ -192,9 +192,6 @@ pub(in crate::export::otlp) const fn end_name(kind: EndKind) -> &'static str {
 
 fn joined(mut draft: Draft, workload: Option<&Arc<Workload>>, incidents: &mut Incidents) -> Told {
     let parties = Parties::of(workload.map(Arc::as_ref));
-    for (incident, id) in incidents.join(parties, draft.name, draft.end) {
-        draft.links.push(link(incident, "incident"));
-        draft.attributes.text("observer.incident.id", &id);
-    }
+    draft.join(&incidents.join(parties, draft.name, draft.end));
     draft.finish(workload.cloned())
 }

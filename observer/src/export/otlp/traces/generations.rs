@@ -35,8 +35,7 @@ impl<K: Copy + Eq + Hash, V> Generations<K, V> {
     /// One of them, which is not the next to be forgotten any more.
     pub(super) fn get(&mut self, key: K) -> Option<&mut V> {
         if let Some(value) = self.old.remove(&key) {
-            // It may be one more than there is room for, and is soon among the old ones again.
-            self.new.insert(key, value);
+            self.put(key, value);
         }
         self.new.get_mut(&key)
     }
@@ -50,6 +49,18 @@ impl<K: Copy + Eq + Hash, V> Generations<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_bounded_also_where_all_are_looked_for() {
+        let mut map = Generations::new(4);
+        for key in 0..100 {
+            map.put(key, key);
+            for known in 0..=key {
+                map.get(known);
+                assert!(map.len() <= 8, "{key}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_looked_for_stays_and_the_rest_is_bounded() {

@@ -45,6 +45,7 @@ struct Open {
     name: SpanName,
     about: Vec<About>,
     links: Vec<SpanName>,
+    /// Spans and connections that found no room in them.
     omitted: u64,
 }
 
@@ -128,15 +129,16 @@ impl Incidents {
         }
         let empty = || Open { name, about: Vec::new(), links: Vec::new(), omitted: 0 };
         let open = self.open.entry(incident.id.clone()).or_insert_with(empty);
-        let known = open.about.len();
-        open.about = incident.firings.iter().map(About::of).collect();
-        let is_more = is_new || open.about.len() > known;
+        let known =
+            std::mem::replace(&mut open.about, incident.firings.iter().map(About::of).collect::<Vec<_>>());
+        let is_more = is_new || open.about.len() > known.len();
         if is_more {
             // What failed is told before the incident that is opened about it.
             let opened = incident.open_time.as_ref().map(wall_time).unwrap_or_default();
             let since = WallTime(opened.0.saturating_sub(RECENT_NS));
             for recent in self.recent.iter().filter(|recent| recent.end >= since) {
-                if open.is_about(&recent.parties) {
+                let was_known = known.iter().any(|about| about.fits(&recent.parties));
+                if !was_known && open.is_about(&recent.parties) {
                     open.link(recent.name);
                 }
             }
@@ -154,18 +156,15 @@ impl Incidents {
     }
 
     /// What these have part in belongs to an open incident, and is told because of that. No more than so many are.
-    pub(super) fn want(&mut self, parties: &Parties) -> bool {
-        let mut fitting = self.open.values_mut().filter(|open| open.is_about(parties)).peekable();
-        let is_any = fitting.peek().is_some();
-        let mut wanted = false;
-        for open in fitting {
-            if open.links.len() < MOST {
-                wanted = true;
-            } else {
-                open.omitted += 1;
-            }
+    pub(super) fn want(&self, parties: &Parties) -> bool {
+        self.open.values().any(|open| open.links.len() < MOST && open.is_about(parties))
+    }
+
+    /// What these had part in has ended, and is not told. Incidents that it belongs to have no room for it.
+    pub(super) fn omit(&mut self, parties: &Parties) {
+        for open in self.open.values_mut().filter(|open| open.is_about(parties)) {
+            open.omitted += 1;
         }
-        is_any && wanted
     }
 
     /// A span of theirs is told: both spans are linked. The incidents' names and ids.
@@ -192,8 +191,13 @@ impl Incidents {
 
 impl Open {
     fn link(&mut self, name: SpanName) {
-        if self.links.len() < MOST && !self.links.contains(&name) {
+        if self.links.contains(&name) {
+            return;
+        }
+        if self.links.len() < MOST {
             self.links.push(name);
+        } else {
+            self.omitted += 1;
         }
     }
 

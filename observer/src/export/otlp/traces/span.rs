@@ -38,6 +38,12 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// It belongs to these incidents.
+    pub(super) fn join(&mut self, incidents: &[(SpanName, String)]) {
+        self.links.extend(incidents.iter().map(|(name, _)| link(*name, "incident")));
+        self.attributes.texts("observer.incident.ids", incidents.iter().map(|(_, id)| id.as_str()));
+    }
+
     pub(super) fn finish(self, workload: Option<Arc<Workload>>) -> Told {
         let Self { name, parent, kind, title, start, end, attributes, links, notes, error } = self;
         let status = error.map(|message| Status { message, code: StatusCode::Error.into() });

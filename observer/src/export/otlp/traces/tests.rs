@@ -1,17 +1,19 @@
 //! Tests of spans: which are told, how they are linked, and their times.
 
+mod connections;
+
+use std::collections::BTreeSet;
+
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost_types::Timestamp;
 
 use super::*;
 use crate::event::{
-    ContainerStart, ContainerStop, Counters, Ending, ResetDirection, Tcp, TcpClose, TcpConnect,
-    TcpConnectFailure, TcpReset, Workload, examples,
+    ContainerStart, ContainerStop, Counters, Ending, Tcp, TcpClose, TcpConnect, Workload, examples,
 };
-use crate::export::otlp::attributes::of;
+use crate::export::otlp::attributes::{any, of};
 
 const MS: u64 = 1_000_000;
 
@@ -73,107 +75,6 @@ fn is_error(span: &Span) -> bool {
     span.status.as_ref().unwrap().code() == StatusCode::Error
 }
 
-#[test]
-fn what_went_well_and_fast_is_not_told() {
-    let mut node = Node::new();
-    let (web, db) = (Arc::clone(&node.web), Arc::clone(&node.db));
-    let [client, server] = node.ends(40_000);
-    node.opens(&[client.clone(), server.clone()], 1_000 * MS, MS);
-    node.closes(&web, &client, 2_000 * MS, 1_001 * MS, 0);
-    node.closes(&db, &server, 2_001 * MS, 1_000 * MS, 0);
-    assert!(node.spans().is_empty());
-}
-
-#[test]
-fn a_slow_connection_is_told_from_both_sides() {
-    let mut node = Node::new();
-    let (web, db) = (Arc::clone(&node.web), Arc::clone(&node.db));
-    let ends = node.ends(40_000);
-    node.opens(&ends, 1_000 * MS, 300 * MS);
-    // The server's side ends first, and is told at once.
-    node.closes(&db, &ends[1], 2_000 * MS, 999 * MS, 0);
-    node.closes(&web, &ends[0], 2_001 * MS, 1_301 * MS, 0);
-    let spans = node.spans();
-    let [server, client] = spans.as_slice() else { panic!("{spans:#?}") };
-    assert_eq!((server.kind(), client.kind()), (SpanKind::Server, SpanKind::Client));
-    assert_eq!(server.trace_id, client.trace_id);
-    assert_eq!(server.parent_span_id, client.span_id);
-    assert!(client.parent_span_id.is_empty() && client.links.is_empty() && server.links.is_empty());
-    assert_eq!(client.start_time_unix_nano, examples::WALL_NS + 700 * MS);
-    assert_eq!(client.end_time_unix_nano, examples::WALL_NS + 2_001 * MS);
-    assert_eq!(client.events[0].time_unix_nano, examples::WALL_NS + 1_000 * MS);
-    assert!(!is_error(client) && !is_error(server));
-    assert_eq!(client.name, "tcp connect shop/db:5432");
-    assert_eq!(text(client, "destination.address"), "10.0.0.2");
-    assert_eq!(text(server, "source.address"), "10.0.0.1");
-    assert_eq!(of(&client.attributes, "observer.tcp.handshake.duration"), Some(&Value::DoubleValue(0.3)));
-}
-
-#[test]
-fn a_reset_is_a_failure_of_both_sides_and_noted() {
-    let mut node = Node::new();
-    let (web, db) = (Arc::clone(&node.web), Arc::clone(&node.db));
-    let ends = node.ends(40_000);
-    node.opens(&ends, 1_000 * MS, MS);
-    // The other side ends in order, before anybody knows.
-    node.closes(&db, &ends[1], 1_999 * MS, 999 * MS, 0);
-    let direction = ResetDirection::Received;
-    let reset = TcpReset { tcp: ends[0].clone(), direction, state: None, reason: None, cause: None };
-    let name = node.happens(&web, 2_000 * MS, Detail::TcpReset(reset)).unwrap();
-    node.closes(&web, &ends[0], 2_000 * MS, 1_001 * MS, 104);
-    let spans = node.spans();
-    let [client, server] = spans.as_slice() else { panic!("{spans:#?}") };
-    assert_eq!((client.kind(), server.kind()), (SpanKind::Client, SpanKind::Server));
-    assert_eq!(client.span_id, name.span.0);
-    assert!(is_error(client) && !is_error(server));
-    assert_eq!(text(client, "error.type"), "reset");
-    assert_eq!(
-        client.events.iter().map(|note| note.name.as_str()).collect::<Vec<_>>(),
-        ["established", "tcp_reset"]
-    );
-    assert_eq!(server.parent_span_id, client.span_id);
-}
-
-#[test]
-fn a_side_whose_other_one_is_elsewhere_links_to_it() {
-    let mut node = Node::new();
-    let db = Arc::clone(&node.db);
-    let [asks, server] = node.ends(40_000);
-    node.happens(&db, 1_000 * MS, examples::accept(&server));
-    node.closes(&db, &server, 2_000 * MS, 1_000 * MS, 110);
-    let spans = node.spans();
-    let [span] = spans.as_slice() else { panic!("{spans:#?}") };
-    assert!(span.parent_span_id.is_empty());
-    assert_eq!(text(span, "error.type"), "timed_out");
-    // As the other node names it, which has seen it a little earlier.
-    let time = crate::event::WallTime(examples::WALL_NS + 995 * MS);
-    let there = super::super::ids::Ends::of(&asks).span(super::super::ids::Side::Client, time, "other");
-    assert_eq!(
-        (span.trace_id.as_slice(), span.links[0].span_id.as_slice()),
-        (&there.trace.0[..], &there.span.0[..])
-    );
-}
-
-#[test]
-fn an_attempt_that_failed() {
-    let mut node = Node::new();
-    let web = Arc::clone(&node.web);
-    let [client, _] = node.ends(40_000);
-    let failure = TcpConnectFailure {
-        tcp: client,
-        errno: 111,
-        sent: true,
-        duration_ns: Some(5 * MS),
-        syn_retransmits: 0,
-    };
-    let name = node.happens(&web, 1_000 * MS, Detail::TcpConnectFailure(failure)).unwrap();
-    let spans = node.spans();
-    let [span] = spans.as_slice() else { panic!("{spans:#?}") };
-    assert!(is_error(span) && span.span_id == name.span.0 && span.trace_id == name.trace.0);
-    assert_eq!(text(span, "error.type"), "refused");
-    assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 5 * MS);
-}
-
 fn incident(state: v1::IncidentState, about: &str, edge: Option<v1::Edge>) -> v1::Incident {
     let workload = v1::Workload {
         kind: v1::WorkloadKind::Pod.into(),
@@ -223,10 +124,22 @@ fn what_belongs_to_an_incident_is_told_also_from_before_it() {
             let open = incident(v1::IncidentState::Open, "uid-1", Some(edge));
             node.traces.incident(&open, &mut node.told);
             node.traces.incident(&open, &mut node.told);
+            let another = v1::Incident { id: "inc-2".into(), ..open };
+            node.traces.incident(&another, &mut node.told);
         }
         let spans = node.spans();
         assert_eq!(spans.len(), 2, "{spans:#?}");
-        assert!(spans.iter().any(|span| text(span, "observer.incident.id") == "inc-1"));
+        let ids = |span: &Span| match of(&span.attributes, "observer.incident.ids") {
+            Some(Value::ArrayValue(ids)) => ids.values.clone(),
+            _ => Vec::new(),
+        };
+        let expected: &[&str] = if at == 1_000 { &["inc-1"] } else { &["inc-1", "inc-2"] };
+        let expected: Vec<_> = expected.iter().map(|id| any(id)).collect();
+        assert!(spans.iter().any(|span| ids(span) == expected), "{spans:#?}");
+        for span in &spans {
+            let keys: BTreeSet<_> = span.attributes.iter().map(|one| &one.key).collect();
+            assert_eq!(keys.len(), span.attributes.len(), "{span:#?}");
+        }
         assert!(!spans.iter().any(is_error));
     }
     let name = node.traces.incident(&incident(v1::IncidentState::Closed, "uid-1", None), &mut node.told);
@@ -236,6 +149,29 @@ fn what_belongs_to_an_incident_is_told_also_from_before_it() {
     assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 7_000 * MS);
     assert!(is_error(span) && span.links.len() >= 2);
     assert_eq!(span.events[0].name, "connect_failures");
+}
+
+#[test]
+fn what_finds_no_room_in_an_incident_is_counted_once() {
+    let mut node = Node::new();
+    let web = Arc::clone(&node.web);
+    let mut open = incident(v1::IncidentState::Open, "uid-1", None);
+    for round in 0..300 {
+        let [tcp, _] = node.ends(40_000 + round);
+        let errno = if round < 290 { 110 } else { 0 };
+        node.closes(&web, &tcp, (1_000 + u64::from(round)) * MS, MS, errno);
+        if round == 0 || round == 299 {
+            // What is told already is not told once more when a trigger fires again.
+            node.traces.incident(&open, &mut node.told);
+            open.firings.push(open.firings[0].clone());
+        }
+    }
+    assert_eq!(node.spans().len(), 290);
+    node.traces.incident(&v1::Incident { state: v1::IncidentState::Closed.into(), ..open }, &mut node.told);
+    let spans = node.spans();
+    let [span] = spans.as_slice() else { panic!("{spans:#?}") };
+    let omitted = of(&span.attributes, "observer.incident.omitted_connections");
+    assert_eq!((span.links.len(), omitted), (256, Some(&Value::IntValue(44))));
 }
 
 #[test]

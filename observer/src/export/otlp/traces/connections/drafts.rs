@@ -8,7 +8,7 @@ use super::super::super::ids::{Ends, Side, SpanName};
 use super::super::incidents::{Incidents, Parties};
 use super::super::span::{Draft, Told, link, note};
 use super::Pair;
-use super::end::End;
+use super::end::{End, Happened};
 use crate::event::{Detail, Event, Tcp, TcpClose, TcpConnectFailure, WallTime, error_name};
 use crate::export::otlp::words;
 
@@ -19,14 +19,20 @@ pub(super) struct Drafts {
 }
 
 impl Drafts {
-    /// The name of one side's span.
-    pub(super) fn name(&self, ends: &Ends, side: Side, established: WallTime) -> SpanName {
-        ends.span(side, established, &self.node_name)
+    /// The name of one side's span; `None` where no side is known.
+    pub(super) fn name(&self, ends: &Ends, pair: &Pair, side: Side) -> Option<SpanName> {
+        Some(ends.span(side, pair.established()?, self.node(ends, pair)))
+    }
+
+    /// The node, where the connection does not leave it.
+    fn node(&self, ends: &Ends, pair: &Pair) -> Option<&str> {
+        (ends.is_loopback() || pair.is_here()).then_some(&*self.node_name)
     }
 
     /// Tells the sides of a connection that have ended, if it is wanted.
     pub(super) fn tell(&self, ends: &Ends, pair: &mut Pair, incidents: &mut Incidents, told: &mut Vec<Told>) {
         let Some(established) = pair.established().filter(|_| pair.wanted) else { return };
+        let node = self.node(ends, pair);
         let are_both = pair.client.is_some() && pair.server.is_some();
         for side in [Side::Client, Side::Server] {
             let Some(end) = pair.side(side) else { continue };
@@ -34,15 +40,15 @@ impl Drafts {
             closed.told = true;
             let event = Arc::clone(&closed.event);
             let Detail::TcpClose(close) = &event.detail else { continue };
-            let name = self.name(ends, side, established);
+            let name = ends.span(side, established, node);
             let mut draft = closed_draft(&event, close, end, name);
-            let other = self.name(ends, side.other(), established);
+            let other = ends.span(side.other(), established, node);
             if side == Side::Server && are_both {
                 draft.parent = Some(other.span);
             } else if !are_both {
                 // The other side is told elsewhere, if it is: perhaps under the next name.
                 draft.links.push(link(other, "other side"));
-                let neighbour = ends.neighbour(side.other(), established, &self.node_name);
+                let neighbour = ends.neighbour(side.other(), established, node);
                 draft.links.extend(neighbour.map(|name| link(name, "other side, perhaps")));
             }
             let parties = Parties::of_connection(event.workload.as_deref(), &close.tcp);
@@ -76,7 +82,6 @@ pub(super) fn failed(
         error: Some(failure.error().replace('_', " ")),
     };
     let parties = Parties::of_connection(event.workload.as_deref(), tcp);
-    incidents.want(&parties);
     joined(draft, event, parties, incidents)
 }
 
@@ -102,7 +107,7 @@ fn closed_draft(event: &Event, close: &TcpClose, end: &End, name: SpanName) -> D
     if end.handshake_ns.is_some() {
         notes.push(note(end.established, "established", Vec::new()));
     }
-    notes.extend(end.notes.iter().cloned());
+    notes.extend(end.notes.iter().map(Happened::told));
     if end.notes_omitted > 0 {
         attributes.known("observer.notes_omitted", Some(end.notes_omitted));
     }
@@ -121,10 +126,7 @@ fn closed_draft(event: &Event, close: &TcpClose, end: &End, name: SpanName) -> D
 }
 
 fn joined(mut draft: Draft, event: &Event, parties: Parties, incidents: &mut Incidents) -> Told {
-    for (incident, id) in incidents.join(parties, draft.name, draft.end) {
-        draft.links.push(link(incident, "incident"));
-        draft.attributes.text("observer.incident.id", &id);
-    }
+    draft.join(&incidents.join(parties, draft.name, draft.end));
     draft.finish(event.workload.clone())
 }
 

@@ -6,7 +6,10 @@ use opentelemetry_proto::tonic::trace::v1::span::Event as Note;
 
 use super::super::super::attributes::Attributes;
 use super::super::span::note;
-use crate::event::{ConnectionId, Detail, Event, WallTime};
+use crate::event::{
+    ConnectionId, Detail, Event, EventType, Peer, PeerKind, ResetCause, ResetDirection, RetransmitCause,
+    RetransmitPhase, Tcp, WallTime,
+};
 use crate::export::otlp::words;
 
 /// What happened to one side is told up to so many times.
@@ -16,14 +19,30 @@ const MOST_NOTES: usize = 16;
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) id: ConnectionId,
+    /// The other side is on this node.
+    pub(super) here: bool,
     pub(super) established: WallTime,
     pub(super) handshake_ns: Option<u64>,
     /// What happened to it.
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Vec<Happened>,
     pub(super) notes_omitted: u32,
     /// It was reset.
     pub(super) reset: bool,
     pub(super) closed: Option<Closed>,
+}
+
+/// Something that happened to it, in few bytes: of most connections nothing is ever told.
+#[derive(Debug)]
+pub(super) struct Happened {
+    time: WallTime,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// So many segments were sent again.
+    Retransmit(RetransmitCause, RetransmitPhase, u32),
+    Reset(ResetDirection, Option<ResetCause>, Option<Arc<str>>),
 }
 
 /// How it ended.
@@ -34,9 +53,11 @@ pub(super) struct Closed {
 }
 
 impl End {
-    pub(super) const fn new(id: ConnectionId, established: WallTime, handshake_ns: Option<u64>) -> Self {
+    pub(super) fn new(tcp: &Tcp, established: WallTime, handshake_ns: Option<u64>) -> Self {
+        let is_here = |peer: &Peer| matches!(peer.kind, PeerKind::Pod | PeerKind::Host | PeerKind::Loopback);
         Self {
-            id,
+            id: tcp.id,
+            here: is_here(tcp.backend.as_deref().map_or(&tcp.peer, |backend| &backend.peer)),
             established,
             handshake_ns,
             notes: Vec::new(),
@@ -46,25 +67,42 @@ impl End {
         }
     }
 
-    /// Something happened to it.
-    pub(super) fn note(&mut self, event: &Event) {
-        let mut of = Attributes::default();
-        if let Detail::TcpRetransmit(retransmit) = &event.detail {
-            of.text("network.tcp.retransmit.type", words::retransmit_type(retransmit.cause));
-            of.text("observer.tcp.retransmit.phase", words::retransmit_phase(retransmit.phase));
-            of.known("observer.tcp.segments", Some(retransmit.segments));
+    /// Something happened to it. It is only counted where there is no room for it.
+    pub(super) fn note(&mut self, event: &Event, has_room: bool) {
+        let what = if let Detail::TcpRetransmit(retransmit) = &event.detail {
+            What::Retransmit(retransmit.cause, retransmit.phase, retransmit.segments)
         } else if let Detail::TcpReset(reset) = &event.detail {
-            of.text("network.io.direction", words::reset_direction(reset.direction));
-            of.text("network.tcp.reset.cause", reset.cause.map_or("", words::reset_cause));
-            of.text("observer.tcp.reset.reason", reset.reason.as_deref().unwrap_or_default());
+            What::Reset(reset.direction, reset.cause, reset.reason.clone())
         } else {
             // What is seen in debugging sessions is told as logs.
             return;
-        }
-        if self.notes.len() < MOST_NOTES {
-            self.notes.push(note(event.time, event.event_type().name(), of.into_inner()));
+        };
+        if has_room && self.notes.len() < MOST_NOTES {
+            self.notes.push(Happened { time: event.time, what });
         } else {
             self.notes_omitted += 1;
         }
+    }
+}
+
+impl Happened {
+    /// As OTLP has it.
+    pub(super) fn told(&self) -> Note {
+        let mut of = Attributes::default();
+        let kind = match &self.what {
+            What::Retransmit(cause, phase, segments) => {
+                of.text("network.tcp.retransmit.type", words::retransmit_type(*cause));
+                of.text("observer.tcp.retransmit.phase", words::retransmit_phase(*phase));
+                of.known("observer.tcp.segments", Some(*segments));
+                EventType::TcpRetransmit
+            }
+            What::Reset(direction, cause, reason) => {
+                of.text("network.io.direction", words::reset_direction(*direction));
+                of.text("network.tcp.reset.cause", cause.map_or("", words::reset_cause));
+                of.text("observer.tcp.reset.reason", reason.as_deref().unwrap_or_default());
+                EventType::TcpReset
+            }
+        };
+        note(self.time, kind.name(), of.into_inner())
     }
 }
