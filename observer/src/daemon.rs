@@ -18,11 +18,12 @@ use crate::config::{Access, Certificates, Config, CriEndpoints, KubernetesApi, L
 use crate::event::Now;
 use crate::export::{self, Bound, HttpError, Link};
 use crate::inventory::kubernetes::{self, ApiAccess};
-use crate::inventory::{self, CriEndpoint, cgroups, host};
+use crate::inventory::{self, CriEndpoint, cgroups, host, surroundings};
 use crate::privileges::{Privileges, PrivilegesError, Wants};
 use crate::probe::{Features, FeaturesError, Loaded, ProbeError, RingSizes};
 use crate::record::{self, Recorder};
 use crate::serve::{Book, ClientLimits, Listeners, Request, SecurityFiles, ServeError, Service, TlsFiles};
+use crate::status::{Capability, Missing};
 
 use self::core::{Core, Parts};
 use self::input::Inputs;
@@ -80,6 +81,10 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     let missing = privileges.missing_for_loading();
     if !missing.is_empty() {
         return Err(DaemonError::Privileges { missing: missing.join(" and ") });
+    }
+    for Capability { name, missing } in surroundings::hidden() {
+        let Some(Missing { reason, consequence, remedy }) = missing else { continue };
+        log::warn!("{name} is missing: {reason}: {consequence}; to do: {remedy}");
     }
     let features = Features::examine(&host::kernel_release())?;
     let sizes = RingSizes { process: config.process_ring_bytes, network: config.network_ring_bytes };

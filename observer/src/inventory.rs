@@ -13,6 +13,7 @@ pub(crate) mod kubernetes;
 pub(crate) mod netns;
 pub(crate) mod overflows;
 pub(crate) mod processes;
+pub(crate) mod surroundings;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -25,7 +25,7 @@ use crate::wait::{PATIENCE, eventually};
 pub struct PodBuilder<'a> {
     testbed: &'a Testbed,
     config: PodSandboxConfig,
-    shares_processes: bool,
+    processes: NamespaceMode,
     network: NamespaceMode,
 }
 
@@ -49,7 +49,7 @@ impl<'a> PodBuilder<'a> {
             labels,
             ..PodSandboxConfig::default()
         };
-        Self { testbed, config, shares_processes: false, network: NamespaceMode::Pod }
+        Self { testbed, config, processes: NamespaceMode::Container, network: NamespaceMode::Pod }
     }
 
     /// Adds a label.
@@ -70,7 +70,14 @@ impl<'a> PodBuilder<'a> {
     /// a container's process as on a host.
     #[must_use]
     pub fn share_processes(mut self) -> Self {
-        self.shares_processes = true;
+        self.processes = NamespaceMode::Pod;
+        self
+    }
+
+    /// Lets its containers see the host's processes, as `hostPID` does.
+    #[must_use]
+    pub fn host_processes(mut self) -> Self {
+        self.processes = NamespaceMode::Node;
         self
     }
 
@@ -93,7 +100,7 @@ impl<'a> PodBuilder<'a> {
     /// Starts the sandbox.
     pub async fn run(mut self) -> Result<Pod> {
         let options = NamespaceOption {
-            pid: self.process_namespace().into(),
+            pid: self.processes.into(),
             network: self.network.into(),
             ..NamespaceOption::default()
         };
@@ -128,10 +135,6 @@ impl<'a> PodBuilder<'a> {
         };
         pod.read_status().await?;
         Ok(pod)
-    }
-
-    fn process_namespace(&self) -> NamespaceMode {
-        if self.shares_processes { NamespaceMode::Pod } else { NamespaceMode::Container }
     }
 }
 

@@ -10,6 +10,7 @@ mod setup;
 
 mod bench;
 mod fuzz;
+mod image;
 mod kernels;
 mod soak;
 
@@ -109,6 +110,11 @@ enum Task {
         #[arg(value_name = "TARGET")]
         targets: Vec<String>,
     },
+    /// Write an image of the observer, in OCI's layout, of the release binary and the libraries that it needs
+    ///
+    /// It is the same, byte for byte, for the same binary and packages. SOURCE_DATE_EPOCH sets the time that all of it has.
+    /// See docs/kubernetes.md.
+    Image(image::Arguments),
     /// Check what compiler and clippy do not: the size of files, their first line, the order of the stages
     Tidy,
 }
@@ -125,6 +131,7 @@ fn main() -> ExitCode {
         }
         Task::Soak { minutes, arguments } => soak::run(minutes, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Fuzz { seconds, targets } => fuzz::run(seconds, &targets).map(|()| ExitCode::SUCCESS),
+        Task::Image(arguments) => image::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

@@ -10,7 +10,7 @@ use super::options::Output;
 use crate::client::{Look, Paint, escape, write_capability, write_value};
 use crate::inventory::cgroups::{self, Cgroups};
 use crate::inventory::kubernetes::ApiAccess;
-use crate::inventory::{CriEndpoint, host};
+use crate::inventory::{CriEndpoint, host, surroundings};
 use crate::privileges::{Privileges, Wants};
 use crate::probe;
 use crate::status::{Capability, Missing};
@@ -51,6 +51,7 @@ pub(super) fn diagnose() -> anyhow::Result<Diagnosis> {
     capabilities.extend(privileges.capabilities());
     let (cgroups, cgroup_capability) = cgroups();
     capabilities.push(cgroup_capability);
+    capabilities.extend(surroundings::hidden());
     let sockets: Vec<String> = CriEndpoint::usual()
         .iter()
         .filter(|endpoint| endpoint.socket().exists())
@@ -98,7 +99,7 @@ fn cgroups() -> (String, Capability) {
             Some(Missing {
                 reason: error.to_string(),
                 consequence: "nothing can be attributed to containers or units".to_owned(),
-                remedy: "mount cgroup2, as systemd does".to_owned(),
+                remedy: "mount cgroup2, as systemd does; in a pod, the node's /sys/fs/cgroup".to_owned(),
             }),
         ),
     };

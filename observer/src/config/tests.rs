@@ -185,3 +185,37 @@ fn metrics_are_served_in_plain_text_on_this_machine_alone_unless_that_is_wanted(
     assert!(of("--http-listen=0.0.0.0:1", "[http]\ninsecure = true").is_ok());
     assert!(of("", "http_listen = '0.0.0.0:1'\n[http]\ntls_cert = 'c'\ntls_key = 'k'").is_ok());
 }
+
+/// The variables of a pod's container.
+fn variables(manifest: &str) -> Vec<(String, String)> {
+    let read: serde_json::Value = serde_saphyr::from_str(manifest).unwrap();
+    let all = read["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+    let given = all.iter().filter_map(|one| Some((one["name"].as_str()?, one["value"].as_str()?)));
+    given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn what_is_deployed_on_kubernetes_is_taken() {
+    let base = include_str!("../../../deploy/kubernetes/base/observer.toml");
+    let with_metrics = include_str!("../../../deploy/kubernetes/components/prometheus/observer.toml");
+    let mut env = Vec::new();
+    for manifest in [
+        include_str!("../../../deploy/kubernetes/base/daemon-set.yaml"),
+        include_str!("../../../deploy/kubernetes/components/api/daemon-set.yaml"),
+        include_str!("../../../deploy/kubernetes/components/prometheus/daemon-set.yaml"),
+    ] {
+        env.extend(variables(manifest));
+    }
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    // The base's one variable with a value comes first.
+    assert_eq!(env[0].0, "OBSERVER_CRI_ENDPOINT");
+    let plain = load(&[], &env[..1], Some(base)).unwrap();
+    assert_eq!(plain.listen, [Listen::Unix("/run/observer/observer.sock".into())]);
+    assert_eq!(plain.record_dir.as_deref(), Some(Path::new("/var/lib/observer")));
+    assert_eq!((plain.http_listen, plain.container_folders), (None, Some(Vec::new())));
+    let all = load(&[], &env, Some(with_metrics)).unwrap();
+    assert!(matches!(&all.listen[..], [Listen::Unix(_), Listen::Secured(at)] if at.port() == 7443));
+    assert_eq!(all.http_listen.map(|at| at.port()), Some(9966));
+    // Without certificates nobody is let in from elsewhere.
+    assert!(load(&[], &env, Some(base)).is_err());
+}

@@ -90,6 +90,11 @@ impl Cgroups {
         &self.root
     }
 
+    /// What is mounted begins with the hierarchy's root: that one's number is 1.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.handles || self.directory.metadata().is_ok_and(|root| root.ino() == 1)
+    }
+
     /// Lists the hierarchy, parents before their children. What vanishes meanwhile is left out.
     pub(crate) fn scan(&self) -> Scan {
         let mut scan = Scan::default();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::programs::{CONTAINERD, PROMETHEUS, Programs};
+use super::programs::{CONTAINERD, KUBECTL, PROMETHEUS, Programs};
 use crate::kernels::{KERNELS, Kernel};
 use crate::toolchain::BPF_LINKER_VERSION;
 
@@ -112,7 +112,7 @@ pub(crate) fn of(scope: Scope) -> Vec<Need> {
         needs.extend(TEST_TOOLS.iter().map(Need::Tool));
         needs.push(Need::PythonClient);
         needs.extend(KERNELS.iter().map(Need::Kernel));
-        needs.extend([&CONTAINERD, &PROMETHEUS].map(Need::Programs));
+        needs.extend([&CONTAINERD, &PROMETHEUS, &KUBECTL].map(Need::Programs));
     }
     needs
 }

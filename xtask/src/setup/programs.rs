@@ -44,6 +44,16 @@ pub(crate) const PROMETHEUS: Programs = Programs {
     advice: "a Prometheus of 2.42 or later: prometheus and promtool",
 };
 
+/// kubectl, with a kustomize that knows components: bookworm's is from before.
+pub(crate) const KUBECTL: Programs = Programs {
+    name: "kubectl",
+    reason: "renders the manifests for Kubernetes",
+    package: "kubectl",
+    suite: "trixie",
+    folder: "kubectl",
+    advice: "kubectl of Kubernetes 1.27 or later",
+};
+
 impl Programs {
     fn folder(&self) -> PathBuf {
         workspace::target_directory().join(self.folder)

@@ -86,7 +86,12 @@ pub(super) fn find_cgroups(sources: &mut Vec<IdentitySource>) -> Option<Cgroups>
             let root = cgroups.root().display().to_string();
             (Some(cgroups), root, true, "version 2 hierarchy".to_owned())
         }
-        Err(error) => (None, "/sys/fs/cgroup".to_owned(), false, error.to_string()),
+        Err(error) => {
+            log::warn!(
+                "{error}: nothing can be attributed to containers or units; in a pod, mount the node's /sys/fs/cgroup there"
+            );
+            (None, "/sys/fs/cgroup".to_owned(), false, error.to_string())
+        }
     };
     sources.push(IdentitySource { name: "cgroup", endpoint, healthy, message });
     found

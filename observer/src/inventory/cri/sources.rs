@@ -43,7 +43,13 @@ impl Sources {
         // Held while it is sent, so that the last word that is sent is the last word.
         let mut health = self.health.lock().await;
         let before = self.sources(&health);
-        if let Some(health) = health.get_mut(index) {
+        if let (Some(health), Some(endpoint)) = (health.get_mut(index), self.endpoints.get(index)) {
+            if self.given && news == Health::Absent && *health != news {
+                log::warn!(
+                    "there is no socket at {}: its containers show by id",
+                    endpoint.socket().display()
+                );
+            }
             *health = news;
         }
         let sources = self.sources(&health);
