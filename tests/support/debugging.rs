@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::debug_response::Payload;
@@ -18,7 +19,9 @@ use crate::pod::Pod;
 use crate::wait::{PATIENCE, eventually};
 
 /// So often bpftool is asked.
-const TRIES: usize = 20;
+const TRIES: usize = 100;
+/// Those of a daemon that ends go one after another.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// What has come so far.
 #[derive(Debug, Default)]
@@ -194,6 +197,7 @@ fn list(what: &str) -> Result<Vec<Value>> {
         }
         // It gives up where one goes while it looks, as those of other tests may.
         tries += 1;
-        ensure!(tries < TRIES, "bpftool: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(tries < TRIES, "bpftool: {}", String::from_utf8_lossy(&output.stdout));
+        std::thread::sleep(BETWEEN_TRIES);
     }
 }
