@@ -120,10 +120,8 @@ async fn is_complete_and_confined(deployed: &Deployed) -> Result<()> {
     ensure!(u64::from_str_radix(&field(pid, "CapPrm")?, 16)? == kept, "{}", field(pid, "CapPrm")?);
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
     let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).context("no root")?;
-    ensure!(
-        root.split(' ').nth(5).is_some_and(|options| options.split(',').any(|one| one == "ro")),
-        "{root}"
-    );
+    let options = root.split(' ').nth(5).context("no options")?;
+    ensure!(options.split(',').any(|one| one == "ro"), "{root}");
     Ok(())
 }
 
@@ -183,10 +181,8 @@ async fn as_the_manifest_runs_it_it_sees_what_other_pods_do() -> Result<()> {
     ensure!(u64::from_str_radix(&field(pid, "CapPrm")?, 16)? == kept, "{}", field(pid, "CapPrm")?);
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
     let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).context("no root")?;
-    ensure!(
-        root.split(' ').nth(5).is_some_and(|options| options.split(',').any(|one| one == "ro")),
-        "{root}"
-    );
+    let options = root.split(' ').nth(5).context("no options")?;
+    ensure!(options.split(',').any(|one| one == "ro"), "{root}");
 
     let (server, serve, client) = Box::pin(talk(&testbed, &api)).await?;
     // A client of its own, in another pod: it has the socket's folder and nothing else.
@@ -216,8 +212,12 @@ async fn as_the_manifest_runs_it_it_sees_what_other_pods_do() -> Result<()> {
         "{told:#}"
     );
     ensure!(event["tcp_connect"]["tcp"]["destination"]["workload"]["pod"] == server.name(), "{told:#}");
-    let summary = ask(&deployed, &["summary", "--since", "10m", "-n", "deployed"]).await?;
-    ensure!(summary.iter().any(|line| line.to_string().contains(server.name())), "{summary:#?}");
+    eventually(PATIENCE, "the window to end", async || {
+        let summary = ask(&deployed, &["summary", "--since", "10m", "-n", "deployed"]).await?;
+        let is_told = summary.iter().any(|line| line.to_string().contains(server.name()));
+        Ok(is_told.then_some(()).ok_or(summary))
+    })
+    .await?;
     // The node's own client, by the folder that is the node's.
     let listed = client::json(&deployed.socket(), ["workloads", "-n", "deployed"]).await?;
     ensure!(listed.iter().any(|one| one.to_string().contains(serve.id())), "{listed:#?}");
