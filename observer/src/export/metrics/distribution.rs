@@ -47,13 +47,11 @@ impl Distribution {
     }
 
     /// The smallest value; 0 without values.
-    #[allow(dead_code, reason = "OTLP tells it")]
     pub(crate) const fn min_ns(&self) -> u64 {
         self.min_ns
     }
 
     /// The largest value; 0 without values.
-    #[allow(dead_code, reason = "OTLP tells it")]
     pub(crate) const fn max_ns(&self) -> u64 {
         self.max_ns
     }

@@ -57,7 +57,6 @@ impl Label {
     }
 
     /// OpenTelemetry's name for it, where it has one, and else one in its manner.
-    #[allow(dead_code, reason = "OTLP tells it")]
     pub(crate) const fn attribute(self) -> &'static str {
         match self {
             Self::Namespace => "k8s.namespace.name",

@@ -27,7 +27,6 @@ pub(crate) struct Metric {
     /// Prometheus' name, with unit and `_total`.
     pub(crate) name: &'static str,
     /// OpenTelemetry's name.
-    #[allow(dead_code, reason = "OTLP tells it")]
     pub(crate) otel: &'static str,
     pub(crate) kind: Kind,
     pub(crate) unit: Unit,
@@ -78,7 +77,6 @@ impl Unit {
     }
 
     /// As OpenTelemetry writes it (UCUM).
-    #[allow(dead_code, reason = "OTLP tells it")]
     pub(crate) const fn ucum(self) -> &'static str {
         match self {
             Self::Seconds => "s",
