@@ -2,15 +2,13 @@
 //! often they run while segments pass.
 #![allow(clippy::print_stdout, reason = "it tells what it measured")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::process::Command;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::GetStatusRequest;
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_tests::firings::count_runs;
-use observer_tests::{Daemon, Testbed};
+use observer_tests::{Daemon, Testbed, loaded};
 use serde_json::Value;
 
 /// What a connection, a process or a container does a few times in its life, or when something goes wrong; never what
@@ -57,37 +55,9 @@ const SEGMENTS: u64 = BYTES / 1460;
 /// Other tests' processes and connections are seen as well, but not each time.
 const ROUNDS: u32 = 5;
 
-/// The maps that a process holds, by the kernel's ids.
-fn maps(pid: u32) -> Result<BTreeSet<u64>> {
-    let mut ids = BTreeSet::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
-        // One that was closed meanwhile is no map.
-        let text = fs::read_to_string(entry?.path()).unwrap_or_default();
-        if text.contains("map_type:") {
-            let id = text.lines().find_map(|line| line.strip_prefix("map_id:")).context("no id")?;
-            ids.insert(id.trim().parse()?);
-        }
-    }
-    Ok(ids)
-}
-
-/// All programs or links of the kernel.
-fn list(what: &str) -> Result<Vec<Value>> {
-    let output = Command::new("bpftool").args(["-j", what, "list"]).output().context("cannot run bpftool")?;
-    ensure!(output.status.success(), "bpftool: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// The daemon's programs, by the kernel's ids: by the maps that they use, since a program stays attached when nobody
-/// holds it.
+/// The daemon's programs, by the kernel's ids.
 fn programs(daemon: &Daemon) -> Result<BTreeMap<Option<u64>, Value>> {
-    let maps = maps(daemon.pid())?;
-    ensure!(!maps.is_empty(), "no maps");
-    let uses = |program: &Value| {
-        let ids = program["map_ids"].as_array();
-        ids.is_some_and(|ids| ids.iter().filter_map(Value::as_u64).any(|id| maps.contains(&id)))
-    };
-    Ok(list("prog")?.into_iter().filter(uses).map(|program| (program["id"].as_u64(), program)).collect())
+    Ok(loaded::programs(daemon)?.into_iter().map(|program| (program["id"].as_u64(), program)).collect())
 }
 
 /// Asked for names, it has one program that sees packets, on their way in and beside whatever others there are, and
@@ -100,7 +70,7 @@ async fn asked_for_names_one_program_sees_packets() -> Result<()> {
     let [program] = seeing.as_slice() else { anyhow::bail!("{seeing:#?}") };
     ensure!(program["type"] == "cgroup_skb" && program["name"] == "dns_answers", "{program}");
     let links = || -> Result<Vec<Value>> {
-        Ok(list("link")?.into_iter().filter(|link| link["prog_id"] == program["id"]).collect())
+        Ok(loaded::list("link")?.into_iter().filter(|link| link["prog_id"] == program["id"]).collect())
     };
     let attached = links()?;
     let [link] = attached.as_slice() else { anyhow::bail!("{attached:#?}") };
@@ -120,7 +90,8 @@ async fn no_program_is_attached_to_what_packets_do() -> Result<()> {
     // No socket operations, traffic control, XDP, socket filters, or programs on a cgroup's sockets and packets.
     ensure!(programs.values().all(|program| program["type"] == "tracing"), "{programs:#?}");
 
-    let links = list("link")?.into_iter().filter(|link| programs.contains_key(&link["prog_id"].as_u64()));
+    let links =
+        loaded::list("link")?.into_iter().filter(|link| programs.contains_key(&link["prog_id"].as_u64()));
     let mut hooks = Vec::new();
     for link in links {
         let (kind, text) = (link["type"].as_str().context("no type")?, |field| link[field].as_str());

@@ -1,12 +1,8 @@
 //! A debugging session of a test's own, read in the background; and which programs of a daemon are attached.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use observer_proto::v1::debug_response::Payload;
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::watch_events_response::Payload as Update;
@@ -15,13 +11,9 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::daemon::Daemon;
+use crate::loaded::{list, programs};
 use crate::pod::Pod;
 use crate::wait::{PATIENCE, eventually};
-
-/// So often bpftool is asked.
-const TRIES: usize = 100;
-/// Those of a daemon that ends go one after another.
-const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// What has come so far.
 #[derive(Debug, Default)]
@@ -152,13 +144,7 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 
 /// The names of a daemon's programs that the kernel says are attached to a tracepoint or a function, in order.
 pub fn attached(daemon: &Daemon) -> Result<Vec<String>> {
-    let maps = maps(daemon.pid())?;
-    ensure!(!maps.is_empty(), "no maps");
-    let uses = |program: &Value| {
-        let ids = program["map_ids"].as_array();
-        ids.is_some_and(|ids| ids.iter().filter_map(Value::as_u64).any(|id| maps.contains(&id)))
-    };
-    let programs: Vec<Value> = list("prog")?.into_iter().filter(uses).collect();
+    let programs = programs(daemon)?;
     let links = list("link")?;
     let hooked = |program: &&Value| {
         links.iter().any(|link| link["prog_id"] == program["id"] && link["type"] != "iter")
@@ -170,34 +156,4 @@ pub fn attached(daemon: &Daemon) -> Result<Vec<String>> {
         .collect();
     names.sort();
     Ok(names)
-}
-
-/// The maps that a process holds, by the kernel's ids.
-fn maps(pid: u32) -> Result<BTreeSet<u64>> {
-    let mut ids = BTreeSet::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
-        // One that was closed meanwhile is no map.
-        let text = fs::read_to_string(entry?.path()).unwrap_or_default();
-        if text.contains("map_type:") {
-            let id = text.lines().find_map(|line| line.strip_prefix("map_id:")).context("no id")?;
-            ids.insert(id.trim().parse()?);
-        }
-    }
-    Ok(ids)
-}
-
-/// All programs or links of the kernel.
-fn list(what: &str) -> Result<Vec<Value>> {
-    let mut tries = 0;
-    loop {
-        let output =
-            Command::new("bpftool").args(["-j", what, "list"]).output().context("cannot run bpftool")?;
-        if output.status.success() {
-            return Ok(serde_json::from_slice(&output.stdout)?);
-        }
-        // It gives up where one goes while it looks, as those of other tests may.
-        tries += 1;
-        ensure!(tries < TRIES, "bpftool: {}", String::from_utf8_lossy(&output.stdout));
-        std::thread::sleep(BETWEEN_TRIES);
-    }
 }

@@ -1,12 +1,11 @@
 //! What a daemon has in the kernel: its programs, maps and links, by ids that the kernel never gives twice.
 
 use std::fs;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Result, ensure};
 
 use crate::daemon::Daemon;
+use crate::loaded::list;
 use crate::wait::{PATIENCE, eventually};
 
 /// All that a daemon has in the kernel, by its descriptors.
@@ -55,8 +54,5 @@ impl Footprint {
 
 /// The ids of all that is in the kernel of a kind: `prog`, `map` or `link`.
 fn in_kernel(kind: &str) -> Result<Vec<u64>> {
-    let output = Command::new("bpftool").args([kind, "list", "-j"]).output().context("cannot run bpftool")?;
-    ensure!(output.status.success(), "bpftool: {}", String::from_utf8_lossy(&output.stderr));
-    let list: Vec<Value> = serde_json::from_slice(&output.stdout)?;
-    Ok(list.iter().filter_map(|item| item["id"].as_u64()).collect())
+    Ok(list(kind)?.iter().filter_map(|item| item["id"].as_u64()).collect())
 }

@@ -41,6 +41,7 @@ pub mod footprint;
 pub mod frames;
 pub mod kubernetes;
 pub mod lines;
+pub mod loaded;
 pub mod losses;
 pub mod manifests;
 pub mod names;
