@@ -146,7 +146,12 @@ impl Lines {
         let state = match status.state() {
             NodeState::Connected if !self.look.is_wide() => return None,
             NodeState::Connected => "connected",
+            NodeState::Following if !self.look.is_wide() => return None,
+            NodeState::Following => "following",
             NodeState::Stopping => "the daemon stops",
+            NodeState::Unavailable => "unavailable",
+            NodeState::Gone => "gone",
+            NodeState::Behind => "behind",
             NodeState::Unspecified => "status",
         };
         let colon = if status.message.is_empty() { "" } else { ": " };

@@ -30,7 +30,8 @@ pub(crate) fn write_explanation(
     explanation: &ExplainResponse,
     connections: &ListConnectionsResponse,
 ) -> io::Result<()> {
-    let ExplainResponse { edges, total, node_name, window_start, window_ns, lost_events } = explanation;
+    let ExplainResponse { edges, total, node_name, window_start, window_ns, lost_events, missing_nodes: _ } =
+        explanation;
     let end = window_start.as_ref().map(|start| look.clock().text(&after(start, *window_ns)));
     let head =
         format!("figures of {} to {} [{}]", duration(*window_ns), end.unwrap_or_default(), escape(node_name));

@@ -40,7 +40,7 @@ pub(super) fn begun(start_time: Timestamp, after: u64) -> Carried {
         message: "new events follow".to_owned(),
         start_time: Some(start_time),
         after_sequence: after,
-        recorded: false,
+        ..served::NodeStatus::default()
     };
     Carried::Own((&status).into())
 }

@@ -151,6 +151,7 @@ impl Observer for Service {
             total,
             node_name: self.settings.node_name.clone(),
             time: Some(wire::boot_timestamp(sampled, now)),
+            missing_nodes: Vec::new(),
         }))
     }
 
@@ -176,6 +177,7 @@ impl Observer for Service {
             window_start: Some(wire::boot_timestamp(window.start, now)),
             window_ns: window.length_ns,
             lost_events: window.lost_events,
+            missing_nodes: Vec::new(),
         }))
     }
 
@@ -194,6 +196,7 @@ impl Observer for Service {
             total: listeners.len() as u64,
             node_name: self.settings.node_name.clone(),
             time: Some(wire::boot_timestamp(sampled, now)),
+            missing_nodes: Vec::new(),
         }))
     }
 
@@ -212,6 +215,7 @@ impl Observer for Service {
         Ok(Response::new(v1::ListWorkloadsResponse {
             workloads: told.map(|entry| masked(entry, mask.as_ref())).collect(),
             node_name: self.settings.node_name.clone(),
+            missing_nodes: Vec::new(),
         }))
     }
 

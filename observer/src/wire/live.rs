@@ -35,6 +35,7 @@ pub(crate) fn connection(connection: &Connection, sampled: BootTime, now: Now) -
         flow: stands.as_ref().map(|stands| flow(stands, stalls, *start, sampled)),
         half_closed_time: half_closed.map(|time| boot_timestamp(time, now)),
         peer: peer_end.as_deref().map(|end| peer(end, sampled, now)),
+        node_name: String::new(),
     }
 }
 
@@ -47,6 +48,8 @@ fn peer(end: &PeerEnd, sampled: BootTime, now: Now) -> v1::PeerEnd {
         state: state.name().to_owned(),
         handshake_latency_ns: *handshake_latency_ns,
         flow: stands.as_ref().map(|stands| flow(stands, stalls, *start, sampled)),
+        node_name: String::new(),
+        workload: None,
     }
 }
 
@@ -122,5 +125,6 @@ pub(crate) fn listener(listener: &Listener, now: Now) -> v1::Listener {
         dropped: *dropped,
         overflowed: *overflowed,
         oldest_wait_ns: oldest_waiting.map(|since| now.boot.since_ns(since)),
+        node_name: String::new(),
     }
 }

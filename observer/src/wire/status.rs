@@ -70,6 +70,7 @@ pub(crate) fn status(status: Status, node_name: &str, now: Now) -> v1::Status {
         kernel_maps: kernel_maps.into_iter().map(kernel_map).collect(),
         debug_sessions: debug_sessions.iter().map(|one| session_state(one, now)).collect(),
         replay: None,
+        relay: None,
         recorder: Some(recorder(of_recorder)),
         exporters: exporters.into_iter().map(exporter).collect(),
     }
@@ -180,6 +181,7 @@ pub(crate) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::WorkloadSt
         ready_after_ns: *ready_after_ns,
         state: state.into(),
         crash_loop: *crash_loop,
+        node_name: String::new(),
     }
 }
 

@@ -95,6 +95,7 @@ pub(crate) fn window_end(window: &Window, total: usize, now: Now) -> v1::WindowE
         total: total as u64,
         snapshot: false,
         ended: Vec::new(),
+        nodes: 0,
     }
 }
 

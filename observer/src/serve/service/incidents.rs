@@ -62,6 +62,7 @@ impl Incidents for Service {
             incidents: super::fitting(told, None),
             total,
             node_name: self.settings.node_name.clone(),
+            missing_nodes: Vec::new(),
         }))
     }
 
@@ -117,7 +118,7 @@ impl Incidents for Service {
         let open = OpenIncident { filters, client, note };
         let opened = self.ask(|reply| Request::OpenIncident { open, reply }).await??;
         let incident = seen(&scope, &opened).map(|incident| transcoded(&incident));
-        Ok(Response::new(served::OpenIncidentResponse { incident }))
+        Ok(Response::new(served::OpenIncidentResponse { incident, others: Vec::new() }))
     }
 
     async fn close_incident(

@@ -236,6 +236,7 @@ impl Recording {
                 start_time: Some(timestamp(run)),
                 after_sequence,
                 recorded: true,
+                node_name: String::new(),
             })
                 .into(),
         );

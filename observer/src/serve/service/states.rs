@@ -26,8 +26,7 @@ pub(super) fn connected(settings: &Settings, message: &str) -> v1::NodeStatus {
         state: v1::NodeState::Connected.into(),
         message: message.to_owned(),
         start_time: Some(wire::timestamp(settings.start_time)),
-        after_sequence: 0,
-        recorded: false,
+        ..v1::NodeStatus::default()
     }
 }
 
@@ -36,9 +35,7 @@ pub(super) fn stopping() -> v1::NodeStatus {
     v1::NodeStatus {
         state: v1::NodeState::Stopping.into(),
         message: "the daemon is stopping".to_owned(),
-        start_time: None,
-        after_sequence: 0,
-        recorded: false,
+        ..v1::NodeStatus::default()
     }
 }
 

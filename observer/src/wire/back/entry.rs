@@ -19,6 +19,7 @@ pub(crate) fn workload_entry(told: &v1::WorkloadStatus) -> WorkloadEntry {
         ready_after_ns,
         state: _,
         crash_loop,
+        node_name: _,
     } = told;
     WorkloadEntry {
         workload: workload(of.as_ref()),

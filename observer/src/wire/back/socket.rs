@@ -23,6 +23,7 @@ pub(crate) fn connection(told: &v1::Connection, sampled: BootTime) -> Connection
         flow: stood,
         half_closed_time,
         peer,
+        node_name: _,
     } = told;
     let start = boot_time(start_time.as_ref());
     let ends = tcp(&ends.clone().unwrap_or_default());
@@ -60,6 +61,7 @@ pub(crate) fn listener(told: &v1::Listener, sampled: BootTime) -> Listener {
         dropped,
         oldest_wait_ns,
         overflowed,
+        node_name: _,
     } = told;
     Listener {
         id: ConnectionId(0),
@@ -78,7 +80,15 @@ pub(crate) fn listener(told: &v1::Listener, sampled: BootTime) -> Listener {
 }
 
 fn peer_end(told: &v1::PeerEnd, ends: &crate::event::Tcp, start: BootTime, sampled: BootTime) -> PeerEnd {
-    let v1::PeerEnd { connection_id, process: by, state: in_state, handshake_latency_ns, flow } = told;
+    let v1::PeerEnd {
+        connection_id,
+        process: by,
+        state: in_state,
+        handshake_latency_ns,
+        flow,
+        node_name: _,
+        workload: _,
+    } = told;
     let (flow, stalls) = flow_of(flow.as_ref(), start, sampled);
     let answerer = ends.backend.as_ref().map_or(&ends.peer, |backend| &backend.peer);
     PeerEnd {
