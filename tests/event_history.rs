@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{
-    Event, Filter, GetStatusRequest, History, NodeStatus, Resume, WatchEventsRequest, WatchEventsResponse,
+    Event, Filter, GetStatusRequest, History, NodeState, NodeStatus, Resume, WatchEventsRequest,
+    WatchEventsResponse,
 };
 use observer_tests::losses::is_own;
 use observer_tests::wait::PATIENCE;
@@ -145,6 +146,7 @@ async fn take(
     let (mut greeting, mut history, mut events) = (None, None, Vec::new());
     while events.len() < count {
         match stream.message().await?.context("the stream ended")?.payload {
+            Some(Payload::NodeStatus(status)) if status.state() == NodeState::Following => {}
             Some(Payload::NodeStatus(status)) => greeting = Some(status),
             Some(Payload::History(of)) => history = Some(of),
             Some(Payload::Event(event)) => events.push(event),

@@ -137,7 +137,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         let service = Service::new(serve_settings(config, started), requests_sender)
             .recorded(reader)
             .with_incidents(book);
-        let server = tokio::spawn(listeners.serve(service, client_limits(config), async {
+        let server = tokio::spawn(listeners.serve(service.routes(), client_limits(config), async {
             let _told_or_gone = farewell.await.is_ok();
         }));
         core.run(&mut Inputs::new(stop, requests, facts)).await;

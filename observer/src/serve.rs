@@ -24,7 +24,9 @@ pub(crate) use self::access::ClientLimits;
 pub(crate) use self::history::Ask;
 pub(crate) use self::incidents::{Book, Change, Connections, Opening, Standing};
 pub(crate) use self::queue::{Gauge, Item, Sink, Source, queue};
-pub(crate) use self::server::{Listeners, SecurityFiles, ServeError, TlsFiles, serve_one};
+pub(crate) use self::server::{
+    LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, Listeners, SecurityFiles, ServeError, TlsFiles, serve_one,
+};
 pub(crate) use self::service::{Merged, Replayed, Service, Settings};
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{

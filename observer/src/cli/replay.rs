@@ -50,7 +50,7 @@ pub(super) fn serve(args: Args, out: &mut dyn Write) -> anyhow::Result<ExitCode>
                 _ = terminated.recv() => {}
             }
         };
-        Ok::<_, anyhow::Error>(listeners.serve(service, ClientLimits::default(), ended).await?)
+        Ok::<_, anyhow::Error>(listeners.serve(service.routes(), ClientLimits::default(), ended).await?)
     })?;
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     Ok(ExitCode::SUCCESS)

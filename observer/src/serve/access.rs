@@ -7,6 +7,7 @@ mod clients;
 mod fuzzed;
 mod identity;
 mod peer;
+mod relayed;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -17,5 +18,7 @@ pub(super) use self::clients::Seat;
 pub(crate) use self::clients::{ClientLimits, Clients};
 pub(super) use self::identity::Identity;
 pub(super) use self::peer::process;
+pub(super) use self::relayed::named;
+pub(crate) use self::relayed::{CALLER, told};
 pub(crate) use self::rules::{Rules, RulesError};
 pub(crate) use crate::filter::Scope;

@@ -34,7 +34,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
 use self::connections::Site;
-use self::requests::LONGEST_REQUEST_BYTES;
+pub(crate) use self::requests::LONGEST_REQUEST_BYTES;
 pub(crate) use self::security::SecurityFiles;
 use self::security::{Security, Stamps};
 use self::socket::{BACKLOG, Socket};
@@ -45,7 +45,7 @@ use super::access::{ClientLimits, Clients, RulesError};
 /// The longest request of the standard services: a name.
 const LONGEST_NAME_BYTES: usize = 4 * 1024;
 /// The longest answer.
-const LONGEST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const LONGEST_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Clients of a listener at a time. Each listener has places of its own, so that those who come by TCP cannot take those of
 /// the unix socket.
 const CLIENTS: usize = 512;
@@ -118,11 +118,11 @@ impl Listeners {
         listen(address, &mut self.secured)
     }
 
-    /// Serves until `shutdown` is done, then ends in order: health says so, no new call is taken, and
+    /// Serves the two services of these routes until `shutdown` is done, then ends in order: health says so, no new call is taken, and
     /// open ones have a moment to end. The event loop ends its streams by `Subscribers::stop`.
     pub(crate) async fn serve(
         self,
-        service: Service,
+        routes: Routes,
         limits: ClientLimits,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
@@ -131,7 +131,7 @@ impl Listeners {
         let health_service = health_service.max_decoding_message_size(LONGEST_NAME_BYTES);
         health.set_serving::<ObserverServer<Service>>().await;
         health.set_serving::<IncidentsServer<Service>>().await;
-        let routes = routes(service)?.add_service(health_service).prepare();
+        let routes = reflected(routes)?.add_service(health_service).prepare();
         let (stop, stopping) = watch::channel(false);
         let (changes, security) = watch::channel(Arc::new(security));
         let following = tokio::spawn(files.follow(known, changes));
@@ -167,7 +167,7 @@ impl Listeners {
 
 /// Serves one client that is connected already, a process of the same user, until it goes.
 pub(crate) async fn serve_one(service: Service, client: UnixStream) {
-    let Ok(routes) = routes(service) else { return };
+    let Ok(routes) = reflected(service.routes()) else { return };
     let Ok((security, _)) = SecurityFiles::default().read() else { return };
     let (_never, stopping) = watch::channel(false);
     let (_same, security) = watch::channel(Arc::new(security));
@@ -196,22 +196,15 @@ fn incoming(listener: TcpListener) -> Result<TcpListenerStream, ServeError> {
         .map(TcpListenerStream::new)
 }
 
-/// The service with reflection, both versions: older clients (grpcio's for Python) know v1alpha only.
-fn routes(service: Service) -> Result<Routes, ServeError> {
+/// With reflection, both versions: older clients (grpcio's for Python) know v1alpha only.
+fn reflected(routes: Routes) -> Result<Routes, ServeError> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let incidents = IncidentsServer::new(service.clone())
-        .max_decoding_message_size(LONGEST_REQUEST_BYTES)
-        .max_encoding_message_size(LONGEST_ANSWER_BYTES);
-    let observer = ObserverServer::new(service)
-        .max_decoding_message_size(LONGEST_REQUEST_BYTES)
-        .max_encoding_message_size(LONGEST_ANSWER_BYTES);
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
-    Ok(Routes::new(observer)
-        .add_service(incidents)
+    Ok(routes
         .add_service(v1.max_decoding_message_size(LONGEST_NAME_BYTES))
         .add_service(v1alpha.max_decoding_message_size(LONGEST_NAME_BYTES)))
 }

@@ -9,6 +9,7 @@ mod explain;
 mod export;
 mod incidents;
 mod lists;
+mod offered;
 mod past;
 mod recorded;
 mod replayed;
@@ -36,7 +37,7 @@ use self::past::PastWindows;
 use self::recorded::Recording;
 pub(crate) use self::replayed::Replayed;
 pub(crate) use self::settings::Settings;
-use self::states::{busy, connected, refused, sent_at, stopping};
+use self::states::{busy, connected, following, refused, sent_at, stopping};
 pub(crate) use self::summaries::Merged;
 pub(super) use self::summaries::SummaryStream;
 use super::access::Caller;
@@ -98,7 +99,7 @@ impl Observer for Service {
         self.send(Request::Events(EventsRequest { id, filters, ask, follow, sink })).await?;
         let requests = PollSender::new(self.requests.clone());
         let stream = EventStream::new(id, source, requests, &self.settings, mask, (scope, seat));
-        Ok(Response::new(stream.with(recording)))
+        Ok(Response::new(stream.with(recording, follow)))
     }
 
     async fn watch_summaries(

@@ -7,6 +7,7 @@ use tonic::{Request, Status};
 
 use super::clients::{Presence, Reached};
 use super::identity::Name;
+use super::relayed::both;
 use super::{Clients, Identity, Scope, Seat};
 
 /// Who calls; goes with each request of a connection.
@@ -16,9 +17,13 @@ pub(crate) struct Caller {
     pid: Option<u32>,
     /// What it may see; `None` for nothing.
     scope: Option<Scope>,
+    /// It may ask for others.
+    relays: bool,
+    /// It asks for another without being allowed to.
+    presumes: bool,
     clients: Arc<Clients>,
-    /// Its connection.
-    _presence: Presence,
+    /// Its connection; `None` for one who is asked for, whose relay has one.
+    _presence: Option<Presence>,
 }
 
 impl Caller {
@@ -26,17 +31,46 @@ impl Caller {
     pub(in crate::serve) fn new(
         identity: &Identity,
         scope: Option<Scope>,
+        relays: bool,
         clients: &Arc<Clients>,
     ) -> Option<Self> {
         let name = identity.name();
         let counted = if scope.is_some() { name.clone() } else { Name::without_a_rule() };
         let presence = clients.enter(&counted, identity.is_many())?;
-        Some(Self { name, pid: identity.pid(), scope, clients: Arc::clone(clients), _presence: presence })
+        Some(Self {
+            name,
+            pid: identity.pid(),
+            scope,
+            relays,
+            presumes: false,
+            clients: Arc::clone(clients),
+            _presence: Some(presence),
+        })
+    }
+
+    /// Whoever it asks for, who is to see no more than that of what it sees itself.
+    pub(super) fn asking_for(&self, name: &str, scope: Option<&Scope>) -> Self {
+        let scope = self.scope.as_ref().zip(scope).and_then(|(own, asked)| both(own, asked));
+        Self {
+            // One that may not has its own limits, whatever names it makes up.
+            name: if self.relays { self.name.asking_for(name) } else { self.name.clone() },
+            pid: self.pid,
+            scope,
+            relays: false,
+            presumes: !self.relays,
+            clients: Arc::clone(&self.clients),
+            _presence: None,
+        }
     }
 
     /// What it may see; `None` for nothing.
     pub(in crate::serve) const fn scope(&self) -> Option<&Scope> {
         self.scope.as_ref()
+    }
+
+    /// It may ask for others.
+    pub(in crate::serve) const fn relays(&self) -> bool {
+        self.relays
     }
 
     /// Lets a call begin: what it may show, and to whom. Or says why not; either is written down.
@@ -49,6 +83,10 @@ impl Caller {
 
     fn enter(&self, call: &str) -> Result<Scope, Status> {
         let admitted = match (&self.scope, self.clients.call(&self.name)) {
+            _ if self.presumes => Err(Status::permission_denied(format!(
+                "{}: no rule of the daemon's access file says that it may ask for others (relay = true)",
+                self.name
+            ))),
             (_, Err(Reached(most))) => Err(Status::resource_exhausted(format!(
                 "more than {most} calls in a second, as many as the daemon allows one client; ask less often",
             ))),

@@ -57,6 +57,12 @@ impl Identity {
 }
 
 impl Name {
+    /// Of whom it asks for.
+    pub(super) fn asking_for(&self, other: &str) -> Self {
+        let other = other.escape_debug().to_string().replace(' ', "\\u{20}");
+        Self(format!("{other}:via:{}", self.0).into())
+    }
+
     /// Of whoever did not say.
     pub(super) fn unknown() -> Self {
         Self("unknown".into())

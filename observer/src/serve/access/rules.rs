@@ -7,6 +7,7 @@
 //! names = ["dns:ops.example"]    # ... or certificates with one of these names
 //! loopback = true                # ... or whoever comes in plain text
 //! namespaces = ["shop", "pay"]   # what: pods of these namespaces, or `all = true`
+//! relay = true                   # and it may ask for others, who see no more than it does
 //! ```
 
 use std::collections::BTreeSet;
@@ -60,6 +61,7 @@ struct Rule {
     loopback: bool,
     namespaces: BTreeSet<String>,
     all: bool,
+    relay: bool,
 }
 
 impl Rules {
@@ -86,6 +88,11 @@ impl Rules {
         }
         let namespaces: BTreeSet<_> = matching().flat_map(|rule| rule.namespaces.iter().cloned()).collect();
         (!namespaces.is_empty()).then(|| Scope::Namespaces(Arc::new(namespaces)))
+    }
+
+    /// It may ask for others, in their names.
+    pub(in crate::serve) fn may_relay(&self, identity: &Identity) -> bool {
+        self.is_trusted(identity) || self.rules.iter().any(|rule| rule.relay && rule.is_for(identity))
     }
 
     /// Who has no need of a rule: root, who may read the daemon's memory, the daemon's own user, and everybody of this

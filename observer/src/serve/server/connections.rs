@@ -104,8 +104,13 @@ impl Visitors {
     fn add<S: visit::Served>(&mut self, stream: Greeted<S>, guest: Guest) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return self.refuse() };
         let Site { routes, security, clients, .. } = self.site.clone();
-        let scope = security.borrow().scope(&guest.identity);
-        let Some(caller) = Caller::new(&guest.identity, scope, &clients) else { return self.refuse() };
+        let (scope, relays) = {
+            let security = security.borrow();
+            (security.scope(&guest.identity), security.may_relay(&guest.identity))
+        };
+        let Some(caller) = Caller::new(&guest.identity, scope, relays, &clients) else {
+            return self.refuse();
+        };
         let service = Receiving::new(routes, &self.pool);
         let visit = visit::Visit { guest, caller: Arc::new(caller), security };
         let open = self.open.watcher();

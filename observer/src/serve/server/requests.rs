@@ -21,7 +21,7 @@ use tower::Service;
 use super::unread::Unread;
 
 /// The longest request; the longest filter list allowed fits.
-pub(super) const LONGEST_REQUEST_BYTES: usize = 1024 * 1024;
+pub(crate) const LONGEST_REQUEST_BYTES: usize = 1024 * 1024;
 /// What precedes a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 /// A request has to be here after so long.

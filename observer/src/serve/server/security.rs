@@ -35,6 +35,11 @@ pub(in crate::serve) struct Security {
 pub(super) type Current = watch::Receiver<Arc<Security>>;
 
 impl Security {
+    /// It may ask for others.
+    pub(super) fn may_relay(&self, identity: &Identity) -> bool {
+        self.rules.may_relay(identity)
+    }
+
     /// What that client may see; `None` for nothing.
     pub(super) fn scope(&self, identity: &Identity) -> Option<Scope> {
         self.rules.scope(identity)

@@ -1,5 +1,6 @@
 //! One client's connection, served by HTTP/2 until it goes, or may not stay.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower::ServiceExt as _;
+use tower::Service as _;
 
 use super::door::Guest;
 use super::greeting::Greeted;
 use super::requests::Receiving;
 use super::security::Current;
-use crate::serve::access::Caller;
+use crate::serve::access::{self, Caller};
 
 /// An idle client is asked so often whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -24,6 +25,8 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 /// Calls at a time over one connection.
 const CALLS_PER_CONNECTION: u32 = 256;
+/// The same of a relay, whose clients share one.
+const CALLS_OF_A_RELAY: u32 = 1024;
 /// What may wait in a stream for its client to read. More waits in the subscriber's queue, which counts it and drops the
 /// oldest: hyper's own default of 400 KiB takes 40 MiB with a hundred clients that do not read.
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
@@ -52,11 +55,23 @@ impl Visit {
     /// Serves its connection.
     pub(super) async fn serve(mut self, stream: Greeted<impl Served>, service: Receiving, open: Watcher) {
         let of_connection = Arc::clone(&self.caller);
-        let service = service.map_request(move |mut request: http::Request<Incoming>| {
-            request.extensions_mut().insert(Arc::clone(&of_connection));
-            request
+        let service = tower::service_fn(move |mut request: http::Request<Incoming>| {
+            let named = access::named(request.headers(), &of_connection);
+            // That it was heeded: the relay shows nobody anything else.
+            let heeded = request.headers().get(access::CALLER).cloned();
+            request.extensions_mut().insert(named.unwrap_or_else(|| Arc::clone(&of_connection)));
+            let answer = service.clone().call(request);
+            async move {
+                let mut answer = answer.await?;
+                if let Some(heeded) = heeded {
+                    answer.headers_mut().insert(access::CALLER, heeded);
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let connection = http().serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let calls = if self.caller.relays() { CALLS_OF_A_RELAY } else { CALLS_PER_CONNECTION };
+        let connection =
+            http(calls).serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let mut connection = pin!(open.watch(connection));
         let mut settled = false;
         loop {
@@ -83,15 +98,16 @@ impl Visit {
         let security = self.security.borrow_and_update();
         self.guest.is_welcome(&security)
             && security.scope(&self.guest.identity).as_ref() == self.caller.scope()
+            && security.may_relay(&self.guest.identity) == self.caller.relays()
     }
 }
 
-fn http() -> http2::Builder<TokioExecutor> {
+fn http(calls: u32) -> http2::Builder<TokioExecutor> {
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE_PATIENCE)
-        .max_concurrent_streams(CALLS_PER_CONNECTION)
+        .max_concurrent_streams(calls)
         .max_pending_accept_reset_streams(CALLS_TAKEN_BACK)
         .max_header_list_size(HEADERS_BYTES)
         .initial_stream_window_size(CALL_WINDOW_BYTES)

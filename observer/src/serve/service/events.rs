@@ -11,7 +11,7 @@ use tokio_util::sync::PollSender;
 use tonic::Status;
 
 use super::recorded::{RecordedPage, Recording};
-use super::{Settings, connected, refused, sent_at, stopping};
+use super::{Settings, connected, following, refused, sent_at, stopping};
 use crate::event::{Event, Loss, Now};
 use crate::serve::access::{Scope, Seat};
 use crate::serve::queue::{Item, Source};
@@ -33,6 +33,10 @@ pub(crate) struct EventStream {
     past: VecDeque<Arc<Event>>,
     /// There is more of it, to be asked for then.
     more: bool,
+    /// New events are wanted as well.
+    follow: bool,
+    /// All of the past is there, which is to be said behind it.
+    caught_up: bool,
     /// What is recorded, where it may have to be read.
     recording: Reading,
     /// Read of it, still to be sent.
@@ -63,6 +67,8 @@ impl EventStream {
             mask: mask.map(EventsPayload::mask),
             past: VecDeque::new(),
             more: false,
+            follow: false,
+            caught_up: false,
             recording: Reading::Done,
             recorded: VecDeque::new(),
             scope,
@@ -71,9 +77,10 @@ impl EventStream {
         }
     }
 
-    /// Reads what is recorded, where the memory does not reach back far enough.
-    pub(super) fn with(self, recording: Option<Recording>) -> Self {
-        Self { recording: recording.map_or(Reading::Done, |one| Reading::Ready(Box::new(one))), ..self }
+    /// Reads what is recorded, where the memory does not reach back far enough, and says where new events begin.
+    pub(super) fn with(self, recording: Option<Recording>, follow: bool) -> Self {
+        let recording = recording.map_or(Reading::Done, |one| Reading::Ready(Box::new(one)));
+        Self { recording, follow, ..self }
     }
 
     /// Goes on reading what is recorded, and asks for the rest behind its end. `None` where that is not its turn.
@@ -146,6 +153,7 @@ impl EventStream {
             Item::Page(page) => {
                 self.past = page.events.into();
                 self.more = page.more;
+                self.caught_up = self.follow && !page.more;
                 Ok(None)
             }
             Item::Event(published) if self.scope.is_all() => Ok(Some(match &self.mask {
@@ -207,6 +215,9 @@ impl Stream for EventStream {
             if let Some(event) = this.past.pop_front() {
                 let Some(payload) = this.seen(&event) else { continue };
                 return Poll::Ready(Some(Ok(this.response(payload))));
+            }
+            if std::mem::take(&mut this.caught_up) {
+                return Poll::Ready(Some(Ok(this.response(Carried::Own((&following()).into())))));
             }
             if let Some(ending) = &mut this.ending {
                 let payload = ending.pop_front();

@@ -30,6 +30,15 @@ pub(super) fn connected(settings: &Settings, message: &str) -> v1::NodeStatus {
     }
 }
 
+/// The state that says that all of the past was told.
+pub(super) fn following() -> v1::NodeStatus {
+    v1::NodeStatus {
+        state: v1::NodeState::Following.into(),
+        message: "that was the past; new events follow".to_owned(),
+        ..v1::NodeStatus::default()
+    }
+}
+
 /// The state that ends a stream.
 pub(super) fn stopping() -> v1::NodeStatus {
     v1::NodeStatus {

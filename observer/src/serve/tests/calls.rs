@@ -46,7 +46,8 @@ pub(super) fn start() -> Daemon {
     let (shut_down, shutdown) = oneshot::channel::<()>();
     tokio::spawn(event_loop(inbox, stopped, shut_down));
     let done = tokio::spawn(async move {
-        let ended = listeners.serve(service, ClientLimits::default(), async { drop(shutdown.await) }).await;
+        let ended =
+            listeners.serve(service.routes(), ClientLimits::default(), async { drop(shutdown.await) }).await;
         ended.unwrap();
     });
     Daemon { path, stop, done, _directory: directory }
