@@ -19,6 +19,7 @@ mod options;
 mod pages;
 mod past;
 mod recorded;
+mod relay;
 mod replay;
 mod selection;
 mod status;
@@ -84,6 +85,8 @@ enum Command {
     Diff(Box<diff::Args>),
     /// Serve an exported recording as the daemon serves what happens, for other tools; needs no daemon and no root
     Replay(replay::Args),
+    /// Answer for the daemons of many nodes as if they were one, for all client commands
+    Relay(Box<relay::Args>),
     /// Choose the daemon that is asked, of those in the client's configuration
     Context(context::Args),
     /// Print the script that completes commands in bash, zsh or fish
@@ -121,6 +124,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Incident(args) => block_on(incident::run(*args, &mut out)),
         Command::Diff(args) => block_on(diff::run(*args, &mut out)),
         Command::Replay(args) => replay::serve(args, &mut out),
+        Command::Relay(args) => relay::serve(*args),
         Command::Context(args) => context::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
         Command::Completion(args) => pages::complete(&args, &mut out),
         Command::Man(args) => pages::write_manual(&args),
@@ -162,7 +166,9 @@ impl Command {
             Self::Diff(args) => (Some(&mut args.connection), Shown::Output(&mut args.output)),
             Self::Doctor(args) => (None, Shown::Output(&mut args.output)),
             Self::Context(args) => return Ok(args.settle(env)?),
-            Self::Daemon(_) | Self::Replay(_) | Self::Completion(_) | Self::Man(_) => return Ok(()),
+            Self::Daemon(_) | Self::Relay(_) | Self::Replay(_) | Self::Completion(_) | Self::Man(_) => {
+                return Ok(());
+            }
         };
         let named = connection.as_ref().and_then(|connection| connection.config());
         let contexts = Contexts::load(&File::find(named, env))?;

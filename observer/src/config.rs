@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use access::{Access, Certificates};
-pub(crate) use address::{CriEndpoints, Listen, unix_path};
+pub(crate) use address::{CriEndpoints, Listen, listen_at, unix_path};
 pub(crate) use bounds::parse_duration;
 pub(crate) use error::Error;
 pub(crate) use flags::Flags;

@@ -73,7 +73,7 @@ pub(crate) enum DaemonError {
 pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     let started = host::now();
     memory::limit();
-    start_logging(config);
+    start_logging(config.log);
     // First the socket: a second daemon must not touch the kernel at all.
     let listeners = listen(config)?;
     let bound = config.http_listen.map(|address| Bound::new(address, &config.exporters.http)).transpose()?;
@@ -167,10 +167,11 @@ fn wants(config: &Config) -> Wants {
     Wants { conntrack: config.conntrack, dns: config.dns, enter_namespaces: config.enter_namespaces }
 }
 
-fn start_logging(config: &Config) {
+/// Logs from that level on, to the standard error.
+pub(crate) fn start_logging(level: log::LevelFilter) {
     // What goes wrong with the Kubernetes API is told in the status; its client's own words would repeat it.
     let started = env_logger::Builder::new()
-        .filter_level(config.log)
+        .filter_level(level)
         .filter_module("kube_client", log::LevelFilter::Off)
         // Whoever may connect could fill the log with its warnings.
         .filter_module("h2", log::LevelFilter::Error)

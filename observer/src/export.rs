@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::backoff::Backoff;
 pub(crate) use self::feed::Link;
 pub(crate) use self::http::{Bound, HttpError, HttpFiles};
 pub(crate) use self::metrics::labels::{LABELS, Label};

@@ -42,6 +42,7 @@ mod serve;
 
 mod export;
 
+mod relay;
 mod replay;
 
 #[cfg(feature = "bench")]

@@ -20,14 +20,14 @@ use std::sync::Arc;
 use observer_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::access::ClientLimits;
+pub(crate) use self::access::{CALLER, Caller, ClientLimits, Scope, Seat, told};
 pub(crate) use self::history::Ask;
 pub(crate) use self::incidents::{Book, Change, Connections, Opening, Standing};
 pub(crate) use self::queue::{Gauge, Item, Sink, Source, queue};
 pub(crate) use self::server::{
     LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, Listeners, SecurityFiles, ServeError, TlsFiles, serve_one,
 };
-pub(crate) use self::service::{Merged, Replayed, Service, Settings};
+pub(crate) use self::service::{Merged, Replayed, Service, Settings, asked_mask, fitting};
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{
     BootTime, Connection, ConnectionOrder, Event, Listener, Now, WallTime, Window, WorkloadEntry,

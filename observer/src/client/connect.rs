@@ -38,6 +38,10 @@ use secured::Secured;
 /// A list of a busy node's connections is larger than the 4 MiB that gRPC expects.
 const MAX_MESSAGE: usize = 64 << 20;
 
+/// The other side of a silent connection by TCP is asked so often whether it is still there, and may take so long to answer.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long the daemon watches before it gives verdicts, at most.
 const WATCHING: Duration = Duration::from_secs(3);
 
@@ -60,6 +64,15 @@ pub(crate) struct Answers<T> {
 impl Client {
     /// Connects, within the timeout that also holds for every first answer.
     pub(crate) async fn connect(target: Target) -> Result<Self, Error> {
+        let (server, timeout) = (target.server.clone(), target.timeout);
+        let channel = Self::open(target).await?;
+        let incidents = IncidentsClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE);
+        let grpc = ObserverClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        Ok(Self { grpc, incidents, server, timeout })
+    }
+
+    /// The connection alone. One by TCP that falls silent is found out, and ends.
+    pub(crate) async fn open(target: Target) -> Result<Channel, Error> {
         let Target { server, tls, timeout } = target;
         let refused = |reason: String| Error::Tls { server: server.clone(), reason };
         let unreachable = |source| Error::Unreachable { server: server.clone(), source };
@@ -74,26 +87,23 @@ impl Client {
             }
             Server::Unix(path) => {
                 let socket = within(timeout, UnixStream::connect(path)).await.map_err(unreachable)?;
-                channel(socket, timeout).await
+                channel(socket, timeout, false).await
             }
             Server::Loopback(address) => {
                 let socket = within(timeout, TcpStream::connect(address)).await.map_err(unreachable)?;
-                channel(socket, timeout).await
+                channel(socket, timeout, true).await
             }
-            Server::File(path) => channel(replay::within(path.clone()).await?, timeout).await,
+            Server::File(path) => channel(replay::within(path.clone()).await?, timeout, false).await,
             Server::Secured { host, port } => {
                 let secured = Secured::read(host, &tls).map_err(refused)?;
                 let place = (host.as_str(), *port);
                 let socket = within(timeout, TcpStream::connect(place)).await.map_err(unreachable)?;
                 let unsafe_ = |source| Error::Certificates { server: server.clone(), source };
                 let socket = within(timeout, secured.connect(socket)).await.map_err(unsafe_)?;
-                channel(socket, timeout).await
+                channel(socket, timeout, true).await
             }
         };
-        let channel = opened.map_err(|source| Error::Handshake { server: server.clone(), source })?;
-        let incidents = IncidentsClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE);
-        let grpc = ObserverClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-        Ok(Self { grpc, incidents, server, timeout })
+        opened.map_err(|source| Error::Handshake { server: server.clone(), source })
     }
 
     /// Watches events.
@@ -215,7 +225,7 @@ impl<T> Answers<T> {
 }
 
 /// A channel over a socket that is open already; when that ends, so does the channel.
-async fn channel<S>(socket: S, timeout: Duration) -> Result<Channel, tonic::transport::Error>
+async fn channel<S>(socket: S, timeout: Duration, kept: bool) -> Result<Channel, tonic::transport::Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -227,7 +237,16 @@ where
         async move { socket.ok_or_else(|| broke.error()) }
     });
     // The name is never looked up: the connector does not ask for it.
-    Endpoint::from_static("http://observer").connect_timeout(timeout).connect_with_connector(connector).await
+    let endpoint = Endpoint::from_static("http://observer").connect_timeout(timeout);
+    let endpoint = if kept {
+        endpoint
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_PATIENCE)
+            .keep_alive_while_idle(true)
+    } else {
+        endpoint
+    };
+    endpoint.connect_with_connector(connector).await
 }
 
 async fn within<T>(timeout: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {

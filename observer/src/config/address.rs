@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::exporters::Http;
-use super::setting::Setting;
+use super::setting::{Origin, Setting};
 use super::{DEFAULT_SOCKET, Error};
 
 /// The longest path that fits a socket's address, with the byte that ends it.
@@ -50,6 +50,11 @@ pub(crate) enum CriEndpoints {
     Usual(Vec<PathBuf>),
     /// At these, and they are expected to answer.
     Given(Vec<PathBuf>),
+}
+
+/// The places to listen at that were given on the command line.
+pub(crate) fn listen_at(places: &[String], insecure: bool) -> Result<Vec<Listen>, Error> {
+    listen(Some(&Setting { origin: Origin::Flag("listen"), values: places.to_vec() }), insecure)
 }
 
 /// The places to listen at.

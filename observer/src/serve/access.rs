@@ -14,8 +14,7 @@ mod tests;
 
 pub(crate) use self::caller::Caller;
 pub(super) use self::certificate::names;
-pub(super) use self::clients::Seat;
-pub(crate) use self::clients::{ClientLimits, Clients};
+pub(crate) use self::clients::{ClientLimits, Clients, Seat};
 pub(super) use self::identity::Identity;
 pub(super) use self::peer::process;
 pub(super) use self::relayed::named;

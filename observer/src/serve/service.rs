@@ -29,10 +29,12 @@ use tokio::time::timeout;
 use tokio_util::sync::PollSender;
 use tonic::{Request as Call, Response, Status};
 
+pub(crate) use self::asked::mask as asked_mask;
 pub(super) use self::changes::Changes;
 pub(super) use self::debug::DebugStream;
 pub(super) use self::events::EventStream;
-use self::lists::{fitting, masked};
+pub(crate) use self::lists::fitting;
+use self::lists::masked;
 use self::past::PastWindows;
 use self::recorded::Recording;
 pub(crate) use self::replayed::Replayed;

@@ -74,7 +74,7 @@ impl Caller {
     }
 
     /// Lets a call begin: what it may show, and to whom. Or says why not; either is written down.
-    pub(in crate::serve) fn admit<T>(call: &Request<T>, name: &str) -> Result<(Scope, Arc<Self>), Status> {
+    pub(crate) fn admit<T>(call: &Request<T>, name: &str) -> Result<(Scope, Arc<Self>), Status> {
         // Whoever serves the connection has said so.
         let caller = call.extensions().get::<Arc<Self>>().map(Arc::clone);
         let caller = caller.ok_or_else(|| Status::unauthenticated("nobody knows who asks"))?;
@@ -107,12 +107,12 @@ impl Caller {
     }
 
     /// What it is called where something is written down that it did.
-    pub(in crate::serve) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.name.to_string()
     }
 
     /// A place for a stream.
-    pub(in crate::serve) fn seat(&self) -> Result<Seat, Status> {
+    pub(crate) fn seat(&self) -> Result<Seat, Status> {
         self.clients.seat(&self.name, self.name == Name::root()).map_err(|Reached(most)| {
             Status::resource_exhausted(format!(
                 "{most} streams are open already, as many as the daemon allows {}; end one or try again later",

@@ -55,7 +55,7 @@ struct Usage {
 
 /// A client's place among the streams that it may have, given back when this is dropped.
 #[derive(Debug)]
-pub(in crate::serve) struct Seat {
+pub(crate) struct Seat {
     clients: Arc<Clients>,
     name: Name,
 }

@@ -33,13 +33,13 @@ pub(in crate::serve) fn named(headers: &HeaderMap, relay: &Arc<Caller>) -> Optio
 }
 
 /// What a relay tells a daemon of who asks.
-pub(crate) fn told(name: &str, scope: &Scope) -> String {
+pub(crate) fn told(name: &str, scope: &Scope) -> Vec<u8> {
     let (sees_all, namespaces) = match scope {
         Scope::All => (true, Vec::new()),
         Scope::Namespaces(namespaces) => (false, namespaces.iter().cloned().collect()),
     };
     let name = name.chars().take(LONGEST_NAME / 4).collect();
-    STANDARD_NO_PAD.encode(v1::Caller { name, sees_all, namespaces }.encode_to_vec())
+    v1::Caller { name, sees_all, namespaces }.encode_to_vec()
 }
 
 /// What both may see; `None` for nothing.

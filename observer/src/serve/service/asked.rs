@@ -164,7 +164,7 @@ pub(super) fn connection_order(asked: i32) -> Result<ConnectionOrder, Status> {
 }
 
 /// The fields that are asked for of this item, and those that are told `always`; `None` for all.
-pub(super) fn mask(asked: Option<FieldMask>, item: &str, always: &[&str]) -> Result<Option<Mask>, Status> {
+pub(crate) fn mask(asked: Option<FieldMask>, item: &str, always: &[&str]) -> Result<Option<Mask>, Status> {
     let Some(FieldMask { paths }) = asked.filter(|mask| !mask.paths.is_empty()) else { return Ok(None) };
     let mask = Mask::compile(item, &paths, always);
     mask.map(Some).map_err(|error| Status::invalid_argument(format!("field_mask: {error}")))

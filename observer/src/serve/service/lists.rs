@@ -8,7 +8,7 @@ pub(super) const LONGEST_LIST_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// As many as fit into a message: those that do not are the least interesting ones, and the total tells
 /// of them.
-pub(super) fn fitting<T: Message + Default>(listed: impl Iterator<Item = T>, mask: Option<&Mask>) -> Vec<T> {
+pub(crate) fn fitting<T: Message + Default>(listed: impl Iterator<Item = T>, mask: Option<&Mask>) -> Vec<T> {
     let mut bytes = 0;
     listed
         .map(|one| masked(one, mask))

@@ -1,0 +1,130 @@
+//! The same service as a daemon's, over all nodes.
+
+mod events;
+mod following;
+mod lists;
+mod status;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use observer_proto::v1;
+use observer_proto::v1::observer_server::{Observer, ObserverServer};
+use tokio_stream::Stream;
+use tonic::service::Routes;
+use tonic::{Request as Call, Response, Status};
+
+use super::Settings;
+use super::call::Asker;
+use super::nodes::Nodes;
+use crate::serve::{Caller, LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, Seat};
+
+/// The service; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Service {
+    nodes: Nodes,
+    settings: Arc<Settings>,
+    started: prost_types::Timestamp,
+}
+
+/// A stream of answers.
+type Answered<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Service {
+    /// Over these nodes.
+    pub(super) fn new(nodes: Nodes, settings: Arc<Settings>) -> Self {
+        Self { nodes, settings, started: super::node::now() }
+    }
+
+    /// Where its calls are found.
+    pub(super) fn routes(self) -> Routes {
+        let observer = ObserverServer::new(self)
+            .max_decoding_message_size(LONGEST_REQUEST_BYTES)
+            .max_encoding_message_size(LONGEST_ANSWER_BYTES);
+        Routes::new(observer)
+    }
+
+    /// The nodes that there are; an error where there are none.
+    fn nodes_now(&self) -> Result<Arc<Vec<Arc<super::node::Node>>>, Status> {
+        let known = self.nodes.now();
+        if known.nodes.is_empty() { Err(Status::unavailable(known.nobody())) } else { Ok(known.nodes) }
+    }
+
+    /// Lets a call begin: in whose name daemons are asked.
+    fn admit<T>(call: &Call<T>, name: &str) -> Result<(Asker, Arc<Caller>), Status> {
+        let (scope, caller) = Caller::admit(call, name)?;
+        Ok((Asker::new(&caller, &scope), caller))
+    }
+
+    /// The same for a call that goes on for a while.
+    fn seat<T>(call: &Call<T>, name: &str) -> Result<(Asker, Seat), Status> {
+        let (asker, caller) = Self::admit(call, name)?;
+        Ok((asker, caller.seat()?))
+    }
+}
+
+#[tonic::async_trait]
+impl Observer for Service {
+    type DebugStream = Answered<v1::DebugResponse>;
+    type WatchEventsStream = Answered<v1::WatchEventsResponse>;
+    type WatchSummariesStream = Answered<v1::WatchSummariesResponse>;
+
+    async fn watch_events(
+        &self,
+        call: Call<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let (asker, seat) = Self::seat(&call, "WatchEvents")?;
+        let stream = events::Events::open(asker, seat, call.into_inner(), &self.nodes, &self.settings)?;
+        Ok(Response::new(stream))
+    }
+
+    async fn watch_summaries(
+        &self,
+        call: Call<v1::WatchSummariesRequest>,
+    ) -> Result<Response<Self::WatchSummariesStream>, Status> {
+        let _ = Self::seat(&call, "WatchSummaries")?;
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn explain(&self, call: Call<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
+        let (asker, _seat) = Self::seat(&call, "Explain")?;
+        Ok(Response::new(self.verdicts(&asker, call.into_inner()).await?))
+    }
+
+    async fn list_connections(
+        &self,
+        call: Call<v1::ListConnectionsRequest>,
+    ) -> Result<Response<v1::ListConnectionsResponse>, Status> {
+        let (asker, _) = Self::admit(&call, "ListConnections")?;
+        Ok(Response::new(self.connections(&asker, call.into_inner()).await?))
+    }
+
+    async fn list_listeners(
+        &self,
+        call: Call<v1::ListListenersRequest>,
+    ) -> Result<Response<v1::ListListenersResponse>, Status> {
+        let (asker, _) = Self::admit(&call, "ListListeners")?;
+        Ok(Response::new(self.listeners(&asker, call.into_inner()).await?))
+    }
+
+    async fn list_workloads(
+        &self,
+        call: Call<v1::ListWorkloadsRequest>,
+    ) -> Result<Response<v1::ListWorkloadsResponse>, Status> {
+        let (asker, _) = Self::admit(&call, "ListWorkloads")?;
+        Ok(Response::new(self.workloads(&asker, call.into_inner()).await?))
+    }
+
+    async fn get_status(
+        &self,
+        call: Call<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        Self::admit(&call, "GetStatus")?;
+        Ok(Response::new(v1::GetStatusResponse { status: Some(self.status()) }))
+    }
+
+    async fn debug(&self, call: Call<v1::DebugRequest>) -> Result<Response<Self::DebugStream>, Status> {
+        let _ = Self::seat(&call, "Debug")?;
+        Err(Status::unimplemented("not yet"))
+    }
+}

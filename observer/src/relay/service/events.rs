@@ -1,0 +1,339 @@
+//! A stream of events over all nodes: in the order of time, as far as a bounded wait can bring that about.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use observer_proto::v1::watch_events_response::Payload;
+use observer_proto::v1::{NodeState, NodeStatus, WatchEventsRequest, WatchEventsResponse};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::super::Settings;
+use super::super::call::Asker;
+use super::super::chosen::Chosen;
+use super::super::merge::{Merge, NodeNumber};
+use super::super::node::{Node, now};
+use super::super::nodes::{Known, Nodes};
+use super::Answered;
+use super::following::{Brought, Following, What};
+use crate::serve::Seat;
+
+/// Messages on their way from all nodes' streams to where they are put in order.
+const ON_THEIR_WAY: usize = 256;
+/// Messages that wait for earlier ones, of all nodes together. Beyond that nodes wait, and what they cannot keep they tell as
+/// lost.
+const HELD: usize = 16_384;
+/// And of one node while its past is told: so much is read ahead.
+const READ_AHEAD: usize = 64;
+/// Messages that are in order, for the client to read.
+const READY: usize = 256;
+/// A node whose past does not go on is not waited for any longer than that.
+const BEHIND: Duration = Duration::from_secs(5);
+/// So many of the newest events can be had over several nodes.
+const MOST_NEWEST: usize = 10_000;
+
+/// One client's stream.
+pub(super) struct Events {
+    asker: Asker,
+    chosen: Chosen,
+    request: WatchEventsRequest,
+    settings: Arc<Settings>,
+    known: tokio::sync::watch::Receiver<Known>,
+    out: mpsc::Sender<Result<WatchEventsResponse, Status>>,
+    sender: mpsc::Sender<Brought>,
+    shared: Arc<Semaphore>,
+    parts: JoinSet<()>,
+    /// By number.
+    nodes: HashMap<NodeNumber, Arc<Node>>,
+    numbers: NodeNumber,
+    merge: Merge<Brought>,
+    /// When the node that is behind all others told something last.
+    heard: HashMap<NodeNumber, Instant>,
+    /// So many events may still be told.
+    left: Option<usize>,
+    /// So many of the newest events of the past are told: until that is over they are all that is held.
+    newest: Option<usize>,
+    /// What happened meanwhile.
+    meanwhile: Vec<Brought>,
+    /// The time of events is not wanted.
+    hides_time: bool,
+    /// That the past is over is to be told.
+    tells_following: bool,
+}
+
+/// The client has gone, or has all.
+struct Done;
+
+impl Events {
+    /// Opens the stream.
+    pub(super) fn open(
+        asker: Asker,
+        seat: Seat,
+        mut request: WatchEventsRequest,
+        nodes: &Nodes,
+        settings: &Arc<Settings>,
+    ) -> Result<Answered<WatchEventsResponse>, Status> {
+        if request.last as usize > MOST_NEWEST {
+            return Err(Status::invalid_argument(format!(
+                "last: {} is not allowed: a relay puts the newest {MOST_NEWEST} events of all nodes in order, at most",
+                request.last
+            )));
+        }
+        if request.resume.is_some() {
+            return Err(Status::invalid_argument(
+                "resume: a relay numbers nothing, and goes on by itself where a daemon's stream was cut off; use since",
+            ));
+        }
+        if nodes.now().nodes.is_empty() && !request.follow {
+            return Err(Status::unavailable(nodes.now().nobody()));
+        }
+        // Without their times, events cannot be put in order.
+        let mut hides_time = false;
+        if let Some(mask) = request.field_mask.as_mut().filter(|mask| !mask.paths.is_empty()) {
+            hides_time = !mask.paths.iter().any(|path| path == "time");
+            mask.paths.extend(hides_time.then(|| "time".to_owned()));
+        }
+        let chosen = Chosen::new(std::mem::take(&mut request.allow), std::mem::take(&mut request.deny));
+        let (out, answers) = mpsc::channel(READY);
+        let (sender, brought) = mpsc::channel(ON_THEIR_WAY);
+        let asks_past =
+            request.last > 0 || request.first > 0 || request.since.is_some() || request.until.is_some();
+        let events = Self {
+            asker,
+            chosen,
+            settings: Arc::clone(settings),
+            known: nodes.follow(),
+            out,
+            sender,
+            shared: Arc::new(Semaphore::new(HELD)),
+            parts: JoinSet::new(),
+            nodes: HashMap::new(),
+            numbers: 0,
+            merge: Merge::new(settings.merge_window),
+            heard: HashMap::new(),
+            left: (request.first > 0).then_some(request.first as usize),
+            newest: (request.last > 0).then_some(request.last as usize),
+            meanwhile: Vec::new(),
+            hides_time,
+            tells_following: asks_past && request.follow,
+            request,
+        };
+        tokio::spawn(async move {
+            // The client's place is its own for as long as the stream goes on.
+            let _seat = seat;
+            events.run(brought).await
+        });
+        Ok(Box::pin(ReceiverStream::new(answers)))
+    }
+
+    async fn run(mut self, mut brought: mpsc::Receiver<Brought>) {
+        // Whoever has gone needs no more.
+        let _done = self.tell(&mut brought).await.is_err();
+    }
+
+    async fn tell(&mut self, brought: &mut mpsc::Receiver<Brought>) -> Result<(), Done> {
+        let first = self.known.borrow_and_update().clone();
+        self.greet(&first).await?;
+        self.join(&first, self.tells_following || !self.request.follow);
+        loop {
+            let due = self.merge.due();
+            let behind = self.behind_until();
+            tokio::select! {
+                // What has come is looked at before anybody is said to be late.
+                biased;
+                one = brought.recv() => self.take(one.ok_or(Done)?).await?,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = sleep_until(behind.map_or_else(Instant::now, |(until, _)| until)), if behind.is_some() => {
+                    self.leave_behind().await?;
+                }
+                changed = self.known.changed(), if self.request.follow => {
+                    changed.map_err(|_stopping| Done)?;
+                    let known = self.known.borrow_and_update().clone();
+                    self.join(&known, false);
+                }
+                () = self.out.closed() => return Err(Done),
+            }
+            self.release().await?;
+            if !self.request.follow && self.nodes.is_empty() {
+                return self.finish().await;
+            }
+        }
+    }
+
+    /// Says who answers.
+    async fn greet(&self, known: &Known) -> Result<(), Done> {
+        let count = known.nodes.len();
+        let message = format!("a relay over {count} {}", if count == 1 { "node" } else { "nodes" });
+        self.status(NodeStatus { state: NodeState::Connected.into(), message, ..NodeStatus::default() })
+            .await?;
+        if count > 0 {
+            return Ok(());
+        }
+        let (state, message) = (NodeState::Unavailable.into(), known.nobody());
+        self.status(NodeStatus { state, message, ..NodeStatus::default() }).await
+    }
+
+    /// Asks the nodes that are new.
+    fn join(&mut self, known: &Known, past: bool) {
+        while self.parts.try_join_next().is_some() {}
+        for node in known.nodes.iter() {
+            if self.nodes.values().any(|asked| Arc::ptr_eq(asked, node)) {
+                continue;
+            }
+            self.numbers += 1;
+            let number = self.numbers;
+            self.nodes.insert(number, Arc::clone(node));
+            if past {
+                self.merge.expect(number);
+                self.heard.insert(number, Instant::now());
+            }
+            let request = if past {
+                self.request.clone()
+            } else {
+                // One that comes later tells what happens from then on.
+                let WatchEventsRequest { follow, field_mask, .. } = &self.request;
+                WatchEventsRequest { follow: *follow, field_mask: field_mask.clone(), ..Default::default() }
+            };
+            let following = Following {
+                node: Arc::clone(node),
+                number,
+                asker: self.asker.clone(),
+                chosen: self.chosen.clone(),
+                request,
+                patience: self.settings.patience,
+                sender: self.sender.clone(),
+                past: Arc::new(Semaphore::new(READ_AHEAD)),
+                shared: Arc::clone(&self.shared),
+                resume: None,
+                catching_up: past,
+                newest: 0,
+            };
+            self.parts.spawn(following.run());
+        }
+    }
+
+    async fn take(&mut self, brought: Brought) -> Result<(), Done> {
+        let node = brought.node;
+        self.heard.insert(node, Instant::now());
+        match brought.what {
+            What::Message(message, time) => {
+                let is_event = matches!(message.payload, Some(Payload::Event(_)));
+                let brought = Brought { node, what: What::Message(message, time), place: brought.place };
+                self.hold(brought, time, is_event).await
+            }
+            What::State(status) => self.status(status).await,
+            What::CaughtUp => {
+                self.merge.caught_up(node);
+                Ok(())
+            }
+            What::Ended => {
+                self.merge.caught_up(node);
+                self.nodes.remove(&node);
+                Ok(())
+            }
+            What::Refused(status) => {
+                // There is nothing more to be said.
+                let _gone = self.out.send(Err(status)).await.is_err();
+                Err(Done)
+            }
+        }
+    }
+
+    /// Keeps a message until it is its turn.
+    async fn hold(&mut self, brought: Brought, time: u64, is_event: bool) -> Result<(), Done> {
+        let node = brought.node;
+        let Some(newest) = self.newest else {
+            self.merge.add(node, time, brought, Instant::now());
+            return Ok(());
+        };
+        if !is_event {
+            return self.send(brought).await;
+        }
+        if !self.merge.expects_of(node) {
+            self.meanwhile.push(brought);
+            return Ok(());
+        }
+        // As many as are held are later than what is taken out, so that is none of the newest.
+        self.merge.add(node, time, Brought { place: None, ..brought }, Instant::now());
+        if self.merge.len() > newest {
+            self.merge.take();
+        }
+        Ok(())
+    }
+
+    /// Sends what is in order.
+    async fn release(&mut self) -> Result<(), Done> {
+        let expects = self.merge.expects();
+        if expects && self.newest.is_some() {
+            // Which are the newest shows at the end.
+            return Ok(());
+        }
+        if !expects && (self.newest.take().is_some() || self.tells_following) {
+            self.finish().await?;
+        }
+        if !expects && std::mem::take(&mut self.tells_following) {
+            let message = "that was the past; new events follow".to_owned();
+            let state = NodeState::Following.into();
+            self.status(NodeStatus { state, message, ..NodeStatus::default() }).await?;
+        }
+        for brought in std::mem::take(&mut self.meanwhile) {
+            if let What::Message(_, time) = &brought.what {
+                self.merge.add(brought.node, *time, brought, Instant::now());
+            }
+        }
+        while let Some(brought) = self.merge.next(Instant::now()) {
+            self.send(brought).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), Done> {
+        while let Some(brought) = self.merge.take() {
+            self.send(brought).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, brought: Brought) -> Result<(), Done> {
+        let What::Message(mut message, _) = brought.what else { return Ok(()) };
+        if let (true, Some(Payload::Event(event))) = (self.hides_time, &mut message.payload) {
+            event.time = None;
+        }
+        if let (Some(left), Some(Payload::Event(_))) = (&mut self.left, &message.payload) {
+            if *left == 0 {
+                return Err(Done);
+            }
+            *left -= 1;
+        }
+        self.out.send(Ok(*message)).await.map_err(|_closed| Done)
+    }
+
+    async fn status(&self, status: NodeStatus) -> Result<(), Done> {
+        let node_name = status.node_name.clone();
+        let payload = Some(Payload::NodeStatus(status));
+        let message = WatchEventsResponse { payload, node_name, time: Some(now()) };
+        self.out.send(Ok(message)).await.map_err(|_closed| Done)
+    }
+
+    /// How long the node that is behind all others is waited for.
+    fn behind_until(&self) -> Option<(Instant, NodeNumber)> {
+        let behind = self.merge.behind()?;
+        Some((self.heard.get(&behind)?.checked_add(BEHIND)?, behind))
+    }
+
+    /// Waits for it no longer, and says so.
+    async fn leave_behind(&mut self) -> Result<(), Done> {
+        let late = self.behind_until().filter(|(until, _)| *until <= Instant::now());
+        let Some((_, behind)) = late else { return Ok(()) };
+        self.merge.caught_up(behind);
+        let Some(node) = self.nodes.get(&behind) else { return Ok(()) };
+        let message =
+            format!("it has told nothing for {} s: its past comes late, out of order", BEHIND.as_secs());
+        let (state, node_name) = (NodeState::Behind.into(), node.name().to_string());
+        self.status(NodeStatus { state, message, node_name, ..NodeStatus::default() }).await
+    }
+}

@@ -1,0 +1,215 @@
+//! Calls that are answered at once: each node is asked, and what they say is one list.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use observer_proto::{Mask, v1};
+use prost_types::{FieldMask, Timestamp};
+use tonic::Status;
+
+use super::super::call::{Answers, Asker, ask};
+use super::super::chosen::Chosen;
+use super::super::join;
+use super::Service;
+use crate::serve::{asked_mask, fitting};
+
+/// Connections listed where the client names no limit.
+const CONNECTIONS_LISTED: usize = 10_000;
+/// A daemon watches for two seconds before it gives verdicts.
+const WATCHING: std::time::Duration = std::time::Duration::from_secs(3);
+
+impl Service {
+    /// The live connections of all nodes, those that lead from one to another with both of their ends.
+    pub(super) async fn connections(
+        &self,
+        asker: &Asker,
+        request: v1::ListConnectionsRequest,
+    ) -> Result<v1::ListConnectionsResponse, Status> {
+        let v1::ListConnectionsRequest { allow, deny, limit, order, field_mask } = request;
+        let mask = mask(field_mask, "Connection")?;
+        let chosen = Chosen::new(allow, deny);
+        let by = v1::ConnectionOrder::try_from(order).unwrap_or_default();
+        let Answers { answers, missing } =
+            ask(&self.nodes_now()?, &chosen, self.settings.patience, |up, filters| {
+                let asker = asker.clone();
+                let mut observer = up.observer.clone();
+                async move {
+                    let (allow, deny) = filters;
+                    let request = v1::ListConnectionsRequest { allow, deny, limit, order, field_mask: None };
+                    asker.heeded(observer.list_connections(asker.request(request)).await?)
+                }
+            })
+            .await?;
+        let mut total = answers.iter().map(|(.., answer)| answer.total).sum();
+        let time = answers.iter().filter_map(|(.., answer)| answer.time).min_by_key(nanos);
+        let ends: Vec<_> = answers
+            .into_iter()
+            .flat_map(|(_, name, answer)| {
+                answer.connections.into_iter().map(move |connection| (Arc::clone(&name), connection))
+            })
+            .collect();
+        let told = ends.len();
+        let mut connections = join::connections(ends);
+        // Both ends of one were counted.
+        total -= (told - connections.len()) as u64;
+        connections.sort_by_cached_key(|connection| Reverse(weight(by, connection)));
+        let limit = if limit == 0 { CONNECTIONS_LISTED } else { limit as usize };
+        let connections = fitting(connections.into_iter().take(limit), mask.as_ref());
+        Ok(v1::ListConnectionsResponse {
+            connections,
+            total,
+            node_name: String::new(),
+            time,
+            missing_nodes: missing,
+        })
+    }
+
+    /// The sockets that listen, of all nodes.
+    pub(super) async fn listeners(
+        &self,
+        asker: &Asker,
+        request: v1::ListListenersRequest,
+    ) -> Result<v1::ListListenersResponse, Status> {
+        let v1::ListListenersRequest { allow, deny, field_mask } = request;
+        let mask = mask(field_mask, "Listener")?;
+        let chosen = Chosen::new(allow, deny);
+        let Answers { answers, missing } =
+            ask(&self.nodes_now()?, &chosen, self.settings.patience, |up, filters| {
+                let asker = asker.clone();
+                let mut observer = up.observer.clone();
+                async move {
+                    let (allow, deny) = filters;
+                    let request = v1::ListListenersRequest { allow, deny, field_mask: None };
+                    asker.heeded(observer.list_listeners(asker.request(request)).await?)
+                }
+            })
+            .await?;
+        let total = answers.iter().map(|(.., answer)| answer.total).sum();
+        let time = answers.iter().filter_map(|(.., answer)| answer.time).min_by_key(nanos);
+        let mut listeners: Vec<_> = answers
+            .into_iter()
+            .flat_map(|(_, name, answer)| {
+                answer
+                    .listeners
+                    .into_iter()
+                    .map(move |one| v1::Listener { node_name: name.to_string(), ..one })
+            })
+            .collect();
+        listeners.sort_by_key(|one| {
+            let fullness = u64::from(one.queue) * 1_000_000 / u64::from(one.queue_limit.max(1));
+            Reverse((fullness, one.dropped))
+        });
+        let listeners = fitting(listeners.into_iter(), mask.as_ref());
+        Ok(v1::ListListenersResponse {
+            listeners,
+            total,
+            node_name: String::new(),
+            time,
+            missing_nodes: missing,
+        })
+    }
+
+    /// The workloads of all nodes.
+    pub(super) async fn workloads(
+        &self,
+        asker: &Asker,
+        request: v1::ListWorkloadsRequest,
+    ) -> Result<v1::ListWorkloadsResponse, Status> {
+        let v1::ListWorkloadsRequest { allow, deny, field_mask } = request;
+        let mask = mask(field_mask, "WorkloadStatus")?;
+        let chosen = Chosen::new(allow, deny);
+        let Answers { answers, missing } = self.workloads_of(asker, &chosen).await?;
+        let mut workloads: Vec<_> = answers
+            .into_iter()
+            .flat_map(|(_, name, answer)| {
+                let placed = move |one| v1::WorkloadStatus { node_name: name.to_string(), ..one };
+                answer.workloads.into_iter().map(placed)
+            })
+            .collect();
+        workloads.sort_by_cached_key(|one| {
+            let v1::Workload { namespace, pod, container, name, .. } =
+                one.workload.clone().unwrap_or_default();
+            (namespace, pod, container, name, one.node_name.clone())
+        });
+        let workloads = fitting(workloads.into_iter(), mask.as_ref());
+        Ok(v1::ListWorkloadsResponse { workloads, node_name: String::new(), missing_nodes: missing })
+    }
+
+    /// The workloads that pass, node by node.
+    pub(super) async fn workloads_of(
+        &self,
+        asker: &Asker,
+        chosen: &Chosen,
+    ) -> Result<Answers<v1::ListWorkloadsResponse>, Status> {
+        ask(&self.nodes_now()?, chosen, self.settings.patience, |up, filters| {
+            let asker = asker.clone();
+            let mut observer = up.observer.clone();
+            async move {
+                let (allow, deny) = filters;
+                let request = v1::ListWorkloadsRequest { allow, deny, field_mask: None };
+                asker.heeded(observer.list_workloads(asker.request(request)).await?)
+            }
+        })
+        .await
+    }
+
+    /// Verdicts on the edges of all nodes, with what both ends of one tell.
+    pub(super) async fn verdicts(
+        &self,
+        asker: &Asker,
+        request: v1::ExplainRequest,
+    ) -> Result<v1::ExplainResponse, Status> {
+        let v1::ExplainRequest { allow, deny, field_mask } = request;
+        let mask = mask(field_mask, "Summary")?;
+        let chosen = Chosen::new(allow, deny);
+        let patience = self.settings.patience + WATCHING;
+        let Answers { answers, missing } = ask(&self.nodes_now()?, &chosen, patience, |up, filters| {
+            let asker = asker.clone();
+            let mut observer = up.observer.clone();
+            async move {
+                let (allow, deny) = filters;
+                let request = v1::ExplainRequest { allow, deny, field_mask: None };
+                asker.heeded(observer.explain(asker.request(request)).await?)
+            }
+        })
+        .await?;
+        let told = answers.into_iter().map(|(_, name, answer)| (name, answer)).collect();
+        let joined = join::verdicts(told);
+        let edges = fitting(joined.edges.into_iter(), mask.as_ref());
+        Ok(v1::ExplainResponse { edges, missing_nodes: missing, ..joined })
+    }
+}
+
+/// What is wanted of each; daemons are asked for all of it, as what joins two ends may not be wanted.
+fn mask(asked: Option<FieldMask>, item: &str) -> Result<Option<Mask>, Status> {
+    asked_mask(asked, item, &["node_name"])
+}
+
+/// What a list of connections is sorted by, from large to small; those that are equal by their age.
+fn weight(by: v1::ConnectionOrder, connection: &v1::Connection) -> ([u64; 3], Reverse<i128>) {
+    let counters = connection.counters.unwrap_or_default();
+    let flow = connection.flow.unwrap_or_default();
+    let rtt = counters.rtt_ns.unwrap_or(0);
+    let age = Reverse(connection.start_time.as_ref().map_or(i128::MAX, nanos));
+    let of = match by {
+        v1::ConnectionOrder::Unspecified => {
+            let stalls =
+                [flow.unread_ns, flow.own_window_closed_ns, flow.window_closed_ns, flow.accept_wait_ns];
+            let longest = stalls.into_iter().flatten().max().unwrap_or(0);
+            [longest, counters.retransmitted_segments.into(), rtt]
+        }
+        v1::ConnectionOrder::Retransmits => [counters.retransmitted_segments.into(), 0, 0],
+        v1::ConnectionOrder::Rtt => [rtt, 0, 0],
+        v1::ConnectionOrder::Handshake => [connection.handshake_latency_ns.unwrap_or(0), 0, 0],
+        v1::ConnectionOrder::Bytes => [counters.sent_bytes + counters.received_bytes, 0, 0],
+        v1::ConnectionOrder::Unread => [flow.unread_bytes, 0, 0],
+        v1::ConnectionOrder::Unsent => [flow.unsent_bytes + flow.unacknowledged_bytes, 0, 0],
+        v1::ConnectionOrder::Age => [0; 3],
+    };
+    (of, age)
+}
+
+/// A time as one number.
+fn nanos(time: &Timestamp) -> i128 {
+    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)
+}
