@@ -11,6 +11,7 @@ mod merge;
 mod node;
 mod nodes;
 mod service;
+mod windows;
 
 use std::future::Future;
 use std::sync::Arc;

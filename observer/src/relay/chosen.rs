@@ -15,11 +15,6 @@ impl Chosen {
         Self { allow, deny }
     }
 
-    /// By pods alone, as incidents are chosen.
-    pub(super) fn all() -> Self {
-        Self::default()
-    }
-
     /// The filters for a node; `None` where nothing of it passes.
     pub(super) fn of(&self, node: &str) -> Option<(Vec<Filter>, Vec<Filter>)> {
         let is_for = |filter: &&Filter| {
@@ -38,11 +33,6 @@ impl Chosen {
         // One that named nothing but this node lets all of it pass; one that was empty as it came is refused there.
         let all_pass = allow.iter().any(is_empty) && names_nodes(&self.allow);
         Some((if all_pass { Vec::new() } else { allow }, deny))
-    }
-
-    /// Only some nodes are wanted.
-    pub(super) fn names_nodes(&self) -> bool {
-        names_nodes(&self.allow)
     }
 }
 
@@ -72,7 +62,7 @@ mod tests {
         let some = Chosen::new(vec![of(&["a"], Some(80)), of(&[], Some(81))], vec![of(&["b"], None)]);
         assert_eq!(some.of("a"), Some((vec![of(&[], Some(80)), of(&[], Some(81))], Vec::new())));
         assert_eq!(some.of("b"), None);
-        assert_eq!(Chosen::all().of("a"), Some((Vec::new(), Vec::new())));
+        assert_eq!(Chosen::default().of("a"), Some((Vec::new(), Vec::new())));
         // A filter that says nothing is refused by the daemon, with the reason.
         let nothing = Chosen::new(vec![Filter::default()], Vec::new());
         assert_eq!(nothing.of("a"), Some((vec![Filter::default()], Vec::new())));

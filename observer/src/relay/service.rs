@@ -1,16 +1,21 @@
 //! The same service as a daemon's, over all nodes.
 
+mod debug;
 mod events;
 mod following;
+mod incidents;
 mod lists;
 mod status;
+mod summaries;
+mod watching;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use observer_proto::v1;
+use observer_proto::v1::incidents_server::IncidentsServer;
 use observer_proto::v1::observer_server::{Observer, ObserverServer};
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::service::Routes;
 use tonic::{Request as Call, Response, Status};
 
@@ -30,6 +35,14 @@ pub(super) struct Service {
 /// A stream of answers.
 type Answered<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// One daemon's stream, as it is; the client's place is its own for as long.
+fn through<T: Send + 'static>(stream: tonic::Streaming<T>, seat: Seat) -> Answered<T> {
+    Box::pin(stream.map(move |item| {
+        let _seat = &seat;
+        item
+    }))
+}
+
 impl Service {
     /// Over these nodes.
     pub(super) fn new(nodes: Nodes, settings: Arc<Settings>) -> Self {
@@ -38,10 +51,13 @@ impl Service {
 
     /// Where its calls are found.
     pub(super) fn routes(self) -> Routes {
+        let incidents = IncidentsServer::new(self.clone())
+            .max_decoding_message_size(LONGEST_REQUEST_BYTES)
+            .max_encoding_message_size(LONGEST_ANSWER_BYTES);
         let observer = ObserverServer::new(self)
             .max_decoding_message_size(LONGEST_REQUEST_BYTES)
             .max_encoding_message_size(LONGEST_ANSWER_BYTES);
-        Routes::new(observer)
+        Routes::new(observer).add_service(incidents)
     }
 
     /// The nodes that there are; an error where there are none.
@@ -82,8 +98,9 @@ impl Observer for Service {
         &self,
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<Self::WatchSummariesStream>, Status> {
-        let _ = Self::seat(&call, "WatchSummaries")?;
-        Err(Status::unimplemented("not yet"))
+        let (asker, seat) = Self::seat(&call, "WatchSummaries")?;
+        let stream = summaries::Summaries::open(asker, seat, call.into_inner(), &self.nodes, &self.settings)?;
+        Ok(Response::new(stream))
     }
 
     async fn explain(&self, call: Call<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
@@ -124,7 +141,7 @@ impl Observer for Service {
     }
 
     async fn debug(&self, call: Call<v1::DebugRequest>) -> Result<Response<Self::DebugStream>, Status> {
-        let _ = Self::seat(&call, "Debug")?;
-        Err(Status::unimplemented("not yet"))
+        let (asker, seat) = Self::seat(&call, "Debug")?;
+        Ok(Response::new(self.session(asker, seat, call.into_inner()).await?))
     }
 }

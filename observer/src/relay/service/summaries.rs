@@ -1,0 +1,242 @@
+//! A stream of summaries over all nodes: the windows of one time as one window.
+
+mod part;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use observer_proto::v1::watch_summaries_response::Payload;
+use observer_proto::v1::{NodeState, NodeStatus, WatchSummariesRequest, WatchSummariesResponse};
+use observer_proto::{Mask, v1};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use self::part::{Brought, Part, What};
+use super::super::Settings;
+use super::super::call::Asker;
+use super::super::chosen::Chosen;
+use super::super::join;
+use super::super::merge::NodeNumber;
+use super::super::node::{Node, now};
+use super::super::nodes::{Known, Nodes};
+use super::super::windows::{Together, Told, Windows};
+use super::Answered;
+use crate::serve::{Seat, asked_mask};
+
+/// Messages for the client to read.
+const READY: usize = 256;
+/// Windows of all nodes on their way to where they are put together: each node's waits for its place.
+const ON_THEIR_WAY: usize = 16;
+/// A node's window is waited for so long behind the first one of its time, beside half of a window's length: one that was
+/// asked later than the others begins its windows later.
+const GRACE: Duration = Duration::from_secs(2);
+/// The window of a daemon where neither the client nor its configuration says another.
+const USUAL_WINDOW: Duration = Duration::from_secs(10);
+
+/// One client's stream.
+pub(super) struct Summaries {
+    asker: Asker,
+    chosen: Chosen,
+    request: WatchSummariesRequest,
+    mask: Option<Mask>,
+    told: Option<Told>,
+    settings: Arc<Settings>,
+    known: tokio::sync::watch::Receiver<Known>,
+    out: mpsc::Sender<Result<WatchSummariesResponse, Status>>,
+    sender: mpsc::Sender<Brought>,
+    parts: JoinSet<()>,
+    nodes: HashMap<NodeNumber, Arc<Node>>,
+    numbers: NodeNumber,
+    windows: Windows,
+}
+
+/// The client has gone, or has all.
+struct Done;
+
+impl Summaries {
+    /// Opens the stream.
+    pub(super) fn open(
+        asker: Asker,
+        seat: Seat,
+        mut request: WatchSummariesRequest,
+        nodes: &Nodes,
+        settings: &Arc<Settings>,
+    ) -> Result<Answered<WatchSummariesResponse>, Status> {
+        if nodes.now().nodes.is_empty() && !request.follow {
+            return Err(Status::unavailable(nodes.now().nobody()));
+        }
+        let mask = asked_mask(request.field_mask.take(), "Summary", &["node_name", "key"])?;
+        let length =
+            request.window.and_then(|window| Duration::try_from(window).ok()).unwrap_or(USUAL_WINDOW);
+        let chosen = Chosen::new(std::mem::take(&mut request.allow), std::mem::take(&mut request.deny));
+        let (out, answers) = mpsc::channel(READY);
+        let (sender, brought) = mpsc::channel(ON_THEIR_WAY);
+        let summaries = Self {
+            asker,
+            chosen,
+            mask,
+            told: request.changes.then(Told::default),
+            request,
+            settings: Arc::clone(settings),
+            known: nodes.follow(),
+            out,
+            sender,
+            parts: JoinSet::new(),
+            nodes: HashMap::new(),
+            numbers: 0,
+            windows: Windows::new(GRACE + length / 2),
+        };
+        tokio::spawn(async move {
+            let _seat = seat;
+            // Whoever has gone needs no more.
+            let _done = summaries.run(brought).await.is_err();
+        });
+        Ok(Box::pin(ReceiverStream::new(answers)))
+    }
+
+    async fn run(mut self, mut brought: mpsc::Receiver<Brought>) -> Result<(), Done> {
+        let first = self.known.borrow_and_update().clone();
+        let count = first.nodes.len();
+        let message = format!("a relay over {count} {}", if count == 1 { "node" } else { "nodes" });
+        self.status(NodeStatus { state: NodeState::Connected.into(), message, ..NodeStatus::default() })
+            .await?;
+        if count == 0 {
+            let (state, message) = (NodeState::Unavailable.into(), first.nobody());
+            self.status(NodeStatus { state, message, ..NodeStatus::default() }).await?;
+        }
+        self.join(&first, true);
+        loop {
+            let due = self.windows.due();
+            tokio::select! {
+                biased;
+                one = brought.recv() => self.take(one.ok_or(Done)?).await?,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                changed = self.known.changed(), if self.request.follow => {
+                    changed.map_err(|_stopping| Done)?;
+                    let known = self.known.borrow_and_update().clone();
+                    self.join(&known, false);
+                }
+                () = self.out.closed() => return Err(Done),
+            }
+            while let Some(together) = self.windows.next(Instant::now()) {
+                self.tell(together).await?;
+            }
+            if !self.request.follow && self.nodes.is_empty() {
+                while let Some(together) = self.windows.take() {
+                    self.tell(together).await?;
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks the nodes that are new.
+    fn join(&mut self, known: &Known, first: bool) {
+        while self.parts.try_join_next().is_some() {}
+        for node in known.nodes.iter() {
+            if self.nodes.values().any(|asked| Arc::ptr_eq(asked, node)) {
+                continue;
+            }
+            self.numbers += 1;
+            let number = self.numbers;
+            self.nodes.insert(number, Arc::clone(node));
+            if first {
+                self.windows.expect(number);
+            }
+            let mut request = self.request.clone();
+            if !first {
+                // One that comes later tells what happens from then on.
+                (request.since, request.until) = (None, None);
+            }
+            let part = Part {
+                node: Arc::clone(node),
+                number,
+                asker: self.asker.clone(),
+                chosen: self.chosen.clone(),
+                request,
+                patience: self.settings.patience,
+                sender: self.sender.clone(),
+            };
+            self.parts.spawn(part.run());
+        }
+    }
+
+    async fn take(&mut self, brought: Brought) -> Result<(), Done> {
+        let Brought { node, what } = brought;
+        match what {
+            What::Telling => self.windows.expect(node),
+            What::Window(start, window) => self.windows.add(node, start, *window, Instant::now()),
+            What::State(status) => {
+                self.windows.leave(node);
+                self.status(status).await?;
+            }
+            What::Ended => {
+                self.windows.leave(node);
+                self.nodes.remove(&node);
+            }
+            What::Refused(status) => {
+                // There is nothing more to be said.
+                let _gone = self.out.send(Err(status)).await.is_err();
+                return Err(Done);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a window of all nodes.
+    async fn tell(&mut self, together: Together) -> Result<(), Done> {
+        for number in &together.without {
+            let Some(node) = self.nodes.get(number) else { continue };
+            let (state, node_name) = (NodeState::Behind.into(), node.name().to_string());
+            let message = "its window has not come in time: figures lack it".to_owned();
+            self.status(NodeStatus { state, message, node_name, ..NodeStatus::default() }).await?;
+        }
+        let mut end = together.end();
+        let mut notes = Vec::new();
+        let mut summaries = Vec::new();
+        for window in together.windows {
+            notes.extend(window.notes.into_iter().map(|note| (window.name.to_string(), note)));
+            summaries.extend(window.summaries.into_iter().map(|one| (Arc::clone(&window.name), one)));
+        }
+        let summaries = join::edges(summaries);
+        let told = match &mut self.told {
+            Some(told) => told.next(summaries, &mut end).map_err(|_too_many| Status::resource_exhausted(
+                "changes: there are too many summaries to compare with; ask for whole windows, or for fewer",
+            )),
+            None => {
+                (end.summaries, end.total) = (summaries.len() as u64, summaries.len() as u64);
+                Ok(summaries.into_iter().map(|one| v1::Summary { key: 0, ..one }).collect())
+            }
+        };
+        let told = match told {
+            Ok(told) => told,
+            Err(status) => {
+                let _gone = self.out.send(Err(status)).await.is_err();
+                return Err(Done);
+            }
+        };
+        for summary in told {
+            let node_name = summary.node_name.clone();
+            let summary =
+                self.mask.as_ref().map_or_else(|| summary.clone(), |mask| mask.apply(summary.clone()));
+            self.send(node_name, Payload::Summary(summary)).await?;
+        }
+        for (node_name, note) in notes {
+            self.send(node_name, note).await?;
+        }
+        self.send(String::new(), Payload::WindowEnd(end)).await
+    }
+
+    async fn status(&self, status: NodeStatus) -> Result<(), Done> {
+        self.send(status.node_name.clone(), Payload::NodeStatus(status)).await
+    }
+
+    async fn send(&self, node_name: String, payload: Payload) -> Result<(), Done> {
+        let message = WatchSummariesResponse { payload: Some(payload), node_name, time: Some(now()) };
+        self.out.send(Ok(message)).await.map_err(|_closed| Done)
+    }
+}
