@@ -44,6 +44,8 @@ mod export;
 
 mod replay;
 
+mod relay;
+
 #[cfg(feature = "bench")]
 pub mod bench;
 
