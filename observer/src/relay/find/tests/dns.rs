@@ -60,7 +60,7 @@ async fn the_answer_counts_and_a_failure_does_not() {
     let found = until(&mut receiver, true, "3 daemons").await;
     assert_eq!(keys(&found), ["tls://10.0.0.1:7", "tls://10.0.0.2:7", "tls://[fd00::1]:7"]);
     assert!(found.nodes.values().all(|found| found.tls_name.as_deref() == Some("nodes.example")));
-    let found = until(&mut receiver, false, "no name server answers; from before: 3 daemons").await;
+    let found = until(&mut receiver, false, "no name server has an answer; from before: 3 daemons").await;
     assert_eq!(found.nodes.len(), 3);
     let found = until(&mut receiver, true, "1 daemon").await;
     assert_eq!(keys(&found), ["tls://10.0.0.2:7"]);
@@ -79,7 +79,7 @@ async fn a_name_that_resolves_to_nothing_is_told_plainly() {
     for (answer, words) in [
         (failed("Name or service not known"), "no such name"),
         (failed("No address associated with hostname"), "the name has no address"),
-        (failed("Temporary failure in name resolution"), "no name server answers"),
+        (failed("Temporary failure in name resolution"), "no name server has an answer"),
         (addresses(&[]), "the name has no address"),
         (addresses(&["0.0.0.0", "::"]), "the name has no address"),
     ] {
@@ -107,4 +107,16 @@ async fn a_late_answer_counts_and_nothing_is_asked_twice_at_a_time() {
     tokio::time::sleep(PATIENCE).await;
     sender.send(addresses(&["10.0.0.1"])).unwrap();
     assert_eq!(keys(&*until(&mut receiver, true, "1 daemon").await), ["tls://10.0.0.1:7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_may_have_been_cut_is_told() {
+    let many =
+        |count: u32| Ok((0..count).map(|at| std::net::Ipv4Addr::from_bits((10 << 24) + at).into()).collect());
+    let six = (0..2_300_u128).map(|at| std::net::Ipv6Addr::from_bits((0xfd << 120) + at).into());
+    let mut tasks = JoinSet::new();
+    let mut receiver = asked(vec![many(3_999), many(4_000), Ok(six.collect())], &mut tasks);
+    until(&mut receiver, true, "3999 daemons").await;
+    until(&mut receiver, false, "4000 daemons; an answer of DNS holds no more").await;
+    until(&mut receiver, false, "2300 daemons; an answer of DNS holds no more").await;
 }

@@ -57,6 +57,10 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     /// There are never more than are asked; those that were there stay; who is left out is counted.
     #[test]
