@@ -9,6 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Usage;
 use crate::client::{Server, Tls};
 use crate::config::{self, Listen};
+use crate::inventory::kubernetes::ApiAccess;
+use crate::relay::find::{DnsName, ServiceName};
 use crate::relay::{self, Settings, find};
 use crate::serve::{ClientLimits, Listeners, SecurityFiles, TlsFiles};
 
@@ -20,8 +22,17 @@ const DEFAULT_SOCKET: &str = "unix:///run/observer/relay.sock";
 pub(super) struct Args {
     /// Ask the daemon at this address: tls://host:port, or on this machine unix:///path and tcp://127.0.0.1:port; may be
     /// repeated
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Nodes")]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = find::parse_node, help_heading = "Nodes")]
     node: Vec<Server>,
+    /// Ask the daemons at all addresses of this name, by TLS: a headless Service of Kubernetes, say; may be repeated
+    #[arg(long, value_name = "NAME:PORT", value_delimiter = ',', help_heading = "Nodes")]
+    nodes_dns: Vec<DnsName>,
+    /// Ask the daemons behind this Service, as the Kubernetes API names its endpoints, by TLS
+    #[arg(long, value_name = "NAMESPACE/NAME[:PORT]", help_heading = "Nodes")]
+    nodes_service: Option<ServiceName>,
+    /// Ask the Kubernetes API as the service account of the relay's pod (auto), or as this kubeconfig file says
+    #[arg(long, value_name = "auto|FILE", default_value = "auto", help_heading = "Nodes")]
+    kubernetes: String,
     /// The authority that the daemons' certificates are of (PEM)
     #[arg(long, value_name = "FILE", help_heading = "Nodes")]
     node_tls_ca: Option<PathBuf>,
@@ -106,23 +117,36 @@ pub(super) fn serve(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn sources(args: &Args) -> Result<find::Settings, Usage> {
-    let sources = find::Settings { nodes: args.node.clone() };
+    let service = args.nodes_service.clone().map(|name| Ok::<_, Usage>((api(&args.kubernetes)?, name)));
+    let sources = find::Settings {
+        nodes: args.node.clone(),
+        dns: args.nodes_dns.clone(),
+        service: service.transpose()?,
+    };
     if sources == find::Settings::default() {
-        return Err(Usage("no node is named: say where daemons are with --node".to_owned()));
-    }
-    if let Some(server) = args.node.iter().find(|server| matches!(server, Server::File(_))) {
-        return Err(Usage(format!(
-            "--node {server}: a relay asks daemons; a recording is served by `observer replay`"
-        )));
+        return Err(Usage(
+            "no node is named: say where daemons are with --node, --nodes-dns or --nodes-service".to_owned(),
+        ));
     }
     let files = [&args.node_tls_ca, &args.node_tls_cert, &args.node_tls_key];
-    let secured = args.node.iter().any(|server| matches!(server, Server::Secured { .. }));
+    let listed = args.node.iter().any(|server| matches!(server, Server::Secured { .. }));
+    let secured = listed || !sources.dns.is_empty() || sources.service.is_some();
     if secured && files.iter().any(|file| file.is_none()) {
         return Err(Usage(
             "daemons at tls:// are asked with --node-tls-ca, --node-tls-cert and --node-tls-key".to_owned(),
         ));
     }
     Ok(sources)
+}
+
+/// Where the Kubernetes API is.
+fn api(text: &str) -> Result<ApiAccess, Usage> {
+    const NOT_HERE: &str = "--nodes-service: this is no pod with a service account, and KUBECONFIG names no file: say \
+                            where the API is with --kubernetes FILE";
+    match text {
+        "auto" => ApiAccess::find().ok_or_else(|| Usage(NOT_HERE.to_owned())),
+        file => Ok(ApiAccess::Kubeconfig(file.into())),
+    }
 }
 
 fn listen(args: &Args) -> anyhow::Result<Listeners> {

@@ -6,11 +6,15 @@
 mod access;
 mod answer;
 mod convert;
+mod endpoints;
+#[cfg(test)]
+pub(crate) mod fake;
 mod health;
 mod keep;
 mod owner;
 mod pause;
 mod query;
+mod tell;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::access::Access;
+pub(crate) use self::endpoints::{Endpoint, EndpointNews, Slice, follow_endpoints};
 use self::health::Healths;
 use super::Fact;
 use super::cluster::Resource;
@@ -60,7 +65,8 @@ pub(super) fn spawn(settings: Settings, facts: &mpsc::Sender<Fact>, tasks: &mut 
     let healths = Arc::new(Healths::new(Arc::clone(&access), facts.clone()));
     let node_name: Arc<str> = node_name.into();
     for resource in Resource::ALL {
-        let keeper = keep::Keeper::new(resource, &node_name, &access, &healths, facts.clone());
-        tasks.spawn(keeper.run());
+        let teller = tell::Facts::new(resource, &node_name, &healths, facts.clone());
+        let query = query::Query::new(resource, &node_name);
+        tasks.spawn(keep::Keeper::new(query, &access, teller).run());
     }
 }

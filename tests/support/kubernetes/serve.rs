@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Shared;
+use super::store::Wanted;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -37,6 +38,10 @@ impl Asked {
     /// A parameter of the query; empty where it is not there.
     pub fn get(&self, name: &str) -> &str {
         self.query.get(name).map_or("", String::as_str)
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted::new(&self.path, self.get("fieldSelector"), self.get("labelSelector"))
     }
 
     /// It asks for a watch.
@@ -129,7 +134,7 @@ fn note(shared: &Shared, asked: &Asked, status: u16) {
 fn list(shared: &Shared, asked: &Asked) -> Response<Body> {
     let limit = asked.get("limit").parse().unwrap_or(usize::MAX);
     let token = Some(asked.get("continue")).filter(|token| !token.is_empty());
-    let page = shared.state().store.list(&asked.path, asked.get("fieldSelector"), limit, token);
+    let page = shared.state().store.list(&asked.wanted(), limit, token);
     let Some(page) = page else {
         note(shared, asked, 410);
         return status(410, "Expired", "The provided continue parameter is too old");
@@ -150,8 +155,8 @@ fn list(shared: &Shared, asked: &Asked) -> Response<Body> {
 
 fn watch(shared: &Arc<Shared>, asked: &Asked) -> Response<Body> {
     let version: u64 = asked.get("resourceVersion").parse().unwrap_or(0);
-    let selector = asked.get("fieldSelector").to_owned();
-    if shared.state().store.since(&asked.path, &selector, version).is_none() {
+    let wanted = asked.wanted();
+    if shared.state().store.since(&wanted, version).is_none() {
         note(shared, asked, 410);
         return status(410, "Expired", "too old resource version");
     }
@@ -159,7 +164,7 @@ fn watch(shared: &Arc<Shared>, asked: &Asked) -> Response<Body> {
     let (sender, receiver) = mpsc::channel(16);
     // Subscribed before the answer: what happens to open watches happens to this one.
     let faults = shared.faults.subscribe();
-    tokio::spawn(follow(Arc::clone(shared), asked.path.clone(), selector, version, sender, faults));
+    tokio::spawn(follow(Arc::clone(shared), wanted, version, sender, faults));
     let body = StreamBody::new(ReceiverStream::new(receiver)).boxed();
     let mut response = Response::new(body);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
@@ -169,8 +174,7 @@ fn watch(shared: &Arc<Shared>, asked: &Asked) -> Response<Body> {
 /// Sends what happens, until the client is gone or a fault ends it.
 async fn follow(
     shared: Arc<Shared>,
-    path: String,
-    selector: String,
+    wanted: Wanted,
     mut version: u64,
     sender: Sender,
     mut faults: broadcast::Receiver<Fault>,
@@ -178,7 +182,7 @@ async fn follow(
     let mut changed = shared.changed.subscribe();
     loop {
         changed.mark_unchanged();
-        let lines = shared.state().store.since(&path, &selector, version);
+        let lines = shared.state().store.since(&wanted, version);
         let Some(lines) = lines else {
             let _ = send(&sender, expired()).await;
             return;

@@ -8,13 +8,25 @@ use serde_json::{Value, json};
 
 use crate::guardian::random;
 
+/// What field selectors call the namespace.
+const NAMESPACE: &str = "metadata.namespace";
+
 /// An object as it was at a version.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     /// Its JSON.
     pub(crate) text: Arc<str>,
-    /// What field selectors look at: the node and the phase of a pod.
+    /// What field selectors look at: the namespace, the node and the phase of a pod.
     fields: Arc<[(String, String)]>,
+    labels: Arc<[(String, String)]>,
+}
+
+/// What is asked for: the objects of a path that selectors leave.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    path: String,
+    fields: String,
+    labels: String,
 }
 
 /// What happened at a version.
@@ -97,19 +109,13 @@ impl Store {
     }
 
     /// The first page, or the next one; `None` where the token is too old.
-    pub(crate) fn list(
-        &mut self,
-        path: &str,
-        selector: &str,
-        limit: usize,
-        token: Option<&str>,
-    ) -> Option<Page> {
+    pub(crate) fn list(&mut self, wanted: &Wanted, limit: usize, token: Option<&str>) -> Option<Page> {
         let rest = if let Some(token) = token {
             self.rests.get(token)?.clone()
         } else {
-            let of_path = self.objects.iter().filter(|((of, _, _), _)| of == path);
+            let of_path = self.objects.iter().filter(|((of, _, _), _)| *of == wanted.path);
             let objects = of_path.map(|(_, stored)| stored.clone());
-            let objects = objects.filter(|stored| stored.matches(selector)).collect();
+            let objects = objects.filter(|stored| stored.matches(wanted)).collect();
             Rest { version: self.version, objects, next: 0 }
         };
         let end = rest.objects.len().min(rest.next + limit);
@@ -123,19 +129,19 @@ impl Store {
         Some(Page { version: rest.version, items, token, remaining })
     }
 
-    /// What happened after a version, as a watch with that selector tells it; `None` where that is forgotten.
-    pub(crate) fn since(&self, path: &str, selector: &str, version: u64) -> Option<Vec<(u64, String)>> {
+    /// What happened after a version, as a watch of these tells it; `None` where that is forgotten.
+    pub(crate) fn since(&self, wanted: &Wanted, version: u64) -> Option<Vec<(u64, String)>> {
         if version < self.oldest {
             return None;
         }
-        let steps = self.steps.iter().filter(|step| step.version > version && step.path == path);
-        Some(steps.filter_map(|step| Some((step.version, step.line(selector)?))).collect())
+        let steps = self.steps.iter().filter(|step| step.version > version && step.path == wanted.path);
+        Some(steps.filter_map(|step| Some((step.version, step.line(wanted)?))).collect())
     }
 }
 
 impl Step {
-    fn line(&self, selector: &str) -> Option<String> {
-        let matching = |stored: &Option<Stored>| stored.clone().filter(|stored| stored.matches(selector));
+    fn line(&self, wanted: &Wanted) -> Option<String> {
+        let matching = |stored: &Option<Stored>| stored.clone().filter(|stored| stored.matches(wanted));
         let (kind, object) = match (matching(&self.before), matching(&self.after)) {
             (None, Some(after)) => ("ADDED", after),
             (Some(_), Some(after)) => ("MODIFIED", after),
@@ -155,16 +161,43 @@ impl Stored {
             let text = value.pointer(path).and_then(Value::as_str).unwrap_or_default();
             (name.to_owned(), text.to_owned())
         };
-        let fields = [field("spec.nodeName", "/spec/nodeName"), field("status.phase", "/status/phase")];
-        Self { text: value.to_string().into(), fields: fields.into() }
+        let fields = [
+            field(NAMESPACE, "/metadata/namespace"),
+            field("spec.nodeName", "/spec/nodeName"),
+            field("status.phase", "/status/phase"),
+        ];
+        let labels = value.pointer("/metadata/labels").and_then(Value::as_object);
+        let labels = labels.into_iter().flatten();
+        let labels =
+            labels.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()));
+        Self { text: value.to_string().into(), fields: fields.into(), labels: labels.collect() }
     }
 
-    fn matches(&self, selector: &str) -> bool {
-        let of =
-            |name: &str| self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
-        selector.split(',').filter(|term| !term.is_empty()).all(|term| match term.split_once("!=") {
-            Some((name, value)) => of(name).is_some_and(|is| is != value),
-            None => term.split_once('=').is_some_and(|(name, value)| of(name) == Some(value)),
-        })
+    fn matches(&self, wanted: &Wanted) -> bool {
+        meets(&self.fields, &wanted.fields) && meets(&self.labels, &wanted.labels)
     }
+}
+
+impl Wanted {
+    /// What a request's path and selectors ask for.
+    pub(crate) fn new(path: &str, fields: &str, labels: &str) -> Self {
+        let (mut path, mut fields) = (path.to_owned(), fields.to_owned());
+        // One namespace's objects are a part of all of them.
+        if let Some((group, rest)) = path.split_once("/namespaces/")
+            && let Some((namespace, kind)) = rest.split_once('/')
+        {
+            fields = format!("{fields},{NAMESPACE}={namespace}");
+            path = format!("{group}/{kind}");
+        }
+        Self { path, fields, labels: labels.to_owned() }
+    }
+}
+
+/// Whether values are as a selector says.
+fn meets(values: &[(String, String)], selector: &str) -> bool {
+    let of = |name: &str| values.iter().find(|(value, _)| value == name).map(|(_, value)| value.as_str());
+    selector.split(',').filter(|term| !term.is_empty()).all(|term| match term.split_once("!=") {
+        Some((name, value)) => of(name).is_some_and(|is| is != value),
+        None => term.split_once('=').is_some_and(|(name, value)| of(name) == Some(value)),
+    })
 }

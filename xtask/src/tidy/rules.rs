@@ -7,7 +7,7 @@ use super::source::Source;
 
 const MOST_LINES: usize = 300;
 /// The folders of `observer/src` through which data moves; a later one never serves an earlier one.
-const STAGES: [&str; 15] = [
+const STAGES: [&str; 16] = [
     "probe",
     "decode",
     "inventory",
@@ -23,6 +23,7 @@ const STAGES: [&str; 15] = [
     "serve",
     "export",
     "replay",
+    "relay",
 ];
 const PURE_STAGES: [&str; 9] =
     ["decode", "attribute", "aggregate", "diagnose", "trigger", "filter", "compare", "wire", "story"];

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::super::cluster::{Body, ClusterContainer, ClusterPod, Object, Resource};
 use super::owner;
+use super::query::SERVICE_NAME;
 use crate::event::WallTime;
 
 /// The longest name or UID that Kubernetes allows.
@@ -160,7 +161,7 @@ fn service(service: Service) -> Option<Object> {
 /// Of what stands behind services, pods are known by themselves already.
 fn slice(slice: EndpointSlice) -> Option<Object> {
     let EndpointSlice { address_type: _, endpoints, metadata, ports } = slice;
-    let service = metadata.labels.as_ref()?.get("kubernetes.io/service-name").cloned();
+    let service = metadata.labels.as_ref()?.get(SERVICE_NAME).cloned();
     let ports: Vec<u16> = ports
         .unwrap_or_default()
         .into_iter()
@@ -198,7 +199,7 @@ fn finish(metadata: ObjectMeta, body: Body) -> Option<Object> {
     Some(Object { uid: named(metadata.uid)?, created, body })
 }
 
-fn named(name: Option<String>) -> Option<String> {
+pub(super) fn named(name: Option<String>) -> Option<String> {
     name.filter(|name| is_name(name))
 }
 

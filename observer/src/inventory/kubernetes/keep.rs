@@ -4,18 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::super::Fact;
-use super::super::cluster::{Body, ClusterFact, Object, Resource};
 use super::access::{Access, ApiError, clip};
 use super::answer::{self, Change, Lines, Page};
-use super::convert;
-use super::health::{Health, Healths};
+use super::health::Health;
 use super::pause::pause;
 use super::query::{Query, WATCH_SECONDS};
+use super::tell::{News, Stopped, Teller};
 
 /// Objects in a page at first; fewer where they are large.
 const PAGE_OBJECTS: u32 = 250;
@@ -31,13 +27,10 @@ const SHORT_WATCH: Duration = Duration::from_secs(5);
 const MOST_TRIES: u32 = 5;
 
 /// What keeps one resource known.
-pub(super) struct Keeper {
-    resource: Resource,
+pub(super) struct Keeper<T> {
     query: Query,
-    node_name: Arc<str>,
     access: Arc<Access>,
-    healths: Arc<Healths>,
-    facts: mpsc::Sender<Fact>,
+    teller: T,
     /// Up to where everything was told; `None` before the first list, and where the API has forgotten it.
     version: Option<String>,
     page_objects: u32,
@@ -65,21 +58,18 @@ impl From<ApiError> for End {
     }
 }
 
-impl Keeper {
-    pub(super) fn new(
-        resource: Resource,
-        node_name: &Arc<str>,
-        access: &Arc<Access>,
-        healths: &Arc<Healths>,
-        facts: mpsc::Sender<Fact>,
-    ) -> Self {
+impl From<Stopped> for End {
+    fn from(_stopped: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl<T: Teller> Keeper<T> {
+    pub(super) fn new(query: Query, access: &Arc<Access>, teller: T) -> Self {
         Self {
-            resource,
-            query: Query::new(resource, node_name),
-            node_name: Arc::clone(node_name),
+            query,
             access: Arc::clone(access),
-            healths: Arc::clone(healths),
-            facts,
+            teller,
             version: None,
             page_objects: PAGE_OBJECTS,
             tries: 0,
@@ -111,7 +101,7 @@ impl Keeper {
 
     /// Takes note of why it does not go on.
     async fn cut(&mut self, error: ApiError) {
-        log::debug!("{:?}: {}", self.resource, error.explain());
+        log::debug!("{:?}: {}", self.teller.resource(), error.explain());
         self.tries = self.tries.saturating_add(1);
         let large = matches!(error, ApiError::TooLarge(_));
         if large && self.version.is_none() {
@@ -128,16 +118,12 @@ impl Keeper {
         if self.tries.is_multiple_of(MOST_TRIES) && !error.is_outage() {
             self.give_up();
         }
-        self.report(Health::Fails(error.explain())).await;
+        self.teller.report(Health::Fails(error.explain())).await;
     }
 
     fn give_up(&mut self) {
         self.version = None;
         self.given_up = self.given_up.saturating_add(1);
-    }
-
-    async fn report(&self, news: Health) {
-        self.healths.report(self.resource, news, Timestamp::now()).await;
     }
 
     /// Tells all there is, page by page.
@@ -153,18 +139,14 @@ impl Keeper {
     }
 
     async fn all_pages(&mut self) -> Result<String, End> {
-        self.tell(ClusterFact::Listing(self.resource)).await?;
-        let (mut token, mut found) = (None, false);
+        self.teller.tell(News::Listing).await?;
+        let mut token = None;
         for _ in 0..MOST_PAGES {
             let (objects, version, next) = self.page(token).await?;
-            found |= objects.iter().any(|object| self.is_own_node(object));
-            self.tell(ClusterFact::Has(self.resource, objects)).await?;
+            self.teller.tell(News::Has(objects)).await?;
             token = next;
             if token.is_none() {
-                self.tell(ClusterFact::Listed(self.resource)).await?;
-                if self.resource == Resource::Nodes {
-                    self.healths.report_node(&self.node_name, found).await;
-                }
+                self.teller.tell(News::Listed).await?;
                 return Ok(version);
             }
         }
@@ -174,7 +156,7 @@ impl Keeper {
     async fn page(
         &mut self,
         token: Option<String>,
-    ) -> Result<(Vec<Object>, String, Option<String>), ApiError> {
+    ) -> Result<(Vec<T::Object>, String, Option<String>), ApiError> {
         let request = self.query.page(self.page_objects, token)?;
         let answer = self.access.send(request).await?;
         // Never closed: it is dropped with the keepers.
@@ -188,13 +170,9 @@ impl Keeper {
         Ok((objects.collect(), version, metadata.continue_.filter(|token| !token.is_empty())))
     }
 
-    fn is_own_node(&self, object: &Object) -> bool {
-        matches!(&object.body, Body::Node { name, .. } if **name == *self.node_name)
-    }
-
     /// An object, where it is understood and has something to tell.
-    fn object(&mut self, text: &str) -> Option<Object> {
-        match convert::object(self.resource, text) {
+    fn object(&mut self, text: &str) -> Option<T::Object> {
+        match self.teller.object(text) {
             Ok(object) => object,
             Err(error) => {
                 // One that is not as it should be shall not hide the others.
@@ -203,7 +181,7 @@ impl Keeper {
                 log::log!(
                     level,
                     "an object of the Kubernetes API ({:?}) is left out: {error}",
-                    self.resource
+                    self.teller.resource()
                 );
                 None
             }
@@ -239,7 +217,7 @@ impl Keeper {
             Ok(answer) => answer,
             Err(error) => return (End::Cut(error), false),
         };
-        self.report(Health::Followed).await;
+        self.teller.report(Health::Followed).await;
         let mut lines = Lines::new(answer.into_body());
         let (mut limit, mut told) = (WATCH_LIMIT, false);
         loop {
@@ -248,20 +226,14 @@ impl Keeper {
                 Ok(None) => return (End::InOrder, told),
                 Err(error) => return (End::Cut(error), told),
             };
-            let fact = match answer::parse_line(&line) {
+            let news = match answer::parse_line(&line) {
                 Ok(Change::Is(meta, object)) => {
-                    let object = self.object(object.get());
-                    if object.as_ref().is_some_and(|object| self.is_own_node(object)) {
-                        self.healths.report_node(&self.node_name, true).await;
-                    }
                     // One that has nothing to tell any more is as good as gone.
-                    let gone = ClusterFact::Gone(self.resource, meta.uid);
-                    let fact = object.map_or(gone, |object| ClusterFact::Has(self.resource, vec![object]));
-                    Some((fact, meta.resource_version))
+                    let gone = News::Gone(meta.uid);
+                    let news = self.object(object.get()).map_or(gone, |object| News::Has(vec![object]));
+                    Some((news, meta.resource_version))
                 }
-                Ok(Change::Gone(meta)) => {
-                    Some((ClusterFact::Gone(self.resource, meta.uid), meta.resource_version))
-                }
+                Ok(Change::Gone(meta)) => Some((News::Gone(meta.uid), meta.resource_version)),
                 Ok(Change::Bookmark(meta)) => {
                     limit = BOOKMARK_LIMIT;
                     self.version = Some(meta.resource_version);
@@ -277,17 +249,13 @@ impl Keeper {
                 Err(error) => return (End::Cut(error), told),
             };
             told = true;
-            if let Some((fact, version)) = fact {
-                if let Err(end) = self.tell(fact).await {
-                    return (end, told);
+            if let Some((news, version)) = news {
+                if let Err(stopped) = self.teller.tell(news).await {
+                    return (stopped.into(), told);
                 }
                 // Only now: what was not told is told again.
                 self.version = Some(version);
             }
         }
-    }
-
-    async fn tell(&self, fact: ClusterFact) -> Result<(), End> {
-        self.facts.send(Fact::Cluster(fact)).await.map_err(|_closed| End::Stopped)
     }
 }

@@ -6,6 +6,8 @@ use kube::core::Request;
 use super::super::cluster::Resource;
 use super::access::ApiError;
 
+/// The label of an endpoint slice that names its Service.
+pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// How long the API may let a watch go on, in seconds: it ends it then, in order.
 pub(super) const WATCH_SECONDS: u32 = 240;
 
@@ -13,6 +15,7 @@ pub(super) const WATCH_SECONDS: u32 = 240;
 pub(super) struct Query {
     request: Request,
     fields: Option<String>,
+    labels: Option<String>,
 }
 
 impl Query {
@@ -28,7 +31,14 @@ impl Query {
             Resource::Services => ("/api/v1/services", None),
             Resource::EndpointSlices => ("/apis/discovery.k8s.io/v1/endpointslices", None),
         };
-        Self { request: Request::new(path), fields }
+        Self { request: Request::new(path), fields, labels: None }
+    }
+
+    /// The endpoint slices of one Service. Both are names that Kubernetes allows.
+    pub(super) fn endpoints_of(namespace: &str, service: &str) -> Self {
+        let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
+        let labels = Some(format!("{SERVICE_NAME}={service}"));
+        Self { request: Request::new(path), fields: None, labels }
     }
 
     /// A page of the list of all of them.
@@ -36,6 +46,7 @@ impl Query {
         // Without a version the list is of the present, and comes in pages.
         let params = ListParams {
             field_selector: self.fields.clone(),
+            label_selector: self.labels.clone(),
             limit: Some(limit),
             continue_token: token,
             ..ListParams::default()
@@ -47,6 +58,7 @@ impl Query {
     pub(super) fn watch(&self, version: &str) -> Result<http::Request<Vec<u8>>, ApiError> {
         let params = WatchParams {
             field_selector: self.fields.clone(),
+            label_selector: self.labels.clone(),
             timeout: Some(WATCH_SECONDS),
             ..WatchParams::default()
         };

@@ -1,0 +1,166 @@
+//! The endpoints of a Service, as the Kubernetes API tells them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use tokio::sync::mpsc;
+
+use super::board::Place;
+use super::{Found, MOST_NODES, Port, ServiceName};
+use crate::inventory::kubernetes::{ApiAccess, Endpoint, EndpointNews, Slice, follow_endpoints};
+
+/// News that may wait, and that are taken at once.
+const QUEUE: usize = 64;
+/// Endpoints that are held, at most: each daemon in two families of addresses, and as many that are about to go.
+const MOST_HELD: usize = 4 * MOST_NODES;
+
+/// Keeps a Service's endpoints known for as long as it is run.
+pub(super) async fn keep(api: ApiAccess, name: ServiceName, place: Place) {
+    let (news, told) = mpsc::channel(QUEUE);
+    let follow = follow_endpoints(api, &name.namespace, &name.name, news);
+    tokio::join!(follow, take(told, Endpoints::new(name), place));
+}
+
+async fn take(mut told: mpsc::Receiver<EndpointNews>, mut endpoints: Endpoints, place: Place) {
+    let mut batch = Vec::with_capacity(QUEUE);
+    while told.recv_many(&mut batch, QUEUE).await > 0 {
+        for news in batch.drain(..) {
+            endpoints.take(news);
+        }
+        endpoints.tell(&place);
+    }
+}
+
+/// All that is known of a Service's endpoints.
+pub(super) struct Endpoints {
+    service: ServiceName,
+    slices: Slices,
+    /// What a list that goes on named so far.
+    listing: Option<Slices>,
+    /// They were listed once.
+    known: bool,
+    /// Why they are not followed.
+    trouble: Option<String>,
+}
+
+#[derive(Default)]
+struct Slices {
+    by_uid: BTreeMap<String, Slice>,
+    held: usize,
+    /// Endpoints for which there was no room.
+    no_room: usize,
+}
+
+impl Slices {
+    fn put(&mut self, mut slice: Slice) {
+        self.remove(&slice.uid);
+        let room = MOST_HELD.saturating_sub(self.held);
+        self.no_room += slice.endpoints.len().saturating_sub(room);
+        slice.endpoints.truncate(room);
+        self.held += slice.endpoints.len();
+        if slice.endpoints.len() + slice.left_out > 0 {
+            self.by_uid.insert(slice.uid.clone(), slice);
+        }
+    }
+
+    fn remove(&mut self, uid: &str) {
+        if let Some(slice) = self.by_uid.remove(uid) {
+            self.held -= slice.endpoints.len();
+        }
+    }
+}
+
+impl Endpoints {
+    pub(super) fn new(service: ServiceName) -> Self {
+        Self { service, slices: Slices::default(), listing: None, known: false, trouble: None }
+    }
+
+    pub(super) fn take(&mut self, news: EndpointNews) {
+        match news {
+            EndpointNews::Listing => self.listing = Some(Slices::default()),
+            EndpointNews::Has(slices) => {
+                let into = self.listing.as_mut().unwrap_or(&mut self.slices);
+                slices.into_iter().for_each(|slice| into.put(slice));
+            }
+            EndpointNews::Gone(uid) => self.slices.remove(&uid),
+            EndpointNews::Listed => {
+                self.slices = self.listing.take().unwrap_or_default();
+                self.known = true;
+                self.trouble = None;
+            }
+            EndpointNews::Followed { api: _ } => self.trouble = None,
+            EndpointNews::Fails { api, reason } => self.trouble = Some(format!("the API ({api}): {reason}")),
+        }
+    }
+
+    fn tell(&self, place: &Place) {
+        match (&self.trouble, self.known) {
+            (Some(trouble), _) => place.fails(trouble.clone()),
+            (None, false) => {}
+            (None, true) => {
+                let (found, lacks) = self.daemons();
+                if lacks.is_empty() { place.found(found) } else { place.found_but(found, lacks.join("; ")) }
+            }
+        }
+    }
+
+    /// A daemon for each endpoint, and what is missing, in words.
+    pub(super) fn daemons(&self) -> (BTreeMap<String, Found>, Vec<String>) {
+        let mut by_target: BTreeMap<(Option<&str>, Option<IpAddr>), (&Endpoint, u16)> = BTreeMap::new();
+        let (mut without_port, mut left_out) = (0, self.slices.no_room);
+        for slice in self.slices.by_uid.values() {
+            left_out += slice.left_out;
+            let Some(port) = self.port(slice) else {
+                without_port += slice.endpoints.len();
+                continue;
+            };
+            for endpoint in &slice.endpoints {
+                // A pod that has addresses of both families is one daemon: IPv4 comes first in order.
+                let target = endpoint.target.as_deref();
+                let address = target.is_none().then_some(endpoint.address);
+                let held = by_target.entry((target, address)).or_insert((endpoint, port));
+                if endpoint.address < held.0.address {
+                    *held = (endpoint, port);
+                }
+            }
+        }
+        let ServiceName { namespace, name, .. } = &self.service;
+        let tls_name = format!("{name}.{namespace}.svc");
+        let found: BTreeMap<_, _> = by_target
+            .into_values()
+            .map(|(end, port)| Found::secured(end.address, port, end.node_name.clone(), tls_name.clone()))
+            .collect();
+        let mut lacks = Vec::new();
+        if without_port > 0 {
+            lacks.push(self.no_port(without_port));
+        }
+        if left_out > 0 {
+            lacks.push(format!("{left_out} endpoints have no address of IP, or are too many"));
+        }
+        if found.is_empty() && lacks.is_empty() {
+            lacks.push("the Service has no endpoint, or there is no such Service".to_owned());
+        }
+        (found, lacks)
+    }
+
+    fn port(&self, slice: &Slice) -> Option<u16> {
+        match (&self.service.port, &slice.ports[..]) {
+            (Some(Port::Number(number)), _) => Some(*number),
+            (Some(Port::Name(wanted)), ports) => {
+                ports.iter().find(|(name, _)| name == wanted).map(|(_, number)| *number)
+            }
+            (None, [(_, number)]) => Some(*number),
+            (None, _) => None,
+        }
+    }
+
+    fn no_port(&self, count: usize) -> String {
+        match &self.service.port {
+            Some(Port::Name(name)) => format!("{count} endpoints have no port that is called `{name}`"),
+            Some(Port::Number(_)) | None => {
+                let ServiceName { namespace, name, .. } = &self.service;
+                format!("{count} endpoints have several ports, or none: name one, as {namespace}/{name}:PORT")
+            }
+        }
+    }
+}
