@@ -174,7 +174,7 @@ impl Service {
         })
         .await?;
         let told = answers.into_iter().map(|(_, name, answer)| (name, answer)).collect();
-        let joined = join::verdicts(told);
+        let joined = join::verdicts(told, &join::Addresses::default());
         let edges = fitting(joined.edges.into_iter(), mask.as_ref());
         Ok(v1::ExplainResponse { edges, missing_nodes: missing, ..joined })
     }

@@ -202,7 +202,7 @@ impl Summaries {
             notes.extend(window.notes.into_iter().map(|note| (window.name.to_string(), note)));
             summaries.extend(window.summaries.into_iter().map(|one| (Arc::clone(&window.name), one)));
         }
-        let summaries = join::edges(summaries);
+        let summaries = join::edges(summaries, &join::Addresses::default());
         let told = match &mut self.told {
             Some(told) => told.next(summaries, &mut end).map_err(|_too_many| Status::resource_exhausted(
                 "changes: there are too many summaries to compare with; ask for whole windows, or for fewer",
