@@ -82,6 +82,7 @@ async fn output(line: &str) -> anyhow::Result<String> {
         Command::Follow(args) => follow::run(*args, &mut out).await?,
         Command::Diff(args) => diff::run(*args, &mut out).await?,
         Command::Daemon(_)
+        | Command::Relay(_)
         | Command::Replay(_)
         | Command::Doctor(_)
         | Command::Context(_)

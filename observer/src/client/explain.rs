@@ -238,6 +238,7 @@ mod tests {
             window_start: Some(testing::AT),
             window_ns: 60_000_000_000,
             lost_events: 2,
+            missing_nodes: Vec::new(),
         };
         let connection = Connection {
             tcp: Some(testing::tcp(true)),

@@ -28,7 +28,7 @@ fn drain(source: &mut Source) -> Vec<Item> {
 
 /// Somebody who may see all, and as often as that allows.
 pub(super) fn caller(limits: ClientLimits) -> Caller {
-    Caller::new(&Identity::Loopback, Some(Scope::All), &Clients::new(limits)).unwrap()
+    Caller::new(&Identity::Loopback, Some(Scope::All), true, &Clients::new(limits)).unwrap()
 }
 
 /// A place for a stream of somebody who may see all.

@@ -166,6 +166,14 @@ const TEST_TOOLS: &[Tool] = &[
         reason: "ground truth: execsnoop, exitsnoop, tcplife",
         proof: Proof::Program("tcplife"),
     },
+    Tool {
+        package: "libfaketime",
+        reason: "gives a node a wrong clock",
+        proof: Proof::File(&[
+            "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+            "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+        ]),
+    },
     Tool { package: "bpftool", reason: "shows what stays in the kernel", proof: Proof::Program("bpftool") },
     Tool {
         package: "qemu-system-x86",

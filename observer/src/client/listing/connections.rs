@@ -190,6 +190,7 @@ mod tests {
                 flow: Some(TcpFlow { accept_wait_ns: Some(2_000_000_000), ..TcpFlow::default() }),
                 ..PeerEnd::default()
             }),
+            node_name: String::new(),
         };
         let response = ListConnectionsResponse {
             connections: vec![connection],

@@ -168,7 +168,7 @@ fn connections_with_those_that_are_hidden_are_one_edge() {
 #[test]
 fn a_client_has_its_own_limits() {
     let clients = Clients::new(ClientLimits { streams: 2, calls_a_second: 3 });
-    let caller = |uid| Caller::new(&process(uid, &[]), Some(Scope::All), &clients).unwrap();
+    let caller = |uid| Caller::new(&process(uid, &[]), Some(Scope::All), false, &clients).unwrap();
     let (one, same, other) = (caller(1), caller(1), caller(2));
     let first = one.seat().unwrap();
     let _second = same.seat().unwrap();
@@ -198,7 +198,7 @@ fn a_client_has_its_own_limits() {
 #[test]
 fn nobody_takes_the_places_of_all() {
     let clients = Clients::new(ClientLimits::default());
-    let come = |uid, scope| Caller::new(&process(uid, &[]), scope, &clients);
+    let come = |uid, scope| Caller::new(&process(uid, &[]), scope, false, &clients);
     let all = Some(Scope::All);
     let mut callers: Vec<_> = (0..64).map(|_| come(9, all.clone()).unwrap()).collect();
     assert!(come(9, all.clone()).is_none());
@@ -215,7 +215,7 @@ fn nobody_takes_the_places_of_all() {
 #[test]
 fn others_leave_streams_to_root() {
     let clients = Clients::new(ClientLimits { streams: 300, ..ClientLimits::default() });
-    let caller = |uid| Caller::new(&process(uid, &[]), Some(Scope::All), &clients).unwrap();
+    let caller = |uid| Caller::new(&process(uid, &[]), Some(Scope::All), false, &clients).unwrap();
     let others: Vec<_> = (1..=3).map(caller).collect();
     let _seats: Vec<_> = others.iter().flat_map(|one| (0..300).map(|_| one.seat().unwrap())).collect();
     assert!(caller(4).seat().is_err());
@@ -226,7 +226,7 @@ fn others_leave_streams_to_root() {
 fn nobody_is_admitted_of_whom_nothing_is_known() {
     let refused = Caller::admit(&tonic::Request::new(()), "GetStatus").unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unauthenticated);
-    let nobody = Caller::new(&process(9, &[]), None, &Clients::new(ClientLimits::default())).unwrap();
+    let nobody = Caller::new(&process(9, &[]), None, false, &Clients::new(ClientLimits::default())).unwrap();
     let mut request = tonic::Request::new(());
     request.extensions_mut().insert(Arc::new(nobody));
     let refused = Caller::admit(&request, "GetStatus").unwrap_err();

@@ -15,8 +15,8 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tower::Service as _;
 
+use super::reflected;
 use super::requests::{Pool, Receiving};
-use super::routes;
 use crate::serve::access::ClientLimits;
 use crate::serve::tests::{caller, calls::event_loop};
 use crate::serve::{Service, Settings};
@@ -109,7 +109,7 @@ fn fuzz_requests() {
     let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (requests, inbox) = mpsc::channel(16);
     let service = Service::new(Settings::new("node-1".into()), requests);
-    let mut service = Receiving::new(routes(service).unwrap(), &Pool::default());
+    let mut service = Receiving::new(reflected(service.routes()).unwrap(), &Pool::default());
     let (_stop, stopped) = oneshot::channel();
     let (shut_down, _shutdown) = oneshot::channel();
     // As often as the fuzzer does.

@@ -129,7 +129,9 @@ fn connection_told(outgoing: bool) -> v1::Connection {
             state: "ESTABLISHED".to_owned(),
             handshake_latency_ns: None,
             flow: Some(flow()),
+            ..v1::PeerEnd::default()
         }),
+        node_name: String::new(),
     }
 }
 
@@ -160,6 +162,7 @@ fn listeners_are_told_as_they_were() {
         dropped: 7,
         oldest_wait_ns: Some(2_500),
         overflowed: Some(6),
+        node_name: String::new(),
     };
     let again: served::Listener = wire::listener(&listener(&before, BootTime(AT)), now());
     assert_eq!(told::<v1::Listener>(&again), before);
@@ -189,6 +192,7 @@ fn workloads_are_told_as_they_were() {
         ready_after_ns: Some(12),
         state: v1::ContainerState::Ended.into(),
         crash_loop: true,
+        node_name: String::new(),
     };
     let again: served::WorkloadStatus = wire::workload_status(&workload_entry(&before), now());
     assert_eq!(told::<v1::WorkloadStatus>(&again), before);
