@@ -2,7 +2,7 @@
 //!
 //! A connection's ends are found by its two addresses, as the packets have them ([`connections`]). An edge's ends are found by
 //! who they are: each side's daemon names the other side's pod or its address, and whose that is is known of the pods' UIDs,
-//! of the machines that nodes are, and of the addresses that live connections have ([`Addresses`]).
+//! of the machines that nodes are, and of the addresses at which workloads are reached ([`Addresses`]).
 //!
 //! Nothing is joined that could be another's. Networks that know nothing of one another may use the same addresses, and what
 //! source NAT hides (a pod that asks in its node's name) is told by one side as the machine's: then both ends stay, and nothing

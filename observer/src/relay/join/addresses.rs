@@ -1,4 +1,4 @@
-//! Whose addresses are, as live connections tell.
+//! Whose addresses are, as workloads tell.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -46,12 +46,15 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// As those connections tell, each of its node. What was joined tells of both.
-    pub(crate) fn of<'a>(connections: impl IntoIterator<Item = (&'a Arc<str>, &'a v1::Connection)>) -> Self {
+    /// As those workloads tell, each of its node.
+    pub(crate) fn of<'a>(
+        workloads: impl IntoIterator<Item = (&'a Arc<str>, &'a v1::WorkloadStatus)>,
+    ) -> Self {
         let mut told: Vec<(IpAddr, Arc<str>, Holder)> = Vec::new();
-        for (node, connection) in connections {
-            told.extend(own_end(node, connection));
-            told.extend(other_end(connection));
+        for (node, v1::WorkloadStatus { workload, addresses, .. }) in workloads {
+            let Some(holder) = workload.as_ref().and_then(Holder::of) else { continue };
+            let crossing = addresses.iter().filter_map(|address| crossing(address));
+            told.extend(crossing.map(|address| (address, Arc::clone(node), holder.clone())));
         }
         told.sort_unstable();
         told.dedup();
@@ -84,21 +87,4 @@ impl Addresses {
     pub(super) fn on_machine(&self) -> impl Iterator<Item = (&str, &Holder)> {
         self.on_machine.iter().map(|(node, holder)| (&**node, holder))
     }
-}
-
-/// Whose the address of the connection's own end is.
-fn own_end(node: &Arc<str>, connection: &v1::Connection) -> Option<(IpAddr, Arc<str>, Holder)> {
-    let tcp = connection.tcp.as_ref()?;
-    let own = if tcp.outgoing { &tcp.source } else { &tcp.destination };
-    let holder = Holder::of(connection.workload.as_ref()?)?;
-    Some((crossing(&own.as_ref()?.address)?, Arc::clone(node), holder))
-}
-
-/// The same of the server's end that was joined to it.
-fn other_end(connection: &v1::Connection) -> Option<(IpAddr, Arc<str>, Holder)> {
-    let tcp = connection.tcp.as_ref()?;
-    let peer = connection.peer.as_ref().filter(|peer| !peer.node_name.is_empty())?;
-    let answering = tcp.backend.as_ref().or(tcp.destination.as_ref())?;
-    let holder = Holder::of(peer.workload.as_ref()?)?;
-    Some((crossing(&answering.address)?, peer.node_name.as_str().into(), holder))
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use observer_proto::v1;
 
+use super::Addresses;
+
 /// A pod `name` of `shop` has a container `app`; its UID is `uid-name`.
 fn pod(name: &str) -> v1::Workload {
     v1::Workload {
@@ -170,4 +172,17 @@ fn from(owner: v1::Workload, port: u32, edge: v1::Edge) -> v1::Summary {
 /// Of that node each.
 fn on<T, const MANY: usize>(node: &str, told: [T; MANY]) -> Vec<(Arc<str>, T)> {
     told.map(|one| (Arc::from(node), one)).into()
+}
+
+/// Whose addresses are, where each connection's own end is at a workload that is reached there.
+fn seen_in(connections: &[(Arc<str>, v1::Connection)]) -> Addresses {
+    let reached = connections.iter().map(|(node, one)| {
+        let tcp = one.tcp.clone().unwrap_or_default();
+        let own = if tcp.outgoing { tcp.source } else { tcp.destination };
+        let addresses = own.into_iter().map(|end| end.address).collect();
+        let workload = one.workload.clone();
+        (Arc::clone(node), v1::WorkloadStatus { workload, addresses, ..v1::WorkloadStatus::default() })
+    });
+    let reached: Vec<_> = reached.collect();
+    Addresses::of(reached.iter().map(|(node, status)| (node, status)))
 }

@@ -65,11 +65,19 @@ fn through_a_service() {
     );
 }
 
+/// A pod is reached there.
+fn at(name: &str, address: &str) -> v1::WorkloadStatus {
+    let addresses = vec![address.to_owned()];
+    v1::WorkloadStatus { workload: Some(pod(name)), addresses, ..v1::WorkloadStatus::default() }
+}
+
+fn addresses(told: &[(Arc<str>, v1::WorkloadStatus)]) -> Addresses {
+    Addresses::of(told.iter().map(|(node, status)| (node, status)))
+}
+
 #[test]
 fn by_addresses_alone() {
-    let (client, server) = ("10.1.0.5:40000", "10.2.0.9:8080");
-    let told = [on("a", [asks("cart", client, server)]), on("b", [is_asked("web", client, server)])].concat();
-    let addresses = Addresses::of(told.iter().map(|(node, connection)| (node, connection)));
+    let told = [on("a", [at("cart", "10.1.0.5")]), on("b", [at("web", "10.2.0.9")])].concat();
     let edges_of = || {
         [
             on("a", [to(pod("cart"), 8080, unknown("10.2.0.9"))]),
@@ -77,33 +85,24 @@ fn by_addresses_alone() {
         ]
         .concat()
     };
-    let all = edges(edges_of(), &addresses);
+    let all = edges(edges_of(), &addresses(&told));
     let (one, _) = only(&all);
     let edge = one.edge.as_ref().unwrap();
     assert_eq!((edge.kind(), &edge.workload, &*edge.node_name), (v1::PeerKind::Pod, &Some(far("web")), "b"));
     assert_eq!((&*edge.address, edge.port), ("10.2.0.9", 8080));
-    // What was joined tells of both ends.
-    let node: Arc<str> = "a".into();
-    let joined = super::super::connections(told.clone());
-    assert_eq!(joined.len(), 1);
-    let addresses = Addresses::of(joined.iter().map(|connection| (&node, connection)));
-    assert_eq!(only(&edges(edges_of(), &addresses)).1.node_name, "b");
     // Another node has a pod with that address.
-    let more = on("c", [is_asked("other", "10.9.0.9:1", server)]);
-    let addresses = Addresses::of(told.iter().chain(&more).map(|(node, connection)| (node, connection)));
-    stay(edges_of(), &addresses);
+    let more = [told, on("c", [at("other", "10.2.0.9")])].concat();
+    stay(edges_of(), &addresses(&more));
     stay(edges_of(), &Addresses::default());
 }
 
 #[test]
 fn one_side_knows_by_the_api_and_the_other_by_the_address() {
-    let told = on("a", [asks("cart", "10.1.0.5:40000", "10.2.0.9:8080")]);
-    let addresses = Addresses::of(told.iter().map(|(node, connection)| (node, connection)));
     let edges_of = [
         on("a", [to(pod("cart"), 8080, known("web", "b"))]),
         on("b", [from(pod("web"), 8080, unknown("10.1.0.5"))]),
     ];
-    only(&edges(edges_of.concat(), &addresses));
+    only(&edges(edges_of.concat(), &addresses(&on("a", [at("cart", "10.1.0.5")]))));
 }
 
 #[test]

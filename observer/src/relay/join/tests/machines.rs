@@ -20,7 +20,7 @@ fn addresses() -> Addresses {
             ],
         ),
     ];
-    Addresses::of(told.concat().iter().map(|(node, connection)| (node, connection)))
+    seen_in(&told.concat())
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn addresses_that_machines_share_are_nobodys() {
     let bridge =
         |node| on(node, [connection(unit("docker"), true, end("172.17.0.1:1"), end("172.17.0.2:2"))]);
     let told = [bridge("a"), bridge("b")].concat();
-    let addresses = Addresses::of(told.iter().map(|(node, connection)| (node, connection)));
+    let addresses = seen_in(&told);
     let told = [
         on("a", [to(pod("cart"), 80, unknown("172.17.0.1"))]),
         on("b", [from(unit("x"), 80, known("cart", "a"))]),

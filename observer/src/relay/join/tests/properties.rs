@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{Addresses, connections, edges, verdicts};
+use super::super::{connections, edges, verdicts};
 use super::generated::{NODES, live, summaries};
 use super::*;
 
@@ -30,7 +30,7 @@ fn is_asking(summary: &v1::Summary) -> bool {
 proptest! {
     #[test]
     fn edges_add_up(told in summaries(), live in live()) {
-        let addresses = Addresses::of(live.iter().map(|(node, connection)| (node, connection)));
+        let addresses = seen_in(&live);
         let all = edges(told.clone(), &addresses);
         let tcp = |one: &v1::Summary| one.tcp.clone().unwrap();
         let before: Vec<_> = told.iter().map(|(_, one)| tcp(one)).collect();
@@ -45,7 +45,7 @@ proptest! {
 
     #[test]
     fn edges_are_joined_between_nodes_alone(told in summaries(), live in live()) {
-        let addresses = Addresses::of(live.iter().map(|(node, connection)| (node, connection)));
+        let addresses = seen_in(&live);
         for one in edges(told, &addresses) {
             let Some(far) = &one.far_end else { continue };
             let edge = one.edge.as_ref().unwrap();
@@ -59,9 +59,9 @@ proptest! {
 
     #[test]
     fn the_order_of_nodes_does_not_matter_to_edges(told in summaries(), live in live(), by in 0..3_usize) {
-        let addresses = Addresses::of(live.iter().map(|(node, connection)| (node, connection)));
+        let addresses = seen_in(&live);
         let others = turned(&live, by);
-        let turned_addresses = Addresses::of(others.iter().map(|(node, connection)| (node, connection)));
+        let turned_addresses = seen_in(&others);
         prop_assert_eq!(edges(told.clone(), &addresses), edges(turned(&told, by), &turned_addresses));
         let response = |node: &str| {
             let edges = told.iter().filter(|(of, one)| **of == *node && one.edge.is_some());
@@ -77,7 +77,7 @@ proptest! {
 
     #[test]
     fn edges_that_are_joined_stay(told in summaries(), live in live()) {
-        let addresses = Addresses::of(live.iter().map(|(node, connection)| (node, connection)));
+        let addresses = seen_in(&live);
         let once = edges(told, &addresses);
         prop_assert_eq!(edges(again(&once), &addresses), once);
     }
@@ -115,7 +115,7 @@ fn much_of_it_is_joined() {
     for _ in 0..500 {
         let told = summaries().new_tree(&mut runner).unwrap().current();
         let live = live().new_tree(&mut runner).unwrap().current();
-        let addresses = Addresses::of(live.iter().map(|(node, connection)| (node, connection)));
+        let addresses = seen_in(&live);
         of_edges += edges(told, &addresses).iter().filter(|one| one.far_end.is_some()).count();
         let before = live.len();
         of_connections += before - connections(live).len();
