@@ -19,9 +19,15 @@ struct Site {
 
 impl Site {
     async fn new(testbed: &Testbed, prefix: &str, names: &[(&str, Options<'_>)]) -> Result<Self> {
+        let each: Vec<_> = names.iter().map(|(name, options)| (testbed, *name, *options)).collect();
+        Self::on(&each, prefix).await
+    }
+
+    /// Each node with the runtime and the network of its own testbed.
+    async fn on(names: &[(&Testbed, &str, Options<'_>)], prefix: &str) -> Result<Self> {
         let nodes = Nodes::new(prefix)?;
         let (mut each, mut pods, mut relay) = (Vec::new(), Vec::new(), nodes.relay());
-        for (name, options) in names {
+        for (testbed, name, options) in names {
             let node = nodes.start(testbed, name, *options).await?;
             let pod = node.pod(testbed, "server").await?;
             pod.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;
@@ -49,9 +55,9 @@ impl Site {
     }
 
     /// A pod connects to another one so many times.
-    async fn connect(&self, from: usize, to: usize, name: &str, count: u32, hold_ms: u32) -> Result<()> {
+    async fn connect(&self, from: usize, to: usize, name: &str, count: u32, hold_s: u32) -> Result<()> {
         let (to, count) = (format!("{}:8080", self.pods[to].ip()?), count.to_string());
-        let hold = hold_ms.to_string();
+        let hold = hold_s.to_string();
         let argv = ["workload", "connect", "--to", &to, "--count", &count, "--bytes", "100", "--hold", &hold];
         self.pods[from].container(name, argv).start().await?;
         Ok(())
@@ -91,7 +97,7 @@ async fn one_client_sees_all_nodes_and_each_connection_once() -> Result<()> {
     let socket = site.relay.socket();
     let stream = site.relay.follow(["events", "-f", "-t", "tcp_connect,tcp_accept,tcp_close"])?;
     stream.wait_count("greetings", PATIENCE, 3, |line| !line["node_status"]["node_name"].is_null()).await?;
-    site.connect(0, 1, "out", 1, 600_000).await?;
+    site.connect(0, 1, "out", 1, 600).await?;
     stream.wait_count("both ends", PATIENCE, 2, |line| line["event"]["type"].is_string()).await?;
     ensure!(events(&stream, "tcp_connect", "na").len() == 1, "{}", stream.account());
     ensure!(events(&stream, "tcp_accept", "nb").len() == 1, "{}", stream.account());
@@ -131,31 +137,61 @@ async fn one_client_sees_all_nodes_and_each_connection_once() -> Result<()> {
     site.end().await
 }
 
+/// Lets the pods of two testbeds reach each other by way of the host, as those of two nodes do.
+fn route(testbeds: [&Testbed; 2], pods: &[Pod]) -> Result<()> {
+    for testbed in testbeds {
+        let setting = format!("/proc/sys/net/ipv4/conf/{}/forwarding", testbed.network().bridge());
+        std::fs::write(&setting, "1").with_context(|| setting)?;
+    }
+    for (own, other, pod) in [(0, 1, &pods[0]), (1, 0, &pods[1])] {
+        let (to, via) = (testbeds[other].network().subnet(), testbeds[own].network().host().to_string());
+        pod.netns().output("ip", ["route", "add", &to, "via", &via])?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_between_nodes_is_one_edge() -> Result<()> {
-    let testbed = Testbed::shared().await?;
-    let site =
-        Site::new(testbed, "relay-edge", &[("ea", Options::default()), ("eb", Options::default())]).await?;
+    let (one, other) = (Testbed::shared().await?, Testbed::start().await?);
+    let nodes = [(one, "ea", Options::default()), (&other, "eb", Options::default())];
+    let site = Site::on(&nodes, "relay-edge").await?;
+    route([one, &other], &site.pods)?;
     site.states(&[("ea", "CONNECTED"), ("eb", "CONNECTED")]).await?;
-    let stream = site.relay.follow(["summary", "-f", "--window", "2s"])?;
-    stream.wait_for("a window of both", PATIENCE, |line| line["window_end"]["nodes"] == 2).await?;
-    site.connect(0, 1, "out", 20, 0).await?;
-    let joined = |line: &Value| {
-        let summary = &line["summary"];
-        summary["edge"]["outgoing"] == true && summary["far_end"]["node_name"] == "eb"
+    let stream = site.relay.follow(["summary", "-f", "--window", "5s"])?;
+    let both = |line: &Value| line["window_end"]["nodes"] == 2;
+    stream.wait_for("a window of both", PATIENCE, both).await?;
+    let to = format!("{}:8080", site.pods[1].ip()?);
+    let argv = ["workload", "connect", "--to", &to, "--count", "20", "--rate", "4", "--bytes", "100"];
+    site.pods[0].container("out", argv).start().await?;
+    let of = |path: &str, is: &dyn Fn(&Value) -> bool| -> u64 {
+        let count = |value: &Value| value.as_u64().unwrap_or(0);
+        stream.matching(is).iter().filter_map(|line| line.pointer(path)).map(count).sum()
     };
-    let count = |value: &Value| value.as_str().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    eventually(PATIENCE, "all connections on one edge", || async {
-        let of = |path: &str| -> u64 {
-            stream.matching(joined).iter().filter_map(|line| line.pointer(path)).map(count).sum()
-        };
-        let (own, far) = (of("/summary/tcp/opened"), of("/summary/far_end/tcp/opened"));
+    let asks = |line: &Value| line["node_name"] == "ea" && line["summary"]["edge"]["port"] == 8080;
+    let joined = |line: &Value| asks(line) && line["summary"]["far_end"]["node_name"] == "eb";
+    let alone = |line: &Value| line["node_name"] == "eb" && line["summary"]["edge"]["port"] == 8080;
+    // A window of one node begins within a second of the other's: what is at the edge of both may be told in two.
+    eventually(PATIENCE, "all connections, on both sides", || async {
+        let own = of("/summary/tcp/opened", &asks);
+        let far = of("/summary/far_end/tcp/opened", &joined) + of("/summary/tcp/opened", &alone);
         Ok(if (own, far) == (20, 20) { Ok(()) } else { Err(format!("{own} {far}: {}", stream.account())) })
     })
     .await?;
-    let of_server = |line: &Value| line["summary"]["edge"]["port"] == 8080 && line["node_name"] == "eb";
-    let beside = stream.matching(|line| of_server(line) && line["summary"]["tcp"]["opened"] != "0");
-    ensure!(beside.is_empty(), "{beside:?}");
+    let told = stream.matching(joined);
+    let told = told.first().with_context(|| stream.account())?;
+    let far = &told["summary"]["far_end"];
+    ensure!(far["workload"]["pod"] == site.pods[1].name(), "{told}");
+    ensure!(told["summary"]["edge"]["workload"]["pod"] == site.pods[1].name(), "{told}");
+    ensure!(told["summary"]["tcp"]["handshake_latency"].is_object(), "{told}");
+    // And so does who asks whose fault it is.
+    let verdicts = eventually(PATIENCE, "the verdict", || async {
+        let all = json(site.relay.socket(), ["explain", "--port", "8080"]).await?;
+        let edges: Vec<_> = all.iter().flat_map(|line| line["edges"].as_array().cloned()).flatten().collect();
+        let edges = if edges.is_empty() { all } else { edges };
+        Ok(if edges.len() == 1 { Ok(edges) } else { Err(format!("{edges:?}")) })
+    })
+    .await?;
+    ensure!(verdicts[0]["far_end"]["node_name"] == "eb", "{verdicts:?}");
     site.end().await
 }
 
