@@ -144,9 +144,8 @@ impl Lines {
     /// That the stream began is no news, unless everything is wanted.
     fn node_status(&self, status: &NodeStatus) -> Option<String> {
         let state = match status.state() {
-            NodeState::Connected if !self.look.is_wide() => return None,
+            NodeState::Connected | NodeState::Following if !self.look.is_wide() => return None,
             NodeState::Connected => "connected",
-            NodeState::Following if !self.look.is_wide() => return None,
             NodeState::Following => "following",
             NodeState::Stopping => "the daemon stops",
             NodeState::Unavailable => "unavailable",

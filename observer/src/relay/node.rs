@@ -82,7 +82,7 @@ impl Node {
         let now = link.borrow().clone();
         match now {
             Link::Up(up) => Ok(up),
-            other => Err(self.status(&other)),
+            other @ (Link::New | Link::Down { .. } | Link::Gone { .. }) => Err(self.status(&other)),
         }
     }
 
@@ -94,7 +94,7 @@ impl Node {
         let now = link.borrow().clone();
         match now {
             Link::Up(up) => Ok(up),
-            other => Err(self.status(&other)),
+            other @ (Link::New | Link::Down { .. } | Link::Gone { .. }) => Err(self.status(&other)),
         }
     }
 

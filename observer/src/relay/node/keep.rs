@@ -22,7 +22,7 @@ use crate::export::Backoff;
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A daemon's clock is compared so often.
-const CLOCK_READ_EACH: Duration = Duration::from_secs(60);
+const CLOCK_READ_EACH: Duration = Duration::from_mins(1);
 /// The longest answer.
 const LONGEST_ANSWER: usize = 64 << 20;
 

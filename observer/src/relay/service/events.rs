@@ -127,7 +127,7 @@ impl Events {
         tokio::spawn(async move {
             // The client's place is its own for as long as the stream goes on.
             let _seat = seat;
-            events.run(brought).await
+            events.run(brought).await;
         });
         Ok(Box::pin(ReceiverStream::new(answers)))
     }

@@ -101,7 +101,7 @@ impl Summaries {
         tokio::spawn(async move {
             let _seat = seat;
             // Whoever has gone needs no more.
-            let _done = summaries.run(brought).await.is_err();
+            let _done = Box::pin(summaries.run(brought)).await.is_err();
         });
         Ok(Box::pin(ReceiverStream::new(answers)))
     }
@@ -225,21 +225,15 @@ impl Summaries {
             summaries.extend(window.summaries.into_iter().map(|one| (Arc::clone(&window.name), one)));
         }
         let summaries = join::edges(summaries, &self.addresses);
-        let told = match &mut self.told {
-            Some(told) => told.next(summaries, &mut end).map_err(|_too_many| Status::resource_exhausted(
-                "changes: there are too many summaries to compare with; ask for whole windows, or for fewer",
-            )),
-            None => {
-                (end.summaries, end.total) = (summaries.len() as u64, summaries.len() as u64);
-                Ok(summaries.into_iter().map(|one| v1::Summary { key: 0, ..one }).collect())
-            }
+        let told = if let Some(told) = &mut self.told {
+            told.next(summaries, &mut end)
+        } else {
+            (end.summaries, end.total) = (summaries.len() as u64, summaries.len() as u64);
+            Ok(summaries.into_iter().map(|one| v1::Summary { key: 0, ..one }).collect())
         };
-        let told = match told {
-            Ok(told) => told,
-            Err(status) => {
-                let _gone = self.out.send(Err(status)).await.is_err();
-                return Err(Done);
-            }
+        let Ok(told) = told else {
+            let _gone = self.out.send(Err(too_many())).await.is_err();
+            return Err(Done);
         };
         for summary in told {
             let node_name = summary.node_name.clone();
@@ -261,4 +255,10 @@ impl Summaries {
         let message = WatchSummariesResponse { payload: Some(payload), node_name, time: Some(now()) };
         self.out.send(Ok(message)).await.map_err(|_closed| Done)
     }
+}
+
+fn too_many() -> Status {
+    Status::resource_exhausted(
+        "changes: there are too many summaries to compare with; ask for whole windows, or for fewer",
+    )
 }
