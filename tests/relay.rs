@@ -53,7 +53,8 @@ impl Site {
         let (to, count) = (format!("{}:8080", self.pods[to].ip()?), count.to_string());
         let hold = hold_ms.to_string();
         let argv = ["workload", "connect", "--to", &to, "--count", &count, "--bytes", "100", "--hold", &hold];
-        self.pods[from].container(name, argv).start().await
+        self.pods[from].container(name, argv).start().await?;
+        Ok(())
     }
 
     async fn end(self) -> Result<()> {
@@ -89,9 +90,9 @@ async fn one_client_sees_all_nodes_and_each_connection_once() -> Result<()> {
     site.states(&[("na", "CONNECTED"), ("nb", "CONNECTED"), ("nc", "CONNECTED")]).await?;
     let socket = site.relay.socket();
     let stream = site.relay.follow(["events", "-f", "-t", "tcp_connect,tcp_accept,tcp_close"])?;
-    stream.wait_count("greetings", 3, |line| !line["node_status"]["node_name"].is_null()).await?;
+    stream.wait_count("greetings", PATIENCE, 3, |line| !line["node_status"]["node_name"].is_null()).await?;
     site.connect(0, 1, "out", 1, 600_000).await?;
-    stream.wait_count("both ends", 2, |line| line["event"]["type"].is_string()).await?;
+    stream.wait_count("both ends", PATIENCE, 2, |line| line["event"]["type"].is_string()).await?;
     ensure!(events(&stream, "tcp_connect", "na").len() == 1, "{}", stream.account());
     ensure!(events(&stream, "tcp_accept", "nb").len() == 1, "{}", stream.account());
 
@@ -120,7 +121,9 @@ async fn one_client_sees_all_nodes_and_each_connection_once() -> Result<()> {
     // The past of all nodes is one, in the order of time.
     site.connect(1, 2, "more", 5, 0).await?;
     stream
-        .wait_count("ends", 5, |line| line["event"]["type"] == "tcp_close" && line["node_name"] == "nc")
+        .wait_count("ends", PATIENCE, 5, |line| {
+            line["event"]["type"] == "tcp_close" && line["node_name"] == "nc"
+        })
         .await?;
     let past = json(socket, ["events", "--last", "12", "-t", "tcp_connect,tcp_accept"]).await?;
     let times: Vec<_> = past.iter().filter_map(|line| line["event"]["time"].as_str()).collect();
@@ -135,7 +138,7 @@ async fn an_edge_between_nodes_is_one_edge() -> Result<()> {
         Site::new(testbed, "relay-edge", &[("ea", Options::default()), ("eb", Options::default())]).await?;
     site.states(&[("ea", "CONNECTED"), ("eb", "CONNECTED")]).await?;
     let stream = site.relay.follow(["summary", "-f", "--window", "2s"])?;
-    stream.wait_for("a window of both", |line| line["window_end"]["nodes"] == 2).await?;
+    stream.wait_for("a window of both", PATIENCE, |line| line["window_end"]["nodes"] == 2).await?;
     site.connect(0, 1, "out", 20, 0).await?;
     let joined = |line: &Value| {
         let summary = &line["summary"];
@@ -183,7 +186,7 @@ async fn what_is_wrong_with_one_node_is_said_and_harms_nobody_else() -> Result<(
 
     let stream = site.relay.follow(["events", "-f", "-t", "tcp_accept"])?;
     stream
-        .wait_count("greetings", 5, |line| {
+        .wait_count("greetings", PATIENCE, 5, |line| {
             line["node_status"]["state"] == "NODE_STATE_CONNECTED"
                 && !line["node_status"]["node_name"].is_null()
         })
@@ -191,14 +194,14 @@ async fn what_is_wrong_with_one_node_is_said_and_harms_nobody_else() -> Result<(
     // A clock that is wrong holds nothing up, and events keep their own times.
     site.connect(4, 3, "wrong", 1, 0).await?;
     site.connect(3, 4, "well", 1, 0).await?;
-    stream.wait_count("both", 2, |line| line["event"]["type"] == "tcp_accept").await?;
+    stream.wait_count("both", PATIENCE, 2, |line| line["event"]["type"] == "tcp_accept").await?;
 
     site.each[0].daemon.kill().await?;
     let cut = site.each[1].place.lose(100, &Packets::tcp())?;
     site.each[2].daemon.signal(Signal::STOP)?;
     for (name, why) in [("killed", "broke"), ("cut", ""), ("stopped", "")] {
         stream
-            .wait_for(&format!("that {name} is unavailable"), |line| {
+            .wait_for(&format!("that {name} is unavailable"), PATIENCE, |line| {
                 line["node_status"]["state"] == "NODE_STATE_UNAVAILABLE"
                     && line["node_status"]["node_name"] == name
                     && line["node_status"]["message"].as_str().is_some_and(|words| words.contains(why))
@@ -208,7 +211,9 @@ async fn what_is_wrong_with_one_node_is_said_and_harms_nobody_else() -> Result<(
     }
     // The others go on.
     site.connect(4, 3, "again", 3, 0).await?;
-    stream.wait_count("events of the others", 5, |line| line["event"]["type"] == "tcp_accept").await?;
+    stream
+        .wait_count("events of the others", PATIENCE, 5, |line| line["event"]["type"] == "tcp_accept")
+        .await?;
     let lists = run(site.relay.socket(), ["workloads"]).await?;
     ensure!(lists.status.success(), "{lists:?}");
 
@@ -226,7 +231,7 @@ async fn what_is_wrong_with_one_node_is_said_and_harms_nobody_else() -> Result<(
     .await
     .or_else(|error| if error.to_string().contains("tls://") { Ok(Vec::new()) } else { Err(error) })?;
     stream
-        .wait_count("events of the one that was cut off", 2, |line| {
+        .wait_count("events of the one that was cut off", PATIENCE, 2, |line| {
             line["event"]["type"] == "tcp_accept" && line["node_name"] == "cut"
         })
         .await?;
