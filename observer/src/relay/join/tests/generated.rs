@@ -12,7 +12,7 @@ const ADDRESSES: [&str; 7] =
     ["10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2", "10.0.0.3", "2001:db8::1", "127.0.0.1", "fe80::1%2"];
 
 fn owners() -> impl Strategy<Value = v1::Workload> {
-    select(vec!["p", "q", "r", "s", "t", "unit", "container"]).prop_map(|name| match name {
+    select(vec!["p", "p", "q", "r", "r", "s", "t", "unit", "container"]).prop_map(|name| match name {
         "unit" => unit("kubelet"),
         "container" => v1::Workload {
             kind: v1::WorkloadKind::Container.into(),
