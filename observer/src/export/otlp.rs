@@ -5,6 +5,7 @@
 
 mod attributes;
 mod grouped;
+mod heavy;
 mod ids;
 mod logs;
 mod metrics;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::queue::{Batch, Queue};
 use super::transport::{Answer, Signal, Transport};
@@ -18,6 +18,9 @@ use crate::export::state::{Reason, State};
 
 /// A request that was not taken for so long is given up.
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Files that are not read by then are told of.
+const FILES: Duration = Duration::from_secs(10);
 
 /// How long to wait: what the receiver asks for, and beside that later and later, and not all nodes at once. It may ask for no
 /// time at all, and is busy all the same.
@@ -160,14 +163,22 @@ impl Sender {
         }
     }
 
-    /// Reads files of secrets and certificates, where nobody else waits for them: they may be far away.
+    /// Reads files of secrets and certificates, where nobody else waits for them: they may be far away, and never come. There
+    /// is no second one that waits for the same.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(Receiver) -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
         let receiver = self.receiver.clone();
-        let reading = tokio::task::spawn_blocking(move || read(receiver));
-        reading.await.unwrap_or_else(|_stopped| Err("files were not read".to_owned()))
+        let mut reading = tokio::task::spawn_blocking(move || read(receiver));
+        loop {
+            if let Ok(done) = timeout(FILES, &mut reading).await {
+                return done.unwrap_or_else(|_stopped| Err("files were not read".to_owned()));
+            }
+            self.troubled.set(self.signal, true);
+            self.state
+                .retrying(&self.refusal("files of secrets or certificates cannot be read yet".to_owned()));
+        }
     }
 
     fn refusal(&self, words: String) -> Refusal {

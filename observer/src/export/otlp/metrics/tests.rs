@@ -18,6 +18,16 @@ fn distribution(values: &[u64]) -> Distribution {
     all
 }
 
+fn requests(
+    metrics: &mut Metrics,
+    status: Option<Status>,
+    now: Now,
+) -> Vec<(ExportMetricsServiceRequest, u64)> {
+    let mut requests = Vec::new();
+    metrics.tell(status, now, |request, points| requests.push((request.clone(), points)));
+    requests
+}
+
 fn of(kind: impl Fn(Kind) -> bool) -> &'static Metric {
     metrics().find(|metric| kind(metric.kind)).unwrap()
 }
@@ -111,8 +121,9 @@ fn a_series_ends_once_it_was_sent() {
     let summary = WorkloadSummary { workload, tcp, processes: ProcessSummary::default() };
     let workloads = [(summary.workload.id, summary)].into_iter().collect();
     metrics.add(&Window { workloads, ..Window::default() }, at(1));
-    let has_pod =
-        |metrics: &mut Metrics, second| format!("{:?}", metrics.requests(None, at(second))).contains("a-pod");
+    let has_pod = |metrics: &mut Metrics, second| {
+        format!("{:?}", requests(metrics, None, at(second))).contains("a-pod")
+    };
     metrics.list(&[], at(200));
     assert!(has_pod(&mut metrics, 300));
     metrics.list(&[], at(310));
@@ -137,7 +148,7 @@ fn requests_are_bounded_and_name_all() {
         };
         let window = Window { workloads: (1..=300).map(of).collect(), ..Window::default() };
         metrics.add(&window, Now::default());
-        metrics.requests(None, Now { wall: WallTime(3), ..Now::default() })
+        requests(&mut metrics, None, Now { wall: WallTime(3), ..Now::default() })
     };
     let (requests, whole) = (all(MOST), all(usize::MAX));
     let points =

@@ -54,9 +54,21 @@ async fn who_says_nothing_is_not_waited_for() {
 }
 
 #[test]
-fn certificates_that_are_not_there_are_named() {
-    let tls = Tls { ca: Some("/does/not/exist.pem".into()), ..Tls::default() };
-    let made = Transport::new(Receiver { tls, ..receiver("https://localhost:1") }, HeaderMap::new());
-    let error = made.err().unwrap();
-    assert!(error.contains("/does/not/exist.pem"), "{error}");
+fn certificates_that_are_not_there_are_named_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, rustix::fs::Mode::RUSR, 0).unwrap();
+    let cases = [
+        ("/does/not/exist.pem".into(), "No such file"),
+        // Nobody writes to it, and nobody waits for that.
+        (pipe, "it is no regular file"),
+        ("/dev/zero".into(), "it is no regular file"),
+    ];
+    for (path, why) in cases {
+        let tls = Tls { ca: Some(path.clone()), ..Tls::default() };
+        let made = Transport::new(Receiver { tls, ..receiver("https://localhost:1") }, HeaderMap::new());
+        let error = made.err().unwrap();
+        assert!(error.contains(path.to_str().unwrap()) && error.contains(why), "{error}");
+    }
 }
