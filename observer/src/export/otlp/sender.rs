@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, timeout};
 
+use super::heavy::heavy;
 use super::queue::{Batch, Queue};
-use super::transport::{Answer, Signal, Transport};
+use super::transport::{Answer, Packed, Signal, Transport};
 use crate::config::exporters::Receiver;
 use crate::export::backoff::Backoff;
 use crate::export::feed::Link;
@@ -70,36 +70,41 @@ impl Sender {
     pub(super) async fn run(mut self) {
         let mut backoff = Backoff::default();
         while let Some(batch) = self.queue.next().await {
-            self.deliver(&batch, &mut backoff).await;
-            self.state.let_go(batch.items);
+            let items = batch.items;
+            self.deliver(batch, &mut backoff).await;
+            self.state.let_go(items);
         }
     }
 
     /// Sends a request, as often as that takes.
-    async fn deliver(&mut self, batch: &Batch, backoff: &mut Backoff) {
+    async fn deliver(&mut self, Batch { request, items, together: _ }: Batch, backoff: &mut Backoff) {
         let first = Instant::now();
+        let receiver = self.receiver.clone();
+        let packed = heavy(move || Packed::new(&receiver, request)).await;
+        // It is not there only where the daemon ends.
+        let Some(packed) = packed else { return self.state.lose(Reason::Stopped, items) };
         loop {
-            match self.send(batch.request.clone()).await {
+            match self.send(&packed).await {
                 Answer::Taken { rejected, message } => {
                     backoff.reset();
-                    return self.taken(batch.items, rejected, &message);
+                    return self.taken(items, rejected, &message);
                 }
                 Answer::Refused { reason } => {
                     backoff.reset();
-                    return self.refuse(batch.items, reason);
+                    return self.refuse(items, reason);
                 }
                 Answer::Later { reason, after } => {
                     self.troubled.set(self.signal, true);
                     self.state.retrying(&self.refusal(reason));
                     if first.elapsed() >= PATIENCE {
-                        return self.state.lose(Reason::Expired, batch.items);
+                        return self.state.lose(Reason::Expired, items);
                     }
                     if after.is_none() {
                         // Whatever is wrong with the connection is over with another one.
                         self.transport = None;
                     }
                     if !self.link.pause(pause(after, backoff)).await {
-                        return self.state.lose(Reason::Stopped, batch.items);
+                        return self.state.lose(Reason::Stopped, items);
                     }
                 }
             }
@@ -133,8 +138,8 @@ impl Sender {
     }
 
     /// Tries once; and once more where it is refused and there are other secrets by now.
-    async fn send(&mut self, request: Bytes) -> Answer {
-        let answer = self.attempt(request.clone()).await;
+    async fn send(&mut self, request: &Packed) -> Answer {
+        let answer = self.attempt(request).await;
         if !matches!(answer, Answer::Refused { .. }) {
             return answer;
         }
@@ -145,7 +150,7 @@ impl Sender {
         answer
     }
 
-    async fn attempt(&mut self, request: Bytes) -> Answer {
+    async fn attempt(&mut self, request: &Packed) -> Answer {
         if self.transport.is_none() {
             let made = self.read(|receiver| {
                 let headers = headers(&receiver)?;
@@ -158,7 +163,7 @@ impl Sender {
             }
         }
         match &self.transport {
-            Some((transport, _)) => transport.send(self.signal, request).await,
+            Some((transport, _)) => transport.send(self.signal, request.clone()).await,
             None => Answer::Later { reason: String::new(), after: None },
         }
     }
