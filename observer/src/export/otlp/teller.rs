@@ -82,7 +82,7 @@ impl Teller {
             wanted: Wanted { events: of_events, windows: has(Signal::Metrics), incidents: true },
             metrics: has(Signal::Metrics).then(make),
             logs: has(Signal::Logs).then(|| Logs::new([filters, of_incidents], &node_name)),
-            traces: has(Signal::Traces).then(|| Traces::new(&node_name, slow)),
+            traces: has(Signal::Traces).then(|| Traces::new(&node_name, slow, &link.room)),
             records: Grouped::new(&node_name, queue_bytes),
             spans: Grouped::new(&node_name, queue_bytes),
             interval: settings.interval,

@@ -17,6 +17,7 @@ pub(super) use self::containers::end_name;
 pub(super) use self::span::Told;
 use super::ids::SpanName;
 use crate::event::{Detail, Event};
+use crate::room::Room;
 
 use self::connections::Connections;
 use self::containers::Containers;
@@ -31,9 +32,9 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    pub(super) fn new(node_name: &Arc<str>, slow: Slow) -> Self {
+    pub(super) fn new(node_name: &Arc<str>, slow: Slow, room: &Room) -> Self {
         Self {
-            connections: Connections::new(node_name, slow),
+            connections: Connections::new(node_name, slow, room),
             containers: Containers::new(node_name),
             incidents: Incidents::new(node_name),
         }

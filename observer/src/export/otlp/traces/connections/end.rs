@@ -48,8 +48,9 @@ enum What {
 /// How it ended.
 #[derive(Debug)]
 pub(super) struct Closed {
-    pub(super) event: Arc<Event>,
-    pub(super) told: bool,
+    pub(super) time: WallTime,
+    /// What it is told by; `None` once it is told, and where there was no room to keep it.
+    pub(super) event: Option<Arc<Event>>,
 }
 
 impl End {
