@@ -24,7 +24,7 @@ use crate::event::{BootTime, Now, WallTime, Window, WorkloadEntry};
 use crate::export::metrics::own::{Incidents, Own};
 use crate::export::metrics::series::Series;
 use crate::export::metrics::settings::Settings;
-use crate::export::metrics::table::{Figure, Kind, Metric, Out, metrics};
+use crate::export::metrics::table::{Figure, Kind, Metric, Out, Value, metrics};
 use crate::status::Status;
 
 /// What windows told, added up, and what of it was sent.
@@ -134,7 +134,12 @@ impl Metrics {
         match metric.figure {
             Figure::Own(figure) => {
                 let start = self.start;
-                figure(own, &mut Out::to(&mut |by, value, _| points.own(by, value, start, since.as_mut())));
+                let mut put = |by: &[&str], value: Value<'_>, _: Option<WallTime>| {
+                    let by_trigger = by.first().filter(|_| !metric.exemplars.is_empty());
+                    let exemplar = by_trigger.and_then(|trigger| own.incidents.exemplar(trigger));
+                    points.own(by, value, start, exemplar, since.as_mut());
+                };
+                figure(own, &mut Out::to(&mut put));
             }
             Figure::Tcp(_) | Figure::Listening(_) | Figure::Processes(_) | Figure::Listed(_) => {
                 self.series.each(metric, &mut |point| points.add(point, since.as_mut()));
