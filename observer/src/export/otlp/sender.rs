@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// Files that are not read by then are told of.
 const FILES: Duration = Duration::from_secs(10);
 
+/// What is refused again and again is said in the log so often.
+const SAID_EACH: Duration = Duration::from_mins(10);
+
 /// How long to wait: what the receiver asks for, and beside that later and later, and not all nodes at once. It may ask for no
 /// time at all, and is busy all the same.
 fn pause(asked: Option<Duration>, backoff: &mut Backoff) -> Duration {
@@ -52,20 +55,47 @@ impl Troubled {
     }
 }
 
+/// When something was last said in the log: what goes on and on is said now and then.
+#[derive(Debug, Default)]
+struct Said(Option<Instant>);
+
+impl Said {
+    /// Whether it is to be said now.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= SAID_EACH);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
 /// Sends one signal.
 pub(super) struct Sender {
-    pub(super) signal: Signal,
-    pub(super) receiver: Receiver,
-    pub(super) queue: Queue,
-    pub(super) link: Link,
-    pub(super) state: State,
-    pub(super) troubled: Troubled,
-    pub(super) transport: Option<(Transport, HeaderMap)>,
-    /// The last request was refused.
-    pub(super) refused: bool,
+    signal: Signal,
+    receiver: Receiver,
+    queue: Queue,
+    link: Link,
+    state: State,
+    troubled: Troubled,
+    transport: Option<(Transport, HeaderMap)>,
+    /// That requests are refused, as a whole and in part.
+    said: [Said; 2],
 }
 
 impl Sender {
+    pub(super) fn new(
+        signal: Signal,
+        receiver: Receiver,
+        queue: Queue,
+        link: Link,
+        state: State,
+        troubled: Troubled,
+    ) -> Self {
+        let said = Default::default();
+        Self { signal, receiver, queue, link, state, troubled, transport: None, said }
+    }
+
     /// Sends what comes, until nothing does any more.
     pub(super) async fn run(mut self) {
         let mut backoff = Backoff::default();
@@ -115,12 +145,18 @@ impl Sender {
         let rejected = rejected.min(items);
         let is_any_troubled = self.troubled.set(self.signal, false);
         self.state.taken(items - rejected, is_any_troubled);
-        self.refused = false;
-        if rejected > 0 || !message.is_empty() {
-            self.state.lose(Reason::Refused, rejected);
-            let words = format!("{rejected} of {items} were rejected: {message}");
-            let words = self.state.failed(&self.refusal(words));
-            log::debug!("exporter {}: {words}", self.state.name());
+        if rejected == 0 && message.is_empty() {
+            return;
+        }
+        self.state.lose(Reason::Refused, rejected);
+        let words = match rejected {
+            0 => format!("all were taken, with a warning: {message}"),
+            _ => format!("{rejected} of {items} were rejected: {message}"),
+        };
+        let words = self.state.failed(&self.refusal(words));
+        if self.said[1].is_due() {
+            let name = self.state.name();
+            log::warn!("exporter {name}: {words}; what is rejected is lost, and all else goes on");
         }
     }
 
@@ -128,13 +164,10 @@ impl Sender {
         self.troubled.set(self.signal, false);
         self.state.lose(Reason::Refused, items);
         let words = self.state.failed(&self.refusal(reason));
-        if !self.refused {
-            log::error!(
-                "exporter {}: {words}; what is refused is lost, and all else goes on",
-                self.state.name()
-            );
+        if self.said[0].is_due() {
+            let name = self.state.name();
+            log::error!("exporter {name}: {words}; what is refused is lost, and all else goes on");
         }
-        self.refused = true;
     }
 
     /// Tries once; and once more where it is refused and there are other secrets by now.
@@ -205,17 +238,4 @@ fn headers(receiver: &Receiver) -> Result<HeaderMap, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_asks_for_no_pause_is_not_asked_without_one() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<Duration> = (0..20).map(|_| pause(Some(Duration::ZERO), &mut backoff)).collect();
-        assert!(pauses.iter().all(|pause| *pause >= Duration::from_millis(250)), "{pauses:?}");
-        // Within the time that a request is tried for, it is so a few times.
-        assert!(pauses.iter().sum::<Duration>() >= PATIENCE, "{pauses:?}");
-        let asked = Duration::from_mins(1);
-        assert!(pause(Some(asked), &mut Backoff::default()) > asked);
-    }
-}
+mod tests;

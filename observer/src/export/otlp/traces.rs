@@ -23,6 +23,9 @@ use self::connections::Connections;
 use self::containers::Containers;
 use self::incidents::Incidents;
 
+/// An incident may be about what ended so long before it.
+const RECENT_NS: u64 = 30_000_000_000;
+
 /// What spans are made of, and what is remembered for those that are not told yet.
 #[derive(Debug)]
 pub(super) struct Traces {

@@ -129,19 +129,5 @@ fn connector(receiver: &Receiver) -> Result<Connector, String> {
     })
 }
 
-/// An error with what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_words = cause.to_string();
-        if !words.contains(&cause_words) {
-            words = format!("{words}: {cause_words}");
-        }
-        source = cause.source();
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::super::ids::{Ends, Side, SpanName};
+use super::RECENT_NS;
 use super::generations::Generations;
 use super::incidents::{Incidents, Parties};
 use super::span::Told;
@@ -27,8 +28,6 @@ use self::pair::Pair;
 const MOST: usize = 16_384;
 /// Connections that have ended and may yet be wanted.
 const MOST_RECENT: usize = 1_024;
-/// For so long they may.
-const RECENT_NS: u64 = 30_000_000_000;
 /// Sides that have ended and wait for the other one to end, and may be told then.
 const MOST_HELD: usize = 4_096;
 /// What happened to connections that live is kept so many times in all.

@@ -15,6 +15,7 @@ use tonic::{Code, Status};
 
 use super::packed::{PREFIX, Packed};
 use super::{Answer, MOST_ANSWER, Signal, Transport};
+use crate::export::state::chain;
 
 /// What a body is.
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -38,11 +39,11 @@ impl Transport {
     pub(super) async fn call(&self, signal: Signal, request: Packed) -> Answer {
         let request = match self.message(signal, request) {
             Ok(request) => request,
-            Err(error) => return Answer::Refused { reason: super::chain(&error) },
+            Err(error) => return Answer::Refused { reason: chain(&error) },
         };
         match self.client.request(request).await {
             Ok(response) => answered(response).await,
-            Err(error) => Answer::later(super::chain(&error)),
+            Err(error) => Answer::later(chain(&error)),
         }
     }
 
@@ -86,7 +87,7 @@ async fn answered(response: Response<Incoming>) -> Answer {
     }
     let (message, trailers) = match read(body).await {
         Ok(read) => read,
-        Err(error) => return Answer::later(super::chain(&error)),
+        Err(error) => return Answer::later(chain(&error)),
     };
     match (status(&trailers), message) {
         (Some(status), message) => of(&status, message),

@@ -8,6 +8,7 @@ use prost::Message as _;
 
 use super::packed::Packed;
 use super::{Answer, MOST_ANSWER, Signal, Transport};
+use crate::export::state::chain;
 
 /// What a body is.
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
@@ -17,11 +18,11 @@ impl Transport {
     pub(super) async fn post(&self, signal: Signal, request: Packed) -> Answer {
         let request = match self.request(signal, request) {
             Ok(request) => request,
-            Err(error) => return Answer::Refused { reason: super::chain(&error) },
+            Err(error) => return Answer::Refused { reason: chain(&error) },
         };
         let response = match self.client.request(request).await {
             Ok(response) => response,
-            Err(error) => return Answer::later(super::chain(&error)),
+            Err(error) => return Answer::later(chain(&error)),
         };
         let (head, body) = response.into_parts();
         let body = match Limited::new(body, MOST_ANSWER).collect().await {
