@@ -7,7 +7,7 @@ use observer_tests::exporting::{configured, each, exporter};
 use observer_tests::otlp_receiver::{Receiver, attribute, items, number};
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Lines, NetnsPair, eventually, workload};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PORT: u16 = 7605;
 /// Connections of a part, and parts.
@@ -149,6 +149,16 @@ async fn deltas_add_up_to_what_clients_are_told() -> Result<()> {
         ensure!(all.sum_ns.abs_diff(told.sum_ns) <= deltas as u64, "{all:?} and {told:?}");
         ensure!(Figures { sum_ns: told.sum_ns, ..all.clone() } == told, "{all:?} and {told:?}");
     }
+
+    // What is not taken of metrics is counted like all else.
+    receiver.answer(&json!({"partial": 2}), &Value::Null)?;
+    eventually(PATIENCE, "what was rejected", || async {
+        let told = exporter(&daemon, "otlp.deltas").await?;
+        let refused = told.lost.iter().any(|lost| lost.reason == "refused" && lost.count > 0);
+        let is_told = refused && told.last_error.contains("metrics: 2 of ");
+        Ok(if is_told { Ok(()) } else { Err(format!("{told:?}")) })
+    })
+    .await?;
 
     // Who takes nothing compressed says so of what is, by gRPC's own header, and takes the rest.
     let expected = 4 * PARTS * COUNT;

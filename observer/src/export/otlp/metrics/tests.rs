@@ -177,7 +177,7 @@ fn subjects(request: &ExportMetricsServiceRequest) -> Vec<String> {
             Data::ExponentialHistogram(histogram) => {
                 histogram.data_points.iter().map(|point| &point.attributes).collect()
             }
-            other => panic!("{other:?}"),
+            Data::Histogram(_) | Data::Summary(_) => panic!("{metric:?}"),
         };
         all.extend(attributes.iter().map(|of| format!("{} {of:?}", metric.name)));
     }

@@ -13,6 +13,12 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
 use prost::Message as _;
 
 use super::*;
@@ -113,7 +119,8 @@ async fn a_request_is_one_message() {
         let mut message = body[5..].to_vec();
         if gzip {
             assert!(message.len() < 1000);
-            message = GzDecoder::new(&body[5..]).bytes().collect::<Result<_, _>>().unwrap();
+            message.clear();
+            GzDecoder::new(&body[5..]).read_to_end(&mut message).unwrap();
         }
         assert_eq!(message, request);
     }
@@ -147,6 +154,20 @@ async fn what_was_taken_is_not_sent_again_whatever_is_said_of_it() {
         let (answer, seen) = asked(told, false, b"request").await;
         assert_eq!((answer, seen.len()), (expected, 1), "{number}");
     }
+}
+
+#[test]
+fn the_answers_of_all_signals_are_alike() {
+    let words = || "too old".to_owned();
+    let logs = ExportLogsPartialSuccess { rejected_log_records: 3, error_message: words() };
+    let metrics = ExportMetricsPartialSuccess { rejected_data_points: 3, error_message: words() };
+    let traces = ExportTracePartialSuccess { rejected_spans: 3, error_message: words() };
+    let all = [
+        ExportLogsServiceResponse { partial_success: Some(logs) }.encode_to_vec(),
+        ExportMetricsServiceResponse { partial_success: Some(metrics) }.encode_to_vec(),
+        ExportTraceServiceResponse { partial_success: Some(traces) }.encode_to_vec(),
+    ];
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}");
 }
 
 #[tokio::test]
