@@ -63,7 +63,7 @@ impl Receiver {
             Ok(u16::try_from(told["listening"][name].as_u64().context("no port")?)?)
         };
         let [grpc, unpacked, http] = [port("grpc")?, port("unpacked")?, port("http")?];
-        Ok(Self { behaviour, grpc, unpacked, http, lines })
+        Ok(Self { lines, behaviour, grpc, unpacked, http })
     }
 
     /// Has it answer so from now on: nothing for as usual.
