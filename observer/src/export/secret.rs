@@ -41,7 +41,9 @@ impl Secret {
         let (place, text) = match self {
             Self::File(path) => {
                 let read = |source| SecretError::Read { path: path.clone(), source };
-                let text = content(path).map_err(read)?;
+                let bytes = content(path, MOST_BYTES + 4).map_err(read)?;
+                let text = std::str::from_utf8(&bytes)
+                    .map_err(|_invalid| read(io::Error::other("it is no text")))?;
                 (path.display().to_string(), SecretString::from(text.trim_end_matches(['\r', '\n'])))
             }
             Self::Env(name) => {
@@ -57,19 +59,20 @@ impl Secret {
     }
 }
 
-/// What is in a file, as far as it may be a secret with a newline at its end and a little more. Leaves no copy of it behind.
-fn content(path: &Path) -> io::Result<Zeroizing<String>> {
+/// What is in a file, as far as that: a secret with a newline at its end and a little more, say. Leaves no copy of it behind. It
+/// has to be a regular file, which nobody has to write first.
+pub(super) fn content(path: &Path, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     // To open a pipe waits for whoever writes to it.
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    let most = MOST_BYTES + 4;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(most);
     // One that grew would leave its former places behind.
-    let mut text = Zeroizing::new(String::with_capacity(most + 1));
-    file.take(most as u64).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.max(MOST_BYTES).min(most) + 64));
+    file.take(most as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl fmt::Debug for Secret {

@@ -1,16 +1,22 @@
 //! TLS with a receiver.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::zeroize::Zeroizing;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::config::exporters::{Receiver, Tls};
+use crate::export::secret::content;
 
-/// As the receiver's files say; of one without TLS nothing is read.
+/// No file of certificates is longer: all authorities of a system are less than 1 MiB.
+const MOST_BYTES: usize = 4 << 20;
+
+/// As the receiver's files say; of one without TLS nothing is read. May wait for a disk.
 pub(super) fn config(receiver: &Receiver) -> Result<ClientConfig, String> {
     let Tls { ca, own, server_name: _ } = &receiver.tls;
     let is_secured = receiver.endpoint.scheme_str() == Some("https");
@@ -26,10 +32,8 @@ pub(super) fn config(receiver: &Receiver) -> Result<ClientConfig, String> {
     let Some((cert, key)) = own.as_ref().filter(|_| is_secured) else {
         return Ok(config.with_no_client_auth());
     };
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| format!("cannot read a private key from {}: {error}", key.display()))?;
     config
-        .with_client_auth_cert(certificates(cert)?, private)
+        .with_client_auth_cert(certificates(cert)?, private(key)?)
         .map_err(|error| format!("{} and {} are not usable together: {error}", cert.display(), key.display()))
 }
 
@@ -57,8 +61,21 @@ fn trusted_here() -> Result<RootCertStore, String> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let failed = |error| format!("cannot read certificates from {}: {error}", path.display());
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    let failed = |words: String| format!("cannot read certificates from {}: {words}", path.display());
+    let text = whole(path).map_err(|error| failed(error.to_string()))?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed(error.to_string()))?;
     if found.is_empty() { Err(format!("{} holds no certificates", path.display())) } else { Ok(found) }
+}
+
+fn private(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let failed = |words: String| format!("cannot read a private key from {}: {words}", path.display());
+    let text = whole(path).map_err(|error| failed(error.to_string()))?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| failed(error.to_string()))
+}
+
+fn whole(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let text = content(path, MOST_BYTES + 1)?;
+    if text.len() > MOST_BYTES { Err(io::Error::other("it is longer than 4 MiB")) } else { Ok(text) }
 }
