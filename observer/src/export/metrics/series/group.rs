@@ -78,27 +78,26 @@ impl Group {
         put_key(&mut self.key, &self.labels, whose.workload, whose.other);
         let metrics = &self.metrics;
         let near = adding.figures.series + part.most_series() > adding.most;
-        let fits = match self.subjects.get_mut(self.key.as_str()) {
-            Some(subject) => {
-                let series = if near { subject.series_with(part, metrics, adding) } else { 0 };
-                let fits = !near || adding.has_room(subject.series, series);
-                if fits {
-                    subject.take(part, adding);
-                    adding.settle(subject, metrics);
-                }
-                subject.seen = adding.seen;
-                fits
-            }
-            None => {
-                let mut subject = Subject { start: adding.start, ..Subject::default() };
+        let fits = if let Some(subject) = self.subjects.get_mut(self.key.as_str()) {
+            let fits = !near || {
+                let series = subject.series_with(part, metrics, adding);
+                adding.has_room(subject.series, series)
+            };
+            if fits {
                 subject.take(part, adding);
-                let fits = !near || adding.has_room(0, subject.count(metrics, adding.generations));
-                if fits {
-                    adding.settle(&mut subject, metrics);
-                    self.subjects.insert(self.key.as_str().into(), subject);
-                }
-                fits
+                adding.settle(subject, metrics);
             }
+            subject.seen = adding.seen;
+            fits
+        } else {
+            let mut subject = Subject { start: adding.start, ..Subject::default() };
+            subject.take(part, adding);
+            let fits = !near || adding.has_room(0, subject.count(metrics, adding.generations));
+            if fits {
+                adding.settle(&mut subject, metrics);
+                self.subjects.insert(self.key.as_str().into(), subject);
+            }
+            fits
         };
         if !fits {
             adding.figures.overflows += 1;
