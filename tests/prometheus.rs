@@ -4,6 +4,8 @@
 mod questions;
 #[path = "prometheus/told.rs"]
 mod told;
+#[path = "prometheus/written.rs"]
+mod written;
 
 use std::fs;
 
@@ -16,6 +18,7 @@ use serde_json::Value;
 
 use self::questions::{NAMESPACE, counts, of, questions};
 use self::told::{Figures, Told};
+use self::written::well_written;
 
 const CONNECTIONS: u64 = 300;
 const REFUSED: u64 = 20;
@@ -137,6 +140,7 @@ async fn prometheus_answers_what_the_summaries_tell() -> Result<()> {
         let figures = agree(&native, &told, name, &[counters, counts(name, true)].concat()).await?;
         quantiles(&plain, &native, name, &figures).await?;
     }
+    well_written(at, [setting.client.name(), setting.server.name()]).await?;
     labels_of_edges(&plain, &setting).await?;
     gauges(&plain, &setting).await?;
     exemplar(&daemon, &plain, setting.client.name()).await?;
