@@ -27,6 +27,7 @@ pub mod vm;
 mod asked;
 pub mod authority;
 pub mod client;
+pub mod collector;
 pub mod crowd;
 pub mod daemon;
 pub mod debugging;
