@@ -149,21 +149,6 @@ async fn talk(testbed: &Testbed, api: &KubernetesApi) -> Result<(Pod, Container,
     Ok((server, serve, client))
 }
 
-/// Runs what the documentation has people ask, by the runtime's own way of `kubectl exec`.
-async fn documented(deployed: &Deployed) -> Result<()> {
-    let text = include_str!("../docs/kubernetes.md");
-    let commands =
-        text.lines().filter_map(|line| line.strip_prefix("kubectl -n observer exec ds/observer -- "));
-    let commands: Vec<&str> = commands.collect();
-    ensure!(commands.len() >= 5, "{commands:?}");
-    for command in commands {
-        let executed = deployed.container.exec(command.split(' ')).await?;
-        // There may be no incident.
-        ensure!(executed.code == 0 && executed.stderr.is_empty(), "{command}: {executed:?}");
-    }
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn as_the_manifest_runs_it_it_sees_what_other_pods_do() -> Result<()> {
     let testbed = own_node().await?;
@@ -221,8 +206,6 @@ async fn as_the_manifest_runs_it_it_sees_what_other_pods_do() -> Result<()> {
     // The node's own client, by the folder that is the node's.
     let listed = client::json(&deployed.socket(), ["workloads", "-n", "deployed"]).await?;
     ensure!(listed.iter().any(|one| one.to_string().contains(serve.id())), "{listed:#?}");
-
-    documented(&deployed).await?;
 
     // The runtime begins anew, with another socket.
     testbed.stop_containerd()?;

@@ -31,7 +31,7 @@ pub fn folder() -> PathBuf {
 }
 
 /// The program, as the set-up has built it.
-fn otelcol() -> Result<Command> {
+pub fn otelcol() -> Result<Command> {
     // target/<profile>/deps/<test>
     let own = std::env::current_exe()?;
     let target = own.ancestors().nth(3).context("the test is in no target folder")?;

@@ -54,6 +54,7 @@ pub mod python;
 pub mod receiver;
 pub mod recording;
 pub mod secured;
+pub mod shop;
 pub mod snoop;
 pub mod soak;
 pub mod steady;
