@@ -115,9 +115,13 @@ impl<'a> Deployment<'a> {
             let host = self.on_host(volume.with_context(|| format!("no volume {}", mount.name))?)?;
             container = container.mount(&host, &mount.mount_path, mount.read_only == Some(true));
         }
-        if let Some((address, token, certificate)) = &self.api {
+        if let Some((address, ..)) = &self.api {
             let (host, port) = address.rsplit_once(':').context("no port")?;
             container = container.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port);
+        }
+        let mounted =
+            self.api.as_ref().filter(|_| !self.left_out.iter().any(|name| name == "service-account"));
+        if let Some((_, token, certificate)) = mounted {
             let files = self.node.join("service-account");
             fs::create_dir_all(&files)?;
             fs::write(files.join("token"), token)?;
