@@ -98,9 +98,9 @@ async fn what_is_exported_comes_to_where_logs_traces_and_metrics_are_kept() -> R
     let text = settings(
         at,
         &[
-            ("/etc/observer/otlp/ca.crt", ca),
-            ("/etc/observer/otlp/tls.crt", own_cert),
-            ("/etc/observer/otlp/tls.key", own_key),
+            ("/etc/observer-otlp/ca.crt", ca),
+            ("/etc/observer-otlp/tls.crt", own_cert),
+            ("/etc/observer-otlp/tls.key", own_key),
         ],
     )?;
     let daemon = configured(&text)?.start().await?;

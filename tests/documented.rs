@@ -185,16 +185,56 @@ fn what_is_applied_can_be_rendered() -> Result<()> {
             output(Command::new(manifests::kubectl()?).args(["kustomize", path.trim()]))?;
         }
     }
-    let text = commands::read(Where::Kubernetes)?;
-    let own = text.split("```yaml\n").skip(1).filter_map(|block| block.split("```").next());
-    let own: Vec<&str> = own.filter(|block| block.contains("kind: Kustomization")).collect();
-    ensure!(!own.is_empty());
-    for block in own {
-        let local = block
-            .replace("https://git.example.org/observer//deploy/kubernetes", "BASE")
-            .replace("?ref=v0.1.0", "");
-        let image = Manifests::own(&local)?.container()?.image;
-        ensure!(image.as_deref() == Some("registry.example.org/observer:0.1.0"), "{image:?}");
-    }
+    let image = Manifests::own(&kustomization(Where::Kubernetes)?)?.container()?.image;
+    ensure!(image.as_deref() == Some("registry.example.org/observer:0.1.0"), "{image:?}");
     Ok(())
+}
+
+/// The one block of that kind which has this in it.
+fn block(document: Where, kind: &str, with: &str) -> Result<String> {
+    let text = commands::read(document)?;
+    let start = format!("```{kind}\n");
+    let blocks = text.split(&start).skip(1).filter_map(|block| block.split("```").next());
+    let mut found = blocks.filter(|block| block.contains(with));
+    let block = found.next().with_context(|| format!("no {with} in {document:?}"))?;
+    ensure!(found.next().is_none(), "more than one {with} in {document:?}");
+    Ok(block.to_owned())
+}
+
+/// The kustomization that a document shows, with this machine's files.
+fn kustomization(document: Where) -> Result<String> {
+    let block = block(document, "yaml", "kind: Kustomization")?;
+    let local = block.replace("https://git.example.org/observer//deploy/kubernetes", "BASE");
+    Ok(local.replace("?ref=v0.1.0", ""))
+}
+
+/// The DaemonSet with the settings of docs/storage.md has the exporter, and finds its certificates.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exporter_s_kustomization_runs() -> Result<()> {
+    let base = fs::read_to_string(manifests::folder().join("base/observer.toml"))?;
+    let settings = base + "\n" + &block(Where::Storage, "toml", "[otlp.storage]")?;
+    let text = kustomization(Where::Storage)?;
+    let manifests = Manifests::own_with(&text, &[("observer.toml", &settings)])?;
+    let testbed = node().await?;
+    let files = Guardian::shared()?.scratch("exporter")?;
+    let authority = Authority::new(&files, "ca")?;
+    let own = authority.sign("own", "dns:observer.example")?;
+    for (from, to) in [(&authority.ca, "ca.crt"), (&own.cert, "tls.crt"), (&own.key, "tls.key")] {
+        fs::copy(from, files.join(to))?;
+    }
+    let deployment = Deployment::new(testbed, manifests)?.secret("observer-otlp", &files);
+    let deployed = deployment.start().await?.started().await?;
+    // Nobody has that name here: it is asked for once the certificates have been read.
+    eventually(PATIENCE, "the exporter to have tried", async || {
+        let executed = deployed.container.exec(["observer", "status"]).await?;
+        let said = executed.stdout;
+        ensure!(
+            executed.code == 0 && !said.contains("cannot read") && !said.contains("No such file"),
+            "{said}"
+        );
+        let tried = said.lines().any(|line| line.trim_start().starts_with("otlp.storage, "));
+        Ok(if tried && said.contains("collector.monitoring") { Ok(()) } else { Err(said) })
+    })
+    .await?;
+    deployed.pod.remove().await
 }

@@ -52,7 +52,15 @@ impl Manifests {
 
     /// A kustomization of a user's own, in which BASE stands for deploy/kubernetes.
     pub fn own(text: &str) -> Result<Self> {
+        Self::own_with(text, &[])
+    }
+
+    /// The same with files beside it.
+    pub fn own_with(text: &str, files: &[(&str, &str)]) -> Result<Self> {
         let own = fs::canonicalize(Guardian::shared()?.scratch("kustomization")?)?;
+        for (name, content) in files {
+            fs::write(own.join(name), content)?;
+        }
         // kustomize wants relative paths.
         let up: PathBuf = own.components().skip(1).map(|_| "..").collect();
         let base = up.join(fs::canonicalize(folder())?.strip_prefix("/")?);
