@@ -44,8 +44,7 @@ fn kind(line: &str) -> Result<Kind> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let has = |flags: &[&str]| words.iter().any(|word| flags.contains(word));
     Ok(match words.as_slice() {
-        ["cargo", "xtask" | "build", ..] => Kind::Project,
-        ["export", "PATH=$PWD/target/release:$PATH"] => Kind::Project,
+        ["cargo", "xtask" | "build", ..] | ["export", "PATH=$PWD/target/release:$PATH"] => Kind::Project,
         ["source", ..] => Kind::Source,
         ["observer", "daemon", ..] => Kind::Daemon,
         ["observer", "man", ..] => Kind::Man,

@@ -57,15 +57,16 @@ struct Producer {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Resource {
-    attributes: Vec<Action>,
+    attributes: Vec<Change>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Action {
+struct Change {
     key: String,
     value: String,
-    action: String,
+    #[serde(rename = "action")]
+    how: String,
 }
 
 /// The settings that all exporters have in common.
@@ -136,7 +137,7 @@ fn kafka(settings: &Kafka, all: &Value) -> Result<()> {
 
 fn resource(settings: &Resource) -> Result<()> {
     for one in &settings.attributes {
-        ensure!(!one.key.is_empty() && !one.value.is_empty() && one.action == "upsert", "{one:?}");
+        ensure!(!one.key.is_empty() && !one.value.is_empty() && one.how == "upsert", "{one:?}");
     }
     ensure!(!settings.attributes.is_empty());
     Ok(())

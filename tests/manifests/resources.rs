@@ -20,7 +20,7 @@ fn figures(of: &Value, name: &str, all: &mut Vec<f64>) {
             of.values().for_each(|inner| figures(inner, name, all));
         }
         Value::Array(of) => of.iter().for_each(|inner| figures(inner, name, all)),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -28,9 +28,9 @@ fn figures(of: &Value, name: &str, all: &mut Vec<f64>) {
 fn most_memory() -> Result<f64> {
     let mut all = Vec::new();
     for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/results"))? {
-        let name = file?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".json") {
-            figures(&measured(&name)?, "most_resident_mib", &mut all);
+        let path = file?.path();
+        if path.extension().is_some_and(|kind| kind == "json") {
+            figures(&measured(&path.to_string_lossy())?, "most_resident_mib", &mut all);
         }
     }
     ensure!(all.len() > 5, "{all:?}");
