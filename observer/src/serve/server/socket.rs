@@ -71,10 +71,10 @@ fn listen(path: &Path, shared: bool) -> io::Result<UnixListener> {
 
 /// What to tell. The root file system of a pod is read-only.
 fn failed(path: &Path, source: io::Error) -> ServeError {
-    match source.kind() {
-        ErrorKind::ReadOnlyFilesystem => ServeError::ReadOnly(path.to_owned()),
-        _ => ServeError::Unix { path: path.to_owned(), source },
+    if source.kind() == ErrorKind::ReadOnlyFilesystem {
+        return ServeError::ReadOnly(path.to_owned());
     }
+    ServeError::Unix { path: path.to_owned(), source }
 }
 
 /// Takes the lock beside the socket. Its file stays: to remove it would let two daemons hold two of them.
