@@ -83,6 +83,14 @@ fn resources_are_those_that_were_measured() -> Result<()> {
     Ok(())
 }
 
+/// Nodes that the image is not for get no pod that could not begin.
+#[test]
+fn it_keeps_to_nodes_that_the_image_is_for() -> Result<()> {
+    let selected = Manifests::of("overlays/containerd")?.pod()?.node_selector.context("every node")?;
+    ensure!(selected["kubernetes.io/os"] == "linux" && selected["kubernetes.io/arch"] == "amd64");
+    Ok(())
+}
+
 /// Each has the time that its command takes at the most, and a daemon that is only busy is not ended.
 #[test]
 fn probes_fit_together() -> Result<()> {
