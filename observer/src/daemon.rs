@@ -83,7 +83,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     if !missing.is_empty() {
         return Err(DaemonError::Privileges { missing: missing.join(" and ") });
     }
-    for Capability { name, missing } in surroundings::hidden() {
+    for Capability { name, missing } in surroundings::hidden(config.kubernetes == KubernetesApi::Auto) {
         let Some(Missing { reason, consequence, remedy }) = missing else { continue };
         log::warn!("{name} is missing: {reason}: {consequence}; to do: {remedy}");
     }

@@ -62,6 +62,8 @@ pub(crate) enum ServeError {
     Taken(PathBuf),
     #[error("{} is there and is not a socket; remove it or listen elsewhere", .0.display())]
     NotASocket(PathBuf),
+    #[error("the folder of {} is read-only; in a pod, mount a folder of the node there", .0.display())]
+    ReadOnly(PathBuf),
     #[error("listen on unix://{}", path.display())]
     Unix { path: PathBuf, source: io::Error },
     #[error("listen on {address}")]
