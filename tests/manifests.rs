@@ -6,6 +6,8 @@
 mod documented;
 #[path = "manifests/kinds.rs"]
 mod kinds;
+#[path = "manifests/relay.rs"]
+mod relay;
 #[path = "manifests/resources.rs"]
 mod resources;
 
