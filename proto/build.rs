@@ -32,6 +32,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".observer.v1.WatchEventsResponse", "crate::EventsResponse")
         // What client and server make alike: of a file, or of the daemon's recording.
         .extern_path(".observer.v1.CompareWindowsResponse", "crate::v1::CompareWindowsResponse")
+        // What a daemon says of its own edges, and a relay of those that cross nodes.
+        .extern_path(".observer.v1.Diagnosis", "crate::v1::Diagnosis")
+        .extern_path(".observer.v1.Finding", "crate::v1::Finding")
+        .extern_path(".observer.v1.Evidence", "crate::v1::Evidence")
+        .extern_path(".observer.v1.Verdict", "crate::v1::Verdict")
+        .extern_path(".observer.v1.Unit", "crate::v1::Unit")
         .out_dir(served)
         .compile_fds(descriptors)?;
     Ok(())

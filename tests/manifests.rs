@@ -6,6 +6,8 @@
 mod documented;
 #[path = "manifests/kinds.rs"]
 mod kinds;
+#[path = "manifests/resources.rs"]
+mod resources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

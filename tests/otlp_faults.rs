@@ -203,6 +203,9 @@ async fn never(daemon: &Daemon, receiver: &Receiver, pair: &NetnsPair) -> Result
             "{told:?}"
         );
     }
+    // The log says it once of each, whatever goes on.
+    let log = daemon.stderr();
+    ensure!(log.matches("were rejected").count() == 2 && log.matches("WARN").count() >= 2, "{log}");
     Ok(())
 }
 

@@ -17,6 +17,7 @@ mod calls;
 mod rounds;
 
 mod code;
+mod exporters;
 mod idle;
 mod names;
 mod recording;
@@ -76,6 +77,8 @@ enum Load {
     Code(code::Args),
     /// Recording and reading it again: takes up what `cargo bench --bench recording` printed
     Recording(recording::Args),
+    /// Exporters: takes up what `cargo bench --bench exporters` printed
+    Exporters(exporters::Args),
     /// Makes the table and the picture of the results that there are
     Report(report::Args),
     /// Clients that count what they get, for the other subcommands
@@ -103,6 +106,7 @@ async fn main() -> Result<()> {
         Load::Idle(args) => ("idle", json(&idle::run(&args, quick).await?)?),
         Load::Code(args) => ("code", json(&code::run(&args)?)?),
         Load::Recording(args) => ("recording", json(&recording::run(&args)?)?),
+        Load::Exporters(args) => ("exporters", json(&exporters::run(&args)?)?),
         Load::Report(args) => return report::run(&args, &results),
         Load::Listen(args) => return listen::run(&args).await,
         Load::Soak(args) => {

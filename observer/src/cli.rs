@@ -124,7 +124,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Incident(args) => block_on(incident::run(*args, &mut out)),
         Command::Diff(args) => block_on(diff::run(*args, &mut out)),
         Command::Replay(args) => replay::serve(args, &mut out),
-        Command::Relay(args) => relay::serve(*args),
+        Command::Relay(args) => relay::serve(&args),
         Command::Context(args) => context::run(&args, &mut out).map(|()| ExitCode::SUCCESS),
         Command::Completion(args) => pages::complete(&args, &mut out),
         Command::Man(args) => pages::write_manual(&args),

@@ -22,6 +22,7 @@ use crate::inventory::{self, CriEndpoint, cgroups, host, surroundings};
 use crate::privileges::{Privileges, PrivilegesError, Wants};
 use crate::probe::{Features, FeaturesError, Loaded, ProbeError, RingSizes};
 use crate::record::{self, Recorder};
+use crate::room::Room;
 use crate::serve::{Book, ClientLimits, Listeners, Request, SecurityFiles, ServeError, Service, TlsFiles};
 use crate::status::{Capability, Missing};
 
@@ -82,7 +83,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     if !missing.is_empty() {
         return Err(DaemonError::Privileges { missing: missing.join(" and ") });
     }
-    for Capability { name, missing } in surroundings::hidden() {
+    for Capability { name, missing } in surroundings::hidden(config.kubernetes == KubernetesApi::Auto) {
         let Some(Missing { reason, consequence, remedy }) = missing else { continue };
         log::warn!("{name} is missing: {reason}: {consequence}; to do: {remedy}");
     }
@@ -131,7 +132,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
         core.seed();
         memory::release();
 
-        let link = link(config, started, &requests_sender, &book);
+        let link = link(config, started, &requests_sender, &book, core.memory.room());
         let exporting = export::start(&config.exporters, bound, &link, &core.exporters);
         let (goodbye, farewell) = oneshot::channel::<()>();
         let service = Service::new(serve_settings(config, started), requests_sender)
@@ -249,7 +250,7 @@ fn serve_settings(config: &Config, started: Now) -> crate::serve::Settings {
 }
 
 /// The daemon as exporters reach it.
-fn link(config: &Config, started: Now, requests: &mpsc::Sender<Request>, book: &Book) -> Link {
+fn link(config: &Config, started: Now, requests: &mpsc::Sender<Request>, book: &Book, room: Room) -> Link {
     Link {
         requests: requests.clone(),
         book: book.clone(),
@@ -258,6 +259,7 @@ fn link(config: &Config, started: Now, requests: &mpsc::Sender<Request>, book: &
         window: config.window,
         queue: (config.subscriber_queue, config.subscriber_queue_bytes),
         streams: Arc::default(),
+        room,
         stopping: CancellationToken::new(),
     }
 }

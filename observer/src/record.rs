@@ -26,4 +26,4 @@ pub(crate) use self::shared::{Disk, Settings};
 pub(crate) use self::store::{
     Amendments, Chunk, Limits, MOST_INCIDENTS, Newest, Place, Raw, Recorded, Run, Store, StoreError,
 };
-pub(crate) use self::windows::{CLOCKS, Identities};
+pub(crate) use self::windows::{CLOCKS, Identities, tcp as told_tcp};

@@ -39,7 +39,7 @@ impl Room {
             return true;
         }
         let rest = left.checked_sub(bytes as u64);
-        // Only the event loop's thread takes.
+        // Only the event loop's thread takes; others ask what is left.
         self.0.store(rest.unwrap_or(0), Ordering::Relaxed);
         rest.is_some()
     }

@@ -25,6 +25,7 @@ use observer_proto::{Encoded, served as v1};
 use prost_types::Timestamp;
 
 pub(crate) use self::compared::{compared_side, comparison};
+pub(crate) use self::diagnosis::diagnosis;
 pub(crate) use self::event::event;
 pub(crate) use self::incident::incident;
 pub(crate) use self::live::{connection, listener};

@@ -2,9 +2,10 @@
 
 otlp_receiver.py [--grpc PORT] [--http PORT] [--ca FILE --cert FILE --key FILE] [--behaviour FILE]
 
-Listens on 127.0.0.1, at ports of its choice where they are 0, and prints {"listening": {"grpc": PORT, "http": PORT}}. Then each
-request as one JSON object a line: {"protocol", "signal", "headers", "gzip", "bytes", "items", "answer", "request"}, where the
-request is in the JSON mapping with the proto's own field names, and the points of exponential histograms have their percentiles
+Listens on 127.0.0.1, at ports of its choice where they are 0, and prints {"listening": {"grpc": PORT, "unpacked": PORT, "http":
+PORT}}; at the second one gRPC is refused where it is compressed, which a server does not see otherwise: the library unpacks it, and
+keeps `grpc-encoding` to itself. Then each request as one JSON object a line: {"protocol", "signal", "headers", "gzip" (of HTTP),
+"bytes", "items", "answer", "request"}, where the protocol is the port's name and the request is in the JSON mapping with the proto's own field names, and the points of exponential histograms have their percentiles
 beside them. With --ca it speaks TLS, and wants certificates. The behaviour is read anew for each request: an object with "grpc"
 and "http", each of which may have "code" (a gRPC code's name or an HTTP status), "retry" (seconds), "partial" (items that are
 rejected), "sleep" (seconds) and "echo" (the name of a header that is repeated in the message).
@@ -131,13 +132,12 @@ def retry_info(seconds):
     return b"\x08\x08" + field(3, any_)
 
 
-def export(receiver, signal):
+def export(receiver, signal, protocol):
     """The method of a signal."""
 
     def method(_self, request, context):
         headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-        is_gzip = "gzip" in headers.get("grpc-encoding", "")
-        do, answer, words = receiver.take("grpc", signal, request, headers, is_gzip, request.ByteSize())
+        do, answer, words = receiver.take(protocol, signal, request, headers, None, request.ByteSize())
         if "code" in do:
             if "retry" in do:
                 context.set_trailing_metadata((("grpc-status-details-bin", retry_info(do["retry"])),))
@@ -147,14 +147,18 @@ def export(receiver, signal):
     return method
 
 
-def serve_grpc(receiver, port, tls):
-    server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+# A set of algorithms, by their numbers, which has none but the first: as it is.
+UNPACKED = ("grpc.compression_enabled_algorithms_bitset", 1)
+
+
+def serve_grpc(receiver, port, tls, protocol="grpc", options=()):
+    server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0), *options])
     for signal, base, add in (
         ("logs", logs_service_pb2_grpc.LogsServiceServicer, logs_service_pb2_grpc.add_LogsServiceServicer_to_server),
         ("metrics", metrics_service_pb2_grpc.MetricsServiceServicer, metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server),
         ("traces", trace_service_pb2_grpc.TraceServiceServicer, trace_service_pb2_grpc.add_TraceServiceServicer_to_server),
     ):
-        add(type(signal, (base,), {"Export": export(receiver, signal)})(), server)
+        add(type(signal, (base,), {"Export": export(receiver, signal, protocol)})(), server)
     address = f"127.0.0.1:{port}"
     if tls:
         ca, cert, key = (open(path, "rb").read() for path in tls)
@@ -217,8 +221,9 @@ def main():
     tls = (arguments.ca, arguments.cert, arguments.key) if arguments.ca else None
     receiver = Receiver(arguments.behaviour)
     server, grpc_port = serve_grpc(receiver, arguments.grpc, tls)
+    _unpacked, unpacked_port = serve_grpc(receiver, 0, tls, "unpacked", [UNPACKED])
     http_port = serve_http(receiver, arguments.http, tls)
-    say({"listening": {"grpc": grpc_port, "http": http_port}})
+    say({"listening": {"grpc": grpc_port, "unpacked": unpacked_port, "http": http_port}})
     server.wait_for_termination()
     return 0
 

@@ -27,6 +27,7 @@ pub struct DaemonBuilder {
     launcher: Vec<OsString>,
     args: Vec<OsString>,
     env: Vec<(String, String)>,
+    relay: bool,
 }
 
 impl DaemonBuilder {
@@ -88,7 +89,11 @@ impl DaemonBuilder {
         let words = [self.launcher, vec![binary.into_os_string()]].concat();
         let (program, rest) = words.split_first().context("no program")?;
         let mut command = self.netns.map_or_else(|| Command::new(program), |netns| netns.command(program));
-        command.args(rest).arg("daemon").arg("--listen").arg(format!("unix://{}", socket.display()));
+        command
+            .args(rest)
+            .arg(if self.relay { "relay" } else { "daemon" })
+            .arg("--listen")
+            .arg(format!("unix://{}", socket.display()));
         if let Some(endpoint) = &self.cri_endpoint {
             command.arg("--cri-endpoint").arg(endpoint);
         }
@@ -139,6 +144,11 @@ impl Daemon {
     /// A daemon that asks the testbed's containerd.
     pub fn on(testbed: &Testbed) -> DaemonBuilder {
         DaemonBuilder { cri_endpoint: Some(testbed.cri_endpoint()), ..DaemonBuilder::default() }
+    }
+
+    /// A relay, which is started and asked as a daemon is.
+    pub fn relay() -> DaemonBuilder {
+        DaemonBuilder { relay: true, ..DaemonBuilder::default() }
     }
 
     /// A daemon that is told of no container runtime.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_tun::Tun;
@@ -25,6 +25,8 @@ const MTU: i32 = 1500;
 #[derive(Debug)]
 pub struct SlowLink {
     directions: [JoinHandle<()>; 2],
+    /// Whether all that the left side sends is carried.
+    opened: watch::Sender<bool>,
 }
 
 impl SlowLink {
@@ -39,13 +41,32 @@ impl SlowLink {
             }
         }
         let [left, right] = ends;
+        let (opened, is_open) = watch::channel(true);
         Ok(Self {
             directions: [
-                tokio::spawn(carry(Arc::clone(&left), Arc::clone(&right), one_way)),
-                tokio::spawn(carry(right, left, one_way)),
+                tokio::spawn(carry(Arc::clone(&left), Arc::clone(&right), one_way, is_open)),
+                tokio::spawn(carry(right, left, one_way, watch::channel(true).1)),
             ],
+            opened,
         })
     }
+
+    /// From now on only the beginnings of connections are carried from the left side: what it sends later waits.
+    pub fn hold(&self) {
+        self.opened.send_replace(false);
+    }
+
+    /// What waits is carried, and all else as well.
+    pub fn release(&self) {
+        self.opened.send_replace(true);
+    }
+}
+
+/// A packet that asks for a connection, of IPv4.
+fn begins(packet: &[u8]) -> bool {
+    const SYN: u8 = 2;
+    let header = usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4;
+    packet.get(header + 13).is_some_and(|flags| flags & SYN != 0)
 }
 
 impl Drop for SlowLink {
@@ -66,7 +87,7 @@ pub(crate) fn device(netns: &Netns, name: &str) -> Result<Tun> {
     })
 }
 
-async fn carry(from: Arc<Tun>, to: Arc<Tun>, delay: Duration) {
+async fn carry(from: Arc<Tun>, to: Arc<Tun>, delay: Duration, mut is_open: watch::Receiver<bool>) {
     let (sender, mut under_way) = mpsc::channel::<(Instant, Vec<u8>)>(QUEUE);
     let take = async {
         let mut buffer = [0; MTU as usize];
@@ -79,6 +100,10 @@ async fn carry(from: Arc<Tun>, to: Arc<Tun>, delay: Duration) {
     let give = async {
         while let Some((due, packet)) = under_way.recv().await {
             sleep_until(due).await;
+            // Whoever would open it is gone with the link.
+            if !begins(&packet) && is_open.wait_for(|is_open| *is_open).await.is_err() {
+                return;
+            }
             if to.send(&packet).await.is_err() {
                 return;
             }

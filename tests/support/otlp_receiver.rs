@@ -20,6 +20,8 @@ pub struct Receiver {
     behaviour: PathBuf,
     /// Its port for gRPC.
     pub grpc: u16,
+    /// Another one for gRPC, where nothing compressed is taken.
+    pub unpacked: u16,
     /// Its port for HTTP.
     pub http: u16,
 }
@@ -60,7 +62,8 @@ impl Receiver {
         let port = |name: &str| -> Result<u16> {
             Ok(u16::try_from(told["listening"][name].as_u64().context("no port")?)?)
         };
-        Ok(Self { behaviour, grpc: port("grpc")?, http: port("http")?, lines })
+        let [grpc, unpacked, http] = [port("grpc")?, port("unpacked")?, port("http")?];
+        Ok(Self { lines, behaviour, grpc, unpacked, http })
     }
 
     /// Has it answer so from now on: nothing for as usual.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 
 use super::cluster::Cluster;
-use crate::event::{BootTime, Peer, PeerKind, Workload};
+use crate::event::{BootTime, Peer, PeerKind, Workload, WorkloadKind};
 
 /// How long a pod that is gone keeps its address for events that are told late: 15 minutes.
 const KEPT_NS: u64 = 15 * 60 * 1_000_000_000;
@@ -28,6 +28,25 @@ pub(super) struct Addresses {
     host: HashSet<IpAddr>,
     leases: HashMap<End, Vec<Lease>>,
     pub(super) cluster: Cluster,
+}
+
+/// Who has which addresses.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    host: Vec<IpAddr>,
+    /// By UID.
+    pods: HashMap<String, Vec<IpAddr>>,
+}
+
+impl Owned {
+    /// Those of a pod, of which each of its containers is reached, or the host's.
+    pub(crate) fn of(&self, workload: &Workload) -> Vec<IpAddr> {
+        match workload.kind {
+            WorkloadKind::Pod => self.pods.get(&workload.pod_uid).cloned().unwrap_or_default(),
+            WorkloadKind::Host => self.host.clone(),
+            WorkloadKind::Container | WorkloadKind::Unit => Vec::new(),
+        }
+    }
 }
 
 impl Addresses {
@@ -153,6 +172,18 @@ impl Addresses {
         let endpoint = self.cluster.endpoint(address, port, time).filter(|_| asked);
         // A node's place is of interest where it is another one's.
         Peer { place: endpoint.or(node.filter(|_| kind == PeerKind::Node)), ..Peer::of(kind) }
+    }
+
+    /// What each pod of this node has at that time, by its UID, and what the node has; sorted.
+    pub(super) fn owned(&self, time: BootTime) -> Owned {
+        let mut owned = Owned { host: self.host.iter().copied().collect(), pods: HashMap::new() };
+        for &(address, port) in self.leases.keys() {
+            if let Some(pod) = self.own_pod(address, time).filter(|_| port == 0) {
+                owned.pods.entry(pod.pod_uid.clone()).or_default().push(address);
+            }
+        }
+        owned.pods.values_mut().chain([&mut owned.host]).for_each(|addresses| addresses.sort_unstable());
+        owned
     }
 
     /// The address is this node's own.

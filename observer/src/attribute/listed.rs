@@ -2,10 +2,16 @@
 
 use std::collections::HashSet;
 
+use super::addresses::Owned;
 use super::{Attributor, KnownWorkload, Standing};
 use crate::event::BootTime;
 
 impl Attributor {
+    /// Where those of the list are reached.
+    pub(crate) fn listed_addresses(&self, now: BootTime) -> Owned {
+        self.addresses.owned(now)
+    }
+
     /// The workloads that are there, and of a pod that goes on the containers that have ended and were not started
     /// again, or not yet: those in back-off are what a reader looks for.
     pub(crate) fn listed(&self, now: BootTime) -> impl Iterator<Item = (&KnownWorkload, Standing)> {

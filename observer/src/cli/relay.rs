@@ -86,10 +86,10 @@ pub(super) struct Args {
 }
 
 /// Serves until Ctrl-C or SIGTERM.
-pub(super) fn serve(args: Args) -> anyhow::Result<ExitCode> {
+pub(super) fn serve(args: &Args) -> anyhow::Result<ExitCode> {
     crate::daemon::start_logging(args.log);
     let settings = Settings {
-        sources: sources(&args)?,
+        sources: sources(args)?,
         tls: Tls {
             ca: args.node_tls_ca.clone(),
             cert: args.node_tls_cert.clone(),
@@ -100,7 +100,7 @@ pub(super) fn serve(args: Args) -> anyhow::Result<ExitCode> {
         merge_window: args.merge_window,
     };
     let limits = ClientLimits { streams: args.max_client_streams, calls_a_second: args.max_client_calls };
-    let listeners = listen(&args)?;
+    let listeners = listen(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;

@@ -65,6 +65,9 @@ struct Flags {
     /// Pods on either side with these labels, as kubectl's -l takes them: app=web,tier!=test; may be repeated
     #[arg(short, long, value_name = "SELECTOR", value_parser = NonEmptyStringValueParser::new())]
     label: Vec<String>,
+    /// Nodes, by name: through a relay only these are asked
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    node_name: Vec<String>,
     /// Only what took at least so long: handshakes, attempts to connect, round-trip times
     #[arg(long, value_name = "DURATION", value_parser = super::options::positive)]
     min_latency: Option<Duration>,
@@ -156,6 +159,7 @@ fn filter<const EVENTS: bool>(matches: &ArgMatches, here: &dyn Fn(usize) -> bool
         ports: single.iter().map(|range| range.first).collect(),
         port_ranges: ranges,
         labels: texts("label"),
+        node_names: texts("node_name"),
         min_latency: latency.and_then(|least| least.try_into().ok()),
         addresses: texts("ip"),
         services: texts("service"),

@@ -107,7 +107,7 @@ pub(super) struct Core<'a> {
     sessions: Sessions,
     tick: Tick,
     adoption: Adoption,
-    memory: Memory,
+    pub(super) memory: Memory,
     process_batch: Vec<Record>,
     network_batch: Vec<Record>,
     recorder: Option<Recorder>,

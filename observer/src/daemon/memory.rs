@@ -27,6 +27,11 @@ impl Memory {
         Self { most, room, reached: false, released: BootTime(0) }
     }
 
+    /// What is left, for whoever else grows.
+    pub(super) fn room(&self) -> Room {
+        self.room.clone()
+    }
+
     /// Reads how much memory is resident, and lets all who grow know what is left.
     pub(super) fn measure(&mut self, now: BootTime) {
         let Ok(usage) = host::usage() else { return };

@@ -1,5 +1,6 @@
 //! Workloads as they are listed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{BootTime, ContainerEnd, Workload};
@@ -25,6 +26,8 @@ pub(crate) struct WorkloadEntry {
     pub(crate) crash_loop: bool,
     /// How it ended or, while it runs, how the run before did.
     pub(crate) last_end: Option<ContainerEnd>,
+    /// Where it is reached: a pod's own addresses, and the host's.
+    pub(crate) addresses: Vec<IpAddr>,
     /// From the container's start to its first listening socket, in nanoseconds.
     pub(crate) ready_after_ns: Option<u64>,
 }

@@ -18,6 +18,7 @@ use super::backoff::Backoff;
 use super::state::State;
 use crate::event::{FoldNotice, Loss, LossSource, Now, WallTime, Window};
 use crate::filter::Filters;
+use crate::room::Room;
 use crate::serve::{
     Book, Change, EventsRequest, Gauge, Item, Request, Sink, Source, SummariesRequest, queue,
 };
@@ -41,6 +42,8 @@ pub(crate) struct Link {
     pub(crate) queue: (usize, usize),
     /// Streams so far.
     pub(crate) streams: Arc<AtomicU64>,
+    /// The memory that the daemon may still take.
+    pub(crate) room: Room,
     /// The daemon stops: nothing that may take long is to be begun.
     pub(crate) stopping: CancellationToken,
 }

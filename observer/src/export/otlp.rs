@@ -5,6 +5,7 @@
 
 mod attributes;
 mod grouped;
+mod heavy;
 mod ids;
 mod logs;
 mod metrics;
@@ -41,26 +42,22 @@ pub(super) fn start(name: &Name, settings: &Otlp, metrics: &MetricSettings, runn
         wanted.into_iter().filter(|(_, is_on)| *is_on).map(|(signal, _)| signal).collect();
     // What may wait is shared evenly: a signal that is not taken leaves the others their part.
     let most = settings.queue_bytes as usize / wanted.len().max(1);
-    let troubled = Troubled::default();
-    let mut queues = Vec::new();
-    for signal in wanted {
-        let queue = Queue::new(most);
-        queues.push((signal, queue.clone()));
-        let sender = Sender {
-            signal,
-            receiver: receiver.clone(),
-            queue,
-            link: running.link.clone(),
-            state: state.clone(),
-            troubled: troubled.clone(),
-            transport: None,
-            refused: false,
-        };
-        running.tasks.spawn(sender.run());
-    }
+    let queues: Vec<(Signal, Queue)> = wanted.into_iter().map(|signal| (signal, Queue::new(most))).collect();
     let of_metrics = settings.metric_settings(metrics);
-    match Teller::new(settings, &of_metrics, running.link.clone(), state.clone(), queues, most) {
-        Ok(teller) => drop(running.tasks.spawn(teller.run())),
-        Err(error) => drop(state.failed(&error)),
+    let teller =
+        Teller::new(settings, &of_metrics, running.link.clone(), state.clone(), queues.clone(), most);
+    let teller = match teller {
+        Ok(teller) => teller,
+        // The configuration has tried it as well.
+        Err(error) => {
+            return log::error!("exporter {} is not started: {}", state.name(), state.failed(&error));
+        }
+    };
+    running.tasks.spawn(teller.run());
+    let troubled = Troubled::default();
+    for (signal, queue) in queues {
+        let link = running.link.clone();
+        let sender = Sender::new(signal, receiver.clone(), queue, link, state.clone(), troubled.clone());
+        running.tasks.spawn(sender.run());
     }
 }

@@ -1,13 +1,12 @@
 //! A token or key, which comes from a file or the environment and is shown nowhere.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use secrecy::SecretString;
-use secrecy::zeroize::Zeroizing;
+
+use crate::credentials::content;
 
 /// No secret is longer.
 const MOST_BYTES: usize = 64 << 10;
@@ -41,7 +40,9 @@ impl Secret {
         let (place, text) = match self {
             Self::File(path) => {
                 let read = |source| SecretError::Read { path: path.clone(), source };
-                let text = content(path).map_err(read)?;
+                let bytes = content(path, MOST_BYTES + 4).map_err(read)?;
+                let text = std::str::from_utf8(&bytes)
+                    .map_err(|_invalid| read(io::Error::other("it is no text")))?;
                 (path.display().to_string(), SecretString::from(text.trim_end_matches(['\r', '\n'])))
             }
             Self::Env(name) => {
@@ -57,21 +58,6 @@ impl Secret {
     }
 }
 
-/// What is in a file, as far as it may be a secret with a newline at its end and a little more. Leaves no copy of it behind.
-fn content(path: &Path) -> io::Result<Zeroizing<String>> {
-    // To open a pipe waits for whoever writes to it.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let most = MOST_BYTES + 4;
-    // One that grew would leave its former places behind.
-    let mut text = Zeroizing::new(String::with_capacity(most + 1));
-    file.take(most as u64).read_to_string(&mut text)?;
-    Ok(text)
-}
-
 impl fmt::Debug for Secret {
     /// Where it is, and not what.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,6 +71,8 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret as _;
+
+    use std::path::Path;
 
     use super::*;
 

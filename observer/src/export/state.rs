@@ -209,8 +209,13 @@ impl State {
     }
 }
 
-/// An error with what caused it. A server may have written parts of it.
+/// An error that may be shown, with what caused it.
 fn told(error: &dyn Error) -> String {
+    escape(&chain(error)).chars().take(LONGEST).collect()
+}
+
+/// An error with what caused it, in one line. A server may have written parts of it.
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -220,7 +225,7 @@ fn told(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    escape(&words).chars().take(LONGEST).collect()
+    words
 }
 
 /// The states of all exporters; cheap to clone.

@@ -1,6 +1,7 @@
 //! The machine itself and this process: name, kernel, clocks, addresses, own cost.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use procfs::WithCurrentSystemInfo as _;
 use procfs::process::Process;
@@ -38,10 +39,16 @@ pub(crate) fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
+/// The wall clock, as the C library has it.
+#[allow(clippy::disallowed_methods, reason = "this is where the clocks are read")]
+fn wall() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
+}
+
 /// Both clocks, read so close together that their difference is good for events' wall times.
 pub(crate) fn now() -> Now {
     let before = read(ClockId::Boottime);
-    let wall = read(ClockId::Realtime);
+    let wall = wall();
     let after = read(ClockId::Boottime);
     Now { boot: BootTime(before + after.saturating_sub(before) / 2), wall: WallTime(wall) }
 }

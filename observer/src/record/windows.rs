@@ -9,7 +9,8 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use observer_proto::v1;
 
-use self::figures::{processes, stalled, tcp};
+pub(crate) use self::figures::tcp;
+use self::figures::{processes, stalled};
 use crate::event::{
     Backend, BootTime, Edge, EdgeBackend, EdgeSummary, ListenerSummary, Live, LiveEdge, LiveWorkload, Now,
     Peer, PeerKind, Place, Window, Workload, WorkloadId, WorkloadKind, WorkloadSummary,

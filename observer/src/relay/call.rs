@@ -59,7 +59,8 @@ impl Asker {
     }
 }
 
-/// Asks all nodes of which something may pass. A request that is wrong is so on each, and fails.
+/// Asks all nodes of which something may pass. A request that is wrong is so on each, and fails; so does one that all of them
+/// refuse.
 pub(super) async fn ask<T, F>(
     nodes: &[Arc<Node>],
     chosen: &Chosen,
@@ -74,6 +75,7 @@ where
     let mut asked = JoinSet::new();
     let mut left = nodes.iter().cloned().enumerate();
     let mut places = Vec::new();
+    let (mut denied, mut others) = (None, 0);
     loop {
         while asked.len() < ASKED_AT_A_TIME
             && let Some((place, node)) = left.next()
@@ -97,12 +99,22 @@ where
         match answer {
             Ok(Ok(answer)) => places.push((place, (node, Arc::clone(&up.name), answer))),
             Ok(Err(status)) if is_of_request(&status) => return Err(status),
-            Ok(Err(status)) => found.missing.push(missing(&up.name, words(&status))),
+            Ok(Err(status)) => {
+                found.missing.push(missing(&up.name, words(&status)));
+                if status.code() == Code::PermissionDenied {
+                    denied = Some(status);
+                } else {
+                    others += 1;
+                }
+            }
             Err(_elapsed) => {
                 let why = format!("no answer within {} s", patience.as_secs_f64());
                 found.missing.push(missing(&up.name, why));
             }
         }
+    }
+    if let Some(denied) = denied.filter(|_| places.is_empty() && others == 0) {
+        return Err(denied);
     }
     places.sort_by_key(|(place, _)| *place);
     found.answers.extend(places.into_iter().map(|(_, answer)| answer));
@@ -115,7 +127,7 @@ pub(super) type Filters = (Vec<observer_proto::v1::Filter>, Vec<observer_proto::
 
 /// What is wrong is the request, wherever it goes.
 pub(super) fn is_of_request(status: &Status) -> bool {
-    matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated)
+    status.code() == Code::InvalidArgument
 }
 
 /// A node that did not answer.

@@ -1,19 +1,30 @@
-//! Joins both ends.
-use std::sync::Arc;
+//! What crosses nodes is told by the daemons of both: here their two ends become one. Pure.
+//!
+//! A connection's ends are found by its two addresses, as the packets have them ([`connections`]). An edge's ends are found by
+//! who they are: each side's daemon names the other side's pod or its address, and whose that is is known of the pods' UIDs,
+//! of the machines that nodes are, and of the addresses at which workloads are reached ([`Addresses`]).
+//!
+//! Nothing is joined that could be another's. Networks that know nothing of one another may use the same addresses, and what
+//! source NAT hides (a pod that asks in its node's name) is told by one side as the machine's: then both ends stay, and nothing
+//! is lost but that they are one. What is joined is told once, by the side that asked, with all that the other side says
+//! of it beside it; so all sums over what a daemon told are the sums over what is told here.
+//!
+//! The result does not depend on the order of the nodes; what was joined once stays as it is.
 
-use observer_proto::v1;
+mod address;
+mod addresses;
+mod connections;
+mod edges;
+mod ends;
+mod judge;
+mod peer;
+mod verdicts;
+mod who;
 
-pub(crate) fn connections(told: Vec<(Arc<str>, v1::Connection)>) -> Vec<v1::Connection> {
-    told.into_iter().map(|(node, one)| v1::Connection { node_name: node.to_string(), ..one }).collect()
-}
-pub(crate) fn edges(told: Vec<(Arc<str>, v1::Summary)>) -> Vec<v1::Summary> {
-    told.into_iter().map(|(node, one)| v1::Summary { node_name: node.to_string(), ..one }).collect()
-}
-pub(crate) fn verdicts(told: Vec<(Arc<str>, v1::ExplainResponse)>) -> v1::ExplainResponse {
-    let mut all = v1::ExplainResponse::default();
-    for (_, one) in told {
-        all.edges.extend(one.edges);
-        all.total += one.total;
-    }
-    all
-}
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::addresses::Addresses;
+pub(crate) use self::connections::connections;
+pub(crate) use self::edges::edges;
+pub(crate) use self::verdicts::verdicts;

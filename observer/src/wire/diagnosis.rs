@@ -1,11 +1,11 @@
 //! Verdicts on the wire.
 
-use observer_proto::served as v1;
+use observer_proto::v1;
 
 use crate::diagnose::{Diagnosis, Evidence, Finding, Unit, Verdict};
 
 /// The verdict on an edge.
-pub(super) fn diagnosis(diagnosis: &Diagnosis) -> v1::Diagnosis {
+pub(crate) fn diagnosis(diagnosis: &Diagnosis) -> v1::Diagnosis {
     let Diagnosis { verdict: Finding { verdict: found, evidence: figures }, others } = diagnosis;
     v1::Diagnosis {
         verdict: verdict(*found).into(),

@@ -162,6 +162,7 @@ pub(crate) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::WorkloadSt
         has_ended,
         crash_loop,
         last_end,
+        addresses,
         ready_after_ns,
     } = entry;
     let state = match (of.container_id.is_empty(), has_ended) {
@@ -182,6 +183,7 @@ pub(crate) fn workload_status(entry: &WorkloadEntry, now: Now) -> v1::WorkloadSt
         state: state.into(),
         crash_loop: *crash_loop,
         node_name: String::new(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -83,6 +83,7 @@ impl Core<'_> {
     }
 
     pub(super) fn list_workloads(&self, filters: &Filters, now: Now) -> Vec<WorkloadEntry> {
+        let addresses = self.attributor.listed_addresses(now.boot);
         self.attributor
             .listed(now.boot)
             .filter(|(known, _)| filters.workload(&known.workload))
@@ -98,6 +99,7 @@ impl Core<'_> {
                     restarts_seen: known.life.as_ref().map_or(0, |life| life.restarts_seen),
                     has_ended: ended.is_some(),
                     crash_loop,
+                    addresses: addresses.of(&known.workload),
                     last_end: ended.or_else(|| known.life.as_ref().and_then(|life| life.last_end.clone())),
                     ready_after_ns: known.life.as_ref().and_then(|life| life.ready_after_ns),
                 }

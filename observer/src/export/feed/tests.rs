@@ -26,6 +26,7 @@ pub(in crate::export) fn link(capacity: usize) -> (Link, mpsc::Receiver<Request>
         window: Duration::from_secs(10),
         queue: (capacity, 1 << 20),
         streams: Arc::default(),
+        room: crate::room::Room::default(),
         stopping: CancellationToken::new(),
     };
     (link, requests)

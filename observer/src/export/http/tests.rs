@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::event::WallTime;
 use crate::export::Link;
+use crate::room::Room;
 use crate::serve::Book;
 
 /// A daemon whose event loop answers whoever has the other end.
@@ -24,6 +25,7 @@ pub(super) fn link(requests: mpsc::Sender<crate::serve::Request>) -> Link {
         window: Duration::from_secs(10),
         queue: (16, 1 << 20),
         streams: Arc::default(),
+        room: Room::default(),
         stopping: CancellationToken::new(),
     }
 }

@@ -233,6 +233,7 @@ mod tests {
             window: Duration::from_secs(10),
             queue: (16, 1 << 20),
             streams: Arc::default(),
+            room: crate::room::Room::default(),
             stopping: CancellationToken::new(),
         };
         let kept = Kept::new(&Settings::default(), &link);

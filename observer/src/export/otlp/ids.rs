@@ -19,6 +19,9 @@ const PERIOD_NS: u64 = 64_000_000_000;
 /// Clocks of nodes are no further apart, and half a round trip is no longer.
 const SKEW_NS: u64 = 1_000_000_000;
 
+/// W3C's flag of a trace that is told.
+pub(super) const SAMPLED: u32 = 1;
+
 /// A trace's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TraceId(pub(super) [u8; 16]);

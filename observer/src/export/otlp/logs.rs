@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use prost::Message as _;
 
 use super::attributes::{Attributes, any};
-use super::ids::SpanName;
+use super::ids::{SAMPLED, SpanName};
 use crate::client::{Chosen, Format, Lines, Look, Paint, Painter, TimeFormat, escape};
 use crate::event::{EventType, WallTime, Workload};
 use crate::export::feed::Told;
@@ -21,9 +21,6 @@ use crate::export::metrics::own::trigger_name;
 use crate::filter::{Filters, told_workload};
 use crate::inventory::host;
 use crate::wire::wall_time;
-
-/// W3C's flag of a trace that is told.
-const SAMPLED: u32 = 1;
 
 /// Makes records.
 pub(super) struct Logs {

@@ -24,7 +24,7 @@ use crate::event::{BootTime, Now, WallTime, Window, WorkloadEntry};
 use crate::export::metrics::own::{Incidents, Own};
 use crate::export::metrics::series::Series;
 use crate::export::metrics::settings::Settings;
-use crate::export::metrics::table::{Figure, Kind, Metric, Out, metrics};
+use crate::export::metrics::table::{Figure, Kind, Metric, Out, Value, metrics};
 use crate::status::Status;
 
 /// What windows told, added up, and what of it was sent.
@@ -85,12 +85,14 @@ impl Metrics {
         self.incidents.missed(known);
     }
 
-    /// All figures as they are now, as requests, each with the number of its points.
-    pub(super) fn requests(
+    /// Gives all figures as they are now, as requests, each with the number of its points. This takes a while where there are
+    /// many.
+    pub(super) fn tell(
         &mut self,
         status: Option<Status>,
         now: Now,
-    ) -> Vec<(ExportMetricsServiceRequest, u64)> {
+        mut give: impl FnMut(&ExportMetricsServiceRequest, u64),
+    ) {
         let Now { boot, wall: now } = now;
         self.told = boot;
         let is_all = status.is_some();
@@ -100,7 +102,6 @@ impl Metrics {
             incidents: self.incidents.clone(),
             series: self.series.figures(),
         };
-        let mut requests = Vec::new();
         let mut told = Vec::new();
         let (mut count, mut bytes) = (0, 0);
         for metric in metrics() {
@@ -111,21 +112,20 @@ impl Metrics {
                 let part = self.told(metric, part);
                 let size = part.encoded_len();
                 if count > 0 && bytes + size > self.most_bytes {
-                    requests.push(self.request(std::mem::take(&mut told), count));
+                    give(&self.request(std::mem::take(&mut told)), count);
                     (count, bytes) = (0, 0);
                 }
-                count += points;
+                count += points as u64;
                 bytes += size;
                 told.push(part);
             }
         }
         if count > 0 {
-            requests.push(self.request(told, count));
+            give(&self.request(told), count);
         }
         if let Some(since) = &mut self.since {
             since.sent(now, is_all);
         }
-        requests
     }
 
     fn points(&mut self, metric: &'static Metric, own: &Own, now: WallTime) -> Points {
@@ -134,7 +134,12 @@ impl Metrics {
         match metric.figure {
             Figure::Own(figure) => {
                 let start = self.start;
-                figure(own, &mut Out::to(&mut |by, value, _| points.own(by, value, start, since.as_mut())));
+                let mut put = |by: &[&str], value: Value<'_>, _: Option<WallTime>| {
+                    let by_trigger = by.first().filter(|_| !metric.exemplars.is_empty());
+                    let exemplar = by_trigger.and_then(|trigger| own.incidents.exemplar(trigger));
+                    points.own(by, value, start, exemplar, since.as_mut());
+                };
+                figure(own, &mut Out::to(&mut put));
             }
             Figure::Tcp(_) | Figure::Listening(_) | Figure::Processes(_) | Figure::Listed(_) => {
                 self.series.each(metric, &mut |point| points.add(point, since.as_mut()));
@@ -169,14 +174,14 @@ impl Metrics {
         }
     }
 
-    fn request(&self, metrics: Vec<Told>, points: usize) -> (ExportMetricsServiceRequest, u64) {
+    fn request(&self, metrics: Vec<Told>) -> ExportMetricsServiceRequest {
         let scope_metrics = ScopeMetrics { scope: Some(scope()), metrics, ..ScopeMetrics::default() };
         let resource_metrics = ResourceMetrics {
             resource: Some(resource(None, &self.node_name)),
             scope_metrics: vec![scope_metrics],
             ..ResourceMetrics::default()
         };
-        (ExportMetricsServiceRequest { resource_metrics: vec![resource_metrics] }, points as u64)
+        ExportMetricsServiceRequest { resource_metrics: vec![resource_metrics] }
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use super::heavy::heavy;
 use super::queue::{Batch, Queue};
-use super::transport::{Answer, Signal, Transport};
+use super::transport::{Answer, Packed, Signal, Transport};
 use crate::config::exporters::Receiver;
 use crate::export::backoff::Backoff;
 use crate::export::feed::Link;
@@ -18,6 +18,12 @@ use crate::export::state::{Reason, State};
 
 /// A request that was not taken for so long is given up.
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Files that are not read by then are told of.
+const FILES: Duration = Duration::from_secs(10);
+
+/// What is refused again and again is said in the log so often.
+const SAID_EACH: Duration = Duration::from_mins(10);
 
 /// How long to wait: what the receiver asks for, and beside that later and later, and not all nodes at once. It may ask for no
 /// time at all, and is busy all the same.
@@ -49,54 +55,86 @@ impl Troubled {
     }
 }
 
+/// When something was last said in the log: what goes on and on is said now and then.
+#[derive(Debug, Default)]
+struct Said(Option<Instant>);
+
+impl Said {
+    /// Whether it is to be said now.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= SAID_EACH);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
 /// Sends one signal.
 pub(super) struct Sender {
-    pub(super) signal: Signal,
-    pub(super) receiver: Receiver,
-    pub(super) queue: Queue,
-    pub(super) link: Link,
-    pub(super) state: State,
-    pub(super) troubled: Troubled,
-    pub(super) transport: Option<(Transport, HeaderMap)>,
-    /// The last request was refused.
-    pub(super) refused: bool,
+    signal: Signal,
+    receiver: Receiver,
+    queue: Queue,
+    link: Link,
+    state: State,
+    troubled: Troubled,
+    transport: Option<(Transport, HeaderMap)>,
+    /// That requests are refused, as a whole and in part.
+    said: [Said; 2],
 }
 
 impl Sender {
+    pub(super) fn new(
+        signal: Signal,
+        receiver: Receiver,
+        queue: Queue,
+        link: Link,
+        state: State,
+        troubled: Troubled,
+    ) -> Self {
+        let said = Default::default();
+        Self { signal, receiver, queue, link, state, troubled, transport: None, said }
+    }
+
     /// Sends what comes, until nothing does any more.
     pub(super) async fn run(mut self) {
         let mut backoff = Backoff::default();
         while let Some(batch) = self.queue.next().await {
-            self.deliver(&batch, &mut backoff).await;
-            self.state.let_go(batch.items);
+            let items = batch.items;
+            self.deliver(batch, &mut backoff).await;
+            self.state.let_go(items);
         }
     }
 
     /// Sends a request, as often as that takes.
-    async fn deliver(&mut self, batch: &Batch, backoff: &mut Backoff) {
+    async fn deliver(&mut self, Batch { request, items, together: _ }: Batch, backoff: &mut Backoff) {
         let first = Instant::now();
+        let receiver = self.receiver.clone();
+        let packed = heavy(move || Packed::new(&receiver, request)).await;
+        // It is not there only where the daemon ends.
+        let Some(packed) = packed else { return self.state.lose(Reason::Stopped, items) };
         loop {
-            match self.send(batch.request.clone()).await {
+            match self.send(&packed).await {
                 Answer::Taken { rejected, message } => {
                     backoff.reset();
-                    return self.taken(batch.items, rejected, &message);
+                    return self.taken(items, rejected, &message);
                 }
                 Answer::Refused { reason } => {
                     backoff.reset();
-                    return self.refuse(batch.items, reason);
+                    return self.refuse(items, reason);
                 }
                 Answer::Later { reason, after } => {
                     self.troubled.set(self.signal, true);
                     self.state.retrying(&self.refusal(reason));
                     if first.elapsed() >= PATIENCE {
-                        return self.state.lose(Reason::Expired, batch.items);
+                        return self.state.lose(Reason::Expired, items);
                     }
                     if after.is_none() {
                         // Whatever is wrong with the connection is over with another one.
                         self.transport = None;
                     }
                     if !self.link.pause(pause(after, backoff)).await {
-                        return self.state.lose(Reason::Stopped, batch.items);
+                        return self.state.lose(Reason::Stopped, items);
                     }
                 }
             }
@@ -107,12 +145,18 @@ impl Sender {
         let rejected = rejected.min(items);
         let is_any_troubled = self.troubled.set(self.signal, false);
         self.state.taken(items - rejected, is_any_troubled);
-        self.refused = false;
-        if rejected > 0 || !message.is_empty() {
-            self.state.lose(Reason::Refused, rejected);
-            let words = format!("{rejected} of {items} were rejected: {message}");
-            let words = self.state.failed(&self.refusal(words));
-            log::debug!("exporter {}: {words}", self.state.name());
+        if rejected == 0 && message.is_empty() {
+            return;
+        }
+        self.state.lose(Reason::Refused, rejected);
+        let words = match rejected {
+            0 => format!("all were taken, with a warning: {message}"),
+            _ => format!("{rejected} of {items} were rejected: {message}"),
+        };
+        let words = self.state.failed(&self.refusal(words));
+        if self.said[1].is_due() {
+            let name = self.state.name();
+            log::warn!("exporter {name}: {words}; what is rejected is lost, and all else goes on");
         }
     }
 
@@ -120,18 +164,15 @@ impl Sender {
         self.troubled.set(self.signal, false);
         self.state.lose(Reason::Refused, items);
         let words = self.state.failed(&self.refusal(reason));
-        if !self.refused {
-            log::error!(
-                "exporter {}: {words}; what is refused is lost, and all else goes on",
-                self.state.name()
-            );
+        if self.said[0].is_due() {
+            let name = self.state.name();
+            log::error!("exporter {name}: {words}; what is refused is lost, and all else goes on");
         }
-        self.refused = true;
     }
 
     /// Tries once; and once more where it is refused and there are other secrets by now.
-    async fn send(&mut self, request: Bytes) -> Answer {
-        let answer = self.attempt(request.clone()).await;
+    async fn send(&mut self, request: &Packed) -> Answer {
+        let answer = self.attempt(request).await;
         if !matches!(answer, Answer::Refused { .. }) {
             return answer;
         }
@@ -142,7 +183,7 @@ impl Sender {
         answer
     }
 
-    async fn attempt(&mut self, request: Bytes) -> Answer {
+    async fn attempt(&mut self, request: &Packed) -> Answer {
         if self.transport.is_none() {
             let made = self.read(|receiver| {
                 let headers = headers(&receiver)?;
@@ -155,19 +196,27 @@ impl Sender {
             }
         }
         match &self.transport {
-            Some((transport, _)) => transport.send(self.signal, request).await,
+            Some((transport, _)) => transport.send(self.signal, request.clone()).await,
             None => Answer::Later { reason: String::new(), after: None },
         }
     }
 
-    /// Reads files of secrets and certificates, where nobody else waits for them: they may be far away.
+    /// Reads files of secrets and certificates, where nobody else waits for them: they may be far away, and never come. There
+    /// is no second one that waits for the same.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(Receiver) -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
         let receiver = self.receiver.clone();
-        let reading = tokio::task::spawn_blocking(move || read(receiver));
-        reading.await.unwrap_or_else(|_stopped| Err("files were not read".to_owned()))
+        let mut reading = tokio::task::spawn_blocking(move || read(receiver));
+        loop {
+            if let Ok(done) = timeout(FILES, &mut reading).await {
+                return done.unwrap_or_else(|_stopped| Err("files were not read".to_owned()));
+            }
+            self.troubled.set(self.signal, true);
+            self.state
+                .retrying(&self.refusal("files of secrets or certificates cannot be read yet".to_owned()));
+        }
     }
 
     fn refusal(&self, words: String) -> Refusal {
@@ -189,17 +238,4 @@ fn headers(receiver: &Receiver) -> Result<HeaderMap, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_asks_for_no_pause_is_not_asked_without_one() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<Duration> = (0..20).map(|_| pause(Some(Duration::ZERO), &mut backoff)).collect();
-        assert!(pauses.iter().all(|pause| *pause >= Duration::from_millis(250)), "{pauses:?}");
-        // Within the time that a request is tried for, it is so a few times.
-        assert!(pauses.iter().sum::<Duration>() >= PATIENCE, "{pauses:?}");
-        let asked = Duration::from_mins(1);
-        assert!(pause(Some(asked), &mut Backoff::default()) > asked);
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::grouped::{Grouped, most_bytes};
+use super::heavy::heavy;
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::queue::{Batch, Queue};
@@ -18,13 +19,13 @@ use super::resource::scope;
 use super::traces::{Slow, Traces};
 use super::transport::Signal;
 use crate::config::exporters::Otlp;
-use crate::event::WallTime;
 use crate::export::MetricSettings;
 use crate::export::feed::{Link, Told, Wanted};
 use crate::export::state::{Reason, State};
 use crate::filter::{Filters, InvalidFilter};
 use crate::inventory::host;
 use crate::serve::Request;
+use crate::status::Status;
 
 /// What happened is taken so many at a time.
 const BATCH: usize = 512;
@@ -81,7 +82,7 @@ impl Teller {
             wanted: Wanted { events: of_events, windows: has(Signal::Metrics), incidents: true },
             metrics: has(Signal::Metrics).then(make),
             logs: has(Signal::Logs).then(|| Logs::new([filters, of_incidents], &node_name)),
-            traces: has(Signal::Traces).then(|| Traces::new(&node_name, slow)),
+            traces: has(Signal::Traces).then(|| Traces::new(&node_name, slow, &link.room)),
             records: Grouped::new(&node_name, queue_bytes),
             spans: Grouped::new(&node_name, queue_bytes),
             interval: settings.interval,
@@ -117,7 +118,7 @@ impl Teller {
             }
             self.flush();
             // The daemon does not answer any more: what windows told is what there is.
-            self.put_metrics(None);
+            self.put_metrics(None).await;
         }
         self.queues.iter().for_each(|(_, queue)| queue.end());
     }
@@ -198,30 +199,50 @@ impl Teller {
             self.sent = Instant::now();
             // A daemon that does not answer is told as one that is not up.
             let status = timeout(PATIENCE, self.link.status()).await.ok().flatten().map(|(status, _)| status);
-            self.put_metrics(status);
+            self.put_metrics(status).await;
         }
     }
 
-    fn put_metrics(&mut self, status: Option<crate::status::Status>) {
-        let Some(metrics) = &mut self.metrics else { return };
-        let now = host::now();
-        for (request, points) in metrics.requests(status, now) {
-            // All of one time belongs together.
-            self.put_as(Signal::Metrics, &request, points, Some(now.wall));
+    /// Has all figures sent, as they are now.
+    async fn put_metrics(&mut self, status: Option<Status>) {
+        let Some(queue) = self.queue(Signal::Metrics).cloned() else { return };
+        let Some(mut metrics) = self.metrics.take() else { return };
+        let (now, state) = (host::now(), self.state.clone());
+        let told = heavy(move || {
+            metrics.tell(status, now, |request, points| {
+                // All of one time belongs together.
+                let request = request.encode_to_vec().into();
+                put(&state, &queue, Batch { request, items: points, together: Some(now.wall) });
+            });
+            metrics
+        });
+        self.metrics = told.await;
+        if self.metrics.is_none() {
+            let words = self.state.failed(&Untold);
+            log::error!("exporter {}: {words}", self.state.name());
         }
     }
 
     fn put(&self, signal: Signal, request: &impl Message, items: u64) {
-        self.put_as(signal, request, items, None);
+        let Some(queue) = self.queue(signal) else { return };
+        put(&self.state, queue, Batch { request: request.encode_to_vec().into(), items, together: None });
     }
 
-    fn put_as(&self, signal: Signal, request: &impl Message, items: u64, together: Option<WallTime>) {
-        let Some((_, queue)) = self.queues.iter().find(|(of, _)| *of == signal) else { return };
-        self.state.hold(items);
-        let lost = queue.put(Batch { request: request.encode_to_vec().into(), items, together });
-        if lost > 0 {
-            self.state.let_go(lost);
-            self.state.lose(Reason::Queue, lost);
-        }
+    fn queue(&self, signal: Signal) -> Option<&Queue> {
+        self.queues.iter().find(|(of, _)| *of == signal).map(|(_, queue)| queue)
+    }
+}
+
+/// Metrics are not told any more.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics: points could not be made; there are none until the daemon is started again")]
+struct Untold;
+
+fn put(state: &State, queue: &Queue, batch: Batch) {
+    state.hold(batch.items);
+    let lost = queue.put(batch);
+    if lost > 0 {
+        state.let_go(lost);
+        state.lose(Reason::Queue, lost);
     }
 }

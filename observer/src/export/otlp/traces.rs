@@ -17,10 +17,14 @@ pub(super) use self::containers::end_name;
 pub(super) use self::span::Told;
 use super::ids::SpanName;
 use crate::event::{Detail, Event};
+use crate::room::Room;
 
 use self::connections::Connections;
 use self::containers::Containers;
 use self::incidents::Incidents;
+
+/// An incident may be about what ended so long before it.
+const RECENT_NS: u64 = 30_000_000_000;
 
 /// What spans are made of, and what is remembered for those that are not told yet.
 #[derive(Debug)]
@@ -31,9 +35,9 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    pub(super) fn new(node_name: &Arc<str>, slow: Slow) -> Self {
+    pub(super) fn new(node_name: &Arc<str>, slow: Slow, room: &Room) -> Self {
         Self {
-            connections: Connections::new(node_name, slow),
+            connections: Connections::new(node_name, slow, room),
             containers: Containers::new(node_name),
             incidents: Incidents::new(node_name),
         }

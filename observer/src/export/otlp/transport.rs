@@ -3,20 +3,22 @@
 mod answer;
 mod grpc;
 mod http;
+mod packed;
 mod tls;
 
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
+use http_body_util::Full;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_rustls::rustls::pki_types::ServerName;
-use tonic::body::Body;
 
 pub(super) use self::answer::Answer;
+pub(super) use self::packed::Packed;
 use crate::config::exporters::{Protocol, Receiver};
 
 /// An answer is no longer: it holds a number and a message.
@@ -36,7 +38,7 @@ type Connector = HttpsConnector<HttpConnector>;
 
 /// A connection to a receiver, made when it is needed. What goes wrong with one is over with a new one of these.
 pub(super) struct Transport {
-    client: Client<Connector, Body>,
+    client: Client<Connector, Full<Bytes>>,
     receiver: Receiver,
     headers: HeaderMap,
     secrets: Vec<String>,
@@ -72,8 +74,8 @@ impl Transport {
         Ok(Self { client, receiver, headers, secrets })
     }
 
-    /// Sends one request of so many items.
-    pub(super) async fn send(&self, signal: Signal, request: Bytes) -> Answer {
+    /// Sends one request.
+    pub(super) async fn send(&self, signal: Signal, request: Packed) -> Answer {
         let timeout = self.receiver.timeout;
         let sending = async {
             match self.receiver.protocol {
@@ -125,20 +127,6 @@ fn connector(receiver: &Receiver) -> Result<Connector, String> {
         Protocol::Grpc => builder.enable_http2().wrap_connector(http),
         Protocol::Http => builder.enable_http1().wrap_connector(http),
     })
-}
-
-/// An error with what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_words = cause.to_string();
-        if !words.contains(&cause_words) {
-            words = format!("{words}: {cause_words}");
-        }
-        source = cause.source();
-    }
-    words
 }
 
 #[cfg(test)]

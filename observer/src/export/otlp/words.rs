@@ -10,7 +10,7 @@ use crate::event::{
 };
 
 /// `network.tcp.retransmit.type`; empty where it is not known.
-pub(super) const fn retransmit_type(cause: RetransmitCause) -> &'static str {
+const fn retransmit_type(cause: RetransmitCause) -> &'static str {
     match cause {
         RetransmitCause::Unknown => "",
         RetransmitCause::Timeout => "timeout",
@@ -20,7 +20,7 @@ pub(super) const fn retransmit_type(cause: RetransmitCause) -> &'static str {
 }
 
 /// What was sent again.
-pub(super) const fn retransmit_phase(phase: RetransmitPhase) -> &'static str {
+const fn retransmit_phase(phase: RetransmitPhase) -> &'static str {
     match phase {
         RetransmitPhase::Syn => "syn",
         RetransmitPhase::SynAck => "syn_ack",
@@ -30,7 +30,7 @@ pub(super) const fn retransmit_phase(phase: RetransmitPhase) -> &'static str {
 }
 
 /// Which way a reset went.
-pub(super) const fn reset_direction(direction: ResetDirection) -> &'static str {
+const fn reset_direction(direction: ResetDirection) -> &'static str {
     match direction {
         ResetDirection::Sent => "transmit",
         ResetDirection::Received => "receive",
@@ -38,7 +38,7 @@ pub(super) const fn reset_direction(direction: ResetDirection) -> &'static str {
 }
 
 /// `network.tcp.reset.cause`: the conventions' words where one of them says it.
-pub(super) const fn reset_cause(cause: ResetCause) -> &'static str {
+const fn reset_cause(cause: ResetCause) -> &'static str {
     match cause {
         ResetCause::NoListener => "refused",
         ResetCause::Timeout => "timeout",
@@ -50,6 +50,30 @@ pub(super) const fn reset_cause(cause: ResetCause) -> &'static str {
         ResetCause::OutOfMemory => "out_of_memory",
         ResetCause::Unexpected => "unexpected",
     }
+}
+
+/// Segments that were sent again.
+pub(super) fn retransmit(
+    all: &mut Attributes,
+    cause: RetransmitCause,
+    phase: RetransmitPhase,
+    segments: u32,
+) {
+    all.text("network.tcp.retransmit.type", retransmit_type(cause));
+    all.text("observer.tcp.retransmit.phase", retransmit_phase(phase));
+    all.known("observer.tcp.segments", Some(segments));
+}
+
+/// A reset.
+pub(super) fn reset(
+    all: &mut Attributes,
+    direction: ResetDirection,
+    cause: Option<ResetCause>,
+    reason: Option<&str>,
+) {
+    all.text("network.io.direction", reset_direction(direction));
+    all.text("network.tcp.reset.cause", cause.map_or("", reset_cause));
+    all.text("observer.tcp.reset.reason", reason.unwrap_or_default());
 }
 
 /// The two ends of a connection.

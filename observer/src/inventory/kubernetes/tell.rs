@@ -49,7 +49,7 @@ pub(super) struct Facts {
     resource: Resource,
     node_name: Arc<str>,
     healths: Arc<Healths>,
-    facts: mpsc::Sender<Fact>,
+    core: mpsc::Sender<Fact>,
     /// While all are listed: whether this node was among them.
     listing: Option<bool>,
 }
@@ -59,10 +59,10 @@ impl Facts {
         resource: Resource,
         node_name: &Arc<str>,
         healths: &Arc<Healths>,
-        facts: mpsc::Sender<Fact>,
+        core: mpsc::Sender<Fact>,
     ) -> Self {
         let (node_name, healths) = (Arc::clone(node_name), Arc::clone(healths));
-        Self { resource, node_name, healths, facts, listing: None }
+        Self { resource, node_name, healths, core, listing: None }
     }
 
     fn is_own_node(&self, object: &Object) -> bool {
@@ -70,7 +70,7 @@ impl Facts {
     }
 
     async fn send(&self, fact: ClusterFact) -> Result<(), Stopped> {
-        self.facts.send(Fact::Cluster(fact)).await.map_err(|_closed| Stopped)
+        self.core.send(Fact::Cluster(fact)).await.map_err(|_closed| Stopped)
     }
 }
 

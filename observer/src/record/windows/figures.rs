@@ -7,7 +7,8 @@ use crate::event::{
     Ending, ProcessSummary, RetransmitCause, RetransmitPhase, Stalled, Standstill, TcpSummary, error_name,
 };
 
-pub(super) fn tcp(told: Option<&v1::TcpSummary>) -> TcpSummary {
+/// The figures of connections.
+pub(crate) fn tcp(told: Option<&v1::TcpSummary>) -> TcpSummary {
     let Some(told) = told else { return TcpSummary::default() };
     let v1::TcpSummary {
         opened,

@@ -31,6 +31,19 @@ async fn take(mut told: mpsc::Receiver<EndpointNews>, mut endpoints: Endpoints, 
     }
 }
 
+/// Who an endpoint is: a pod that has addresses of both families is one.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Who<'slice> {
+    Target(&'slice str),
+    Address(IpAddr),
+}
+
+impl<'slice> Who<'slice> {
+    fn of(endpoint: &'slice Endpoint) -> Self {
+        endpoint.target.as_deref().map_or(Self::Address(endpoint.address), Self::Target)
+    }
+}
+
 /// All that is known of a Service's endpoints.
 pub(super) struct Endpoints {
     service: ServiceName,
@@ -80,7 +93,9 @@ impl Endpoints {
             EndpointNews::Listing => self.listing = Some(Slices::default()),
             EndpointNews::Has(slices) => {
                 let into = self.listing.as_mut().unwrap_or(&mut self.slices);
-                slices.into_iter().for_each(|slice| into.put(slice));
+                for slice in slices {
+                    into.put(slice);
+                }
             }
             EndpointNews::Gone(uid) => self.slices.remove(&uid),
             EndpointNews::Listed => {
@@ -106,19 +121,16 @@ impl Endpoints {
 
     /// A daemon for each endpoint, and what is missing, in words.
     pub(super) fn daemons(&self) -> (BTreeMap<String, Found>, Vec<String>) {
-        let mut by_target: BTreeMap<(Option<&str>, Option<IpAddr>), (&Endpoint, u16)> = BTreeMap::new();
-        let (mut without_port, mut left_out) = (0, self.slices.no_room);
+        let mut all: BTreeMap<Who<'_>, (&Endpoint, u16)> = BTreeMap::new();
+        let mut without_port = 0;
         for slice in self.slices.by_uid.values() {
-            left_out += slice.left_out;
             let Some(port) = self.port(slice) else {
                 without_port += slice.endpoints.len();
                 continue;
             };
             for endpoint in &slice.endpoints {
-                // A pod that has addresses of both families is one daemon: IPv4 comes first in order.
-                let target = endpoint.target.as_deref();
-                let address = target.is_none().then_some(endpoint.address);
-                let held = by_target.entry((target, address)).or_insert((endpoint, port));
+                let held = all.entry(Who::of(endpoint)).or_insert((endpoint, port));
+                // IPv4 comes first.
                 if endpoint.address < held.0.address {
                     *held = (endpoint, port);
                 }
@@ -126,32 +138,40 @@ impl Endpoints {
         }
         let ServiceName { namespace, name, .. } = &self.service;
         let tls_name = format!("{name}.{namespace}.svc");
-        let found: BTreeMap<_, _> = by_target
-            .into_values()
-            .map(|(end, port)| Found::secured(end.address, port, end.node_name.clone(), tls_name.clone()))
-            .collect();
+        let secured = |(end, port): (&Endpoint, u16)| {
+            Found::secured(end.address, port, end.node_name.clone(), tls_name.clone())
+        };
+        let found: BTreeMap<_, _> = all.into_values().map(secured).collect();
+        let lacks = self.lacks(without_port, found.is_empty());
+        (found, lacks)
+    }
+
+    fn lacks(&self, without_port: usize, nobody: bool) -> Vec<String> {
         let mut lacks = Vec::new();
         if without_port > 0 {
             lacks.push(self.no_port(without_port));
         }
+        let left_out: usize = self.slices.by_uid.values().map(|slice| slice.left_out).sum();
+        let left_out = left_out + self.slices.no_room;
         if left_out > 0 {
             lacks.push(format!("{left_out} endpoints have no address of IP, or are too many"));
         }
-        if found.is_empty() && lacks.is_empty() {
+        if nobody && lacks.is_empty() {
             lacks.push("the Service has no endpoint, or there is no such Service".to_owned());
         }
-        (found, lacks)
+        lacks
     }
 
     fn port(&self, slice: &Slice) -> Option<u16> {
-        match (&self.service.port, &slice.ports[..]) {
-            (Some(Port::Number(number)), _) => Some(*number),
-            (Some(Port::Name(wanted)), ports) => {
-                ports.iter().find(|(name, _)| name == wanted).map(|(_, number)| *number)
-            }
-            (None, [(_, number)]) => Some(*number),
-            (None, _) => None,
-        }
+        let wanted = match &self.service.port {
+            Some(Port::Number(number)) => return Some(*number),
+            Some(Port::Name(name)) => Some(name),
+            None => None,
+        };
+        let mut ports = slice.ports.iter().filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name));
+        // One of several that nobody named is as good as none.
+        let (first, more) = (ports.next(), ports.next());
+        first.filter(|_| more.is_none()).map(|(_, number)| *number)
     }
 
     fn no_port(&self, count: usize) -> String {

@@ -1,5 +1,7 @@
 //! A stream of events over all nodes: in the order of time, as far as a bounded wait can bring that about.
 
+mod order;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +127,7 @@ impl Events {
         tokio::spawn(async move {
             // The client's place is its own for as long as the stream goes on.
             let _seat = seat;
-            events.run(brought).await
+            events.run(brought).await;
         });
         Ok(Box::pin(ReceiverStream::new(answers)))
     }
@@ -243,97 +245,11 @@ impl Events {
         }
     }
 
-    /// Keeps a message until it is its turn.
-    async fn hold(&mut self, brought: Brought, time: u64, is_event: bool) -> Result<(), Done> {
-        let node = brought.node;
-        let Some(newest) = self.newest else {
-            self.merge.add(node, time, brought, Instant::now());
-            return Ok(());
-        };
-        if !is_event {
-            return self.send(brought).await;
-        }
-        if !self.merge.expects_of(node) {
-            self.meanwhile.push(brought);
-            return Ok(());
-        }
-        // As many as are held are later than what is taken out, so that is none of the newest.
-        self.merge.add(node, time, Brought { place: None, ..brought }, Instant::now());
-        if self.merge.len() > newest {
-            self.merge.take();
-        }
-        Ok(())
-    }
-
-    /// Sends what is in order.
-    async fn release(&mut self) -> Result<(), Done> {
-        let expects = self.merge.expects();
-        if expects && self.newest.is_some() {
-            // Which are the newest shows at the end.
-            return Ok(());
-        }
-        if !expects && (self.newest.take().is_some() || self.tells_following) {
-            self.finish().await?;
-        }
-        if !expects && std::mem::take(&mut self.tells_following) {
-            let message = "that was the past; new events follow".to_owned();
-            let state = NodeState::Following.into();
-            self.status(NodeStatus { state, message, ..NodeStatus::default() }).await?;
-        }
-        for brought in std::mem::take(&mut self.meanwhile) {
-            if let What::Message(_, time) = &brought.what {
-                self.merge.add(brought.node, *time, brought, Instant::now());
-            }
-        }
-        while let Some(brought) = self.merge.next(Instant::now()) {
-            self.send(brought).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<(), Done> {
-        while let Some(brought) = self.merge.take() {
-            self.send(brought).await?;
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, brought: Brought) -> Result<(), Done> {
-        let What::Message(mut message, _) = brought.what else { return Ok(()) };
-        if let (true, Some(Payload::Event(event))) = (self.hides_time, &mut message.payload) {
-            event.time = None;
-        }
-        if let (Some(left), Some(Payload::Event(_))) = (&mut self.left, &message.payload) {
-            if *left == 0 {
-                return Err(Done);
-            }
-            *left -= 1;
-        }
-        self.out.send(Ok(*message)).await.map_err(|_closed| Done)
-    }
-
+    /// Tells how a node is.
     async fn status(&self, status: NodeStatus) -> Result<(), Done> {
         let node_name = status.node_name.clone();
         let payload = Some(Payload::NodeStatus(status));
         let message = WatchEventsResponse { payload, node_name, time: Some(now()) };
         self.out.send(Ok(message)).await.map_err(|_closed| Done)
-    }
-
-    /// How long the node that is behind all others is waited for.
-    fn behind_until(&self) -> Option<(Instant, NodeNumber)> {
-        let behind = self.merge.behind()?;
-        Some((self.heard.get(&behind)?.checked_add(BEHIND)?, behind))
-    }
-
-    /// Waits for it no longer, and says so.
-    async fn leave_behind(&mut self) -> Result<(), Done> {
-        let late = self.behind_until().filter(|(until, _)| *until <= Instant::now());
-        let Some((_, behind)) = late else { return Ok(()) };
-        self.merge.caught_up(behind);
-        let Some(node) = self.nodes.get(&behind) else { return Ok(()) };
-        let message =
-            format!("it has told nothing for {} s: its past comes late, out of order", BEHIND.as_secs());
-        let (state, node_name) = (NodeState::Behind.into(), node.name().to_string());
-        self.status(NodeStatus { state, message, node_name, ..NodeStatus::default() }).await
     }
 }

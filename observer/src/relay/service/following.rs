@@ -181,11 +181,8 @@ impl Following {
             }
             Some(Payload::NodeStatus(status)) => match status.state() {
                 NodeState::Connected => {
-                    self.resume = Some(Resume {
-                        sequence: status.after_sequence,
-                        start_time: status.start_time,
-                        ..Resume::default()
-                    });
+                    self.resume =
+                        Some(Resume { sequence: status.after_sequence, start_time: status.start_time });
                     status.node_name = up.name.to_string();
                     if !status.recorded {
                         status.message = up.words();

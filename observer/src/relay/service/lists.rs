@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 
 use observer_proto::{Mask, v1};
 use prost_types::{FieldMask, Timestamp};
@@ -10,13 +11,14 @@ use tonic::Status;
 use super::super::call::{Answers, Asker, ask};
 use super::super::chosen::Chosen;
 use super::super::join;
+use super::super::node::Node;
 use super::Service;
 use crate::serve::{asked_mask, fitting};
 
 /// Connections listed where the client names no limit.
 const CONNECTIONS_LISTED: usize = 10_000;
 /// A daemon watches for two seconds before it gives verdicts.
-const WATCHING: std::time::Duration = std::time::Duration::from_secs(3);
+const WATCHING: Duration = Duration::from_secs(3);
 
 impl Service {
     /// The live connections of all nodes, those that lead from one to another with both of their ends.
@@ -153,6 +155,11 @@ impl Service {
         .await
     }
 
+    /// Whose the addresses of all nodes are, as far as the client may see them.
+    async fn addresses(&self, asker: &Asker) -> Result<join::Addresses, Status> {
+        addresses(&self.nodes_now()?, asker, self.settings.patience).await
+    }
+
     /// Verdicts on the edges of all nodes, with what both ends of one tell.
     pub(super) async fn verdicts(
         &self,
@@ -174,10 +181,31 @@ impl Service {
         })
         .await?;
         let told = answers.into_iter().map(|(_, name, answer)| (name, answer)).collect();
-        let joined = join::verdicts(told);
+        let joined = join::verdicts(told, &self.addresses(asker).await?);
         let edges = fitting(joined.edges.into_iter(), mask.as_ref());
         Ok(v1::ExplainResponse { edges, missing_nodes: missing, ..joined })
     }
+}
+
+/// Whose the addresses of these nodes are, as far as the client may see them.
+pub(super) async fn addresses(
+    nodes: &[Arc<Node>],
+    asker: &Asker,
+    patience: Duration,
+) -> Result<join::Addresses, Status> {
+    const NEEDED: [&str; 4] = ["workload.kind", "workload.pod_uid", "workload.container_id", "addresses"];
+    let Answers { answers, .. } = ask(nodes, &Chosen::default(), patience, |up, _| {
+        let asker = asker.clone();
+        let mut observer = up.observer.clone();
+        async move {
+            let field_mask = Some(FieldMask { paths: NEEDED.map(str::to_owned).to_vec() });
+            let request = v1::ListWorkloadsRequest { field_mask, ..v1::ListWorkloadsRequest::default() };
+            asker.heeded(observer.list_workloads(asker.request(request)).await?)
+        }
+    })
+    .await?;
+    let of = answers.iter().flat_map(|(_, name, answer)| answer.workloads.iter().map(move |one| (name, one)));
+    Ok(join::Addresses::of(of))
 }
 
 /// What is wanted of each; daemons are asked for all of it, as what joins two ends may not be wanted.

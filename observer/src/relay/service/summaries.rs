@@ -25,6 +25,7 @@ use super::super::node::{Node, now};
 use super::super::nodes::{Known, Nodes};
 use super::super::windows::{Together, Told, Windows};
 use super::Answered;
+use super::lists::addresses;
 use crate::serve::{Seat, asked_mask};
 
 /// Messages for the client to read.
@@ -34,6 +35,8 @@ const ON_THEIR_WAY: usize = 16;
 /// A node's window is waited for so long behind the first one of its time, beside half of a window's length: one that was
 /// asked later than the others begins its windows later.
 const GRACE: Duration = Duration::from_secs(2);
+/// It is asked so often whose addresses are: pods come and go.
+const ADDRESSES_ASKED_EACH: Duration = Duration::from_secs(5);
 /// The window of a daemon where neither the client nor its configuration says another.
 const USUAL_WINDOW: Duration = Duration::from_secs(10);
 
@@ -52,6 +55,9 @@ pub(super) struct Summaries {
     nodes: HashMap<NodeNumber, Arc<Node>>,
     numbers: NodeNumber,
     windows: Windows,
+    /// Whose addresses are, and when that was asked last.
+    addresses: join::Addresses,
+    asked: Option<Instant>,
 }
 
 /// The client has gone, or has all.
@@ -89,11 +95,13 @@ impl Summaries {
             nodes: HashMap::new(),
             numbers: 0,
             windows: Windows::new(GRACE + length / 2),
+            addresses: join::Addresses::default(),
+            asked: None,
         };
         tokio::spawn(async move {
             let _seat = seat;
             // Whoever has gone needs no more.
-            let _done = summaries.run(brought).await.is_err();
+            let _done = Box::pin(summaries.run(brought)).await.is_err();
         });
         Ok(Box::pin(ReceiverStream::new(answers)))
     }
@@ -123,10 +131,12 @@ impl Summaries {
                 () = self.out.closed() => return Err(Done),
             }
             while let Some(together) = self.windows.next(Instant::now()) {
+                self.ask_addresses().await;
                 self.tell(together).await?;
             }
             if !self.request.follow && self.nodes.is_empty() {
                 while let Some(together) = self.windows.take() {
+                    self.ask_addresses().await;
                     self.tell(together).await?;
                 }
                 return Ok(());
@@ -187,6 +197,18 @@ impl Summaries {
         Ok(())
     }
 
+    /// Asks whose addresses are, unless that was lately; what is not heard now is as it was.
+    async fn ask_addresses(&mut self) {
+        if self.asked.is_some_and(|asked| asked.elapsed() < ADDRESSES_ASKED_EACH) {
+            return;
+        }
+        self.asked = Some(Instant::now());
+        let nodes: Vec<_> = self.nodes.values().cloned().collect();
+        if let Ok(newer) = addresses(&nodes, &self.asker, GRACE).await {
+            self.addresses = newer;
+        }
+    }
+
     /// Sends a window of all nodes.
     async fn tell(&mut self, together: Together) -> Result<(), Done> {
         for number in &together.without {
@@ -202,22 +224,16 @@ impl Summaries {
             notes.extend(window.notes.into_iter().map(|note| (window.name.to_string(), note)));
             summaries.extend(window.summaries.into_iter().map(|one| (Arc::clone(&window.name), one)));
         }
-        let summaries = join::edges(summaries);
-        let told = match &mut self.told {
-            Some(told) => told.next(summaries, &mut end).map_err(|_too_many| Status::resource_exhausted(
-                "changes: there are too many summaries to compare with; ask for whole windows, or for fewer",
-            )),
-            None => {
-                (end.summaries, end.total) = (summaries.len() as u64, summaries.len() as u64);
-                Ok(summaries.into_iter().map(|one| v1::Summary { key: 0, ..one }).collect())
-            }
+        let summaries = join::edges(summaries, &self.addresses);
+        let told = if let Some(told) = &mut self.told {
+            told.next(summaries, &mut end)
+        } else {
+            (end.summaries, end.total) = (summaries.len() as u64, summaries.len() as u64);
+            Ok(summaries.into_iter().map(|one| v1::Summary { key: 0, ..one }).collect())
         };
-        let told = match told {
-            Ok(told) => told,
-            Err(status) => {
-                let _gone = self.out.send(Err(status)).await.is_err();
-                return Err(Done);
-            }
+        let Ok(told) = told else {
+            let _gone = self.out.send(Err(too_many())).await.is_err();
+            return Err(Done);
         };
         for summary in told {
             let node_name = summary.node_name.clone();
@@ -239,4 +255,10 @@ impl Summaries {
         let message = WatchSummariesResponse { payload: Some(payload), node_name, time: Some(now()) };
         self.out.send(Ok(message)).await.map_err(|_closed| Done)
     }
+}
+
+fn too_many() -> Status {
+    Status::resource_exhausted(
+        "changes: there are too many summaries to compare with; ask for whole windows, or for fewer",
+    )
 }

@@ -16,7 +16,7 @@ pub(in crate::relay) struct TooMany;
 /// What was told, by the node and the key there.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Told {
-    told: HashMap<(String, u64), One>,
+    kept: HashMap<(String, u64), One>,
     keys: u64,
     windows: u64,
     hashers: [RandomState; 2],
@@ -44,7 +44,7 @@ impl Told {
         end.total = summaries.len() as u64;
         let changed: Vec<_> = summaries.into_iter().filter_map(|summary| self.changed(summary)).collect();
         let newest = self.windows;
-        let gone = self.told.extract_if(|_, told| told.window < newest);
+        let gone = self.kept.extract_if(|_, told| told.window < newest);
         end.ended = gone.map(|(_, told)| told.key).collect();
         end.ended.sort_unstable();
         end.summaries = changed.len() as u64;
@@ -59,7 +59,7 @@ impl Told {
         let [one, other] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(&bytes)));
         let content = one << 64 | other;
         let window = self.windows;
-        let told = self.told.entry(of).or_insert_with(|| {
+        let told = self.kept.entry(of).or_insert_with(|| {
             self.keys += 1;
             One { key: self.keys, content: !content, window }
         });

@@ -80,7 +80,7 @@ impl EventStream {
     /// Reads what is recorded, where the memory does not reach back far enough, and says where new events begin.
     pub(super) fn with(self, recording: Option<Recording>, follow: bool) -> Self {
         let recording = recording.map_or(Reading::Done, |one| Reading::Ready(Box::new(one)));
-        Self { recording, follow, ..self }
+        Self { follow, recording, ..self }
     }
 
     /// Goes on reading what is recorded, and asks for the rest behind its end. `None` where that is not its turn.

@@ -20,12 +20,14 @@ pub(crate) fn workload_entry(told: &v1::WorkloadStatus) -> WorkloadEntry {
         state: _,
         crash_loop,
         node_name: _,
+        addresses,
     } = told;
     WorkloadEntry {
         workload: workload(of.as_ref()),
         live_connections: *live_connections,
         execs: *execs,
         connections_opened: *connections_opened,
+        addresses: addresses.iter().filter_map(|address| address.parse().ok()).collect(),
         cgroup_path: cgroup_path.clone(),
         first_seen: boot_time(first_seen.as_ref()),
         restarts_seen: *restarts_seen,

@@ -193,6 +193,7 @@ fn workloads_are_told_as_they_were() {
         state: v1::ContainerState::Ended.into(),
         crash_loop: true,
         node_name: String::new(),
+        addresses: vec!["10.0.0.7".to_owned(), "fd00::7".to_owned()],
     };
     let again: served::WorkloadStatus = wire::workload_status(&workload_entry(&before), now());
     assert_eq!(told::<v1::WorkloadStatus>(&again), before);

@@ -70,6 +70,7 @@ fn entry(workload: Arc<Workload>) -> WorkloadEntry {
         has_ended: false,
         crash_loop: false,
         last_end: None,
+        addresses: Vec::new(),
         ready_after_ns: None,
     }
 }

@@ -1,6 +1,7 @@
 //! Windows become series: sums, the limit, the end of what is gone.
 
 mod edges;
+mod limit;
 mod listeners;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +64,7 @@ fn entry(workload: &Arc<Workload>) -> WorkloadEntry {
         has_ended: false,
         crash_loop: false,
         last_end: None,
+        addresses: Vec::new(),
         ready_after_ns: None,
     }
 }

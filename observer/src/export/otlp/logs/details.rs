@@ -1,8 +1,7 @@
 //! What is particular to each type of event, as attributes.
 
 use crate::event::{
-    Detail, Ending, Event, OomKill, ProcessExit, Shortage, TcpReset, TcpRetransmit, error_name, open_error,
-    signal_name,
+    Detail, Ending, Event, OomKill, ProcessExit, Shortage, TcpRetransmit, error_name, open_error, signal_name,
 };
 use crate::export::otlp::attributes::Attributes;
 use crate::export::otlp::traces::end_name;
@@ -62,8 +61,13 @@ fn add(all: &mut Attributes, event: &Event) {
             all.seconds("observer.tcp.connect.duration", Some(pending.waited_ns));
             all.known("observer.tcp.syn_retransmits", Some(pending.syn_retransmits));
         }
-        Detail::TcpRetransmit(retransmit) => tcp_retransmit(all, retransmit),
-        Detail::TcpReset(reset) => tcp_reset(all, reset),
+        Detail::TcpRetransmit(retransmit) => {
+            let TcpRetransmit { cause, phase, segments, .. } = retransmit;
+            words::retransmit(all, *cause, *phase, *segments);
+        }
+        Detail::TcpReset(reset) => {
+            words::reset(all, reset.direction, reset.cause, reset.reason.as_deref());
+        }
         Detail::TcpClose(close) => {
             all.text("error.type", error_name(close.errno));
             all.seconds("observer.tcp.connection.duration", close.duration_ns);
@@ -103,16 +107,4 @@ fn oom_kill(all: &mut Attributes, kill: &OomKill) {
         all.text("observer.memory.cgroup", path);
         all.number("observer.memory.limit", *limit_bytes);
     }
-}
-
-fn tcp_retransmit(all: &mut Attributes, retransmit: &TcpRetransmit) {
-    all.text("network.tcp.retransmit.type", words::retransmit_type(retransmit.cause));
-    all.text("observer.tcp.retransmit.phase", words::retransmit_phase(retransmit.phase));
-    all.known("observer.tcp.segments", Some(retransmit.segments));
-}
-
-fn tcp_reset(all: &mut Attributes, reset: &TcpReset) {
-    all.text("network.io.direction", words::reset_direction(reset.direction));
-    all.text("network.tcp.reset.cause", reset.cause.map_or("", words::reset_cause));
-    all.text("observer.tcp.reset.reason", reset.reason.as_deref().unwrap_or_default());
 }

@@ -62,12 +62,19 @@ impl Points {
     }
 
     /// A figure of the daemon's own.
-    pub(super) fn own(&mut self, by: &[&str], value: Value<'_>, start: WallTime, since: Option<&mut Since>) {
+    pub(super) fn own(
+        &mut self,
+        by: &[&str],
+        value: Value<'_>,
+        start: WallTime,
+        exemplar: Option<&Exemplar>,
+        since: Option<&mut Since>,
+    ) {
         let mut attributes = Attributes::default();
         self.words(&mut attributes, by);
         let attributes = attributes.into_inner();
         let key = (self.metric.name, by.join("\0"));
-        self.put(About { attributes, key, start, exemplar: None }, value, since);
+        self.put(About { attributes, key, start, exemplar }, value, since);
     }
 
     /// The points, so many bytes at a time.
@@ -83,9 +90,12 @@ impl Points {
     }
 
     fn put(&mut self, about: About<'_>, value: Value<'_>, since: Option<&mut Since>) {
-        let since = since.filter(|_| matches!(self.metric.kind, Kind::Counter | Kind::Histogram { .. }));
+        let mut since = since.filter(|_| matches!(self.metric.kind, Kind::Counter | Kind::Histogram { .. }));
         let series = about.start;
         let start = since.as_ref().map_or(series, |since| since.start(&about.key, series));
+        // What was told with an earlier delta is no part of this one.
+        let is_news = |of: &&Exemplar| since.as_mut().is_none_or(|since| since.is_news(&about.key, of));
+        let exemplar = about.exemplar.filter(is_news).map(|of| self.exemplar(of));
         let number = match (value, since) {
             (Value::Durations(durations), since) => {
                 let before = since.map(|since| since.durations(about.key, series, durations));
@@ -109,7 +119,7 @@ impl Points {
             attributes: about.attributes,
             start_time_unix_nano: if is_sum { start.0 } else { 0 },
             time_unix_nano: self.now.0,
-            exemplars: about.exemplar.map(|of| self.exemplar(of)).into_iter().collect(),
+            exemplars: exemplar.into_iter().collect(),
             value: Some(number),
             ..NumberDataPoint::default()
         });

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::event::WallTime;
 use crate::export::metrics::distribution::Distribution;
+use crate::export::metrics::subject::Exemplar;
 
 /// Names a figure: its metric, and the values of all of its labels.
 pub(super) type Key = (&'static str, String);
@@ -14,6 +15,8 @@ pub(super) struct Since {
     time: Option<WallTime>,
     before: HashMap<Key, Sent>,
     now: HashMap<Key, Sent>,
+    /// The exemplars that were told of figures; of most there are none.
+    exemplars: HashMap<Key, Exemplar>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +40,11 @@ impl Since {
     pub(super) fn start(&self, key: &Key, series: WallTime) -> WallTime {
         let last = self.before.get(key).filter(|sent| sent.series == series).map(|sent| sent.time);
         last.unwrap_or_else(|| self.time.map_or(series, |time| time.max(series)))
+    }
+
+    /// Whether an exemplar was not told with that figure the last time. It is from now on.
+    pub(super) fn is_news(&mut self, key: &Key, of: &Exemplar) -> bool {
+        self.exemplars.insert(key.clone(), of.clone()).as_ref() != Some(of)
     }
 
     /// How much a counter grew.
@@ -79,6 +87,7 @@ impl Since {
         }
         if all {
             self.before = told;
+            self.exemplars.retain(|key, _| self.before.contains_key(key));
         } else {
             self.before.extend(told);
         }

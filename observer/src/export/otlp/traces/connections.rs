@@ -13,10 +13,12 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::super::ids::{Ends, Side, SpanName};
+use super::RECENT_NS;
 use super::generations::Generations;
 use super::incidents::{Incidents, Parties};
 use super::span::Told;
 use crate::event::{Detail, Event, ResetDirection, Tcp, TcpClose, TcpConnectFailure, TcpReset, WallTime};
+use crate::room::Room;
 
 use self::drafts::Drafts;
 use self::end::{Closed, End};
@@ -26,9 +28,7 @@ use self::pair::Pair;
 const MOST: usize = 16_384;
 /// Connections that have ended and may yet be wanted.
 const MOST_RECENT: usize = 1_024;
-/// For so long they may.
-const RECENT_NS: u64 = 30_000_000_000;
-/// Sides that have ended, and wait for the other one to end.
+/// Sides that have ended and wait for the other one to end, and may be told then.
 const MOST_HELD: usize = 4_096;
 /// What happened to connections that live is kept so many times in all.
 const MOST_NOTES: usize = 65_536;
@@ -49,19 +49,22 @@ pub(super) struct Connections {
     slow: Slow,
     pairs: Generations<Ends, Pair>,
     recent: VecDeque<(Ends, Pair)>,
+    /// How many of them are held.
     held: usize,
+    room: Room,
     /// Of all of `pairs`.
     notes: usize,
 }
 
 impl Connections {
-    pub(super) fn new(node_name: &Arc<str>, slow: Slow) -> Self {
+    pub(super) fn new(node_name: &Arc<str>, slow: Slow, room: &Room) -> Self {
         Self {
             drafts: Drafts { node_name: Arc::clone(node_name) },
             slow,
             pairs: Generations::new(MOST),
             recent: VecDeque::new(),
             held: 0,
+            room: room.clone(),
             notes: 0,
         }
     }
@@ -101,7 +104,11 @@ impl Connections {
 
     fn open(&mut self, event: &Event, tcp: &Tcp, handshake_ns: Option<u64>) -> Option<SpanName> {
         let (ends, side) = (Ends::of(tcp), Side::of(tcp));
-        let mut pair = self.take(&ends).unwrap_or_default();
+        let known = self.take(&ends);
+        if known.is_none() && !self.room.is_left() {
+            return None;
+        }
+        let mut pair = known.unwrap_or_default();
         // The same ends used once more are another connection.
         let is_same = |end: &End| end.closed.is_none() && end.established.0.abs_diff(event.time.0) < SAME_NS;
         if pair.side(side).is_some() || pair.side(side.other()).as_ref().is_some_and(|end| !is_same(end)) {
@@ -117,7 +124,7 @@ impl Connections {
     /// Something happened to a connection.
     fn noted(&mut self, event: &Event, tcp: &Tcp, failed: bool) -> Option<SpanName> {
         let (ends, side) = (Ends::of(tcp), Side::of(tcp));
-        let has_room = self.notes < MOST_NOTES;
+        let has_room = self.notes < MOST_NOTES && self.room.is_left();
         let mut pair = self.take(&ends)?;
         let end = pair.side(side).as_mut().filter(|end| end.id == tcp.id);
         let is_known = end.is_some();
@@ -191,18 +198,22 @@ impl Connections {
         let parties = || Parties::of_connection(event.workload.as_deref(), &close.tcp);
         pair.wanted |= close.errno != 0 || is_slow || (!incidents.is_empty() && incidents.want(&parties()));
         if let Some(end) = pair.side(side) {
-            end.closed = Some(Closed { event: Arc::clone(event), told: false });
+            end.closed = Some(Closed { time: event.time, event: Some(Arc::clone(event)) });
         }
         let name = self.name(&ends, &pair, side);
         self.drafts.tell(&ends, &mut pair, incidents, told);
-        if pair.sides().all(|end| end.closed.is_some()) || self.held >= MOST_HELD {
+        if pair.is_over() {
             if !pair.wanted && !incidents.is_empty() {
                 incidents.omit(&parties());
             }
             self.keep(ends, pair, event.time);
-        } else {
-            self.put(ends, pair);
+            return name;
         }
+        if self.held >= MOST_HELD || !self.room.is_left() {
+            // What becomes of the other side is told all the same.
+            pair.sides_mut().filter_map(|end| end.closed.as_mut()).for_each(|closed| closed.event = None);
+        }
+        self.put(ends, pair);
         name
     }
 
@@ -210,7 +221,7 @@ impl Connections {
     pub(super) fn look_back(&mut self, incidents: &mut Incidents, told: &mut Vec<Told>) {
         for (ends, pair) in &mut self.recent {
             let closed: Vec<Arc<Event>> =
-                pair.sides().filter_map(|end| Some(Arc::clone(&end.closed.as_ref()?.event))).collect();
+                pair.sides().filter_map(|end| end.closed.as_ref()?.event.clone()).collect();
             pair.wanted |= closed.iter().any(|event| {
                 event.tcp().is_some_and(|tcp| {
                     incidents.want(&Parties::of_connection(event.workload.as_deref(), tcp))
@@ -226,12 +237,13 @@ impl Connections {
         let is_old = |(_, pair): &(Ends, Pair)| {
             pair.sides()
                 .filter_map(|end| end.closed.as_ref())
-                .all(|closed| closed.event.time.0.saturating_add(RECENT_NS) < now.0)
+                .all(|closed| closed.time.0.saturating_add(RECENT_NS) < now.0)
         };
-        while self.recent.front().is_some_and(is_old) || self.recent.len() >= MOST_RECENT {
+        let most = if self.room.is_left() { MOST_RECENT } else { 0 };
+        while self.recent.front().is_some_and(is_old) || self.recent.len() > most.saturating_sub(1) {
             self.recent.pop_front();
         }
-        if !pair.wanted {
+        if !pair.wanted && most > 0 {
             self.recent.push_back((ends, pair));
         }
     }

@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::super::attributes::Attributes;
 use super::super::ids::{SpanName, incident as incident_name};
+use super::RECENT_NS;
 use super::span::{Draft, Told, link, note};
 use crate::event::{PeerKind, Tcp, WallTime, Workload, WorkloadKind};
 use crate::export::metrics::own::trigger_name;
@@ -21,8 +22,6 @@ const MOST_OPEN: usize = 256;
 
 /// Spans that were told of late, which an incident may be opened about.
 const MOST_RECENT: usize = 1_024;
-/// For so long.
-const RECENT_NS: u64 = 30_000_000_000;
 
 /// Those that are open.
 #[derive(Debug)]

@@ -8,11 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::super::attributes::Attributes;
-use super::super::ids::{SpanId, SpanName};
+use super::super::ids::{SAMPLED, SpanId, SpanName};
 use crate::event::{WallTime, Workload};
-
-/// W3C's flag of a span that is told.
-const SAMPLED: u32 = 1;
 
 /// A span, and whose it is.
 #[derive(Clone, Debug)]

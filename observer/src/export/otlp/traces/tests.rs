@@ -14,10 +14,12 @@ use crate::event::{
     ContainerStart, ContainerStop, Counters, Ending, Tcp, TcpClose, TcpConnect, Workload, examples,
 };
 use crate::export::otlp::attributes::{any, of};
+use crate::room::Room;
 
 const MS: u64 = 1_000_000;
 
 struct Node {
+    room: Room,
     traces: Traces,
     told: Vec<Told>,
     web: Arc<Workload>,
@@ -27,9 +29,10 @@ struct Node {
 impl Node {
     fn new() -> Self {
         let slow = Slow { connect_ns: Some(100 * MS), rtt_ns: Some(50 * MS) };
-        let traces = Traces::new(&"node".into(), slow);
+        let room = Room::default();
+        let traces = Traces::new(&"node".into(), slow, &room);
         let (web, db) = (examples::pod(1, "shop", "web"), examples::pod(2, "shop", "db"));
-        Self { traces, told: Vec::new(), web, db }
+        Self { room, traces, told: Vec::new(), web, db }
     }
 
     fn happens(&mut self, whose: &Arc<Workload>, boot_ns: u64, detail: Detail) -> Option<SpanName> {

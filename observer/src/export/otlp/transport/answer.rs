@@ -54,13 +54,7 @@ impl Answer {
 
     pub(super) fn of_status(status: &Status) -> Self {
         let after = pause_of(status.details());
-        // Errors of the connection have their causes beside what they are.
-        let cause = std::error::Error::source(status).map(super::chain).unwrap_or_default();
-        let reason = if cause.is_empty() {
-            format!("{:?}: {}", status.code(), status.message())
-        } else {
-            cause.clone()
-        };
+        let reason = format!("{:?}: {}", status.code(), status.message());
         let again = match status.code() {
             Code::Cancelled
             | Code::DeadlineExceeded
@@ -79,7 +73,7 @@ impl Answer {
             | Code::FailedPrecondition
             | Code::Unimplemented
             | Code::Internal
-            | Code::Unauthenticated => !cause.is_empty(),
+            | Code::Unauthenticated => false,
         };
         if again { Self::Later { reason, after } } else { Self::Refused { reason } }
     }

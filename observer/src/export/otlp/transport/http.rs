@@ -1,31 +1,28 @@
 //! A request by HTTP.
 
-use std::io::Write as _;
-
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message as _;
-use tonic::body::Body;
 
+use super::packed::Packed;
 use super::{Answer, MOST_ANSWER, Signal, Transport};
+use crate::export::state::chain;
 
 /// What a body is.
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 impl Transport {
-    pub(super) async fn post(&self, signal: Signal, request: Bytes) -> Answer {
+    pub(super) async fn post(&self, signal: Signal, request: Packed) -> Answer {
         let request = match self.request(signal, request) {
             Ok(request) => request,
-            Err(error) => return Answer::Refused { reason: super::chain(&error) },
+            Err(error) => return Answer::Refused { reason: chain(&error) },
         };
         let response = match self.client.request(request).await {
             Ok(response) => response,
-            Err(error) => return Answer::later(super::chain(&error)),
+            Err(error) => return Answer::later(chain(&error)),
         };
         let (head, body) = response.into_parts();
         let body = match Limited::new(body, MOST_ANSWER).collect().await {
@@ -40,17 +37,20 @@ impl Transport {
         Answer::of_http(head.status, &head.headers, &body)
     }
 
-    fn request(&self, signal: Signal, body: Bytes) -> Result<Request<Body>, http::Error> {
+    fn request(
+        &self,
+        signal: Signal,
+        Packed { body, gzip }: Packed,
+    ) -> Result<Request<Full<Bytes>>, http::Error> {
         let mut request = Request::builder().method(Method::POST).uri(self.uri(signal)?);
         if let Some(headers) = request.headers_mut() {
             headers.extend(self.headers.clone());
             headers.insert(header::CONTENT_TYPE, PROTOBUF);
-            if self.receiver.gzip {
+            if gzip {
                 headers.insert(header::CONTENT_ENCODING, GZIP);
             }
         }
-        let body = if self.receiver.gzip { compressed(&body) } else { body };
-        request.body(Body::new(Full::new(body)))
+        request.body(Full::new(body))
     }
 
     /// The signal's path below the endpoint's.
@@ -63,11 +63,4 @@ impl Transport {
         parts.path_and_query = Some(path.parse()?);
         Ok(Uri::from_parts(parts)?)
     }
-}
-
-fn compressed(body: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    // Writing to memory does not fail.
-    let written = encoder.write_all(body).and_then(|()| encoder.finish());
-    written.map(Bytes::from).unwrap_or_default()
 }

@@ -36,9 +36,7 @@ impl Drafts {
         let are_both = pair.client.is_some() && pair.server.is_some();
         for side in [Side::Client, Side::Server] {
             let Some(end) = pair.side(side) else { continue };
-            let Some(closed) = end.closed.as_mut().filter(|closed| !closed.told) else { continue };
-            closed.told = true;
-            let event = Arc::clone(&closed.event);
+            let Some(event) = end.closed.as_mut().and_then(|closed| closed.event.take()) else { continue };
             let Detail::TcpClose(close) = &event.detail else { continue };
             let name = ends.span(side, established, node);
             let mut draft = closed_draft(&event, close, end, name);

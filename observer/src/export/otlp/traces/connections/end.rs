@@ -48,8 +48,9 @@ enum What {
 /// How it ended.
 #[derive(Debug)]
 pub(super) struct Closed {
-    pub(super) event: Arc<Event>,
-    pub(super) told: bool,
+    pub(super) time: WallTime,
+    /// What it is told by; `None` once it is told, and where there was no room to keep it.
+    pub(super) event: Option<Arc<Event>>,
 }
 
 impl End {
@@ -91,15 +92,11 @@ impl Happened {
         let mut of = Attributes::default();
         let kind = match &self.what {
             What::Retransmit(cause, phase, segments) => {
-                of.text("network.tcp.retransmit.type", words::retransmit_type(*cause));
-                of.text("observer.tcp.retransmit.phase", words::retransmit_phase(*phase));
-                of.known("observer.tcp.segments", Some(*segments));
+                words::retransmit(&mut of, *cause, *phase, *segments);
                 EventType::TcpRetransmit
             }
             What::Reset(direction, cause, reason) => {
-                of.text("network.io.direction", words::reset_direction(*direction));
-                of.text("network.tcp.reset.cause", cause.map_or("", words::reset_cause));
-                of.text("observer.tcp.reset.reason", reason.as_deref().unwrap_or_default());
+                words::reset(&mut of, *direction, *cause, reason.as_deref());
                 EventType::TcpReset
             }
         };

@@ -25,6 +25,10 @@ impl Pair {
         self.client.iter().chain(&self.server)
     }
 
+    pub(super) fn sides_mut(&mut self) -> impl Iterator<Item = &mut End> {
+        self.client.iter_mut().chain(&mut self.server)
+    }
+
     /// When it was established, as who asked has it.
     pub(super) fn established(&self) -> Option<WallTime> {
         self.client.as_ref().or(self.server.as_ref()).map(|end| end.established)
@@ -35,13 +39,31 @@ impl Pair {
         self.sides().count() == 2 || self.sides().any(|end| end.here)
     }
 
-    /// One side waits for the end of the other one.
+    /// Both sides have ended, as far as they are known.
+    pub(super) fn is_over(&self) -> bool {
+        self.sides().all(|end| end.closed.is_some())
+    }
+
+    /// The end of a side is kept, as it may yet be told.
     pub(super) fn is_held(&self) -> bool {
-        self.sides().any(|end| end.closed.is_some())
+        self.sides().any(|end| end.closed.as_ref().is_some_and(|closed| closed.event.is_some()))
     }
 
     /// How much that happened to it is kept.
     pub(super) fn notes(&self) -> usize {
         self.sides().map(|end| end.notes.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::otlp::ids::Ends;
+
+    #[test]
+    fn one_takes_what_the_limits_say() {
+        // Of a map's places up to half are empty.
+        let each = size_of::<(Ends, Pair)>();
+        assert!((200..=300).contains(&each), "{each}");
     }
 }

@@ -147,7 +147,8 @@ fn a_side_whose_other_one_is_elsewhere_links_to_it() {
 fn what_stays_on_a_node_is_named_after_it() {
     let mut names = Vec::new();
     for name in ["one", "other"] {
-        let mut node = Node { traces: Traces::new(&name.into(), Slow::default()), ..Node::new() };
+        let mut node =
+            Node { traces: Traces::new(&name.into(), Slow::default(), &Room::default()), ..Node::new() };
         let (web, db) = (Arc::clone(&node.web), Arc::clone(&node.db));
         let ends = node.ends(40_000);
         node.opens(&ends, 1_000 * MS, MS);
@@ -195,4 +196,57 @@ fn an_attempt_that_failed() {
     assert!(is_error(span) && span.span_id == name.span.0 && span.trace_id == name.trace.0);
     assert_eq!(text(span, "error.type"), "refused");
     assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 5 * MS);
+}
+
+#[test]
+fn nothing_new_is_remembered_where_no_memory_is_left() {
+    let mut node = Node::new();
+    let (web, db) = (Arc::clone(&node.web), Arc::clone(&node.db));
+    let [known, new] = [40_000, 40_002].map(|port| node.ends(port));
+    node.opens(&known, 1_000 * MS, 300 * MS);
+    node.room.set(0);
+    node.opens(&new, 1_000 * MS, 300 * MS);
+    for ends in [&known, &new] {
+        node.closes(&db, &ends[1], 2_000 * MS, 999 * MS, 0);
+        node.closes(&web, &ends[0], 2_001 * MS, 1_301 * MS, 0);
+    }
+    let ports: Vec<_> = node.spans().iter().map(|span| text(span, "source.port").to_owned()).collect();
+    assert_eq!(ports.len(), 2, "{ports:?}");
+    // What fails then is told all the same, without its other side.
+    node.opens(&new, 3_000 * MS, MS);
+    node.closes(&db, &new[1], 4_000 * MS, 999 * MS, 0);
+    node.closes(&web, &new[0], 4_001 * MS, 1_301 * MS, 110);
+    let spans = node.spans();
+    let [client] = spans.as_slice() else { panic!("{spans:#?}") };
+    assert!(is_error(client) && client.kind() == SpanKind::Client);
+    // And there is room again.
+    node.room.set(1 << 20);
+    node.opens(&new, 5_000 * MS, 300 * MS);
+    node.closes(&db, &new[1], 6_000 * MS, 999 * MS, 0);
+    node.closes(&web, &new[0], 6_001 * MS, 1_301 * MS, 0);
+    assert_eq!(node.spans().len(), 2);
+}
+
+#[test]
+fn what_ends_first_of_many_does_not_keep_the_other_side_from_being_told() {
+    let mut node = Node::new();
+    let (web, db) = (Arc::clone(&node.web), Arc::clone(&node.db));
+    let all: Vec<_> = (0..5_000).map(|number| node.ends(10_000 + 2 * number)).collect();
+    for (number, ends) in all.iter().enumerate() {
+        let took = if number == 4_999 { 300 * MS } else { MS };
+        node.opens(ends, 1_000 * MS, took);
+        node.closes(&db, &ends[1], 2_000 * MS, 999 * MS, 0);
+    }
+    let told_at_once = node.spans();
+    let [server] = told_at_once.as_slice() else { panic!("{}", told_at_once.len()) };
+    for ends in &all {
+        node.closes(&web, &ends[0], 3_000 * MS, 2_001 * MS, 110);
+    }
+    let spans = node.spans();
+    let count = |kind| spans.iter().filter(|span| span.kind() == kind).count();
+    // The servers' ends that were kept, and no more.
+    assert_eq!((count(SpanKind::Client), count(SpanKind::Server)), (5_000, 4_096));
+    let last = spans.iter().find(|span| span.trace_id == server.trace_id).unwrap();
+    assert_eq!(server.parent_span_id, last.span_id);
+    assert!(spans.iter().all(|span| span.links.is_empty()));
 }

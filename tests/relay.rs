@@ -1,0 +1,355 @@
+//! A relay over three nodes: one client sees all three, each connection once with both of its ends, and what is wrong with
+//! one node is said and harms nobody else.
+
+use anyhow::{Context, Result, ensure};
+use observer_tests::client::{json, run};
+use observer_tests::nodes::{Node, Nodes, Options};
+use observer_tests::wait::PATIENCE;
+use observer_tests::{Daemon, Lines, Loss, Packets, Pod, Testbed, eventually};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// Nodes with a pod each, in which a server runs; and a relay over them.
+struct Site {
+    nodes: Nodes,
+    each: Vec<Node>,
+    pods: Vec<Pod>,
+    relay: Daemon,
+}
+
+impl Site {
+    async fn new(testbed: &Testbed, prefix: &str, names: &[(&str, Options<'_>)]) -> Result<Self> {
+        let each: Vec<_> = names.iter().map(|(name, options)| (testbed, *name, *options)).collect();
+        Self::on(&each, prefix).await
+    }
+
+    /// Each node with the runtime and the network of its own testbed.
+    async fn on(names: &[(&Testbed, &str, Options<'_>)], prefix: &str) -> Result<Self> {
+        let nodes = Nodes::new(prefix)?;
+        let (mut each, mut pods, mut relay) = (Vec::new(), Vec::new(), nodes.relay());
+        for (testbed, name, options) in names {
+            let node = nodes.start(testbed, name, *options).await?;
+            let pod = node.pod(testbed, "server").await?;
+            pod.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;
+            relay = relay.args(["--node".to_owned(), node.address()?]);
+            each.push(node);
+            pods.push(pod);
+        }
+        let relay = relay.start().await?;
+        Ok(Self { nodes, each, pods, relay })
+    }
+
+    /// Waits until the relay says that of its nodes: their names and states.
+    async fn states(&self, expected: &[(&str, &str)]) -> Result<Vec<Value>> {
+        eventually(PATIENCE, "the states of the nodes", || async {
+            let status = json(self.relay.socket(), ["status"]).await?.pop().context("no status")?;
+            let nodes = status["relay"]["nodes"].as_array().cloned().unwrap_or_default();
+            let is = |node: &Value, (name, state): (&str, &str)| {
+                node["name"] == name && node["state"] == format!("NODE_STATE_{state}")
+            };
+            let all = nodes.len() == expected.len()
+                && expected.iter().all(|one| nodes.iter().any(|node| is(node, *one)));
+            Ok(if all { Ok(nodes) } else { Err(status["relay"].to_string()) })
+        })
+        .await
+    }
+
+    /// A pod connects to another one so many times.
+    async fn connect(&self, from: usize, to: usize, name: &str, count: u32, hold_s: u32) -> Result<()> {
+        let (to, count) = (format!("{}:8080", self.pods[to].ip()?), count.to_string());
+        let hold = hold_s.to_string();
+        let argv = ["workload", "connect", "--to", &to, "--count", &count, "--bytes", "100", "--hold", &hold];
+        self.pods[from].container(name, argv).start().await?;
+        Ok(())
+    }
+
+    async fn end(self) -> Result<()> {
+        for pod in self.pods {
+            pod.remove().await?;
+        }
+        for node in self.each {
+            drop(node.daemon);
+            node.place.remove().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Events of a type, by the node that tells them.
+fn events<'a>(lines: &Lines, kind: &str, node: &'a str) -> Vec<Value> {
+    lines.matching(|line| line["event"]["type"] == kind && line["node_name"] == node)
+}
+
+/// What is said of a node in a stream.
+fn said(lines: &Lines, node: &str, state: &str) -> Vec<Value> {
+    lines.matching(|line| {
+        line["node_status"]["state"] == format!("NODE_STATE_{state}")
+            && line["node_status"]["node_name"] == node
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_sees_all_nodes_and_each_connection_once() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let all = [("na", Options::default()), ("nb", Options::default()), ("nc", Options::default())];
+    let site = Site::new(testbed, "relay-all", &all).await?;
+    site.states(&[("na", "CONNECTED"), ("nb", "CONNECTED"), ("nc", "CONNECTED")]).await?;
+    let socket = site.relay.socket();
+    let stream = site.relay.follow(["events", "-f", "-t", "tcp_connect,tcp_accept,tcp_close"])?;
+    stream.wait_count("greetings", PATIENCE, 3, |line| !line["node_status"]["node_name"].is_null()).await?;
+    site.connect(0, 1, "out", 1, 600).await?;
+    stream.wait_count("both ends", PATIENCE, 2, |line| line["event"]["type"].is_string()).await?;
+    ensure!(events(&stream, "tcp_connect", "na").len() == 1, "{}", stream.account());
+    ensure!(events(&stream, "tcp_accept", "nb").len() == 1, "{}", stream.account());
+
+    // Once, with both ends: the client's handshake beside what the server's socket says.
+    let connections = eventually(PATIENCE, "the joined connection", || async {
+        let all = json(socket, ["connections", "--port", "8080"]).await?;
+        Ok(if all.len() == 1 && all[0]["peer"].is_object() { Ok(all) } else { Err(format!("{all:?}")) })
+    })
+    .await?;
+    let one = &connections[0];
+    ensure!(one["node_name"] == "na" && one["peer"]["node_name"] == "nb", "{one}");
+    ensure!(one["workload"]["pod"] == site.pods[0].name(), "{one}");
+    ensure!(one["peer"]["workload"]["pod"] == site.pods[1].name(), "{one}");
+    ensure!(one["tcp"]["outgoing"] == true && !one["handshake_latency_ns"].is_null(), "{one}");
+    ensure!(one["peer"]["flow"].is_object(), "{one}");
+
+    let workloads = json(socket, ["workloads", "-n", &site.each[2].namespace]).await?;
+    ensure!(workloads.iter().all(|one| one["node_name"] == "nc") && !workloads.is_empty(), "{workloads:?}");
+    let listeners = json(socket, ["connections", "--listeners", "--port", "8080"]).await?;
+    ensure!(listeners.len() == 3, "{listeners:?}");
+
+    // Filters by node are heeded, and those who are not asked are not missing.
+    let own = json(socket, ["workloads", "--node-name", "nb"]).await?;
+    ensure!(!own.is_empty() && own.iter().all(|one| one["node_name"] == "nb"), "{own:?}");
+
+    // The past of all nodes is one, in the order of time.
+    site.connect(1, 2, "more", 5, 0).await?;
+    stream
+        .wait_count("ends", PATIENCE, 5, |line| {
+            line["event"]["type"] == "tcp_close" && line["node_name"] == "nc"
+        })
+        .await?;
+    let past = json(socket, ["events", "--last", "12", "-t", "tcp_connect,tcp_accept"]).await?;
+    let times: Vec<_> = past.iter().filter_map(|line| line["event"]["time"].as_str()).collect();
+    ensure!(times.len() == 12 && times.is_sorted(), "{times:?}");
+    site.end().await
+}
+
+/// Lets the pods of two testbeds reach each other by way of the host, as those of two nodes do.
+fn route(testbeds: [&Testbed; 2], pods: &[Pod]) -> Result<()> {
+    for testbed in testbeds {
+        let setting = format!("/proc/sys/net/ipv4/conf/{}/forwarding", testbed.network().bridge());
+        std::fs::write(&setting, "1").with_context(|| setting)?;
+    }
+    for (own, other, pod) in [(0, 1, &pods[0]), (1, 0, &pods[1])] {
+        let (to, via) = (testbeds[other].network().subnet(), testbeds[own].network().host().to_string());
+        pod.netns().output("ip", ["route", "add", &to, "via", &via])?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_between_nodes_is_one_edge() -> Result<()> {
+    let (one, other) = (Testbed::shared().await?, Testbed::start().await?);
+    let nodes = [(one, "ea", Options::default()), (&other, "eb", Options::default())];
+    let site = Site::on(&nodes, "relay-edge").await?;
+    route([one, &other], &site.pods)?;
+    site.states(&[("ea", "CONNECTED"), ("eb", "CONNECTED")]).await?;
+    let stream = site.relay.follow(["summary", "-f", "--window", "5s"])?;
+    let both = |line: &Value| line["window_end"]["nodes"] == 2;
+    stream.wait_for("a window of both", PATIENCE, both).await?;
+    let to = format!("{}:8080", site.pods[1].ip()?);
+    let argv = ["workload", "connect", "--to", &to, "--count", "20", "--rate", "4", "--bytes", "100"];
+    site.pods[0].container("out", argv).start().await?;
+    let of = |path: &str, is: &dyn Fn(&Value) -> bool| -> u64 {
+        let count = |value: &Value| value.as_u64().unwrap_or(0);
+        stream.matching(is).iter().filter_map(|line| line.pointer(path)).map(count).sum()
+    };
+    let asks = |line: &Value| line["node_name"] == "ea" && line["summary"]["edge"]["port"] == 8080;
+    let joined = |line: &Value| asks(line) && line["summary"]["far_end"]["node_name"] == "eb";
+    let alone = |line: &Value| line["node_name"] == "eb" && line["summary"]["edge"]["port"] == 8080;
+    // A window of one node begins within a second of the other's: what is at the edge of both may be told in two.
+    eventually(PATIENCE, "all connections, on both sides", || async {
+        let own = of("/summary/tcp/opened", &asks);
+        let far = of("/summary/far_end/tcp/opened", &joined) + of("/summary/tcp/opened", &alone);
+        Ok(if (own, far) == (20, 20) { Ok(()) } else { Err(format!("{own} {far}: {}", stream.account())) })
+    })
+    .await?;
+    let told = stream.matching(joined);
+    let told = told.first().with_context(|| stream.account())?;
+    let far = &told["summary"]["far_end"];
+    ensure!(far["workload"]["pod"] == site.pods[1].name(), "{told}");
+    ensure!(told["summary"]["edge"]["workload"]["pod"] == site.pods[1].name(), "{told}");
+    ensure!(told["summary"]["tcp"]["handshake_latency"].is_object(), "{told}");
+    // And so does who asks whose fault it is.
+    let verdicts = eventually(PATIENCE, "the verdict", || async {
+        let all = json(site.relay.socket(), ["explain", "--port", "8080"]).await?;
+        let edges: Vec<_> = all.iter().flat_map(|line| line["edges"].as_array().cloned()).flatten().collect();
+        let edges = if edges.is_empty() { all } else { edges };
+        Ok(if edges.len() == 1 { Ok(edges) } else { Err(format!("{edges:?}")) })
+    })
+    .await?;
+    ensure!(verdicts[0]["far_end"]["node_name"] == "eb", "{verdicts:?}");
+    site.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_one_node_is_said_and_harms_nobody_else() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let preload = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
+        .map(|folder| format!("{folder}/faketime/libfaketimeMT.so.1"));
+    let preload =
+        preload.iter().find(|path| std::path::Path::new(path).exists()).context("no libfaketime")?;
+    let wrong =
+        [("LD_PRELOAD", preload.as_str()), ("FAKETIME", "+3600s"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    let wrong = Options { env: &wrong, ..Options::default() };
+    let nodes = [
+        ("killed", Options::default()),
+        ("cut", Options::default()),
+        ("stopped", Options::default()),
+        ("wrong", wrong),
+        ("well", Options::default()),
+    ];
+    let mut site = Site::new(testbed, "relay-harm", &nodes).await?;
+    let connected: Vec<_> = nodes.iter().map(|(name, _)| (*name, "CONNECTED")).collect();
+    let told = site.states(&connected).await?;
+    let ahead = told.iter().find(|node| node["name"] == "wrong").context("no such node")?;
+    ensure!(ahead["message"].as_str().is_some_and(|words| words.contains("3600.0 s ahead")), "{ahead}");
+    let right = told.iter().filter(|node| node["name"] != "wrong");
+    ensure!(right.clone().all(|node| node["message"] == "" || node["message"].is_null()), "{told:?}");
+
+    let stream = site.relay.follow(["events", "-f", "-t", "tcp_accept"])?;
+    stream
+        .wait_count("greetings", PATIENCE, 5, |line| {
+            line["node_status"]["state"] == "NODE_STATE_CONNECTED"
+                && !line["node_status"]["node_name"].is_null()
+        })
+        .await?;
+    // A clock that is wrong holds nothing up, and events keep their own times.
+    site.connect(4, 3, "wrong", 1, 0).await?;
+    site.connect(3, 4, "well", 1, 0).await?;
+    stream.wait_count("both", PATIENCE, 2, |line| line["event"]["type"] == "tcp_accept").await?;
+
+    site.each[0].daemon.kill().await?;
+    let cut = site.each[1].place.lose(100, &Packets::tcp())?;
+    site.each[2].daemon.signal(Signal::STOP)?;
+    for (name, why) in [("killed", "broke"), ("cut", ""), ("stopped", "")] {
+        stream
+            .wait_for(&format!("that {name} is unavailable"), PATIENCE, |line| {
+                line["node_status"]["state"] == "NODE_STATE_UNAVAILABLE"
+                    && line["node_status"]["node_name"] == name
+                    && line["node_status"]["message"].as_str().is_some_and(|words| words.contains(why))
+            })
+            .await?;
+        ensure!(said(&stream, name, "UNAVAILABLE").len() <= 2, "{}", stream.account());
+    }
+    // The others go on.
+    site.connect(4, 3, "again", 3, 0).await?;
+    stream
+        .wait_count("events of the others", PATIENCE, 5, |line| line["event"]["type"] == "tcp_accept")
+        .await?;
+    let lists = run(site.relay.socket(), ["workloads"]).await?;
+    ensure!(lists.status.success(), "{lists:?}");
+
+    // What happened while it was cut off is told when it is back, as the daemon has it in memory.
+    site.connect(4, 1, "unseen", 2, 0).await?;
+    cut.stop()?;
+    site.each[2].daemon.signal(Signal::CONT)?;
+    site.states(&[
+        ("killed", "UNAVAILABLE"),
+        ("cut", "CONNECTED"),
+        ("stopped", "CONNECTED"),
+        ("wrong", "CONNECTED"),
+        ("well", "CONNECTED"),
+    ])
+    .await
+    .or_else(|error| if error.to_string().contains("tls://") { Ok(Vec::new()) } else { Err(error) })?;
+    stream
+        .wait_count("events of the one that was cut off", PATIENCE, 2, |line| {
+            line["event"]["type"] == "tcp_accept" && line["node_name"] == "cut"
+        })
+        .await?;
+    let again = events(&stream, "tcp_accept", "cut").len();
+    ensure!(again == 2, "{again}: {}", stream.account());
+    ensure!(events(&stream, "tcp_accept", "wrong").len() == 4, "{}", stream.account());
+    let _ = Loss::stop;
+    site.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_hold_from_end_to_end() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let nodes = Nodes::new("relay-rights")?;
+    let node = nodes.start(testbed, "ra", Options::default()).await?;
+    let strict = nodes.start(testbed, "rb", Options { relays: false, ..Options::default() }).await?;
+    let pods = [node.pod(testbed, "own").await?, strict.pod(testbed, "own").await?];
+    for pod in &pods {
+        pod.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;
+    }
+    let rules = "[[allow]]\nnames = [\"dns:ops.test\"]\nall = true\n\n[[allow]]\nnames = [\"dns:other.test\"]\nnamespaces = [\"relay-elsewhere\"]\n";
+    let access = nodes.file("relay-access.toml", rules)?;
+    let server = nodes.authority.sign("relay-server", "ip:127.0.0.1")?;
+    let relay = nodes
+        .relay()
+        .args(["--node".to_owned(), node.address()?, "--node".to_owned(), strict.address()?])
+        .args(["--listen", "tls://127.0.0.1:0"])
+        .arg("--access-file")
+        .arg(&access)
+        .arg("--tls-cert")
+        .arg(&server.cert)
+        .arg("--tls-key")
+        .arg(&server.key)
+        .arg("--tls-client-ca")
+        .arg(&nodes.authority.ca)
+        .start()
+        .await?;
+    let line = relay.stderr();
+    let at = line
+        .lines()
+        .find_map(|line| line.split_once("listens on tls://"))
+        .context("no address")?
+        .1
+        .trim()
+        .to_owned();
+    let asked = |who: &str| -> Result<(Vec<Value>, String)> {
+        let own = nodes.authority.sign(&format!("client-{}", who.replace(':', "-")), who)?;
+        let mut command = std::process::Command::new(observer_tests::client::observer()?);
+        let output = command
+            .args(["workloads", "-o", "json", "--server", &format!("tls://{at}")])
+            .arg("--tls-ca")
+            .arg(&nodes.authority.ca)
+            .arg("--tls-cert")
+            .arg(&own.cert)
+            .arg("--tls-key")
+            .arg(&own.key)
+            .env("XDG_CONFIG_HOME", "/nowhere")
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        Ok((lines, String::from_utf8_lossy(&output.stderr).into_owned()))
+    };
+    // Who may see all sees what the relay may see; a daemon that does not let it ask for others answers nothing.
+    let seen = eventually(PATIENCE, "the workloads", || async {
+        let (seen, said) = asked("dns:ops.test")?;
+        Ok(if seen.is_empty() { Err(said) } else { Ok(seen) })
+    })
+    .await?;
+    ensure!(seen.iter().all(|one| one["workload"]["namespace"] == node.namespace.as_str()), "{seen:?}");
+    let (seen, said) = asked("dns:other.test")?;
+    ensure!(seen.is_empty() && said.contains("may see nothing here"), "{seen:?} {said}");
+    let log = node.daemon.stderr();
+    ensure!(log.contains("client=dns:ops.test:via:dns:relay.test call=ListWorkloads allowed"), "{log}");
+    ensure!(log.contains("client=dns:other.test:via:dns:relay.test call=ListWorkloads refused"), "{log}");
+    let log = strict.daemon.stderr();
+    ensure!(log.contains("call=ListWorkloads refused code=PermissionDenied"), "{log}");
+    for pod in pods {
+        pod.remove().await?;
+    }
+    for one in [node, strict] {
+        drop(one.daemon);
+        one.place.remove().await?;
+    }
+    Ok(())
+}
