@@ -215,7 +215,7 @@ fn exporters_section(results: &Results) -> String {
     format!(
         "\n## Exporters\n\nMetrics while 10,000 pods come and go, a hundred each second: {} series, {} MiB at the most, {} MiB of them \
          for the metrics; a window takes {} ms of a processor. Scrapes in gzip:\n\n{}\nA million events, beside handing them to nobody:\n\n{}",
-        churn["series"]["median"],
+        churn["series"]["median"].as_f64().unwrap_or_default(),
         churn["peak_mib"]["median"],
         churn["added_mib"]["median"],
         churn["window_cpu_ms"]["median"],
