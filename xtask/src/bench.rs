@@ -32,6 +32,8 @@ pub(crate) enum Load {
     Sessions,
     /// What happens being recorded, and read again
     Recording,
+    /// A relay over 100, 300 and 1,000 simulated daemons
+    Relay,
     /// Nothing
     Idle,
     /// The stages' code alone, with criterion, and how often it asks for memory
