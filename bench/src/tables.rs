@@ -1,5 +1,7 @@
 //! The sections of the results' page, each a table of one or more loads.
 
+mod relay;
+
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -34,6 +36,7 @@ pub(crate) fn all(results: &Results, verdicts: &[Verdict]) -> String {
     text += &names_section(results);
     text += &recording_section(results);
     text += &exporters_section(results);
+    text += &relay::section(results);
     text += &code_section(results);
     text
 }
