@@ -93,6 +93,7 @@ impl Exporting {
             start_time: started.wall,
             window: Duration::from_secs(10),
             queue: (8_192, 16 << 20),
+            room: room.clone(),
             streams: Arc::default(),
             stopping: CancellationToken::new(),
         };

@@ -147,6 +147,7 @@ impl Pods {
             restarts_seen: known.life.as_ref().map_or(0, |life| life.restarts_seen),
             has_ended: standing.ended.is_some(),
             crash_loop: standing.crash_loop,
+            addresses: Vec::new(),
             last_end: None,
             ready_after_ns: None,
         });
