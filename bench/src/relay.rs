@@ -181,7 +181,7 @@ async fn idle(site: &Site, timing: Timing) -> Result<f64> {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = site.cpu()?;
     tokio::time::sleep(timing.idle).await;
-    Ok(round((site.cpu()? - before).as_secs_f64() / timing.idle.as_secs_f64(), 4))
+    Ok(round(site.cpu_since(before)? / timing.idle.as_secs_f64(), 4))
 }
 
 /// Goes on until it cannot keep up.

@@ -114,6 +114,11 @@ impl Site {
         cpu(self.relay.pid())
     }
 
+    /// The same since then, in seconds.
+    pub(super) fn cpu_since(&self, before: Duration) -> Result<f64> {
+        Ok(self.cpu()?.saturating_sub(before).as_secs_f64())
+    }
+
     /// Lets so many events happen a second, over all nodes; how many there were so far.
     pub(super) fn rate(&mut self, rate: u64) -> Result<u64> {
         Ok(self.simulated.ask::<Made>(&format!("rate {rate}"))?.made)

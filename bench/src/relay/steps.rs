@@ -28,7 +28,7 @@ pub(super) struct Timing {
 impl Timing {
     /// As long as it takes, or for moments.
     pub(super) const fn new(quick: bool) -> Self {
-        let (idle, warm, length) = if quick { (1_000, 200, 1_000) } else { (10_000, 1_000, 5_000) };
+        let (idle, warm, length) = if quick { (1_000, 500, 1_000) } else { (10_000, 1_000, 5_000) };
         Self {
             idle: Duration::from_millis(idle),
             warm: Duration::from_millis(warm),
@@ -81,8 +81,7 @@ pub(super) async fn step(
     }
     let (began, made, cpu) = (Instant::now(), site.made()?, site.cpu()?);
     tokio::time::sleep(timing.length).await;
-    let (elapsed, made, cpu) =
-        (began.elapsed().as_secs_f64(), site.made()? - made, (site.cpu()? - cpu).as_secs_f64());
+    let (elapsed, made, cpu) = (began.elapsed().as_secs_f64(), site.made()? - made, site.cpu_since(cpu)?);
     let latencies: Vec<_> = clients.iter().map(|client| client.tally().latency()).collect();
     let by_relay =
         latencies.iter().copied().max_by(|a, b| a.p99_ms.total_cmp(&b.p99_ms)).context("no client")?;

@@ -21,7 +21,7 @@ const WINDOWS: usize = 2;
 #[derive(Debug, Serialize)]
 pub(super) struct Windows {
     window_s: f64,
-    windows: usize,
+    count: usize,
     /// In each.
     nodes: u32,
     summaries: u64,
@@ -63,10 +63,10 @@ pub(super) async fn measure(site: &Site, timing: Timing) -> Result<Windows> {
         late = late.max(unix_ns().saturating_sub(began + end.window_ns) as f64 / 1e6);
         (summaries, nodes) = (summaries + count, nodes.min(end.nodes));
     }
-    let cpu = (site.cpu()? - before).as_secs_f64();
+    let cpu = site.cpu_since(before)?;
     let found = Windows {
         window_s: window.as_secs_f64(),
-        windows: WINDOWS,
+        count: WINDOWS,
         nodes,
         summaries: summaries / WINDOWS as u64,
         cpu_ms_a_window: round(cpu * 1e3 / WINDOWS as f64, 1),
