@@ -230,7 +230,7 @@ mod tests {
         let node = Node::new(1);
         (0..REMEMBERED as u64 + 10).for_each(|time| node.happen(time));
         let start_time = node.runs().last().map(|(began, _)| *began);
-        let resume = |sequence| Some(Resume { sequence, start_time, ..Resume::default() });
+        let resume = |sequence| Some(Resume { sequence, start_time });
         assert_eq!(node.subscribe(resume(REMEMBERED as u64)).0.len(), 1 + 10);
         let (first, _) = node.subscribe(resume(4));
         assert!(matches!(first.get(1), Some(Told::Lost("history", 6))), "{:?}", first.get(1));
