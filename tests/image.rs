@@ -3,6 +3,10 @@
 
 #[path = "image/made.rs"]
 mod made;
+#[path = "image/missing.rs"]
+mod missing;
+#[path = "image/probes.rs"]
+mod probes;
 
 use std::fs;
 use std::path::Path;
@@ -149,21 +153,6 @@ async fn talk(testbed: &Testbed, api: &KubernetesApi) -> Result<(Pod, Container,
     Ok((server, serve, client))
 }
 
-/// Runs what the documentation has people ask, by the runtime's own way of `kubectl exec`.
-async fn documented(deployed: &Deployed) -> Result<()> {
-    let text = include_str!("../docs/kubernetes.md");
-    let commands =
-        text.lines().filter_map(|line| line.strip_prefix("kubectl -n observer exec ds/observer -- "));
-    let commands: Vec<&str> = commands.collect();
-    ensure!(commands.len() >= 5, "{commands:?}");
-    for command in commands {
-        let executed = deployed.container.exec(command.split(' ')).await?;
-        // There may be no incident.
-        ensure!(executed.code == 0 && executed.stderr.is_empty(), "{command}: {executed:?}");
-    }
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn as_the_manifest_runs_it_it_sees_what_other_pods_do() -> Result<()> {
     let testbed = own_node().await?;
@@ -222,8 +211,6 @@ async fn as_the_manifest_runs_it_it_sees_what_other_pods_do() -> Result<()> {
     let listed = client::json(&deployed.socket(), ["workloads", "-n", "deployed"]).await?;
     ensure!(listed.iter().any(|one| one.to_string().contains(serve.id())), "{listed:#?}");
 
-    documented(&deployed).await?;
-
     // The runtime begins anew, with another socket.
     testbed.stop_containerd()?;
     testbed.start_containerd().await?;
@@ -245,53 +232,6 @@ async fn as_the_manifest_runs_it_it_sees_what_other_pods_do() -> Result<()> {
     ensure!(fs::read_dir(deployed.on_node("/var/lib/observer"))?.next().is_some());
     for pod in [later, asking, client, server, deployed.pod] {
         pod.remove().await?;
-    }
-    Ok(())
-}
-
-/// Waits until the container has said all of these, and returns whether it goes on.
-async fn says(deployed: &Deployed, words: &[&str]) -> Result<()> {
-    eventually(PATIENCE, &format!("the daemon to name {words:?}"), async || {
-        let said = deployed.container.log().join("\n");
-        Ok(if words.iter().all(|word| said.contains(word)) { Ok(()) } else { Err(said) })
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn it_says_which_mount_is_missing() -> Result<()> {
-    let testbed = node().await?;
-    // Without these it does not begin.
-    for (volume, path, code) in [("config", "/etc/observer/observer.toml", 2), ("socket", "/run/observer", 1)]
-    {
-        let deployed = deploy(testbed)?.without(volume).start().await?;
-        let exit = deployed.container.wait().await?;
-        ensure!(exit.code == code, "{exit:?}: {:#?}", deployed.container.log());
-        says(&deployed, &[path]).await?;
-        deployed.pod.remove().await?;
-    }
-    // Without these it goes on.
-    for (volume, path) in [
-        ("recording", "/var/lib/observer"),
-        ("cgroups", "/sys/fs/cgroup"),
-        ("runtime", "/run/runtime/containerd.sock"),
-    ] {
-        let deployed = deploy(testbed)?.without(volume).start().await?.started().await?;
-        says(&deployed, &[path]).await?;
-        deployed.pod.remove().await?;
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn it_says_which_namespace_of_the_node_is_missing() -> Result<()> {
-    let testbed = node().await?;
-    let own_processes = deploy(testbed)?.changed(|pod| pod.host_pid = None);
-    let own_network = deploy(testbed)?.changed(|pod| pod.host_network = None);
-    for (deployment, setting) in [(own_processes, "hostPID: true"), (own_network, "hostNetwork: true")] {
-        let deployed = deployment.start().await?.started().await?;
-        says(&deployed, &[setting]).await?;
-        deployed.pod.remove().await?;
     }
     Ok(())
 }

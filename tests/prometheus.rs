@@ -4,6 +4,8 @@
 mod questions;
 #[path = "prometheus/told.rs"]
 mod told;
+#[path = "prometheus/written.rs"]
+mod written;
 
 use std::fs;
 
@@ -14,34 +16,12 @@ use observer_tests::web::{encoded, metrics_address};
 use observer_tests::{Container, Daemon, Packets, Pod, Prometheus, Testbed, client, eventually};
 use serde_json::Value;
 
-use self::questions::{NAMESPACE, counts, of, questions};
+use self::questions::{NAMESPACE, agree, counts, of, questions};
 use self::told::{Figures, Told};
+use self::written::well_written;
 
 const CONNECTIONS: u64 = 300;
 const REFUSED: u64 = 20;
-
-/// Waits until Prometheus tells what the summaries do.
-async fn agree(
-    prometheus: &Prometheus,
-    told: &Told,
-    pod: &str,
-    all: &[(String, &'static str)],
-) -> Result<Figures> {
-    eventually(PATIENCE, &format!("Prometheus to tell the figures of {pod}"), async || {
-        let figures = told.of(pod);
-        for (query, name) in all {
-            let expected = figures.sums.get(*name).copied().unwrap_or(0);
-            let answer = prometheus.value(query).await?.unwrap_or(0.0);
-            // Nanoseconds are told in seconds.
-            let scale = if name.ends_with("_ns") { 1e9 } else { 1.0 };
-            if (answer * scale).round() as u64 != expected {
-                return Ok(Err(format!("{query}: {answer}, and {name} is {expected}")));
-            }
-        }
-        Ok(Ok(figures))
-    })
-    .await
-}
 
 /// The pods, and what they do in vain.
 struct Setting {
@@ -137,6 +117,7 @@ async fn prometheus_answers_what_the_summaries_tell() -> Result<()> {
         let figures = agree(&native, &told, name, &[counters, counts(name, true)].concat()).await?;
         quantiles(&plain, &native, name, &figures).await?;
     }
+    well_written(at, [setting.client.name(), setting.server.name()]).await?;
     labels_of_edges(&plain, &setting).await?;
     gauges(&plain, &setting).await?;
     exemplar(&daemon, &plain, setting.client.name()).await?;

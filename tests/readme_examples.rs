@@ -11,7 +11,7 @@ use observer_tests::client::{observer, serving};
 use observer_tests::guardian::Guardian;
 use observer_tests::terminal::Terminal;
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Daemon, Lines, Pod, Testbed, eventually};
+use observer_tests::{Daemon, Lines, Testbed, eventually, shop};
 
 /// What is done with an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ fn kind(line: &str) -> Result<Kind> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let has = |flags: &[&str]| words.iter().any(|word| flags.contains(word));
     Ok(match words.as_slice() {
-        ["cargo", "xtask", ..] => Kind::Project,
+        ["cargo", "xtask" | "build", ..] | ["export", "PATH=$PWD/target/release:$PATH"] => Kind::Project,
         ["source", ..] => Kind::Source,
         ["observer", "daemon", ..] => Kind::Daemon,
         ["observer", "man", ..] => Kind::Man,
@@ -136,20 +136,6 @@ impl Shell {
     }
 }
 
-/// Pods as the README has them, that connect again and again: with success, and without.
-async fn pods(testbed: &Testbed) -> Result<Vec<Pod>> {
-    let web = testbed.pod("shop", "web").label("app", "web").run().await?;
-    web.container("serve", ["workload", "serve", "--port", "8000"]).start_until("listening").await?;
-    let cart = testbed.pod("shop", "cart").label("app", "cart").run().await?;
-    for (name, port, more) in [("asks", 8000, ["--hold", "1"]), ("fails", 8001, ["--bytes", "1"])] {
-        let to = format!("{}:{port}", web.ip()?);
-        let argv =
-            ["workload", "connect", "--to", &to, "--count", "100000", "--interval-ms", "100", "--summary"];
-        cart.container(name, argv.into_iter().chain(more)).start().await?;
-    }
-    Ok(vec![web, cart])
-}
-
 async fn daemon(shell: &Shell, line: &str) -> Result<()> {
     let socket = shell.folder.join("example.sock");
     let mut command = shell.command(&format!("exec {line}"))?;
@@ -170,7 +156,7 @@ async fn each_example_does_what_it_says() -> Result<()> {
     use observer_proto::v1::observer_client::ObserverClient;
 
     let testbed = Testbed::shared().await?;
-    let pods = pods(testbed).await?;
+    let pods = shop::open(testbed).await?;
     let records = tempfile::tempdir()?;
     let recording = ["--record-dir", &records.path().to_string_lossy()];
     let running = Daemon::on(testbed).args(recording).start().await?;

@@ -199,6 +199,18 @@ fn daemon(results: &Results) -> Vec<Verdict> {
             2.0,
             "s",
         ),
+        Verdict::at_most(
+            "a scrape of 10,000 series while pods come and go, p99",
+            at("exporters", "/churn/text/p99_ms/median"),
+            200.0,
+            "ms",
+        ),
+        Verdict::at_most(
+            "memory while 10,000 pods come and go, with metrics",
+            at("exporters", "/churn/peak_mib/most"),
+            128.0,
+            "MiB",
+        ),
         Verdict::at_most("resident memory, idle", at("idle", "/resident_mib"), 20.0, "MiB"),
         Verdict::at_most("resident memory, 50 containers and 20,000 live sockets", sockets, 60.0, "MiB"),
         Verdict::at_most("resident memory, at the most under any load here", most(results), 128.0, "MiB"),

@@ -17,6 +17,7 @@ mod calls;
 mod rounds;
 
 mod code;
+mod exporters;
 mod idle;
 mod names;
 mod recording;
@@ -77,6 +78,8 @@ enum Load {
     Code(code::Args),
     /// Recording and reading it again: takes up what `cargo bench --bench recording` printed
     Recording(recording::Args),
+    /// Exporters: takes up what `cargo bench --bench exporters` printed
+    Exporters(exporters::Args),
     /// A relay over 100, 300 and 1,000 simulated daemons
     Relay(relay::Args),
     /// Makes the table and the picture of the results that there are
@@ -109,6 +112,7 @@ async fn main() -> Result<()> {
         Load::Idle(args) => ("idle", json(&idle::run(&args, quick).await?)?),
         Load::Code(args) => ("code", json(&code::run(&args)?)?),
         Load::Recording(args) => ("recording", json(&recording::run(&args)?)?),
+        Load::Exporters(args) => ("exporters", json(&exporters::run(&args)?)?),
         Load::Relay(args) => {
             let report = Box::pin(relay::run(&args, quick)).await?;
             verdict = report.verdict();

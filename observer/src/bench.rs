@@ -3,6 +3,8 @@
 //! A round is what happens in a twentieth of a second on a busy node. Each has other connections and processes than the
 //! one before, and leaves nothing open, so that any number of them is a steady state.
 
+mod exporting;
+mod pods;
 mod raw;
 mod recording;
 
@@ -18,6 +20,8 @@ use crate::event::{BootTime, Event, Namespaces, Now, WallTime};
 use crate::filter::{Filters, Purpose};
 use crate::inventory::{ContainerFact, Fact, PodFact};
 
+pub use self::exporting::{Exporting, Progress};
+pub use self::pods::{Pods, Second};
 pub use self::raw::{Raw, connections, processes};
 pub use self::recording::{Recording, Size};
 
@@ -64,6 +68,20 @@ pub struct Attribution {
 impl Default for Attribution {
     /// One that knows the containers.
     fn default() -> Self {
+        let mut attribution = Self::empty();
+        for number in 0..CONTAINERS {
+            attribution.begin(
+                number,
+                format!("web-{number}"),
+                Now { boot: BootTime(BEGINNING_NS), ..now(0) },
+            );
+        }
+        Self { out: Output::default(), ..attribution }
+    }
+}
+
+impl Attribution {
+    fn empty() -> Self {
         let settings = attribute::Settings {
             hold_ns: 1_000_000_000,
             max_held: 65_536,
@@ -76,42 +94,49 @@ impl Default for Attribution {
             translations: false,
             dns: false,
         };
-        let mut stage = Attributor::new(settings, &HashMap::new());
-        let mut out = Output::default();
-        let now = Now { boot: BootTime(BEGINNING_NS), ..now(0) };
-        for number in 0..CONTAINERS {
-            let container_id = format!("{number:064x}");
-            let uid = format!("{number:08x}-0000-4000-8000-000000000000");
-            let path = format!("/kubepods/burstable/pod{uid}/{container_id}");
-            let made =
-                Record { time: now.boot, cgroup_id: raw::cgroup_id(number), body: Body::CgroupMade { path } };
-            stage.record(made, now, &mut out);
-            let pod = PodFact {
-                uid,
-                namespace: "shop".to_owned(),
-                name: format!("web-{number}"),
-                sandbox_id: format!("{:064x}", number + CONTAINERS),
-                labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
-                addresses: vec![raw::address(number).into()],
-                host_network: false,
-                created: None,
-                ready: true,
-            };
-            let container = ContainerFact {
-                container_id,
-                sandbox: false,
-                name: "app".to_owned(),
-                image: "registry.example/web:1".to_owned(),
-                attempt: Some(0),
-                pod: Arc::new(pod),
-            };
-            stage.fact(Fact::Container(container), now, &mut out);
-        }
-        Self { stage, out: Output::default() }
+        Self { stage: Attributor::new(settings, &HashMap::new()), out: Output::default() }
     }
-}
 
-impl Attribution {
+    /// A container begins, in a pod of its own.
+    fn begin(&mut self, number: u64, name: String, now: Now) {
+        let Self { stage, out } = self;
+        let container_id = format!("{number:064x}");
+        let uid = format!("{number:08x}-0000-4000-8000-000000000000");
+        let path = format!("/kubepods/burstable/pod{uid}/{container_id}");
+        let made =
+            Record { time: now.boot, cgroup_id: raw::cgroup_id(number), body: Body::CgroupMade { path } };
+        stage.record(made, now, out);
+        let pod = PodFact {
+            uid,
+            namespace: "shop".to_owned(),
+            name,
+            sandbox_id: sandbox_id(number),
+            labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+            addresses: vec![raw::address(number).into()],
+            host_network: false,
+            created: None,
+            ready: true,
+        };
+        let container = ContainerFact {
+            container_id,
+            sandbox: false,
+            name: "app".to_owned(),
+            image: "registry.example/web:1".to_owned(),
+            attempt: Some(0),
+            pod: Arc::new(pod),
+        };
+        stage.fact(Fact::Container(container), now, out);
+    }
+
+    /// A container ends, and its pod with it.
+    fn end(&mut self, number: u64, now: Now) {
+        let Self { stage, out } = self;
+        let removed = Record { time: now.boot, cgroup_id: raw::cgroup_id(number), body: Body::CgroupRemoved };
+        stage.record(removed, now, out);
+        stage.fact(Fact::NoEnd { container_id: format!("{number:064x}") }, now, out);
+        stage.fact(Fact::PodGone { sandbox_id: sandbox_id(number) }, now, out);
+    }
+
     /// Attributes a round's records, as the daemon does with what it finds in the rings.
     pub fn attribute(&mut self, records: Decoded, round: u64, into: &mut Events) {
         let now = now(round);
@@ -122,6 +147,11 @@ impl Attribution {
         into.0.clear();
         into.0.append(&mut self.out.events);
     }
+}
+
+/// The container that holds the namespaces of a container's pod.
+fn sandbox_id(number: u64) -> String {
+    format!("{:064x}", number + (1 << 32))
 }
 
 /// The stage that makes windows.

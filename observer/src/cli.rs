@@ -73,7 +73,7 @@ enum Command {
     Connections(Box<connections::Args>),
     /// List the workloads that the node knows
     Workloads(Box<workloads::Args>),
-    /// Show the daemon's state: what it can see, what it lost, what it costs
+    /// Show the daemon's state: what it can see, what it lost, what it costs; or a relay's, and how its nodes are
     Status(status::Args),
     /// Show what this kernel and machine can do; needs no daemon
     Doctor(doctor::Args),

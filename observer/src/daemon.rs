@@ -4,7 +4,7 @@ mod adopt;
 mod core;
 mod input;
 mod keeper;
-mod memory;
+pub(crate) mod memory;
 mod seed;
 
 use std::sync::Arc;
@@ -83,7 +83,7 @@ pub(crate) fn run(config: &Config) -> Result<(), DaemonError> {
     if !missing.is_empty() {
         return Err(DaemonError::Privileges { missing: missing.join(" and ") });
     }
-    for Capability { name, missing } in surroundings::hidden() {
+    for Capability { name, missing } in surroundings::hidden(config.kubernetes == KubernetesApi::Auto) {
         let Some(Missing { reason, consequence, remedy }) = missing else { continue };
         log::warn!("{name} is missing: {reason}: {consequence}; to do: {remedy}");
     }

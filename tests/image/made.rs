@@ -15,10 +15,15 @@ pub(crate) const IMAGE: &str = "localhost/observer:0.1.0";
 
 /// Makes an image of the binary under test.
 pub(crate) fn make(file: &Path) -> Result<()> {
+    make_as(file, Vec::new())
+}
+
+/// The same, with further flags.
+pub(crate) fn make_as(file: &Path, flags: Vec<String>) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["run", "--quiet", "--locked", "--package", "xtask", "--", "image", "--binary"]);
-    command.arg(observer()?).arg("--output").arg(file);
+    command.arg(observer()?).arg("--output").arg(file).args(flags);
     for (name, _) in std::env::vars_os() {
         // What cargo has set for this package is not that one's.
         if name.to_string_lossy().starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {

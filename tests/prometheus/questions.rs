@@ -1,5 +1,11 @@
 //! What Prometheus is asked of a pod, and what the summaries call it.
 
+use anyhow::Result;
+use observer_tests::wait::PATIENCE;
+use observer_tests::{Prometheus, eventually};
+
+use super::told::{Figures, Told};
+
 /// Where the pods are.
 pub(crate) const NAMESPACE: &str = "prometheus";
 
@@ -46,4 +52,27 @@ pub(crate) fn counts(pod: &str, native: bool) -> Vec<(String, &'static str)> {
         (query, told)
     };
     kinds.into_iter().map(question).collect()
+}
+
+/// Waits until Prometheus tells what the summaries do.
+pub(crate) async fn agree(
+    prometheus: &Prometheus,
+    told: &Told,
+    pod: &str,
+    all: &[(String, &'static str)],
+) -> Result<Figures> {
+    eventually(PATIENCE, &format!("Prometheus to tell the figures of {pod}"), async || {
+        let figures = told.of(pod);
+        for (query, name) in all {
+            let expected = figures.sums.get(*name).copied().unwrap_or(0);
+            let answer = prometheus.value(query).await?.unwrap_or(0.0);
+            // Nanoseconds are told in seconds.
+            let scale = if name.ends_with("_ns") { 1e9 } else { 1.0 };
+            if (answer * scale).round() as u64 != expected {
+                return Ok(Err(format!("{query}: {answer}, and {name} is {expected}")));
+            }
+        }
+        Ok(Ok(figures))
+    })
+    .await
 }

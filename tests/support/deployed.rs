@@ -27,6 +27,7 @@ pub struct Deployment<'a> {
     manifests: Manifests,
     pod: PodSpec,
     left_out: Vec<String>,
+    secrets: Vec<(String, PathBuf)>,
     /// What a kubelet would tell of the API.
     api: Option<(String, String, PathBuf)>,
     node: PathBuf,
@@ -50,13 +51,20 @@ impl<'a> Deployment<'a> {
     pub fn new(testbed: &'a Testbed, manifests: Manifests) -> Result<Self> {
         let pod = manifests.pod()?;
         let node = Guardian::shared()?.scratch("node")?;
-        Ok(Self { testbed, manifests, pod, left_out: Vec::new(), api: None, node })
+        Ok(Self { testbed, manifests, pod, left_out: Vec::new(), secrets: Vec::new(), api: None, node })
     }
 
     /// Leaves a volume out.
     #[must_use]
     pub fn without(mut self, volume: &str) -> Self {
         self.left_out.push(volume.to_owned());
+        self
+    }
+
+    /// Has a Secret of that name, whose files are in a folder.
+    #[must_use]
+    pub fn secret(mut self, name: &str, folder: &Path) -> Self {
+        self.secrets.push((name.to_owned(), folder.to_owned()));
         self
     }
 
@@ -107,9 +115,13 @@ impl<'a> Deployment<'a> {
             let host = self.on_host(volume.with_context(|| format!("no volume {}", mount.name))?)?;
             container = container.mount(&host, &mount.mount_path, mount.read_only == Some(true));
         }
-        if let Some((address, token, certificate)) = &self.api {
+        if let Some((address, ..)) = &self.api {
             let (host, port) = address.rsplit_once(':').context("no port")?;
             container = container.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port);
+        }
+        let mounted =
+            self.api.as_ref().filter(|_| !self.left_out.iter().any(|name| name == "service-account"));
+        if let Some((_, token, certificate)) = mounted {
             let files = self.node.join("service-account");
             fs::create_dir_all(&files)?;
             fs::write(files.join("token"), token)?;
@@ -127,8 +139,14 @@ impl<'a> Deployment<'a> {
         if let Some(map) = &volume.config_map {
             let folder = self.node.join(&volume.name);
             fs::create_dir_all(&folder)?;
-            fs::write(folder.join("observer.toml"), self.manifests.file(&map.name, "observer.toml")?)?;
+            for (name, text) in self.manifests.files(&map.name)? {
+                fs::write(folder.join(name), text)?;
+            }
             return Ok(folder);
+        }
+        if let Some(name) = volume.secret.as_ref().and_then(|secret| secret.secret_name.as_deref()) {
+            let secret = self.secrets.iter().find(|(known, _)| known == name);
+            return Ok(secret.with_context(|| format!("no Secret {name}"))?.1.clone());
         }
         let path = volume.host_path.as_ref().with_context(|| format!("what is {volume:?}"))?;
         let folder = match path.path.as_str() {

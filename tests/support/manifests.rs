@@ -1,5 +1,6 @@
 //! The manifests of deploy/kubernetes, as the real `kubectl kustomize` renders them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +24,7 @@ pub fn folder() -> PathBuf {
 }
 
 /// The `kubectl` that setup has fetched.
-fn kubectl() -> Result<PathBuf> {
+pub fn kubectl() -> Result<PathBuf> {
     // target/<profile>/testbed-guardian
     let guardian = program("testbed-guardian")?;
     let target = guardian.ancestors().nth(2).context("it is in no target folder")?;
@@ -40,17 +41,30 @@ impl Manifests {
 
     /// The same, with components, as a user's own kustomization puts them together.
     pub fn with(path: &str, components: &[&str]) -> Result<Self> {
-        let own = fs::canonicalize(Guardian::shared()?.scratch("kustomization")?)?;
-        // kustomize wants relative paths.
-        let up: PathBuf = own.components().skip(1).map(|_| "..").collect();
-        let base = up.join(fs::canonicalize(folder())?.strip_prefix("/")?);
-        let line = |path: &str| format!("  - {}\n", base.join(path).display());
+        let line = |path: &str| format!("  - BASE/{path}\n");
         let components: String = components.iter().map(|name| line(&format!("components/{name}"))).collect();
         let text = format!(
             "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n{}components:\n{components}",
             line(path)
         );
-        fs::write(own.join("kustomization.yaml"), text)?;
+        Self::own(&text)
+    }
+
+    /// A kustomization of a user's own, in which BASE stands for deploy/kubernetes.
+    pub fn own(text: &str) -> Result<Self> {
+        Self::own_with(text, &[])
+    }
+
+    /// The same with files beside it.
+    pub fn own_with(text: &str, files: &[(&str, &str)]) -> Result<Self> {
+        let own = fs::canonicalize(Guardian::shared()?.scratch("kustomization")?)?;
+        for (name, content) in files {
+            fs::write(own.join(name), content)?;
+        }
+        // kustomize wants relative paths.
+        let up: PathBuf = own.components().skip(1).map(|_| "..").collect();
+        let base = up.join(fs::canonicalize(folder())?.strip_prefix("/")?);
+        fs::write(own.join("kustomization.yaml"), text.replace("BASE", &base.to_string_lossy()))?;
         Self::render(&own)
     }
 
@@ -85,16 +99,20 @@ impl Manifests {
         containers.pop().context("no container")
     }
 
-    /// A file of the ConfigMap with this name.
-    pub fn file(&self, config_map: &str, file: &str) -> Result<String> {
+    /// The files of the ConfigMap with this name.
+    pub fn files(&self, config_map: &str) -> Result<BTreeMap<String, String>> {
         for object in self.of_kind("ConfigMap") {
             let map: ConfigMap = strictly(object)?;
             if map.metadata.name.as_deref() == Some(config_map) {
-                let text = map.data.as_ref().and_then(|data| data.get(file));
-                return text.cloned().with_context(|| format!("no {file} in {config_map}"));
+                return map.data.with_context(|| format!("nothing in {config_map}"));
             }
         }
         anyhow::bail!("no ConfigMap {config_map}")
+    }
+
+    /// One of them.
+    pub fn file(&self, config_map: &str, file: &str) -> Result<String> {
+        self.files(config_map)?.remove(file).with_context(|| format!("no {file} in {config_map}"))
     }
 }
 

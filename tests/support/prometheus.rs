@@ -52,7 +52,6 @@ pub fn promtool(args: &[&str], input: &[u8]) -> Result<String> {
 impl Prometheus {
     /// Starts it with these jobs (a list of `scrape_configs`, in YAML), rules and features.
     pub async fn start(jobs: &str, rules: &[&Path], features: &str) -> Result<Self> {
-        let dir = Guardian::shared()?.scratch("prometheus")?;
         let files = rules.iter().map(|path| ["'", &path.to_string_lossy(), "'"].concat());
         let files = files.collect::<Vec<_>>().join(", ");
         let rules = format!("rule_files: [{files}]\n");
@@ -60,6 +59,12 @@ impl Prometheus {
             "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  evaluation_interval: 1s\n{rules}\
              scrape_configs:\n{jobs}"
         );
+        Self::configured(&configuration, features, &[]).await
+    }
+
+    /// Starts it with this configuration, features and further flags.
+    pub async fn configured(configuration: &str, features: &str, flags: &[&str]) -> Result<Self> {
+        let dir = Guardian::shared()?.scratch("prometheus")?;
         fs::write(dir.join("prometheus.yml"), configuration)?;
         // It cannot say which port it took, so it is told one that is free.
         let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -69,6 +74,7 @@ impl Prometheus {
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"])
             .arg(format!("--web.listen-address={at}"))
             .arg(format!("--enable-feature={features}"))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -93,6 +99,11 @@ impl Prometheus {
             }
         })
         .await
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.at
     }
 
     /// What its API answers to a path.

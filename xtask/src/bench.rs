@@ -32,6 +32,8 @@ pub(crate) enum Load {
     Sessions,
     /// What happens being recorded, and read again
     Recording,
+    /// Metrics of 10,000 pods that come and go, lines of JSON, endpoints that are dead
+    Exporters,
     /// A relay over 100, 300 and 1,000 simulated daemons
     Relay,
     /// Nothing
@@ -75,6 +77,9 @@ pub(crate) fn run(loads: &[Load], quick: bool, arguments: &[String]) -> Result<(
         if *load == Load::Recording {
             command.arg("--runs").arg(recording(quick)?);
         }
+        if *load == Load::Exporters {
+            command.arg("--runs").arg(exporters(quick)?);
+        }
         if *load == Load::Code {
             let allocations = code(quick)?;
             let criterion = workspace::target_directory().join("criterion");
@@ -97,6 +102,15 @@ fn recording(quick: bool) -> Result<PathBuf> {
         let mut bench = cargo(&["bench", "--locked", "--package", "observer-bench", "--bench", "recording"]);
         check(bench.stdout(file.try_clone()?))?;
     }
+    Ok(path)
+}
+
+/// Runs exporters, some minutes; gives the file with a line for each part of each turn.
+fn exporters(quick: bool) -> Result<PathBuf> {
+    let path = workspace::target_directory().join("exporters.jsonl");
+    let mut bench = cargo(&["bench", "--locked", "--package", "observer-bench", "--bench", "exporters"]);
+    bench.args(quick.then_some(["--", "--quick"]).into_iter().flatten());
+    check(bench.stdout(File::create(&path)?))?;
     Ok(path)
 }
 

@@ -3,6 +3,7 @@
 mod needs;
 
 mod archive;
+mod collector;
 mod kernel;
 mod machine;
 mod plan;
@@ -67,6 +68,7 @@ fn execute(action: &Action) -> Result<()> {
     match action.fetch {
         Some(Fetch::Kernel(kernel)) => fetch_kernel(kernel),
         Some(Fetch::Programs(programs)) => programs.fetch().with_context(|| programs.by_hand()),
+        Some(Fetch::Collector) => collector::build().with_context(collector::by_hand),
         None => crate::command::check(&mut action.command()),
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn diagnose() -> anyhow::Result<Diagnosis> {
     capabilities.extend(privileges.capabilities());
     let (cgroups, cgroup_capability) = cgroups();
     capabilities.push(cgroup_capability);
-    capabilities.extend(surroundings::hidden());
+    capabilities.extend(surroundings::hidden(true));
     let sockets: Vec<String> = CriEndpoint::usual()
         .iter()
         .filter(|endpoint| endpoint.socket().exists())

@@ -7,7 +7,9 @@ use observer_proto::v1::{ExplainRequest, ListConnectionsRequest, ListConnections
 use super::fields::{self, Fields};
 use super::options::{Connection, Output};
 use super::selection::{Selection, pod_pattern};
-use crate::client::{self, Chosen, Sort, explained_columns, write_explanation, write_json, write_whole};
+use crate::client::{
+    self, Chosen, Sort, explained_columns, write_explanation, write_json, write_missing, write_whole,
+};
 
 /// Flags of `observer explain`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +48,8 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     let look = fields::look(&output, &chosen);
     if look.is_whole() {
-        return Ok(explanation.edges.iter().try_for_each(|edge| write_whole(out, &look, "Summary", edge))?);
+        explanation.edges.iter().try_for_each(|edge| write_whole(out, &look, "Summary", edge))?;
+        return Ok(write_missing(out, &look, &explanation.missing_nodes)?);
     }
     let connections = if let Chosen::Columns(_) = chosen {
         ListConnectionsResponse::default()

@@ -99,9 +99,11 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
 
 /// What a file is called that nobody named.
 fn name(id: Option<&str>, since: Option<Timestamp>) -> String {
+    // A relay's clients may name the node before it.
+    let id = id.map(|id| id.replace('/', "-"));
     let letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     match (id, since) {
-        (Some(id), _) if !id.starts_with('.') && id.chars().all(letter) => id.to_owned(),
+        (Some(id), _) if !id.starts_with('.') && id.chars().all(letter) => id,
         (None, Some(since)) => since.strftime("recording-%Y%m%dT%H%M%SZ").to_string(),
         (Some(_) | None, _) => "recording".to_owned(),
     }

@@ -3,14 +3,15 @@
 use std::io::Write;
 use std::time::Duration;
 
+use observer_proto::v1::watch_summaries_response::Payload;
 use observer_proto::v1::{
-    WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse,
+    NodeState, WatchEventsRequest, WatchEventsResponse, WatchSummariesRequest, WatchSummariesResponse,
 };
 
 use super::again::Reconnect;
 use super::options::{self, Connection, Output};
 use super::selection::Selection;
-use crate::client::{Answers, Client, Error, Lines, Window, write_brief, write_json, write_whole};
+use crate::client::{Answers, Client, Error, Lines, Nodes, Window, write_brief, write_json, write_whole};
 
 /// How many rows the table has.
 const ROWS: usize = 15;
@@ -115,6 +116,13 @@ fn write_summary(
     let look = output.look();
     if look.is_whole() {
         return write_whole(out, &look, "WatchSummariesResponse", &message);
+    }
+    if let Some(Payload::NodeStatus(status)) = &message.payload
+        && status.state() == NodeState::Behind
+        && let Some((paint, words)) = Nodes::default().line(status)
+    {
+        // All else of nodes is told among the events.
+        writeln!(out, "{}", look.painter.paint(paint, words))?;
     }
     let Some(mut finished) = window.add(message) else { return Ok(()) };
     writeln!(out)?;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use observer_proto::v1::{
     CloseIncidentRequest, Incident, IncidentState, ListIncidentsRequest, OpenIncidentRequest,
-    WatchIncidentsRequest,
+    OpenIncidentResponse, WatchIncidentsRequest,
 };
 
 use super::again::Reconnect;
@@ -15,7 +15,7 @@ use super::options::{Connection, Output};
 use super::past;
 use super::selection::{Selection, pod_pattern};
 use crate::client::{
-    self, Client, INCIDENTS, escape, write_incident, write_incidents, write_json, write_update,
+    self, Client, INCIDENTS, Nodes, escape, write_incident, write_incidents, write_json, write_update,
 };
 
 /// Flags of `observer incident`.
@@ -32,7 +32,8 @@ pub(super) enum Command {
     List(Box<List>),
     /// Show an incident and its story: what happened before it, why, and what followed
     Show(Box<Show>),
-    /// Open an incident by hand: the last minutes and the next one are kept
+    /// Open an incident by hand: the last minutes and the next one are kept; at a relay one on each node that has such
+    /// containers
     Open(Box<Open>),
     /// Close an incident before its time
     Close(Box<Close>),
@@ -80,7 +81,7 @@ enum State {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Show {
-    /// Its id; without one the newest that is open, else the newest
+    /// Its id, at a relay also NODE/ID; without one the newest that is open, else the newest
     #[arg(value_name = "ID")]
     id: Option<String>,
     #[command(flatten)]
@@ -194,11 +195,11 @@ async fn follow(args: List, out: &mut dyn Write) -> anyhow::Result<()> {
     let request = WatchIncidentsRequest { namespaces: namespace, pods: pod };
     let open = async |client: Client| client.watch_incidents(request.clone()).await;
     let mut changes = open(connection.connect().await?).await?;
-    let look = output.look();
+    let (look, mut nodes) = (output.look(), Nodes::default());
     loop {
         let ended = loop {
             match changes.next(&mut || Ok(())).await? {
-                Some(Ok(message)) => write_update(out, &look, &message)?,
+                Some(Ok(message)) => write_update(out, &look, &mut nodes, &message)?,
                 Some(Err(error)) => break Err(error),
                 None => break Ok(()),
             }
@@ -239,7 +240,20 @@ async fn open(args: Open, out: &mut dyn Write) -> anyhow::Result<()> {
         return Ok(write_json(out, "OpenIncidentRequest", &request)?);
     }
     let opened = connection.connect().await?.open_incident(request).await?;
-    said(out, &output, &opened, "opened")
+    tell_opened(out, &output, opened)
+}
+
+/// All incidents that were opened: a relay opens one on each node.
+fn tell_opened(out: &mut dyn Write, output: &Output, opened: OpenIncidentResponse) -> anyhow::Result<()> {
+    let OpenIncidentResponse { incident, others } = opened;
+    let incident = incident.unwrap_or_default();
+    if others.is_empty() {
+        return said(out, output, &incident, "opened");
+    }
+    [incident].iter().chain(&others).try_for_each(|one| {
+        let done = format!("opened on {}", escape(&one.node_name));
+        said(out, output, one, &done)
+    })
 }
 
 /// What was done to an incident; whole where that is wanted.

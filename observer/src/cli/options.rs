@@ -15,7 +15,7 @@ use crate::config;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connection {
-    /// The daemon: unix:///path, tls://host:port, or on this machine in plain text tcp://127.0.0.1:port; or file://PATH: an
+    /// The daemon, or a relay over many: unix:///path, tls://host:port, or on this machine in plain text tcp://127.0.0.1:port; or file://PATH: an
     /// exported recording instead of a daemon [env: OBSERVER_SERVER] [default: the context's, else unix:///run/observer/observer.sock]
     #[arg(long, value_name = "ADDRESS")]
     server: Option<Server>,

@@ -12,8 +12,8 @@ use super::fields::{self, Fields};
 use super::options::{self, Connection, Output};
 use super::selection::Selection;
 use crate::client::{
-    self, Answers, Chosen, Client, Error, Look, Origin, Paint, Sort, Window, summary_columns, write_json,
-    write_tables, write_whole,
+    self, Answers, Chosen, Client, Error, Look, Nodes, Origin, Paint, Sort, Window, summary_columns,
+    write_json, write_tables, write_whole,
 };
 
 /// Flags of `observer summary`.
@@ -95,10 +95,14 @@ pub(super) async fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<()> {
         windows: 0,
         gaps: false,
         origin: Origin::default(),
+        nodes: Nodes::default(),
+        tabled: false,
+        until: None,
     };
     loop {
         let ended = shown.show(&mut answers, out).await?;
         out.flush()?;
+        let request = shown.resumed(request.clone());
         let open = async |client: Client| client.watch_summaries(request.clone()).await;
         let again =
             if follow { reconnect.open(&connection, ended, open).await? } else { ended.map(|()| None)? };
@@ -123,9 +127,23 @@ struct Shown {
     /// Something is missing.
     gaps: bool,
     origin: Origin,
+    nodes: Nodes,
+    /// A table was written last.
+    tabled: bool,
+    /// Windows up to then were shown.
+    until: Option<prost_types::Timestamp>,
 }
 
 impl Shown {
+    /// The request by which a stream is opened again.
+    fn resumed(&self, request: WatchSummariesRequest) -> WatchSummariesRequest {
+        match self.until.filter(|_| self.origin.is_relay() && request.since.is_some()) {
+            // Whatever windows of the past were told by then are no news.
+            Some(until) => WatchSummariesRequest { since: Some(until), ..request },
+            None => request,
+        }
+    }
+
     /// Writes what comes, until the stream ends.
     async fn show(
         &mut self,
@@ -141,7 +159,18 @@ impl Shown {
             let look = fields::look(&self.output, &self.chosen);
             let again = match &message.payload {
                 Some(Payload::NodeStatus(status)) => self.origin.greeted(status, &look.clock()),
-                Some(Payload::Gap(gap)) => Some(client::gap_words(gap, &look.clock())),
+                Some(Payload::Gap(gap)) => {
+                    let of = if self.origin.is_relay() { message.node_name.as_str() } else { "" };
+                    Some(client::of_node(of, &client::gap_words(gap, &look.clock())))
+                }
+                Some(Payload::WindowEnd(end)) => {
+                    self.until = end.window_start.map(|start| client::after(&start, end.window_ns));
+                    None
+                }
+                _ => None,
+            };
+            let of_node = match &message.payload {
+                Some(Payload::NodeStatus(status)) => self.nodes.line(status),
                 _ => None,
             };
             if look.is_whole() {
@@ -150,14 +179,18 @@ impl Shown {
             }
             self.gaps |= matches!(message.payload, Some(Payload::Gap(_)));
             let finished = self.window.add(message);
-            if self.windows > 0 && (again.is_some() || finished.is_some()) {
+            // What is said of nodes, one after another, stands together.
+            let stands_apart = finished.is_some() || again.is_some() || (of_node.is_some() && self.tabled);
+            if self.windows > 0 && stands_apart {
                 writeln!(out)?;
             }
-            if let Some(words) = again {
-                writeln!(out, "{}", look.painter.paint(Paint::Warning, words))?;
+            self.tabled &= of_node.is_none();
+            for (paint, words) in again.map(|words| (Paint::Warning, words)).into_iter().chain(of_node) {
+                writeln!(out, "{}", look.painter.paint(paint, words))?;
             }
             if let Some(mut finished) = finished {
                 self.windows += 1;
+                self.tabled = true;
                 write_tables(out, &look, &mut finished, self.sort.unwrap_or(Sort::Worst))?;
             }
         }

@@ -14,15 +14,17 @@ use super::chosen::Chosen;
 use super::color::Paint;
 use super::escape::escape;
 use super::look::Look;
+use super::nodes::Nodes;
 use super::origin::Origin;
 use super::time::Clock;
-use super::{detail, folded, gap, json, label, lost};
+use super::{detail, folded, gap, json, label, lost, nodes};
 
 /// Writes the messages of an event stream.
 pub(crate) struct Lines {
     look: Look,
     clock: Clock,
     origin: Origin,
+    nodes: Nodes,
     /// Where fields were chosen.
     columns: Columns,
     /// Whose origin it is, where what was recorded is shown: all of it, also what was recorded twice.
@@ -47,6 +49,7 @@ impl Lines {
             look: look.clone(),
             clock: look.clock(),
             origin: Origin::default(),
+            nodes: Nodes::default(),
             columns: Columns::default(),
             recorded: None,
         }
@@ -59,10 +62,7 @@ impl Lines {
 
     /// The request that goes on where the stream before it was cut off.
     pub(crate) fn resumed(&self, request: WatchEventsRequest) -> WatchEventsRequest {
-        let Some(resume) = self.origin.resume() else { return request };
-        let WatchEventsRequest { allow, deny, follow, field_mask, .. } = request;
-        let resume = Some(resume);
-        WatchEventsRequest { allow, deny, follow, field_mask, resume, ..WatchEventsRequest::default() }
+        self.origin.resumed(request)
     }
 
     /// Writes one message, if it is worth a line.
@@ -82,7 +82,8 @@ impl Lines {
             return writeln!(out, "{head}{}", self.event(event));
         }
         let Some((paint, words)) = self.notice(message, again) else { return Ok(()) };
-        let head = self.head(time, node);
+        // What a relay says for itself is of no node.
+        let head = self.head(time, if node.is_empty() { "relay" } else { node });
         writeln!(out, "{head}{}", self.look.painter.paint(paint, words))
     }
 
@@ -100,7 +101,12 @@ impl Lines {
             )
             | None => {
                 let (paint, words) = self.notice(message, again)?;
-                (message.time, paint, words)
+                // A state may be of another node than all else is.
+                let of = match &message.payload {
+                    Some(Payload::NodeStatus(status)) => status.node_name.as_str(),
+                    _ => "",
+                };
+                (message.time, paint, nodes::of_node(of, &words))
             }
         };
         Some(Line { time, paint, text: format!("{}{words}", self.clock.prefix(time.as_ref())) })
@@ -116,10 +122,16 @@ impl Lines {
                     node.clone_from(&message.node_name);
                     self.origin = Origin::default();
                 }
-                Some(self.origin.greeted(status, &self.clock))
+                let again = self.origin.greeted(status, &self.clock);
+                if self.origin.is_relay() {
+                    self.origin.began(message.time);
+                }
+                Some(again)
             }
             Some(Payload::Event(event)) => {
-                (self.origin.is_new(event) || self.recorded.is_some()).then_some(None)
+                let node =
+                    Some(&message.node_name).filter(|node| !node.is_empty()).unwrap_or(&event.node_name);
+                (self.origin.is_new(event, node, message.time) || self.recorded.is_some()).then_some(None)
             }
             Some(Payload::Lost(_) | Payload::Folded(_) | Payload::History(_) | Payload::Gap(_)) | None => {
                 Some(None)
@@ -128,7 +140,7 @@ impl Lines {
     }
 
     /// What is no event, in words.
-    fn notice(&self, message: &WatchEventsResponse, again: Option<String>) -> Option<(Paint, String)> {
+    fn notice(&mut self, message: &WatchEventsResponse, again: Option<String>) -> Option<(Paint, String)> {
         let warning = |words| Some((Paint::Warning, words));
         match message.payload.as_ref()? {
             Payload::Event(_) => None,
@@ -137,24 +149,15 @@ impl Lines {
             Payload::History(history) => warning(lost::missing(history, &self.clock)?),
             Payload::Gap(gap) => warning(gap::words(gap, &self.clock)),
             Payload::NodeStatus(_) if again.is_some() => warning(again?),
+            Payload::NodeStatus(status) if !status.node_name.is_empty() => self.nodes.told(status),
             Payload::NodeStatus(status) => Some((Paint::Bold, self.node_status(status)?)),
         }
     }
 
     /// That the stream began is no news, unless everything is wanted.
     fn node_status(&self, status: &NodeStatus) -> Option<String> {
-        let state = match status.state() {
-            NodeState::Connected | NodeState::Following if !self.look.is_wide() => return None,
-            NodeState::Connected => "connected",
-            NodeState::Following => "following",
-            NodeState::Stopping => "the daemon stops",
-            NodeState::Unavailable => "unavailable",
-            NodeState::Gone => "gone",
-            NodeState::Behind => "behind",
-            NodeState::Unspecified => "status",
-        };
-        let colon = if status.message.is_empty() { "" } else { ": " };
-        Some(format!("{state}{colon}{}", escape(&status.message)))
+        let usual = matches!(status.state(), NodeState::Connected | NodeState::Following);
+        (self.look.is_wide() || !usual).then(|| nodes::words(status))
     }
 
     fn head(&mut self, time: Option<&Timestamp>, node: &str) -> String {

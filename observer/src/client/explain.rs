@@ -1,7 +1,11 @@
 //! Verdicts on edges, with the figures that led to them, in words.
 
+mod far;
 pub(super) mod figure;
 
+pub(super) use far::accept_wait;
+
+use std::collections::BTreeSet;
 use std::io;
 
 use observer_proto::v1::{
@@ -15,6 +19,7 @@ use super::escape::escape;
 use super::label;
 use super::listing::trouble;
 use super::look::Look;
+use super::nodes::write_missing;
 use super::summary::{edge_columns, edge_row, way};
 use super::table::{Column, Table, text};
 use super::time::after;
@@ -30,21 +35,23 @@ pub(crate) fn write_explanation(
     explanation: &ExplainResponse,
     connections: &ListConnectionsResponse,
 ) -> io::Result<()> {
-    let ExplainResponse { edges, total, node_name, window_start, window_ns, lost_events, missing_nodes: _ } =
+    let ExplainResponse { edges, total, node_name: _, window_start, window_ns, lost_events, missing_nodes } =
         explanation;
     let end = window_start.as_ref().map(|start| look.clock().text(&after(start, *window_ns)));
-    let head =
-        format!("figures of {} to {} [{}]", duration(*window_ns), end.unwrap_or_default(), escape(node_name));
+    let place = place(explanation);
+    let head = format!("figures of {} to {} [{place}]", duration(*window_ns), end.unwrap_or_default());
     writeln!(out, "{}", look.painter.paint(Paint::Dim, head))?;
     if *lost_events > 0 {
         let words = format!(
-            "{} lost on this node meanwhile: figures may be too low; see `observer status`",
-            plural(*lost_events, "event")
+            "{} lost on {} meanwhile: figures may be too low; see `observer status`",
+            plural(*lost_events, "event"),
+            if explanation.node_name.is_empty() { "these nodes" } else { "this node" }
         );
         writeln!(out, "{}", look.painter.paint(Paint::Warning, words))?;
     }
     if edges.is_empty() {
-        return writeln!(out, "no edge matches: nothing was connected or asked for in that time");
+        writeln!(out, "no edge matches: nothing was connected or asked for in that time")?;
+        return write_missing(out, look, missing_nodes);
     }
     if matches!(look.chosen, Chosen::Columns(_)) {
         write_table(out, look, edges)?;
@@ -59,7 +66,20 @@ pub(crate) fn write_explanation(
     if more > 0 {
         words.push(format!("{more} not told: select fewer"));
     }
-    writeln!(out, "{}", look.painter.paint(Paint::Dim, words.join(", ")))
+    writeln!(out, "{}", look.painter.paint(Paint::Dim, words.join(", ")))?;
+    write_missing(out, look, missing_nodes)
+}
+
+/// Whose figures these are: the node, or how many there are.
+fn place(explanation: &ExplainResponse) -> String {
+    if !explanation.node_name.is_empty() {
+        return escape(&explanation.node_name).into_owned();
+    }
+    let nodes: BTreeSet<&str> = explanation.edges.iter().map(|edge| edge.node_name.as_str()).collect();
+    match nodes.len() {
+        0 => "a relay's nodes".to_owned(),
+        nodes => plural(nodes as u64, "node"),
+    }
 }
 
 /// The columns of the table that there is where columns are chosen: those of edges, and the figures that led to the verdict.
@@ -87,23 +107,27 @@ fn write_edge(
 ) -> io::Result<()> {
     let diagnosis = edge.diagnosis.clone().unwrap_or_default();
     let verdict = diagnosis.verdict();
-    let heading = format!("{} {}", label::owner(edge.workload.as_ref()), way(edge));
+    let heading =
+        format!("{}{} {}", label::owner(edge.workload.as_ref()), label::on(&edge.node_name), way(edge));
     let told = look.painter.paint(paint(verdict), name(verdict));
     writeln!(out, "{}  {told}", look.painter.paint(Paint::Bold, heading))?;
     let Diagnosis { evidence, others, .. } = &diagnosis;
     if matches!(verdict, Verdict::Healthy) {
         let words: Vec<String> = evidence.iter().map(figure::words).collect();
-        return writeln!(out, "    {}", words.join("; "));
+        writeln!(out, "    {}", words.join("; "))?;
+        return far::write_far_end(out, look, edge);
     }
     write_figures(out, evidence)?;
     for other in others {
         writeln!(out, "  also {}", look.painter.paint(paint(other.verdict()), name(other.verdict())))?;
         write_figures(out, &other.evidence)?;
     }
+    far::write_far_end(out, look, edge)?;
     let shown = if look.is_wide() { usize::MAX } else { SHOWN };
     let of_edge = connections
         .connections
         .iter()
+        .filter(|one| one.node_name == edge.node_name)
         .filter(|one| one.tcp.as_ref().is_some_and(|tcp| is_of(one.workload.as_ref(), tcp, edge)));
     for connection in of_edge.filter_map(|one| Some((one, trouble(one, connections)?))).take(shown) {
         let (Connection { tcp, process, .. }, words) = connection;

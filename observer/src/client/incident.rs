@@ -11,14 +11,16 @@ use super::color::Paint;
 use super::escape::escape;
 use super::explain::figure;
 use super::look::Look;
-use super::table::{Column, Table, figures, text};
+use super::nodes::{Nodes, write_missing};
+use super::table::{Column, NODE, Table, figures, text};
 use super::time::{between, nanos};
 use super::units::{duration, plural};
 use super::{json, label};
 
 /// The columns of incidents.
-pub(crate) const INCIDENTS: [Column; 6] = [
+pub(crate) const INCIDENTS: [Column; 7] = [
     text("ID", 18, 0),
+    NODE,
     text("STATE", 6, 0),
     text("OPENED", 19, 1),
     figures("LASTED", 8, 2),
@@ -35,26 +37,34 @@ pub(crate) fn write_incidents(
     response: &ListIncidentsResponse,
 ) -> io::Result<()> {
     if look.is_whole() {
-        return response.incidents.iter().try_for_each(|one| json::write_whole(out, look, "Incident", one));
+        let mut all = response.incidents.iter();
+        all.try_for_each(|one| json::write_whole(out, look, "Incident", one))?;
+        return write_missing(out, look, &response.missing_nodes);
     }
     let mut table = Table::new(INCIDENTS);
     for incident in &response.incidents {
-        table.row(paint(incident), row(incident, look));
+        // One daemon's are all of one node, which its name says nothing about.
+        let node = if response.node_name.is_empty() { incident.node_name.as_str() } else { "" };
+        table.row(paint(incident), row(incident, node, look));
     }
     table.write(out, look)?;
     let more = response.total.saturating_sub(response.incidents.len() as u64);
     let words = match more {
         0 if response.incidents.is_empty() => "no incident matches".to_owned(),
-        0 => return Ok(()),
+        0 => String::new(),
         more => format!("and {more} older: --limit shows more of them"),
     };
-    writeln!(out, "{}", look.painter.paint(Paint::Dim, words))
+    if !words.is_empty() {
+        writeln!(out, "{}", look.painter.paint(Paint::Dim, words))?;
+    }
+    write_missing(out, look, &response.missing_nodes)
 }
 
 /// Writes a message of a stream of incidents as a line.
 pub(crate) fn write_update(
     out: &mut dyn io::Write,
     look: &Look,
+    nodes: &mut Nodes,
     message: &WatchIncidentsResponse,
 ) -> io::Result<()> {
     if look.is_whole() {
@@ -68,7 +78,11 @@ pub(crate) fn write_update(
             format!("{} {}: {title}", escape(&incident.id), state(incident))
         }
         Some(Payload::Deleted(id)) => format!("{} deleted", escape(id)),
-        Some(Payload::NodeStatus(_)) | None => return Ok(()),
+        Some(Payload::NodeStatus(status)) => {
+            let Some((paint, words)) = nodes.line(status) else { return Ok(()) };
+            look.painter.paint(paint, words).into_owned()
+        }
+        None => return Ok(()),
     };
     writeln!(out, "{}{words}", look.painter.paint(Paint::Dim, time))
 }
@@ -225,7 +239,7 @@ fn kind(kind: TimelineKind) -> (&'static str, Paint) {
     }
 }
 
-fn row(incident: &Incident, look: &Look) -> Vec<String> {
+fn row(incident: &Incident, node: &str, look: &Look) -> Vec<String> {
     let opened = incident.open_time.as_ref();
     // Of one that is open only what has been told is known.
     let fired =
@@ -240,6 +254,7 @@ fn row(incident: &Incident, look: &Look) -> Vec<String> {
     }
     vec![
         escape(&incident.id).into_owned(),
+        escape(node).into_owned(),
         state(incident).to_owned(),
         opened.map_or_else(|| "-".to_owned(), |time| look.clock().date(time)),
         opened.zip(ended).map_or_else(|| "-".to_owned(), |(from, to)| duration(between(from, to))),

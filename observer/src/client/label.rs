@@ -23,6 +23,11 @@ pub(crate) fn owner(workload: Option<&Workload>) -> String {
     format!("{}/{}", name(workload), escape(container))
 }
 
+/// The node that a workload is on, behind its name, where several nodes tell.
+pub(crate) fn on(node: &str) -> String {
+    if node.is_empty() { String::new() } else { format!(" [{}]", escape(node)) }
+}
+
 /// A workload without its container, as a peer is called: `namespace/pod`, a unit, or `host`.
 pub(crate) fn name(workload: &Workload) -> String {
     if !workload.pod.is_empty() {

@@ -1,15 +1,16 @@
-//! The daemon's state in sections, what was lost before everything else.
+//! The daemon's state in sections, what was lost before everything else; or a relay's.
 
 mod exporters;
 mod maps;
 mod probes;
 mod recorder;
+mod relay;
 mod replay;
 mod sessions;
 
 use std::io;
 
-use observer_proto::v1::{Capability, Status};
+use observer_proto::v1::{Capability, IdentitySource, Status};
 
 use super::chosen::Chosen;
 use super::color::Paint;
@@ -31,6 +32,9 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
         }
         return table.write(out, look);
     }
+    if let Some(of) = &status.relay {
+        return relay::write_relay(out, look, status, of);
+    }
     if let Some(told) = &status.replay {
         replay::write_replay(out, look, status, told)?;
     }
@@ -46,18 +50,24 @@ pub(crate) fn write_status(out: &mut dyn io::Write, look: &Look, status: &Status
         write_capability(out, look, capability)?;
     }
     heading(out, look, "Identities")?;
-    for source in &status.identity_sources {
-        let (mark, paint) = if source.healthy { ("ok", Paint::Good) } else { ("failing", Paint::Failure) };
-        let line =
-            format!("{} {}: {}", escape(&source.name), escape(&source.endpoint), escape(&source.message));
-        writeln!(out, "  {} {line}", look.painter.paint(paint, mark))?;
-    }
+    write_sources(out, look, &status.identity_sources)?;
     recorder::write_recorder(out, look, status.recorder.as_ref())?;
     exporters::write_exporters(out, look, status)?;
     write_events(out, look, status)?;
     write_rings(out, look, status)?;
     maps::write_maps(out, look, status)?;
     probes::write_probes(out, look, status)
+}
+
+/// Each of where something is heard from, and whether that works.
+fn write_sources(out: &mut dyn io::Write, look: &Look, sources: &[IdentitySource]) -> io::Result<()> {
+    for source in sources {
+        let (mark, paint) = if source.healthy { ("ok", Paint::Good) } else { ("failing", Paint::Failure) };
+        let line =
+            format!("{} {}: {}", escape(&source.name), escape(&source.endpoint), escape(&source.message));
+        writeln!(out, "  {} {line}", look.painter.paint(paint, mark))?;
+    }
+    Ok(())
 }
 
 fn write_head(out: &mut dyn io::Write, look: &Look, status: &Status) -> io::Result<()> {
@@ -178,7 +188,7 @@ pub(crate) fn heading(out: &mut dyn io::Write, look: &Look, words: &str) -> io::
 
 #[cfg(test)]
 mod tests {
-    use observer_proto::v1::{EventCount, IdentitySource, KernelMap, LossSource, Lost, Probe, Ring};
+    use observer_proto::v1::{EventCount, KernelMap, LossSource, Lost, Probe, Ring};
 
     use super::super::testing;
     use super::*;

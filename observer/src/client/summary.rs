@@ -11,7 +11,7 @@ use std::io;
 
 use itertools::Itertools as _;
 use observer_proto::v1::watch_summaries_response::Payload;
-use observer_proto::v1::{Lost, Summary, WatchSummariesResponse, WindowEnd};
+use observer_proto::v1::{Lost, NodeState, NodeStatus, Summary, WatchSummariesResponse, WindowEnd};
 
 use super::color::Paint;
 use super::escape::escape;
@@ -39,6 +39,8 @@ pub(crate) struct Window {
     pub(super) workloads: Vec<Summary>,
     pub(super) edges: Vec<Summary>,
     pub(super) losses: Vec<Lost>,
+    /// Nodes whose part has not come in time.
+    pub(super) behind: Vec<NodeStatus>,
     /// Of a stream of changes: what the keys stand for.
     names: HashMap<u64, String>,
 }
@@ -52,6 +54,16 @@ pub(crate) struct Finished {
     gone: Vec<String>,
 }
 
+impl Finished {
+    /// Whose window it is: the node, or how many there are.
+    pub(super) fn place(&self) -> String {
+        match self.end.nodes {
+            0 => escape(&self.window.node_name).into_owned(),
+            nodes => plural(nodes.into(), "node"),
+        }
+    }
+}
+
 impl Window {
     /// Takes a message in; gives the window back when this was its last.
     pub(crate) fn add(&mut self, message: WatchSummariesResponse) -> Option<Finished> {
@@ -59,17 +71,17 @@ impl Window {
         if let Some(Payload::Summary(summary)) = &message.payload
             && summary.key > 0
         {
-            let name = format!("{} {}", label::owner(summary.workload.as_ref()), rows::way(summary));
-            self.names.insert(summary.key, name.trim_end().to_owned());
+            self.names.insert(summary.key, name(summary));
         }
         match message.payload? {
             Payload::Summary(summary) if summary.edge.is_some() => self.edges.push(summary),
             Payload::Summary(summary) => self.workloads.push(summary),
             Payload::Lost(lost) => self.losses.push(lost),
-            // It is shown when it comes.
-            Payload::Gap(_) => {}
             // What an earlier stream began is never completed.
-            Payload::NodeStatus(_) => *self = Self::default(),
+            Payload::NodeStatus(status) if is_greeting(&status) => *self = Self::default(),
+            Payload::NodeStatus(status) if status.state() == NodeState::Behind => self.behind.push(status),
+            // They are shown when they come. How a node behind a relay is changes nothing of what others told.
+            Payload::Gap(_) | Payload::NodeStatus(_) => {}
             Payload::WindowEnd(end) => {
                 let gone = end.ended.iter().filter_map(|key| self.names.remove(key)).collect();
                 let next = Self { names: std::mem::take(&mut self.names), ..Self::default() };
@@ -78,6 +90,22 @@ impl Window {
         }
         None
     }
+}
+
+/// A stream begins.
+fn is_greeting(status: &NodeStatus) -> bool {
+    status.node_name.is_empty() && status.state() == NodeState::Connected
+}
+
+/// What a key stands for.
+fn name(summary: &Summary) -> String {
+    let (owner, way) = (label::owner(summary.workload.as_ref()), rows::way(summary));
+    format!("{owner}{} {way}", label::on(&summary.node_name)).trim_end().to_owned()
+}
+
+/// An edge is one of a workload's.
+fn is_own(edge: &Summary, workload: &Summary) -> bool {
+    edge.workload == workload.workload && edge.node_name == workload.node_name
 }
 
 /// Writes all workloads and all edges of a window.
@@ -157,7 +185,7 @@ pub(crate) fn write_brief(
     for workload in workloads.iter() {
         let row = Row { summary: workload.clone(), part: Part::Only };
         all.push((label::owner(workload.workload.as_ref()), row));
-        let own: Vec<&Summary> = edges.iter().filter(|edge| edge.workload == workload.workload).collect();
+        let own: Vec<&Summary> = edges.iter().filter(|edge| is_own(edge, workload)).collect();
         let own = services::rows(&own).into_iter().scan(0, |shown, row| {
             *shown += usize::from(row.part != Part::Sum);
             (*shown <= BRIEF_EDGES).then_some(row)
@@ -168,7 +196,7 @@ pub(crate) fn write_brief(
         }
     }
     // A filter may let an edge pass and not its workload.
-    let lone = |edge: &&Summary| !workloads.iter().any(|workload| workload.workload == edge.workload);
+    let lone = |edge: &&Summary| !workloads.iter().any(|workload| is_own(edge, workload));
     let lone: Vec<&Summary> = edges.iter().filter(lone).collect();
     all.extend(services::rows(&lone).into_iter().take(limit).map(|row| {
         let owner = match row.part {
@@ -201,7 +229,7 @@ fn write_head(out: &mut dyn io::Write, look: &Look, finished: &Finished) -> io::
         clock.text(&start),
         clock.text(&after(&start, end.window_ns)),
         duration(end.window_ns),
-        escape(&window.node_name)
+        finished.place()
     );
     let (paint, complete) = if end.lost_events == 0 && end.folded_events == 0 {
         (Paint::Dim, "complete".to_owned())

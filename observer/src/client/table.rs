@@ -22,7 +22,12 @@ pub(crate) struct Column {
     pub(crate) width: u16,
     /// A terminal that is too narrow for all shows those of the lowest rank.
     pub(crate) rank: u8,
+    /// It is left out where no row has anything in it.
+    pub(crate) sparse: bool,
 }
+
+/// The node that a row is of: said of what several nodes tell.
+pub(crate) const NODE: Column = sparse("NODE", 12, 0);
 
 impl Column {
     /// Whether it is called so.
@@ -33,12 +38,17 @@ impl Column {
 
 /// A column of figures.
 pub(crate) const fn figures(title: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, figures: true, width, rank }
+    Column { title, figures: true, width, rank, sparse: false }
 }
 
 /// A column of text.
 pub(crate) const fn text(title: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, figures: false, width, rank }
+    Column { title, figures: false, width, rank, sparse: false }
+}
+
+/// A column of text that is there only where a row has something to say in it.
+pub(crate) const fn sparse(title: &'static str, width: u16, rank: u8) -> Column {
+    Column { sparse: true, ..text(title, width, rank) }
 }
 
 /// A table.
@@ -102,9 +112,12 @@ impl Table {
         Some(names.iter().filter_map(|name| self.columns.iter().position(|column| column.is(name))).collect())
     }
 
-    /// The columns that fit, by rank; which ones depends on nothing in the rows.
+    /// The columns that fit, by rank; which ones depends on nothing in the rows, but for those that say nothing in any.
     fn shown(&self, width: Option<u16>) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.columns.len()).collect();
+        let says =
+            |at: usize| self.rows.iter().any(|(_, cells)| cells.get(at).is_some_and(|cell| !cell.is_empty()));
+        let mut order: Vec<usize> =
+            (0..self.columns.len()).filter(|&at| !self.columns[at].sparse || says(at)).collect();
         let Some(width) = width else { return order };
         order.sort_by_key(|&at| self.columns[at].rank);
         let mut used = 0;
@@ -172,6 +185,22 @@ shop/a-much-longer-name      12   80µs
         };
         assert_eq!(shown(&["p99", "elsewhere", "Name"]), "  P99  NAME\n1.2ms  shop/a\n");
         assert_eq!(shown(&["elsewhere"]), "");
+    }
+
+    #[test]
+    fn a_sparse_column_is_there_where_a_row_says_something_in_it() {
+        let shown = |nodes: [&str; 2]| {
+            let mut table = Table::new([text("NAME", 10, 0), NODE, figures("FAILED", 6, 1)]);
+            for node in nodes {
+                table.row(Paint::Plain, ["host", node, "0"].map(str::to_owned).to_vec());
+            }
+            let mut out = Vec::new();
+            table.write(&mut out, &testing::look()).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(["", ""]), "NAME  FAILED\nhost       0\nhost       0\n");
+        let expected = "NAME  NODE    FAILED\nhost               0\nhost  node-b       0\n";
+        assert_eq!(shown(["", "node-b"]), expected);
     }
 
     #[test]

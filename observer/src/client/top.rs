@@ -1,19 +1,23 @@
 //! The terminal view: its state, what changes it, and what it needs to know. No input and output of its own.
 
+mod columns;
 mod grid;
 mod held;
 mod help;
 mod identity;
 mod keys;
+mod nodes;
 mod page;
 mod rows;
 mod sort;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod theme;
 mod view;
 mod wants;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crossterm::event::KeyEvent;
@@ -25,7 +29,6 @@ use observer_proto::v1::{
 use prost_types::Timestamp;
 
 use super::compact::Line;
-use super::label;
 use super::look::Look;
 use super::origin::Origin;
 use super::summary::{Finished, Window};
@@ -33,7 +36,7 @@ use super::time::after;
 
 use self::grid::Grid;
 use self::held::Held;
-use self::page::{Kind, Page, own_edges};
+use self::page::{Kind, Page};
 
 pub(crate) use theme::Theme;
 pub(crate) use view::view;
@@ -115,6 +118,8 @@ pub(crate) struct Top {
     ended: bool,
     away: Option<String>,
     notice: Option<(String, u8)>,
+    /// Where a relay answers, the nodes that it cannot ask, and why.
+    missing: BTreeMap<String, String>,
     /// Events that are known to be lost since the view was opened.
     lost: u64,
 }
@@ -140,6 +145,7 @@ impl Top {
             ended: false,
             away: None,
             notice: None,
+            missing: BTreeMap::new(),
             lost: 0,
         };
         top.settle();
@@ -157,7 +163,10 @@ impl Top {
             }
             Message::Resized(columns, rows) => self.size = (columns, rows),
             Message::Summary(message) => self.summary(*message),
-            Message::Workloads(response) => self.workloads.put(response.workloads, self.paused),
+            Message::Workloads(response) => {
+                self.missing = nodes::named(response.missing_nodes);
+                self.workloads.put(response.workloads, self.paused);
+            }
             Message::Incidents(response) => self.incidents = response,
             Message::Connections(number, response) => {
                 let paused = self.paused;
@@ -186,7 +195,8 @@ impl Top {
     fn summary(&mut self, message: WatchSummariesResponse) {
         if let Some(Payload::NodeStatus(status)) = &message.payload {
             self.changed = true;
-            let words = self.origin.greeted(status, &self.setup.look.clock());
+            let of_node = self.node(status);
+            let words = self.origin.greeted(status, &self.setup.look.clock()).or(of_node);
             self.notice = words.map(|words| (words, NOTICE)).or(self.notice.take());
         }
         let Some(finished) = self.window.add(message) else { return };
@@ -227,46 +237,6 @@ impl Top {
         };
         let page = self.page_mut();
         (page.at, page.selected) = (at, selected);
-    }
-
-    fn tables(&self) -> Vec<Grid> {
-        let page = self.page();
-        let (summaries, edges) = self.summaries();
-        let look = &self.setup.look;
-        let mut grids = match &page.kind {
-            Kind::Workloads => {
-                let statuses = self.workloads.get().map_or(&[][..], Vec::as_slice);
-                let idle = self.setup.selected.selects_idle();
-                let known = rows::Known { summaries, edges, statuses, idle };
-                vec![(rows::workloads(&known, page.by, look), &rows::WORKLOADS[..])]
-            }
-            Kind::Edges => vec![(rows::edges(edges.iter(), page.by, false), &rows::EDGES[..])],
-            Kind::Workload(workload) => {
-                let own = rows::edges(own_edges(edges, workload), page.by, true);
-                let live = page.connections.get();
-                let live = live.map(|response| rows::connections(response, workload)).unwrap_or_default();
-                vec![(own, &rows::EDGES[..]), (live, &rows::LIVE[..])]
-            }
-            Kind::Events(subject) => {
-                let owner = label::owner(subject.workload());
-                vec![(rows::lines(page.lines.shown(), &owner), &rows::EVENTS[..])]
-            }
-        };
-        let searched = page.search.to_lowercase();
-        for (rows, _) in &mut grids {
-            if page.reverse {
-                rows.reverse();
-            }
-        }
-        let grid = |(all, columns): (Vec<grid::Row>, &[_])| {
-            let total = all.len();
-            let rows: Vec<grid::Row> = all.into_iter().filter(|row| row.has(&searched)).collect();
-            let columns = columns.to_vec();
-            let mut grid = Grid { columns, rows, ..Grid::default() };
-            view::entitle(self, &mut grid, total);
-            grid
-        };
-        grids.into_iter().map(grid).collect()
     }
 
     /// The page that is shown.

@@ -1,13 +1,12 @@
 //! A token or key, which comes from a file or the environment and is shown nowhere.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use secrecy::SecretString;
-use secrecy::zeroize::Zeroizing;
+
+use crate::credentials::content;
 
 /// No secret is longer.
 const MOST_BYTES: usize = 64 << 10;
@@ -59,22 +58,6 @@ impl Secret {
     }
 }
 
-/// What is in a file, as far as that: a secret with a newline at its end and a little more, say. Leaves no copy of it behind. It
-/// has to be a regular file, which nobody has to write first.
-pub(super) fn content(path: &Path, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    // To open a pipe waits for whoever writes to it.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(most);
-    // One that grew would leave its former places behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(length.max(MOST_BYTES).min(most) + 64));
-    file.take(most as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 impl fmt::Debug for Secret {
     /// Where it is, and not what.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,6 +71,8 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret as _;
+
+    use std::path::Path;
 
     use super::*;
 

@@ -37,16 +37,28 @@ pub(crate) enum ApiAccess {
     Kubeconfig(PathBuf),
 }
 
+/// Where a pod finds what it shows to the API.
+const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 impl ApiAccess {
     /// What this process's surroundings offer: a service account, else the file that `KUBECONFIG` names.
     pub(crate) fn find() -> Option<Self> {
-        const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-        if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && std::path::Path::new(TOKEN).exists() {
+        if is_pod() && std::path::Path::new(TOKEN).exists() {
             return Some(Self::InCluster);
         }
         let file = std::env::var_os("KUBECONFIG").filter(|file| !file.is_empty())?;
         Some(Self::Kubeconfig(file.into()))
     }
+
+    /// Whether this is a pod of Kubernetes that has nothing to show to the API.
+    pub(super) fn lacks_token() -> bool {
+        is_pod() && Self::find().is_none()
+    }
+}
+
+/// Whether a kubelet started this: it tells every container where the API is.
+fn is_pod() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 /// What [`spawn`] needs to know.

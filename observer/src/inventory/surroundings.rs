@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::cgroups::Cgroups;
+use super::kubernetes::ApiAccess;
 use crate::status::{Capability, Missing};
 
 /// The kernel's number of the first PID namespace, which never changes.
@@ -18,10 +19,13 @@ struct Seen {
     node_network: Option<bool>,
     /// The hierarchy of cgroups shows its root.
     whole_hierarchy: Option<bool>,
+    /// This is a pod that could ask the Kubernetes API, is to, and has no token.
+    lacks_token: bool,
 }
 
-/// What is hidden; nothing, outside of containers, and in one whose pod is as deploy/kubernetes makes it.
-pub(crate) fn hidden() -> Vec<Capability> {
+/// What is hidden; nothing, outside of containers, and in one whose pod is as deploy/kubernetes makes it. Whether the
+/// Kubernetes API is to be asked where there is one.
+pub(crate) fn hidden(asks_api: bool) -> Vec<Capability> {
     let number = |path: &str| fs::metadata(path).ok().map(|namespace| namespace.ino());
     let pid_namespace = number("/proc/self/ns/pid");
     // In another PID namespace the first process is another one, and says nothing.
@@ -33,6 +37,7 @@ pub(crate) fn hidden() -> Vec<Capability> {
         pid_namespace,
         node_network: networks.filter(|_| is_first).map(|(own, of_node)| own == of_node),
         whole_hierarchy: Cgroups::find().ok().map(|cgroups| cgroups.is_whole()),
+        lacks_token: asks_api && ApiAccess::lacks_token(),
     })
 }
 
@@ -66,6 +71,14 @@ fn told(seen: Seen) -> Vec<Capability> {
             "mount the node's /sys/fs/cgroup at /sys/fs/cgroup",
         );
     }
+    if seen.lacks_token {
+        hide(
+            "cluster_names",
+            "there is no token at /var/run/secrets/kubernetes.io/serviceaccount",
+            "other nodes' pods, services and what made a pod show without names",
+            "set automountServiceAccountToken: true in its pod, or kubernetes to off",
+        );
+    }
     hidden
 }
 
@@ -83,11 +96,13 @@ mod tests {
             pid_namespace: Some(FIRST_PID_NAMESPACE),
             node_network: Some(true),
             whole_hierarchy: Some(true),
+            lacks_token: false,
         };
         assert_eq!(names(good), [""; 0]);
         assert_eq!(names(Seen { pid_namespace: Some(4_026_532_190), ..good }), ["node_processes"]);
         assert_eq!(names(Seen { node_network: Some(false), ..good }), ["node_network"]);
         assert_eq!(names(Seen { whole_hierarchy: Some(false), ..good }), ["node_cgroups"]);
+        assert_eq!(names(Seen { lacks_token: true, ..good }), ["cluster_names"]);
         let missing = told(Seen { whole_hierarchy: Some(false), ..good }).remove(0).missing.unwrap();
         assert!(missing.remedy.contains("/sys/fs/cgroup"));
     }

@@ -91,6 +91,12 @@ fn remedy(refused: &[&Refused]) -> String {
     remedy.to_owned()
 }
 
+/// The smallest rings there are: a page each, which is larger than 4 KiB on some machines.
+fn least_rings() -> RingSizes {
+    let page = u32::try_from(rustix::param::page_size()).unwrap_or(1 << 16);
+    RingSizes { process: page, network: page }
+}
+
 /// Tries everything out on this machine and leaves nothing behind. The capabilities `btf` and
 /// `privileges` are those without which nothing works; `cgroups` is the root of the hierarchy, `missing` names the
 /// privileges for loading that this process lacks.
@@ -107,13 +113,10 @@ pub(crate) fn examine(release: &str, cgroups: &Path, missing: &[&str]) -> Vec<Ca
         remedy: "a kernel of 5.15 or later built with CONFIG_DEBUG_INFO_BTF=y".to_owned(),
     });
     let refused = match (&features, missing.is_empty()) {
-        (Ok(features), true) => {
-            let sizes = RingSizes { process: 4096, network: 4096 };
-            match Loaded::load(features, sizes, 0, &[], Some(cgroups)) {
-                Ok(loaded) => loaded.refused,
-                Err(error) => all_refused(&super::error_chain(&error), Cause::Kernel),
-            }
-        }
+        (Ok(features), true) => match Loaded::load(features, least_rings(), 0, &[], Some(cgroups)) {
+            Ok(loaded) => loaded.refused,
+            Err(error) => all_refused(&super::error_chain(&error), Cause::Kernel),
+        },
         (Ok(_), false) => all_refused("it could not be tried without the privileges", Cause::Privileges),
         (Err(_), _) => all_refused("the kernel has no BTF", Cause::Kernel),
     };

@@ -35,12 +35,13 @@ use tonic_health::ServingStatus;
 
 use self::connections::Site;
 pub(crate) use self::requests::LONGEST_REQUEST_BYTES;
+use self::security::Security;
 pub(crate) use self::security::SecurityFiles;
-use self::security::{Security, Stamps};
 use self::socket::{BACKLOG, Socket};
 pub(crate) use self::tls::{TlsError, TlsFiles};
 use super::Service;
 use super::access::{ClientLimits, Clients, RulesError};
+use crate::credentials::Stamps;
 
 /// The longest request of the standard services: a name.
 const LONGEST_NAME_BYTES: usize = 4 * 1024;
@@ -61,6 +62,8 @@ pub(crate) enum ServeError {
     Taken(PathBuf),
     #[error("{} is there and is not a socket; remove it or listen elsewhere", .0.display())]
     NotASocket(PathBuf),
+    #[error("the folder of {} is read-only; in a pod, mount a folder of the node there", .0.display())]
+    ReadOnly(PathBuf),
     #[error("listen on unix://{}", path.display())]
     Unix { path: PathBuf, source: io::Error },
     #[error("listen on {address}")]

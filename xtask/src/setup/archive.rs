@@ -56,6 +56,16 @@ impl PrivateApt {
         output("apt-cache", &arguments).with_context(|| format!("no package {package}"))
     }
 
+    /// These packages and all that they need, on a machine that has nothing.
+    pub(super) fn with_dependencies(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let configuration = self.configuration.to_string_lossy();
+        let arguments = ["-q", "-c", &configuration, "install", "--simulate", "--no-install-recommends"];
+        let text = output("apt-get", &[&arguments[..], packages].concat())
+            .with_context(|| format!("apt cannot say what {packages:?} need"))?;
+        let names = text.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+        Ok(names.map(str::to_owned).collect())
+    }
+
     /// Downloads packages and unpacks them into `work/root`, which it gives.
     pub(super) fn unpack(&self, packages: &[String], work: &Path) -> Result<PathBuf> {
         let (downloads, root) = (work.join("downloads"), work.join("root"));

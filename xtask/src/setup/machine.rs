@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::collector;
 use super::needs::{self, Need, PYTHON_REQUIREMENTS, Proof, Scope};
 use super::plan::{Facts, LLVM_ROOT};
 use crate::command::output;
@@ -98,6 +99,7 @@ pub(crate) fn missing(scope: Scope) -> Vec<Need> {
         Need::PythonClient => has_python_client(&workspace::python_environment()),
         Need::Kernel(kernel) => kernel.is_here(),
         Need::Programs(programs) => programs.is_here(),
+        Need::Collector => collector::is_here(),
     };
     needs::of(scope).into_iter().filter(|need| !is_here(*need)).collect()
 }

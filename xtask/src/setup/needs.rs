@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::collector;
 use super::programs::{CONTAINERD, KUBECTL, PROMETHEUS, Programs};
 use crate::kernels::{KERNELS, Kernel};
 use crate::toolchain::BPF_LINKER_VERSION;
@@ -69,6 +70,8 @@ pub(crate) enum Need {
     Kernel(&'static Kernel<'static>),
     /// Programs that are unpacked beside the system's.
     Programs(&'static Programs),
+    /// A Collector of OpenTelemetry's.
+    Collector,
 }
 
 impl Need {
@@ -84,6 +87,7 @@ impl Need {
             Self::PythonClient => "Python gRPC client".to_owned(),
             Self::Kernel(kernel) => format!("kernel {}", kernel.name),
             Self::Programs(programs) => programs.name.to_owned(),
+            Self::Collector => collector::NAME.to_owned(),
         }
     }
 
@@ -99,6 +103,7 @@ impl Need {
             Self::PythonClient => "reads the daemon's stream with code that is not ours",
             Self::Kernel(_) => "boots in a virtual machine, to try the observer on it",
             Self::Programs(programs) => programs.reason,
+            Self::Collector => collector::REASON,
         }
     }
 }
@@ -113,6 +118,7 @@ pub(crate) fn of(scope: Scope) -> Vec<Need> {
         needs.push(Need::PythonClient);
         needs.extend(KERNELS.iter().map(Need::Kernel));
         needs.extend([&CONTAINERD, &PROMETHEUS, &KUBECTL].map(Need::Programs));
+        needs.push(Need::Collector);
     }
     needs
 }

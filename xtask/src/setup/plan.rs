@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::collector;
 use super::kernel;
 use super::machine::{Packages, Privilege};
 use super::needs::Need;
@@ -44,6 +45,8 @@ pub(crate) enum Fetch {
     Kernel(&'static Kernel<'static>),
     /// Programs.
     Programs(&'static Programs),
+    /// The Collector's source, and what builds it.
+    Collector,
 }
 
 /// One command to run.
@@ -101,6 +104,9 @@ impl fmt::Display for Action {
             Some(Fetch::Programs(programs)) => {
                 return write!(formatter, "({} from Debian's archive)", programs.name);
             }
+            Some(Fetch::Collector) => {
+                return write!(formatter, "({} of source in Debian's archive)", collector::NAME);
+            }
             None => {}
         }
         if self.llvm {
@@ -119,7 +125,8 @@ impl Facts {
             | Need::ProbeToolchain
             | Need::ProbeClippy
             | Need::Kernel(_)
-            | Need::Programs(_) => true,
+            | Need::Programs(_)
+            | Need::Collector => true,
             Need::BpfLinker => !self.llvm,
             Need::Rustfmt | Need::Clippy => !self.rustup,
             Need::PythonClient => false,
@@ -205,6 +212,8 @@ fn add(need: Need, facts: &Facts, packages: &mut Vec<&'static str>, plan: &mut P
         Need::Kernel(kernel) => plan.by_hand.push(kernel::by_hand(kernel)),
         Need::Programs(programs) if apt => plan.actions.push(Action::fetch(need, Fetch::Programs(programs))),
         Need::Programs(programs) => plan.by_hand.push(programs.by_hand()),
+        Need::Collector if apt => plan.actions.push(Action::fetch(need, Fetch::Collector)),
+        Need::Collector => plan.by_hand.push(collector::by_hand()),
         Need::PythonClient => {
             let environment = facts.python_environment.to_string_lossy();
             let why = "make a Python environment of the tests' own";

@@ -46,15 +46,15 @@ async fn what_is_not_there_is_a_matter_of_usage() {
         ("connections -o json --fields rtt", "Connection has no field \"rtt\"; it has tcp,"),
         (
             "connections --fields state,colour",
-            "no column \"colour\"; the columns are WORKLOAD, DIR, PEER, STATE,",
+            "no column \"colour\"; the columns are WORKLOAD, NODE, DIR, PEER, STATE,",
         ),
         (
             "connections --listeners --fields peer",
-            "no column \"peer\"; the columns are WORKLOAD, LISTENS-ON,",
+            "no column \"peer\"; the columns are WORKLOAD, NODE, LISTENS-ON,",
         ),
         ("summary --fields verdicts", "PORT, DIR, VERDICT"),
         ("explain --fields evidence", "VERDICT, OPENED,"),
-        ("workloads --fields pod", "the columns are WORKLOAD, KIND, STATE"),
+        ("workloads --fields pod", "the columns are WORKLOAD, NODE, KIND, STATE"),
         ("status --fields nothing", "Status has no field \"nothing\""),
     ] {
         let error = output(line).await.unwrap_err();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use observer_proto::v1::{
     CloseIncidentRequest, DeleteIncidentRequest, GetIncidentRequest, GetIncidentResponse, Incident,
-    ListIncidentsRequest, ListIncidentsResponse, OpenIncidentRequest, WatchIncidentsRequest,
-    WatchIncidentsResponse,
+    ListIncidentsRequest, ListIncidentsResponse, OpenIncidentRequest, OpenIncidentResponse,
+    WatchIncidentsRequest, WatchIncidentsResponse,
 };
 
 use super::super::Error;
@@ -42,11 +42,13 @@ impl Client {
         self.stream("watching incidents", grpc.watch_incidents(request)).await
     }
 
-    /// Opens an incident.
-    pub(crate) async fn open_incident(&self, request: OpenIncidentRequest) -> Result<Incident, Error> {
+    /// Opens an incident; at a relay one on each node that has such containers.
+    pub(crate) async fn open_incident(
+        &self,
+        request: OpenIncidentRequest,
+    ) -> Result<OpenIncidentResponse, Error> {
         let mut grpc = self.incidents.clone();
-        let response = self.answer("opening an incident", grpc.open_incident(request)).await?;
-        Ok(response.incident.unwrap_or_default())
+        self.answer("opening an incident", grpc.open_incident(request)).await
     }
 
     /// Closes an incident.

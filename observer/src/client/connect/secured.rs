@@ -1,19 +1,18 @@
 //! TLS, with certificates on both sides.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::Tls;
+use crate::credentials::{CredentialsError, authorities, certificates, private_key};
 
 /// TLS as the client's files say, with one daemon.
 pub(super) struct Secured {
@@ -29,18 +28,14 @@ impl Secured {
         let Tls { ca: Some(ca), cert: Some(cert), key: Some(key), server_name } = tls else {
             return Err(WHOLE.to_owned());
         };
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(ca)? {
-            let unusable = |error| format!("{} is not usable as an authority: {error}", ca.display());
-            roots.add(authority).map_err(unusable)?;
-        }
-        let private = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| format!("cannot read a private key from {}: {error}", key.display()))?;
+        let roots = authorities(ca).map_err(CredentialsError::words)?;
+        let private = private_key(key).map_err(CredentialsError::words)?;
+        let chain = certificates(cert).map_err(CredentialsError::words)?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
             .with_root_certificates(roots)
-            .with_client_auth_cert(certificates(cert)?, private)
+            .with_client_auth_cert(chain, private)
             .map_err(|error| {
                 format!("{} and {} are not usable together: {error}", cert.display(), key.display())
             })?;
@@ -57,11 +52,4 @@ impl Secured {
     pub(super) async fn connect(self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.connector.connect(self.name, socket).await
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let failed = |error| format!("cannot read certificates from {}: {error}", path.display());
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
-    if found.is_empty() { Err(format!("{} holds no certificates", path.display())) } else { Ok(found) }
 }

@@ -2,18 +2,20 @@
 
 use std::io;
 
-use observer_proto::v1::{Connection, ListConnectionsResponse, PeerEnd, TcpFlow};
+use observer_proto::v1::{Connection, ListConnectionsResponse, PeerEnd, Tcp, TcpFlow};
 
 use super::super::color::Paint;
 use super::super::escape::escape;
 use super::super::look::Look;
-use super::super::table::{Column, Table, figures, text};
+use super::super::nodes::write_missing;
+use super::super::table::{Column, NODE, Table, figures, text};
 use super::super::time::between;
 use super::super::{json, label, units};
 
 /// The columns of connections.
-pub(crate) const CONNECTIONS: [Column; 14] = [
+pub(crate) const CONNECTIONS: [Column; 15] = [
     text("WORKLOAD", 24, 0),
+    NODE,
     text("DIR", 3, 0),
     text("PEER", 22, 0),
     text("STATE", 11, 3),
@@ -36,10 +38,9 @@ pub(crate) fn write_connections(
     response: &ListConnectionsResponse,
 ) -> io::Result<()> {
     if look.is_whole() {
-        return response
-            .connections
-            .iter()
-            .try_for_each(|one| json::write_whole(out, look, "Connection", one));
+        let mut all = response.connections.iter();
+        all.try_for_each(|one| json::write_whole(out, look, "Connection", one))?;
+        return write_missing(out, look, &response.missing_nodes);
     }
     let mut table = Table::new(CONNECTIONS);
     for connection in &response.connections {
@@ -51,10 +52,13 @@ pub(crate) fn write_connections(
     let (shown, total) = (response.connections.len() as u64, response.total);
     let words = match total.saturating_sub(shown) {
         0 if shown == 0 => "no connection matches".to_owned(),
-        0 => return Ok(()),
+        0 => String::new(),
         more => format!("and {more} more: --limit shows more of them"),
     };
-    writeln!(out, "{}", look.painter.paint(Paint::Dim, words))
+    if !words.is_empty() {
+        writeln!(out, "{}", look.painter.paint(Paint::Dim, words))?;
+    }
+    write_missing(out, look, &response.missing_nodes)
 }
 
 /// A connection's row.
@@ -66,12 +70,13 @@ pub(crate) fn connection_row(connection: &Connection, response: &ListConnections
     let local = tcp.destination.as_ref().map_or(0, |end| end.port);
     let owner = label::owner(connection.workload.as_ref());
     let (own, way, peer) = if tcp.outgoing {
-        (owner, "out", label::destination(&tcp))
+        (owner, "out", peer(connection, &tcp))
     } else {
-        (format!("{owner}:{local}"), "in", label::endpoint(tcp.source.as_ref()))
+        (format!("{owner}:{local}"), "in", peer(connection, &tcp))
     };
     vec![
         own,
+        escape(&connection.node_name).into_owned(),
         way.to_owned(),
         peer,
         escape(&connection.state).into_owned(),
@@ -88,6 +93,23 @@ pub(crate) fn connection_row(connection: &Connection, response: &ListConnections
         connection.process.as_ref().map_or_else(|| "-".to_owned(), label::process),
         format!("{} -> {}", label::address(tcp.source.as_ref()), label::address(tcp.destination.as_ref())),
     ]
+}
+
+/// The other end with its port; where that is on another node that a relay asks, as it is known there.
+pub(crate) fn peer(connection: &Connection, tcp: &Tcp) -> String {
+    let (told, end) = if tcp.outgoing {
+        (label::destination(tcp), tcp.backend.as_ref().or(tcp.destination.as_ref()))
+    } else {
+        (label::endpoint(tcp.source.as_ref()), tcp.source.as_ref())
+    };
+    let Some(far) = connection.peer.as_ref().filter(|peer| !peer.node_name.is_empty()) else { return told };
+    let told = match (&far.workload, end) {
+        (Some(workload), Some(end)) if end.workload.is_none() => {
+            format!("{}:{}", label::name(workload), end.port)
+        }
+        _ => told,
+    };
+    format!("{told}{}", label::on(&far.node_name))
 }
 
 /// How long the connection waited for accept(), on whichever side that is: what readings tell of it.

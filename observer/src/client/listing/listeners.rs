@@ -7,13 +7,15 @@ use observer_proto::v1::{ListListenersResponse, Listener};
 use super::super::color::Paint;
 use super::super::escape::escape;
 use super::super::look::Look;
-use super::super::table::{Column, Table, figures, text};
+use super::super::nodes::write_missing;
+use super::super::table::{Column, NODE, Table, figures, text};
 use super::super::time::between;
 use super::super::{json, label, units};
 
 /// Its columns.
-pub(crate) const LISTENERS: [Column; 9] = [
+pub(crate) const LISTENERS: [Column; 10] = [
     text("WORKLOAD", 30, 0),
+    NODE,
     text("LISTENS-ON", 24, 0),
     figures("AGE", 7, 2),
     figures("QUEUE", 7, 0),
@@ -31,7 +33,9 @@ pub(crate) fn write_listeners(
     response: &ListListenersResponse,
 ) -> io::Result<()> {
     if look.is_whole() {
-        return response.listeners.iter().try_for_each(|one| json::write_whole(out, look, "Listener", one));
+        let mut all = response.listeners.iter();
+        all.try_for_each(|one| json::write_whole(out, look, "Listener", one))?;
+        return write_missing(out, look, &response.missing_nodes);
     }
     let mut table = Table::new(LISTENERS);
     for listener in &response.listeners {
@@ -41,10 +45,13 @@ pub(crate) fn write_listeners(
     table.write(out, look)?;
     let words = match response.total.saturating_sub(response.listeners.len() as u64) {
         0 if response.total == 0 => "no listener matches".to_owned(),
-        0 => return Ok(()),
+        0 => String::new(),
         more => format!("and {more} more"),
     };
-    writeln!(out, "{}", look.painter.paint(Paint::Dim, words))
+    if !words.is_empty() {
+        writeln!(out, "{}", look.painter.paint(Paint::Dim, words))?;
+    }
+    write_missing(out, look, &response.missing_nodes)
 }
 
 fn listener_row(listener: &Listener, response: &ListListenersResponse) -> Vec<String> {
@@ -58,6 +65,7 @@ fn listener_row(listener: &Listener, response: &ListListenersResponse) -> Vec<St
     };
     vec![
         label::owner(listener.workload.as_ref()),
+        escape(&listener.node_name).into_owned(),
         address,
         age.map_or_else(|| "-".to_owned(), |age| format!("{older}{}", tight(age))),
         format!("{}/{}", listener.queue, listener.queue_limit),

@@ -7,13 +7,15 @@ use observer_proto::v1::{ContainerState, EndKind, ListWorkloadsResponse, Workloa
 use super::super::color::Paint;
 use super::super::escape::escape;
 use super::super::look::Look;
-use super::super::table::{Column, Table, figures, text};
+use super::super::nodes::write_missing;
+use super::super::table::{Column, NODE, Table, figures, text};
 use super::super::units::duration;
 use super::super::{container, json, label};
 
 /// Its columns.
-pub(crate) const WORKLOADS: [Column; 12] = [
+pub(crate) const WORKLOADS: [Column; 13] = [
     text("WORKLOAD", 30, 0),
+    NODE,
     text("KIND", 9, 1),
     text("STATE", 10, 1),
     figures("LIVE", 5, 1),
@@ -34,10 +36,9 @@ pub(crate) fn write_workloads(
     response: &ListWorkloadsResponse,
 ) -> io::Result<()> {
     if look.is_whole() {
-        return response
-            .workloads
-            .iter()
-            .try_for_each(|one| json::write_whole(out, look, "WorkloadStatus", one));
+        let mut all = response.workloads.iter();
+        all.try_for_each(|one| json::write_whole(out, look, "WorkloadStatus", one))?;
+        return write_missing(out, look, &response.missing_nodes);
     }
     let mut table = Table::new(WORKLOADS);
     for workload in &response.workloads {
@@ -47,7 +48,7 @@ pub(crate) fn write_workloads(
     if response.workloads.is_empty() {
         writeln!(out, "{}", look.painter.paint(Paint::Dim, "no workload matches"))?;
     }
-    Ok(())
+    write_missing(out, look, &response.missing_nodes)
 }
 
 fn workload_row(status: &WorkloadStatus, look: &Look) -> Vec<String> {
@@ -62,6 +63,7 @@ fn workload_row(status: &WorkloadStatus, look: &Look) -> Vec<String> {
     let dash = |text: &str| if text.is_empty() { "-".to_owned() } else { escape(text).into_owned() };
     vec![
         label::owner(Some(&workload)),
+        escape(&status.node_name).into_owned(),
         kind.to_owned(),
         state(status, look),
         status.live_connections.to_string(),

@@ -44,7 +44,8 @@ impl Sort {
 pub(crate) fn sort(summaries: &mut [Summary], by: Sort) {
     summaries.sort_by_cached_key(|summary| {
         let way = if summary.edge.is_some() { rows::way(summary) } else { String::new() };
-        (Reverse(weight(summary, by)), label::owner(summary.workload.as_ref()), way)
+        let owner = label::owner(summary.workload.as_ref());
+        (Reverse(weight(summary, by)), owner, summary.node_name.clone(), way)
     });
 }
 

@@ -6,7 +6,7 @@ use super::super::color::Paint;
 use super::super::escape::escape;
 use super::super::explain;
 use super::super::label;
-use super::super::table::{Column, figures, text};
+use super::super::table::{Column, NODE, figures, sparse, text};
 use super::super::units;
 use super::services::{Part, Row};
 
@@ -30,16 +30,24 @@ const TCP: [Column; 16] = [
     figures("DROPS", 5, 4),
 ];
 
+/// What the other end tells of an edge, where that is on another node that a relay asks.
+const FAR: [Column; 3] = [
+    sparse("FAR-NODE", 12, 8),
+    Column { figures: true, ..sparse("FAR-ACCEPT", 10, 8) },
+    Column { figures: true, ..sparse("FAR-RETR", 8, 8) },
+];
+
 /// The columns of edges.
 pub(crate) fn edge_columns() -> Vec<Column> {
     let own = [
         text("WORKLOAD", 18, 0),
+        NODE,
         text("PEER", 14, 0),
         figures("PORT", 5, 0),
         text("DIR", 3, 0),
         text("VERDICT", 23, 2),
     ];
-    own.into_iter().chain(TCP).collect()
+    own.into_iter().chain(TCP).chain(FAR).collect()
 }
 
 /// The columns of workloads.
@@ -51,7 +59,7 @@ pub(crate) fn workload_columns() -> Vec<Column> {
         figures("STARTS", 6, 7),
         figures("STOPS", 5, 7),
     ];
-    [text("WORKLOAD", 28, 0)].into_iter().chain(TCP).chain(processes).collect()
+    [text("WORKLOAD", 28, 0), NODE].into_iter().chain(TCP).chain(processes).collect()
 }
 
 /// The columns of the brief table.
@@ -59,7 +67,7 @@ pub(super) fn brief_columns() -> Vec<Column> {
     let drop = ["CLOSED", "HS-P90", "HS-MAX", "DROPS"];
     let tcp = TCP.into_iter().filter(|column| !drop.contains(&column.title));
     let processes = [figures("EXECS", 5, 2), text("EXITS", 14, 2), figures("OOM", 3, 2)];
-    [text("WORKLOAD, ITS EDGES", 30, 0), text("VERDICT", 23, 2)]
+    [text("WORKLOAD, ITS EDGES", 30, 0), NODE, text("VERDICT", 23, 2)]
         .into_iter()
         .chain(tcp)
         .chain(processes)
@@ -76,12 +84,24 @@ pub(super) fn edge(row: &Row) -> Vec<String> {
     };
     let own = [
         label::owner(summary.workload.as_ref()),
+        escape(&summary.node_name).into_owned(),
         peer,
         edge.port.to_string(),
         if edge.outgoing { "out" } else { "in" }.to_owned(),
         verdict(summary).map_or("-", explain::name).to_owned(),
     ];
-    own.into_iter().chain(tcp(summary)).collect()
+    own.into_iter().chain(tcp(summary)).chain(far(summary)).collect()
+}
+
+/// The other end's node, how long connections waited there for accept() at the longest, and what it sent again.
+fn far(summary: &Summary) -> [String; 3] {
+    let Some(far) = &summary.far_end else { return Default::default() };
+    let tcp = far.tcp.clone().unwrap_or_default();
+    [
+        escape(&far.node_name).into_owned(),
+        explain::accept_wait(&tcp).map_or_else(|| "-".to_owned(), |ns| units::tight(&units::duration(ns))),
+        units::percent(tcp.retransmitted_segments, tcp.sent_segments),
+    ]
 }
 
 /// Who answers for a Service whose name stands above.
@@ -102,7 +122,8 @@ pub(crate) fn workload(summary: &Summary) -> Vec<String> {
         processes.container_starts.to_string(),
         processes.container_stops.to_string(),
     ];
-    [label::owner(summary.workload.as_ref())].into_iter().chain(tcp(summary)).chain(own).collect()
+    let of = [label::owner(summary.workload.as_ref()), escape(&summary.node_name).into_owned()];
+    of.into_iter().chain(tcp(summary)).chain(own).collect()
 }
 
 /// A row of the brief table: of a workload, or of an edge, which has no processes.
@@ -110,7 +131,9 @@ pub(super) fn brief(name: String, summary: &Summary) -> Vec<String> {
     let [tcp @ .., resets, stalled, _] = tcp(summary);
     let [opened, failed, _, live, p50, _, p99, _, rtt_p50, rtt_p99, sent, received, retransmitted] = tcp;
     let verdict = verdict(summary).map_or("", explain::name).to_owned();
-    let mut cells = vec![name, verdict, opened, failed, live, p50, p99, rtt_p50, rtt_p99, sent, received];
+    let node = escape(&summary.node_name).into_owned();
+    let mut cells =
+        vec![name, node, verdict, opened, failed, live, p50, p99, rtt_p50, rtt_p99, sent, received];
     cells.extend([retransmitted, resets, stalled]);
     if let Some(processes) = &summary.processes {
         cells.extend([processes.execs.to_string(), exits(&processes.exits), processes.oom_kills.to_string()]);

@@ -59,7 +59,7 @@ fn whole(summary: &Summary) -> String {
     let edge = summary.edge.clone().unwrap_or_default();
     let Edge { kind, address, port, outgoing, workload, service, node_name, backend: _, dns_name: _ } = &edge;
     let peer = (kind, address, port, outgoing, who(workload), service, node_name);
-    format!("{:?} {peer:?}", who(&summary.workload))
+    format!("{:?} {:?} {peer:?}", summary.node_name, who(&summary.workload))
 }
 
 /// The sum of edges, as far as tables show it.
@@ -99,7 +99,7 @@ fn sum(parts: &[&Summary]) -> Summary {
     }
     sum.stalled = Some(still);
     let edge = whole.edge.clone().map(|edge| Edge { backend: None, ..edge });
-    Summary { edge, tcp: Some(sum), diagnosis: None, ..whole.clone() }
+    Summary { edge, tcp: Some(sum), diagnosis: None, far_end: None, ..whole.clone() }
 }
 
 /// Two distributions of the same scale as one.

@@ -132,6 +132,19 @@ impl Grid {
     }
 }
 
+/// The columns that say something, and the rows with their cells alone.
+pub(super) fn without_empty(columns: &[Column], mut rows: Vec<Row>) -> (Vec<Column>, Vec<Row>) {
+    let mut columns = columns.to_vec();
+    for at in (1..columns.len()).rev() {
+        let says = |row: &Row| row.cells.get(at - 1).is_some_and(|cell| !cell.is_empty());
+        if columns[at].sparse && !rows.iter().any(says) {
+            columns.remove(at);
+            rows.iter_mut().filter(|row| row.cells.len() >= at).for_each(|row| _ = row.cells.remove(at - 1));
+        }
+    }
+    (columns, rows)
+}
+
 /// The style of a heading is the theme's; this is a text in its column.
 fn push(line: &mut String, text: &str, width: usize, right: bool, gap: bool) {
     let space = " ".repeat(width.saturating_sub(text.width()));

@@ -4,7 +4,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::page::{Kind, Page};
-use super::wants::Subject;
+use super::wants::{Placed, Subject};
 use super::{Mode, Top, identity};
 
 /// So many characters may be searched for.
@@ -201,19 +201,21 @@ impl Top {
         row.map(|(at, row)| (at, row.id.as_str()))
     }
 
-    fn chosen_workload(&self) -> Option<observer_proto::v1::Workload> {
+    fn chosen_workload(&self) -> Option<Box<Placed>> {
         let (_, id) = self.chosen()?;
-        let summaries = self.summaries().0.iter().map(|summary| summary.workload.as_ref());
-        let statuses = self.workloads.get().into_iter().flatten().map(|status| status.workload.as_ref());
-        summaries.chain(statuses).find(|one| identity::workload(*one) == id)?.cloned()
+        let summaries = self.summaries().0.iter().map(|one| (&one.node_name, one.workload.as_ref()));
+        let statuses = self.workloads.get().into_iter().flatten();
+        let statuses = statuses.map(|one| (&one.node_name, one.workload.as_ref()));
+        let mut all = summaries.chain(statuses);
+        let (node, workload) = all.find(|(node, one)| identity::workload(node, *one) == id)?;
+        Some(Box::new(Placed { node: node.clone(), workload: workload?.clone() }))
     }
 
     /// The selected edge or connection.
     fn subject(&self) -> Option<Subject> {
         let (_, id) = self.chosen()?;
         if let Some(connection) = self.page().connection(id) {
-            let tcp = Box::new(connection.tcp.clone()?);
-            return Some(Subject::Connection(connection.workload.clone(), tcp));
+            return Some(Subject::Connection(Box::new(connection.clone())));
         }
         let edge = self.summaries().1.iter().find(|edge| identity::edge(edge) == id)?;
         Some(Subject::Edge(Box::new(edge.clone())))

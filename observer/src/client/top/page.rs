@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use observer_proto::v1::{Connection, ListConnectionsResponse, Summary, Workload};
+use observer_proto::v1::{Connection, ListConnectionsResponse, Summary};
 use prost_types::Timestamp;
 
 use super::super::compact::Line;
 use super::super::{label, summary::way, time};
 use super::held::Held;
 use super::sort::{self, By};
-use super::wants::{Selected, Subject, Wants};
+use super::wants::{Placed, Selected, Subject, Wants};
 use super::{grid, identity};
 
 /// So many lines of events are kept; the oldest make room.
@@ -23,7 +23,7 @@ pub(super) enum Kind {
     /// All edges.
     Edges,
     /// The edges and connections of a workload.
-    Workload(Workload),
+    Workload(Box<Placed>),
     /// Events.
     Events(Subject),
 }
@@ -95,7 +95,7 @@ impl Page {
         let name = match &self.kind {
             Kind::Workloads => vec!["Workloads".to_owned()],
             Kind::Edges => vec!["Edges".to_owned()],
-            Kind::Workload(workload) => vec![label::owner(Some(workload))],
+            Kind::Workload(workload) => vec![workload.name()],
             Kind::Events(subject) => {
                 let mut parts = parts(subject);
                 if let Some(first) = parts.first_mut() {
@@ -124,25 +124,24 @@ impl Page {
 }
 
 fn parts(subject: &Subject) -> Vec<String> {
+    let owner = |workload| format!("{}{}", label::owner(workload), label::on(subject.node()));
     match subject {
-        Subject::Workload(workload) => vec![label::owner(Some(workload))],
-        Subject::Edge(edge) => vec![label::owner(edge.workload.as_ref()), way(edge)],
-        Subject::Connection(workload, tcp) => {
+        Subject::Workload(workload) => vec![workload.name()],
+        Subject::Edge(edge) => vec![owner(edge.workload.as_ref()), way(edge)],
+        Subject::Connection(connection) => {
+            let tcp = connection.tcp.clone().unwrap_or_default();
             let far = if tcp.outgoing { &tcp.destination } else { &tcp.source };
             let way = if tcp.outgoing { "->" } else { "<-" };
             let far = far.as_ref().map(|end| label::address(Some(end))).unwrap_or_default();
-            vec![label::owner(workload.as_ref()), format!("{way} {far}")]
+            vec![owner(connection.workload.as_ref()), format!("{way} {far}")]
         }
     }
 }
 
-/// The edges of a workload.
-pub(super) fn own_edges<'a>(
-    edges: &'a [Summary],
-    workload: &'a Workload,
-) -> impl Iterator<Item = &'a Summary> {
-    let own = identity::workload(Some(workload));
-    edges.iter().filter(move |edge| identity::workload(edge.workload.as_ref()) == own)
+/// The edges of a workload. Of one that leads to it from another node a relay tells the side that asks alone.
+pub(super) fn own_edges<'a>(edges: &'a [Summary], workload: &'a Placed) -> impl Iterator<Item = &'a Summary> {
+    let own = workload.id();
+    edges.iter().filter(move |edge| identity::of(edge) == own || identity::far(edge).as_ref() == Some(&own))
 }
 
 /// The newest lines of events.

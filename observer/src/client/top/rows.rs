@@ -6,82 +6,29 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use observer_proto::v1::{
-    Connection, ContainerState, Diagnosis, ListConnectionsResponse, Summary, TcpSummary, Verdict, Workload,
+    Connection, ContainerState, Diagnosis, ListConnectionsResponse, Summary, TcpSummary, Verdict,
     WorkloadKind, WorkloadStatus,
 };
 
 use super::super::color::Paint;
 use super::super::compact::Line;
-use super::super::listing::connections::{CONNECTIONS, connection_row};
+use super::super::listing::connections::{CONNECTIONS, connection_row, peer};
 use super::super::listing::{trouble, workloads as listed};
 use super::super::look::Look;
 use super::super::summary::{Sort, rows, way, weight};
-use super::super::table::{Column, figures, text};
+use super::super::table::Column;
 use super::super::{explain, label};
+use super::columns::{EDGES, LIVE, WORKLOADS};
 use super::grid::Row;
 use super::identity;
 use super::sort::By;
+use super::wants::Placed;
 
-/// The columns of workloads. Where the screen has 80, names have 31 of them.
-pub(super) const WORKLOADS: [Column; 19] = [
-    text("WORKLOAD", 30, 0),
-    text("RESTARTS", 8, 1),
-    text("VERDICT", 18, 2),
-    figures("OPENED", 6, 2),
-    figures("FAILED", 6, 1),
-    figures("LIVE", 5, 3),
-    figures("HS-P50", 7, 2),
-    figures("HS-P99", 7, 1),
-    figures("RTT-P50", 7, 2),
-    figures("RTT-P99", 7, 1),
-    figures("RETR", 6, 1),
-    figures("RESETS", 6, 1),
-    figures("OUT", 7, 3),
-    figures("IN", 7, 3),
-    figures("STALLED", 7, 3),
-    figures("EXECS", 5, 4),
-    figures("OOM", 3, 3),
-    figures("CLOSED", 6, 4),
-    figures("DROPS", 5, 5),
-];
-
-/// The columns of edges.
-pub(super) const EDGES: [Column; 15] = [
-    text("EDGE", 30, 0),
-    text("VERDICT", 18, 1),
-    figures("OPENED", 6, 2),
-    figures("FAILED", 6, 1),
-    figures("LIVE", 5, 3),
-    figures("HS-P50", 7, 4),
-    figures("HS-P99", 7, 2),
-    figures("RTT-P50", 7, 3),
-    figures("RTT-P99", 7, 1),
-    figures("RETR", 6, 1),
-    figures("RESETS", 6, 2),
-    figures("OUT", 7, 3),
-    figures("IN", 7, 3),
-    figures("STALLED", 7, 3),
-    figures("CLOSED", 6, 4),
-];
-
-/// The columns of connections.
-pub(super) const LIVE: [Column; 12] = [
-    text("CONNECTION", 30, 0),
-    figures("AGE", 8, 1),
-    figures("HS", 7, 2),
-    figures("RTT", 7, 1),
-    figures("RETR", 6, 1),
-    text("NOW", 21, 1),
-    figures("OUT", 7, 2),
-    figures("IN", 7, 2),
-    text("STATE", 11, 3),
-    figures("ACCEPT", 7, 3),
-    text("PROCESS", 18, 3),
-    text("ADDRESSES", 44, 4),
-];
-
-/// The one column of events.
-pub(super) const EVENTS: [Column; 1] = [text("EVENT", 30, 0)];
+/// Cells that no other table has, by their places beside the name: whose node it is comes first.
+const RESTARTS: usize = 1;
+const VERDICT: usize = 2;
+const EDGE_NODE: usize = 0;
+const EDGE_VERDICT: usize = 1;
 
 /// The cells of a row of another table, put into the columns of this one by their titles.
 fn chosen(wanted: &[Column], columns: &[Column], cells: &[String]) -> Vec<String> {
@@ -106,7 +53,7 @@ pub(super) struct Known<'a> {
 pub(super) fn workloads(known: &Known<'_>, by: By, look: &Look) -> Vec<Row> {
     let Known { summaries, edges, statuses, idle } = known;
     let faults = faults(edges);
-    let by_id = statuses.iter().map(|status| (identity::workload(status.workload.as_ref()), status));
+    let by_id = statuses.iter().map(|status| (identity::status(status), status));
     let by_id: HashMap<String, &WorkloadStatus> = by_id.collect();
     let mut seen = HashSet::new();
     let mut all: Vec<([u64; 6], Row)> = Vec::new();
@@ -114,7 +61,7 @@ pub(super) fn workloads(known: &Known<'_>, by: By, look: &Look) -> Vec<Row> {
         let fault = faults.get(&id);
         let place = place(summary, status, (by, fault.is_some()));
         let mut row = workload(summary, status, id, look);
-        if let (Some((_, verdict, way)), Some(cell)) = (fault, row.cells.get_mut(1)) {
+        if let (Some((_, verdict, way)), Some(cell)) = (fault, row.cells.get_mut(VERDICT)) {
             explain::name(*verdict).clone_into(cell);
             row.paint = Paint::Failure;
             row.detail.insert(1.min(row.detail.len()), format!("{}: {way}", explain::name(*verdict)));
@@ -122,17 +69,17 @@ pub(super) fn workloads(known: &Known<'_>, by: By, look: &Look) -> Vec<Row> {
         all.push((place, row));
     };
     for summary in *summaries {
-        let id = identity::workload(summary.workload.as_ref());
+        let id = identity::of(summary);
         if seen.insert(id.clone()) {
             add(summary, by_id.get(&id).copied(), id);
         }
     }
     for status in statuses.iter().filter(|status| *idle && is_container(status)) {
-        let id = identity::workload(status.workload.as_ref());
+        let id = identity::status(status);
         if seen.insert(id.clone()) {
             let live = TcpSummary { live: status.live_connections, ..TcpSummary::default() };
-            let workload = status.workload.clone();
-            add(&Summary { workload, tcp: Some(live), ..Summary::default() }, Some(status), id);
+            let (workload, node_name) = (status.workload.clone(), status.node_name.clone());
+            add(&Summary { workload, node_name, tcp: Some(live), ..Summary::default() }, Some(status), id);
         }
     }
     sorted(all)
@@ -143,7 +90,7 @@ fn faults(edges: &[Summary]) -> HashMap<String, ([u64; 5], Verdict, String)> {
     let mut faults: HashMap<String, ([u64; 5], Verdict, String)> = HashMap::new();
     for edge in edges {
         let Some(verdict) = fault(edge) else { continue };
-        let id = identity::workload(edge.workload.as_ref());
+        let id = identity::of(edge);
         let weight = weight(edge, Sort::Worst);
         if faults.get(&id).is_none_or(|(worst, ..)| weight > *worst) {
             faults.insert(id, (weight, verdict, way(edge)));
@@ -198,7 +145,7 @@ fn sorted(mut all: Vec<([u64; 6], Row)>) -> Vec<Row> {
 
 fn workload(summary: &Summary, status: Option<&WorkloadStatus>, id: String, look: &Look) -> Row {
     let mut cells = chosen(&WORKLOADS, &rows::workload_columns(), &rows::workload(summary));
-    if let Some(cell) = cells.first_mut() {
+    if let Some(cell) = cells.get_mut(RESTARTS) {
         *cell = restarts(status);
     }
     let paint = worse(rows::paint(summary), status.map_or(Paint::Plain, listed::paint));
@@ -226,8 +173,13 @@ fn worse(one: Paint, other: Paint) -> Paint {
     if rank(other) > rank(one) { other } else { one }
 }
 
-/// Edges; of one workload without its name.
-pub(super) fn edges<'a>(summaries: impl Iterator<Item = &'a Summary>, by: By, of_one: bool) -> Vec<Row> {
+/// Edges; those of one workload without its name.
+pub(super) fn edges<'a>(
+    summaries: impl Iterator<Item = &'a Summary>,
+    by: By,
+    of: Option<&Placed>,
+) -> Vec<Row> {
+    let one = of.map(Placed::id);
     let mut seen = HashSet::new();
     let mut all = Vec::new();
     for summary in summaries {
@@ -235,6 +187,7 @@ pub(super) fn edges<'a>(summaries: impl Iterator<Item = &'a Summary>, by: By, of
         if seen.insert(id.clone()) {
             let fault = fault(summary).is_some();
             let place = placed(u64::from(fault && by == By::Worst), summary, by);
+            let of_one = one.as_ref() == Some(&identity::of(summary));
             all.push((place, edge(summary, id, of_one)));
         }
     }
@@ -244,8 +197,12 @@ pub(super) fn edges<'a>(summaries: impl Iterator<Item = &'a Summary>, by: By, of
 fn edge(summary: &Summary, id: String, of_one: bool) -> Row {
     let mut cells = chosen(&EDGES, &rows::workload_columns(), &rows::workload(summary));
     let verdict = summary.diagnosis.as_ref().map(Diagnosis::verdict);
-    if let Some(cell) = cells.first_mut() {
+    if let Some(cell) = cells.get_mut(EDGE_VERDICT) {
         verdict.map_or("-", explain::name).clone_into(cell);
+    }
+    if let Some(cell) = cells.get_mut(EDGE_NODE).filter(|_| of_one) {
+        // It stands above, with the name.
+        cell.clear();
     }
     let owner = (!of_one).then(|| label::owner(summary.workload.as_ref()));
     let name = owner.into_iter().chain([way(summary)]).collect();
@@ -253,10 +210,10 @@ fn edge(summary: &Summary, id: String, of_one: bool) -> Row {
 }
 
 /// Live connections of a workload, as the daemon sorted them; where a pod's container is not known, it tells all of the pod.
-pub(super) fn connections(response: &ListConnectionsResponse, of: &Workload) -> Vec<Row> {
-    let own = identity::workload(Some(of));
+pub(super) fn connections(response: &ListConnectionsResponse, of: &Placed) -> Vec<Row> {
+    let own = of.id();
     let all = response.connections.iter();
-    let own = all.filter(|one| identity::workload(one.workload.as_ref()) == own);
+    let own = all.filter(|one| identity::workload(&one.node_name, one.workload.as_ref()) == own);
     own.map(|one| connection(one, response)).collect()
 }
 
@@ -264,10 +221,10 @@ fn connection(connection: &Connection, response: &ListConnectionsResponse) -> Ro
     let tcp = connection.tcp.clone().unwrap_or_default();
     let name = if tcp.outgoing {
         let port = tcp.source.as_ref().map_or(0, |end| end.port);
-        format!(":{port} -> {}", label::destination(&tcp))
+        format!(":{port} -> {}", peer(connection, &tcp))
     } else {
         let port = tcp.destination.as_ref().map_or(0, |end| end.port);
-        format!(":{port} <- {}", label::endpoint(tcp.source.as_ref()))
+        format!(":{port} <- {}", peer(connection, &tcp))
     };
     let again = connection.counters.as_ref().is_some_and(|counters| counters.retransmitted_segments > 0);
     let bad = again || trouble(connection, response).is_some();

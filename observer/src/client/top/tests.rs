@@ -1,6 +1,7 @@
 //! Screens as a terminal shows them: what is on each page, and what keys make of it.
 
 mod fixture;
+mod nodes;
 mod pages;
 mod robust;
 

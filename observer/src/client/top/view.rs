@@ -13,7 +13,7 @@ use super::super::{lost, time::after};
 use super::grid::{Grid, bar, cut, wrap};
 use super::page::Kind;
 use super::theme::BAR;
-use super::{Mode, Top, help};
+use super::{Mode, Top, help, nodes};
 
 /// The lines of the selected row in full, and the rule above them.
 const DETAIL: u16 = 4;
@@ -67,7 +67,7 @@ fn where_and_when(top: &Top) -> String {
     // To the second: a line is short.
     let text = |time| clock.text(time).split('.').next().unwrap_or_default().to_owned();
     let lasts = duration(finished.end.window_ns);
-    let node = escape(&finished.window.node_name);
+    let node = nodes::place(top, finished);
     format!("observer top [{node}] {} to {} ({lasts})", text(&start), text(&end))
 }
 
@@ -93,6 +93,7 @@ fn below(top: &Top) -> Vec<(Paint, String)> {
     let mut lines = vec![(Paint::Plain, totals(top))];
     lines.extend(top.away.iter().map(|words| (Paint::Failure, words.clone())));
     lines.extend(top.page().refused.iter().map(|words| (Paint::Failure, words.clone())));
+    lines.extend(nodes::missing(top).map(|words| (Paint::Failure, words)));
     lines.extend(incidents(top).map(|words| (Paint::Failure, words)));
     lines.extend(top.notice.iter().map(|(words, _)| (Paint::Warning, words.clone())));
     let Some(finished) = top.finished.get() else { return lines };
@@ -114,6 +115,9 @@ fn incidents(top: &Top) -> Option<String> {
     let newest = top.incidents.incidents.first()?;
     let count = plural(top.incidents.total, "open incident");
     let (id, title) = (escape(&newest.id), escape(&newest.title));
+    // A relay's incidents are of several nodes, whose ids may be the same.
+    let of = if top.incidents.node_name.is_empty() { newest.node_name.as_str() } else { "" };
+    let id = if of.is_empty() { id.into_owned() } else { format!("{}/{id}", escape(of)) };
     let which = if top.incidents.total > 1 { "the newest: " } else { "" };
     Some(format!("{count}, {which}{title} (observer incident show {id})"))
 }

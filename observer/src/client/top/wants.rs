@@ -1,11 +1,11 @@
 //! What a view needs from the daemon beside its summaries: the requests for what is on the screen.
 
 use observer_proto::v1::{
-    ConnectionOrder, Event, Filter, ListConnectionsRequest, ListWorkloadsRequest, Summary, Tcp,
+    Connection, ConnectionOrder, Event, Filter, ListConnectionsRequest, ListWorkloadsRequest, Summary,
     WatchEventsRequest, Workload,
 };
 
-use super::super::explain;
+use super::super::{explain, label};
 use super::identity;
 
 /// So many of the events in memory come first.
@@ -32,36 +32,70 @@ pub(crate) struct Wants {
     pub(crate) events: Option<(u64, WatchEventsRequest, Subject)>,
 }
 
+/// A workload, and its node where several tell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Placed {
+    /// The node; empty where one daemon alone is asked.
+    pub(crate) node: String,
+    /// The workload.
+    pub(crate) workload: Workload,
+}
+
+impl Placed {
+    /// What tells it from others.
+    pub(super) fn id(&self) -> String {
+        identity::workload(&self.node, Some(&self.workload))
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> String {
+        format!("{}{}", label::owner(Some(&self.workload)), label::on(&self.node))
+    }
+}
+
 /// Whose events are shown.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Subject {
     /// All of a workload.
-    Workload(Workload),
+    Workload(Box<Placed>),
     /// Those of its connections on one edge.
     Edge(Box<Summary>),
     /// Those of one connection.
-    Connection(Option<Workload>, Box<Tcp>),
+    Connection(Box<Connection>),
 }
 
 impl Subject {
     /// Whether an event is of this. The daemon sends those of the workload with one of the ports.
     pub(crate) fn has(&self, event: &Event) -> bool {
         let tcp = event.tcp();
+        let node = self.node();
+        if !node.is_empty() && event.node_name != node {
+            return false;
+        }
         match self {
-            Self::Workload(one) => {
-                identity::workload(Some(one)) == identity::workload(event.workload.as_ref())
-            }
+            Self::Workload(one) => one.id() == identity::workload(node, event.workload.as_ref()),
             Self::Edge(edge) => tcp.is_some_and(|tcp| explain::is_of(event.workload.as_ref(), tcp, edge)),
-            Self::Connection(_, one) => tcp.is_some_and(|tcp| tcp.connection_id == one.connection_id),
+            Self::Connection(one) => {
+                one.tcp.as_ref().zip(tcp).is_some_and(|(one, tcp)| tcp.connection_id == one.connection_id)
+            }
+        }
+    }
+
+    /// The node that tells them; empty where there is one alone.
+    pub(super) fn node(&self) -> &str {
+        match self {
+            Self::Workload(workload) => &workload.node,
+            Self::Edge(edge) => &edge.node_name,
+            Self::Connection(connection) => &connection.node_name,
         }
     }
 
     /// Whose they are.
     pub(super) const fn workload(&self) -> Option<&Workload> {
         match self {
-            Self::Workload(workload) => Some(workload),
+            Self::Workload(placed) => Some(&placed.workload),
             Self::Edge(edge) => edge.workload.as_ref(),
-            Self::Connection(workload, _) => workload.as_ref(),
+            Self::Connection(connection) => connection.workload.as_ref(),
         }
     }
 
@@ -70,7 +104,7 @@ impl Subject {
         let port = match self {
             Self::Workload(_) => None,
             Self::Edge(edge) => edge.edge.as_ref().map(|edge| edge.port),
-            Self::Connection(_, tcp) => tcp.source.as_ref().map(|end| end.port),
+            Self::Connection(one) => one.tcp.as_ref().and_then(|tcp| tcp.source.as_ref()).map(|end| end.port),
         };
         port.filter(|port| *port > 0)
     }
@@ -103,8 +137,8 @@ impl Selected {
     }
 
     /// Asks for a workload's connections.
-    pub(super) fn connections(&self, of: &Workload, order: ConnectionOrder) -> ListConnectionsRequest {
-        let allow = self.narrowed(Some(of), None);
+    pub(super) fn connections(&self, of: &Placed, order: ConnectionOrder) -> ListConnectionsRequest {
+        let allow = self.narrowed(&of.node, Some(&of.workload), None);
         ListConnectionsRequest {
             allow,
             deny: self.deny.clone(),
@@ -116,15 +150,18 @@ impl Selected {
 
     /// Asks for what has happened lately and happens.
     pub(super) fn events(&self, of: &Subject) -> WatchEventsRequest {
-        let allow = self.narrowed(of.workload(), of.port());
+        let allow = self.narrowed(of.node(), of.workload(), of.port());
         let deny = self.deny.clone();
         WatchEventsRequest { allow, deny, follow: true, last: EVENTS, ..WatchEventsRequest::default() }
     }
 
     /// Of what was selected that of one workload and port. What was selected has them, so they may take the place of more.
-    fn narrowed(&self, workload: Option<&Workload>, port: Option<u32>) -> Vec<Filter> {
+    fn narrowed(&self, node: &str, workload: Option<&Workload>, port: Option<u32>) -> Vec<Filter> {
         let mut allow = if self.allow.is_empty() { vec![Filter::default()] } else { self.allow.clone() };
         for filter in &mut allow {
+            if !node.is_empty() {
+                filter.node_names = vec![node.to_owned()];
+            }
             match workload {
                 Some(Workload { container_id, .. }) if !container_id.is_empty() => {
                     filter.containers = vec![container_id.clone()];
@@ -143,7 +180,7 @@ impl Selected {
 
 #[cfg(test)]
 mod tests {
-    use observer_proto::v1::{Edge, PeerKind};
+    use observer_proto::v1::{Edge, PeerKind, Tcp};
 
     use super::super::super::testing;
     use super::*;
@@ -165,26 +202,40 @@ mod tests {
         let filter =
             Filter { namespaces: vec!["shop".into()], containers: vec!["app".into()], ..Filter::default() };
         let selected = Selected { allow: vec![filter.clone()], deny: vec![filter.clone()] };
-        let request = selected.connections(&pod, ConnectionOrder::Rtt);
+        let of = Placed { workload: pod.clone(), ..Placed::default() };
+        let request = selected.connections(&of, ConnectionOrder::Rtt);
         assert_eq!(request.allow, [Filter { containers: vec![pod.container_id.clone()], ..filter.clone() }]);
         assert_eq!((request.order(), request.deny), (ConnectionOrder::Rtt, vec![filter]));
         let host = Workload { name: "host".into(), ..Workload::default() };
-        let request = Selected::default().events(&Subject::Workload(host));
+        let host = Placed { workload: host, ..Placed::default() };
+        let request = Selected::default().events(&Subject::Workload(Box::new(host.clone())));
         assert_eq!(request.allow, [Filter { workloads: vec!["host".into()], ..Filter::default() }]);
         assert!(request.follow);
-        let request = Selected::default().events(&Subject::Connection(None, Box::new(testing::tcp(true))));
+        let host = Placed { node: "node-b".to_owned(), ..host };
+        let request = Selected::default().events(&Subject::Workload(Box::new(host)));
+        let (workloads, node_names) = (vec!["host".into()], vec!["node-b".into()]);
+        assert_eq!(request.allow, [Filter { workloads, node_names, ..Filter::default() }]);
+        let request = Selected::default().events(&connection(testing::tcp(true)));
         assert_eq!(request.allow, [Filter { ports: vec![51_722], ..Filter::default() }]);
+    }
+
+    fn connection(tcp: Tcp) -> Subject {
+        Subject::Connection(Box::new(Connection { tcp: Some(tcp), ..Connection::default() }))
     }
 
     #[test]
     fn events_are_of_their_subject_alone() {
         let event = testing::connect();
         let other = Tcp { connection_id: "8".to_owned(), ..testing::tcp(true) };
-        assert!(Subject::Connection(None, Box::new(testing::tcp(true))).has(&event));
-        assert!(!Subject::Connection(None, Box::new(other)).has(&event));
-        assert!(Subject::Workload(testing::pod("shop", "cart-7d9f", "app")).has(&event));
+        assert!(connection(testing::tcp(true)).has(&event));
+        assert!(!connection(other).has(&event));
+        let placed =
+            |node: &str, workload| Subject::Workload(Box::new(Placed { node: node.to_owned(), workload }));
+        assert!(placed("", testing::pod("shop", "cart-7d9f", "app")).has(&event));
+        assert!(placed("node1", testing::pod("shop", "cart-7d9f", "app")).has(&event));
+        assert!(!placed("node2", testing::pod("shop", "cart-7d9f", "app")).has(&event));
         let pod = Workload { container_id: String::new(), ..testing::pod("shop", "cart-7d9f", "") };
-        assert!(!Subject::Workload(pod).has(&event), "a pod whose container is not known is another one");
+        assert!(!placed("", pod).has(&event), "a pod whose container is not known is another one");
         let workload = Some(testing::pod("shop", "redis-0", "redis"));
         let edge =
             Edge { kind: PeerKind::Pod.into(), port: 6_379, outgoing: true, workload, ..Edge::default() };

@@ -1,14 +1,13 @@
 //! TLS of the HTTP server: its certificate, and whose clients' it asks for. Read again when the files change.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{self, ServerConfig};
+
+use crate::credentials::{CredentialsError, Stamps, authorities, certificates, private_key, stamps};
 
 /// The files that TLS takes; all of them PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,20 +23,13 @@ pub(crate) struct HttpFiles {
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpTlsError {
-    #[error("cannot read {what} from {}", path.display())]
-    Read { what: &'static str, path: PathBuf, source: pem::Error },
-    #[error("{} holds no certificates", .0.display())]
-    Empty(PathBuf),
-    #[error("{} is not usable as an authority", path.display())]
-    Authority { path: PathBuf, source: rustls::Error },
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     #[error("the authorities in {} cannot verify clients", path.display())]
     Verifier { path: PathBuf, source: VerifierBuilderError },
     #[error("the certificate in {} and the key in {} are not usable together", cert.display(), key.display())]
     Pair { cert: PathBuf, key: PathBuf, source: rustls::Error },
 }
-
-/// What tells one version of the files from another.
-type Stamps = Vec<Option<[i64; 4]>>;
 
 /// What the files say.
 #[derive(Debug)]
@@ -100,19 +92,13 @@ impl HttpFiles {
         let builder = match client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for authority in certificates(path)? {
-                    let failed = |source| HttpTlsError::Authority { path: path.clone(), source };
-                    roots.add(authority).map_err(failed)?;
-                }
                 let failed = |source| HttpTlsError::Verifier { path: path.clone(), source };
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let roots = Arc::new(authorities(path)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
                 builder.with_client_cert_verifier(verifier.build().map_err(failed)?)
             }
         };
-        let chain = certificates(cert)?;
-        let failed = |source| HttpTlsError::Read { what: "a private key", path: key.clone(), source };
-        let private = PrivateKeyDer::from_pem_file(key).map_err(failed)?;
+        let (chain, private) = (certificates(cert)?, private_key(key)?);
         let mut config = builder.with_single_cert(chain, private).map_err(pair)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A session that is taken up again would show no certificate, which may have been revoked by another authority's file.
@@ -120,19 +106,8 @@ impl HttpFiles {
         Ok(config)
     }
 
-    /// Through links: those of Kubernetes' volumes are links.
     fn stamps(&self) -> Stamps {
-        let stamp = |path: &PathBuf| {
-            let found = std::fs::metadata(path).ok()?;
-            Some([found.dev() as i64, found.ino() as i64, found.mtime(), found.mtime_nsec()])
-        };
-        [&self.cert, &self.key].into_iter().chain(&self.client_ca).map(stamp).collect()
+        let Self { cert, key, client_ca } = self;
+        stamps([cert, key].into_iter().chain(client_ca).map(PathBuf::as_path))
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpTlsError> {
-    let failed = |source| HttpTlsError::Read { what: "certificates", path: path.to_owned(), source };
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
-    if found.is_empty() { Err(HttpTlsError::Empty(path.to_owned())) } else { Ok(found) }
 }

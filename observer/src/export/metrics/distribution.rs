@@ -36,6 +36,11 @@ impl Distribution {
         }
     }
 
+    /// How many values there are, and how large, without the buckets that they are in.
+    pub(crate) fn without_buckets(&self) -> Self {
+        Self { buckets: BTreeMap::new(), ..*self }
+    }
+
     /// How many values.
     pub(crate) const fn count(&self) -> u64 {
         self.count

@@ -2,6 +2,7 @@
 
 mod group;
 mod marks;
+mod part;
 #[cfg(test)]
 mod tests;
 
@@ -9,7 +10,8 @@ use std::sync::Arc;
 
 use observer_proto::v1;
 
-use self::group::{Group, Part, Whose};
+use self::group::{Group, Whose};
+use self::part::Part;
 use super::labels::{Label, OtherSide};
 use super::settings::Settings;
 use super::subject::{Exemplar, Generations};

@@ -18,7 +18,7 @@ pub(crate) struct Subject {
     /// By their ports; what found no room at `NO_PORT`.
     pub(crate) listeners: BTreeMap<u16, ListenerTotals>,
     pub(crate) listed: Option<Listed>,
-    /// How many series it has.
+    /// How many series it had when these were counted last.
     pub(crate) series: usize,
 }
 
@@ -58,14 +58,17 @@ pub(crate) struct SeenTcp<'a> {
 }
 
 impl Subject {
-    /// Counts the series that it has of these metrics.
-    pub(crate) fn count(&mut self, metrics: &[&'static Metric], now: Generations) -> usize {
+    /// How many series it has of these metrics.
+    pub(crate) fn count<'m>(
+        &self,
+        metrics: impl IntoIterator<Item = &'m &'static Metric>,
+        now: Generations,
+    ) -> usize {
         let mut series = 0;
         let mut count = |_: &[&str], _: super::table::Value<'_>, _: Option<WallTime>| series += 1;
         for metric in metrics {
-            Seen { subject: self, now }.tell(metric, &mut Out::to(&mut count));
+            self.at(now).tell(metric, &mut Out::to(&mut count));
         }
-        self.series = series;
         series
     }
 

@@ -97,6 +97,14 @@ pub(crate) struct Listed {
 }
 
 impl TcpTotals {
+    /// The same without the buckets of its distributions.
+    pub(crate) fn outline(&self) -> Self {
+        let Self { failures, retransmits, handshake, rtt, duration, .. } = self;
+        let [handshake, rtt, duration] = [handshake, rtt, duration].map(Distribution::without_buckets);
+        let (failures, retransmits) = (failures.clone(), retransmits.clone());
+        Self { failures, retransmits, handshake, rtt, duration, ..*self }
+    }
+
     /// Adds a window's figures, or what another workload with the same labels did in it.
     pub(crate) fn add(&mut self, window: &TcpSummary, generation: Generation) {
         let TcpSummary {

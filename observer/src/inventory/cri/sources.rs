@@ -46,7 +46,7 @@ impl Sources {
         if let (Some(health), Some(endpoint)) = (health.get_mut(index), self.endpoints.get(index)) {
             if self.given && news == Health::Absent && *health != news {
                 log::warn!(
-                    "there is no socket at {}: its containers show by id",
+                    "there is no socket at {}: its containers show by id; in a pod, mount the folder of the runtime's socket there",
                     endpoint.socket().display()
                 );
             }

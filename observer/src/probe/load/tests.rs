@@ -1,5 +1,7 @@
 //! What loading promises, on the running kernel.
 
+use rustix::param::page_size;
+
 use super::*;
 
 /// Where the hierarchy is mounted.
@@ -12,7 +14,7 @@ pub(in crate::probe) fn cgroups() -> std::path::PathBuf {
 #[test]
 fn names_need_a_hierarchy() {
     let features = Features::examine("test").unwrap();
-    let sizes = RingSizes { process: 4096, network: 4096 };
+    let sizes = RingSizes { process: page_size() as u32, network: page_size() as u32 };
     let loaded = Loaded::load(&features, sizes, 0, &[], Some(Path::new("/"))).unwrap();
     let missing: Vec<_> = super::super::capabilities(&loaded.refused, true)
         .into_iter()
@@ -28,7 +30,7 @@ fn names_need_a_hierarchy() {
 #[test]
 fn the_running_kernel_takes_all_probes() {
     let features = Features::examine("test").unwrap();
-    let sizes = RingSizes { process: 4096, network: 4096 };
+    let sizes = RingSizes { process: page_size() as u32, network: page_size() as u32 };
     let loaded = Loaded::load(&features, sizes, 0, &[], Some(&cgroups())).unwrap();
     // This machine's kernel may not let its functions be hooked; then failed opens can be seen at a cost.
     let refused: Vec<_> = loaded.refused.iter().filter(|one| one.cause != Cause::CostlyOpens).collect();

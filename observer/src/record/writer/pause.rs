@@ -1,5 +1,7 @@
 //! Nothing is recorded for a while: why, what is missing since, and going on.
 
+use std::io::ErrorKind;
+
 use observer_proto::v1::{Gap, GapReason};
 
 use super::{SPARED_BYTES, Unwritten, Writer};
@@ -21,6 +23,11 @@ pub(super) struct Pause {
     pub(super) broken: bool,
 }
 
+/// Whether nothing can be written because the folder is a pod's own root file system.
+fn lacks_folder(error: &Unwritten) -> bool {
+    matches!(error, Unwritten::Open(OpenError::Io { error, .. }) if error.kind() == ErrorKind::ReadOnlyFilesystem)
+}
+
 impl Writer {
     pub(super) fn pause(&mut self, error: &Unwritten, now: Now) {
         let reason = error.to_string();
@@ -32,7 +39,8 @@ impl Writer {
         let (tried, since, after) = (now.boot, self.newest, self.batch.last_sequence);
         let Some(before) = self.pause.take() else {
             let again = if for_good { "" } else { "; it is tried again each 5 s, and all else goes on" };
-            log::error!("recording is paused: {reason}{again}");
+            let help = if lacks_folder(error) { " (in a pod, mount a folder of the node there)" } else { "" };
+            log::error!("recording is paused: {reason}{help}{again}");
             self.pause = Some(Pause { reason, since, after, missed: 0, tried, for_good, broken });
             return;
         };

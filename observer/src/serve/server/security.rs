@@ -1,6 +1,5 @@
 //! What decides who may come in and what they may see, read again when its files change.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::super::access::{Identity, Rules, Scope};
 use super::ServeError;
 use super::tls::{Tls, TlsFiles};
+use crate::credentials::{Stamps, stamps};
 
 /// The files are looked at so often.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -45,9 +45,6 @@ impl Security {
         self.rules.scope(identity)
     }
 }
-
-/// What tells one version of the files from another.
-pub(super) type Stamps = Vec<Option<[i64; 5]>>;
 
 impl SecurityFiles {
     /// What they say, and which versions of them: looked at before they are read, so that a change meanwhile shows later.
@@ -108,13 +105,7 @@ impl SecurityFiles {
         }
     }
 
-    /// Through links: those of Kubernetes' volumes are links.
     fn stamps(&self) -> Stamps {
-        let stamp = |path: &Path| {
-            let found = std::fs::metadata(path).ok()?;
-            let size = i64::try_from(found.size()).unwrap_or(i64::MAX);
-            Some([found.dev() as i64, found.ino() as i64, size, found.mtime(), found.mtime_nsec()])
-        };
-        self.paths().map(stamp).collect()
+        stamps(self.paths())
     }
 }

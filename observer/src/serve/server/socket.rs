@@ -26,7 +26,7 @@ pub(super) struct Socket {
 impl Socket {
     /// Where it is `shared`, everybody may connect: the access file says who may ask, and each is known by the kernel's word.
     pub(super) fn bind(path: &Path, shared: bool) -> Result<Self, ServeError> {
-        let failed = |source| ServeError::Unix { path: path.to_owned(), source };
+        let failed = |source| failed(path, source);
         if let Some(directory) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(failed)?;
         }
@@ -69,9 +69,17 @@ fn listen(path: &Path, shared: bool) -> io::Result<UnixListener> {
     Ok(UnixListener::from(socket))
 }
 
+/// What to tell. The root file system of a pod is read-only.
+fn failed(path: &Path, source: io::Error) -> ServeError {
+    if source.kind() == ErrorKind::ReadOnlyFilesystem {
+        return ServeError::ReadOnly(path.to_owned());
+    }
+    ServeError::Unix { path: path.to_owned(), source }
+}
+
 /// Takes the lock beside the socket. Its file stays: to remove it would let two daemons hold two of them.
 fn lock(path: &Path) -> Result<File, ServeError> {
-    let failed = |source| ServeError::Unix { path: path.to_owned(), source };
+    let failed = |source| failed(path, source);
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
     let mut name = path.as_os_str().to_owned();

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{
-    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime,
-};
+use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{self, ServerConfig};
+
+use crate::credentials::{CredentialsError, authorities, certificates, private_key, several};
 
 /// The files that TLS takes; all of them PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +28,8 @@ pub(crate) struct TlsFiles {
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    #[error("cannot read {what} from {}", path.display())]
-    Read { what: &'static str, path: PathBuf, source: pem::Error },
-    #[error("{} holds no {what}", path.display())]
-    Empty { what: &'static str, path: PathBuf },
-    #[error("{} is not usable as an authority", path.display())]
-    Authority { path: PathBuf, source: rustls::Error },
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     #[error("the authorities in {} cannot verify clients", path.display())]
     Verifier { path: PathBuf, source: VerifierBuilderError },
     #[error("the certificate in {} and the key in {} are not usable together", cert.display(), key.display())]
@@ -59,12 +54,8 @@ impl TlsFiles {
     pub(in crate::serve) fn read(&self) -> Result<Tls, TlsError> {
         let Self { cert, key, client_ca, client_crl } = self;
         let provider = Arc::new(ring::default_provider());
-        let mut roots = RootCertStore::empty();
-        for authority in several::<CertificateDer<'static>>("certificates", client_ca)? {
-            roots.add(authority).map_err(|source| TlsError::Authority { path: client_ca.clone(), source })?;
-        }
-        let mut verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let roots = Arc::new(authorities(client_ca)?);
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
         if let Some(path) = client_crl {
             let lists = several::<CertificateRevocationListDer<'static>>("revocation lists", path)?;
             // An authority that has no list has revoked nothing.
@@ -75,12 +66,7 @@ impl TlsFiles {
         }
         let verifier =
             verifier.build().map_err(|source| TlsError::Verifier { path: client_ca.clone(), source })?;
-        let chain = several::<CertificateDer<'static>>("certificates", cert)?;
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Read {
-            what: "a private key",
-            path: key.clone(),
-            source,
-        })?;
+        let (chain, private) = (certificates(cert)?, private_key(key)?);
         let pair = |source| TlsError::Pair { cert: cert.clone(), key: key.clone(), source };
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -105,10 +91,4 @@ impl Tls {
         let verified = self.verifier.verify_client_cert(own, others, now);
         verified.map(drop).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))
     }
-}
-
-fn several<T: PemObject>(what: &'static str, path: &Path) -> Result<Vec<T>, TlsError> {
-    let failed = |source| TlsError::Read { what, path: path.to_owned(), source };
-    let found: Vec<T> = T::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
-    if found.is_empty() { Err(TlsError::Empty { what, path: path.to_owned() }) } else { Ok(found) }
 }

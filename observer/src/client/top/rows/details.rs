@@ -3,14 +3,14 @@
 use observer_proto::v1::{Connection, ListConnectionsResponse, Summary, WorkloadStatus};
 
 use super::super::super::escape::escape;
-use super::super::super::listing::{trouble, workloads as listed};
+use super::super::super::listing::{connections::peer, trouble, workloads as listed};
 use super::super::super::look::Look;
 use super::super::super::summary::{rows, way};
 use super::super::super::{container, explain, label};
 
 /// Of a workload: whether it runs, how it ended, how attempts failed and processes ended.
 pub(super) fn workload(summary: &Summary, status: Option<&WorkloadStatus>, look: &Look) -> Vec<String> {
-    let mut first = vec![label::owner(summary.workload.as_ref())];
+    let mut first = vec![placed(summary)];
     first.extend(status.map(|status| listed::state(status, look)).filter(|state| state != "-"));
     first.extend(summary.workload.as_ref().and_then(label::maker));
     let mut second = Vec::new();
@@ -25,8 +25,7 @@ pub(super) fn workload(summary: &Summary, status: Option<&WorkloadStatus>, look:
 
 /// Of an edge: the verdict with the figures that led to it.
 pub(super) fn edge(summary: &Summary) -> Vec<String> {
-    let owner = label::owner(summary.workload.as_ref());
-    let mut first = vec![format!("{owner} {}", way(summary))];
+    let mut first = vec![format!("{} {}", placed(summary), way(summary))];
     let Some(diagnosis) = &summary.diagnosis else { return told(&first, &failures(summary)) };
     first.push(explain::name(diagnosis.verdict()).to_owned());
     let mut second: Vec<String> = diagnosis.evidence.iter().map(explain::figure::words).collect();
@@ -42,10 +41,18 @@ pub(super) fn connection(connection: &Connection, response: &ListConnectionsResp
     let tcp = connection.tcp.clone().unwrap_or_default();
     let (source, destination) =
         (label::address(tcp.source.as_ref()), label::address(tcp.destination.as_ref()));
-    let peer = if tcp.outgoing { label::destination(&tcp) } else { label::endpoint(tcp.source.as_ref()) };
-    let mut first = vec![peer, format!("{source} -> {destination}"), escape(&connection.state).into_owned()];
+    let mut first = vec![
+        peer(connection, &tcp),
+        format!("{source} -> {destination}"),
+        escape(&connection.state).into_owned(),
+    ];
     first.extend(connection.process.as_ref().map(label::process));
     told(&first, &Vec::from_iter(trouble(connection, response)))
+}
+
+/// Whose it is, and where several nodes tell, on which one.
+fn placed(summary: &Summary) -> String {
+    format!("{}{}", label::owner(summary.workload.as_ref()), label::on(&summary.node_name))
 }
 
 fn failures(summary: &Summary) -> Vec<String> {

@@ -85,7 +85,7 @@ fn a_page_asks_for_what_it_shows_in_its_order() {
     let (events, request, subject) = shown.top.wants().events.unwrap();
     assert!(events > number && request.follow && request.last > 0);
     assert_eq!(request.allow[0].ports, [40_001]);
-    assert!(matches!(subject, Subject::Connection(_, tcp) if tcp.connection_id == "1"));
+    assert!(matches!(subject, Subject::Connection(one) if one.tcp.as_ref().unwrap().connection_id == "1"));
     assert_eq!(shown.top.wants().connections, None);
     // Answers to another page are not for this one.
     shown.tell(fixture::lines(1..=1).map(|line| Message::Line(number, line)));

@@ -3,21 +3,17 @@
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::marks::Marks;
+use super::part::Part;
 use super::{Adding, Generations};
-use crate::event::{
-    BootTime, ListenerSummary, Live, LiveEdge, LiveWorkload, Now, ProcessSummary, Stalled, TcpSummary,
-    WallTime, Workload, WorkloadEntry,
-};
+use crate::event::{BootTime, Live, LiveEdge, LiveWorkload, Now, WallTime, Workload, WorkloadEntry};
 use crate::export::metrics::labels::{Label, OtherSide, put_key};
 use crate::export::metrics::series::Figures;
 use crate::export::metrics::subject::{Exemplar, Subject};
-use crate::export::metrics::table::{Figure, Metric};
-use crate::export::metrics::totals::{self, Generation, Listed};
+use crate::export::metrics::table::Metric;
+use crate::export::metrics::totals::{Generation, Listed};
 
 /// What is connected is seen to be there so seldom while nothing of it changes, in windows.
 const SEEN_EACH: Generation = 10;
-/// One part of a window makes at most so many series of a subject, beside those of what it tells apart.
-const SERIES_OF_PART: usize = 64;
 
 /// Subjects by the values of the labels.
 #[derive(Debug)]
@@ -37,16 +33,6 @@ pub(super) struct Group {
 pub(super) struct Whose<'a> {
     pub(super) workload: &'a Workload,
     pub(super) other: Option<OtherSide<'a>>,
-}
-
-/// Some figures of a subject.
-#[derive(Clone, Copy)]
-pub(super) enum Part<'a> {
-    Tcp(&'a TcpSummary),
-    Processes(&'a ProcessSummary),
-    Listener(u16, &'a ListenerSummary),
-    Live(u64, &'a Stalled),
-    Listed(Listed),
 }
 
 impl Group {
@@ -92,30 +78,26 @@ impl Group {
         put_key(&mut self.key, &self.labels, whose.workload, whose.other);
         let metrics = &self.metrics;
         let near = adding.figures.series + part.most_series() > adding.most;
-        let fits = match self.subjects.get_mut(self.key.as_str()) {
-            Some(subject) if near => {
-                let mut tried = subject.clone();
-                tried.take(part, adding);
-                let fits = adding.settle(subject.series, &mut tried, metrics);
-                if fits {
-                    *subject = tried;
-                }
-                subject.seen = adding.seen;
-                fits
-            }
-            Some(subject) => {
+        let fits = if let Some(subject) = self.subjects.get_mut(self.key.as_str()) {
+            let fits = !near || {
+                let series = subject.series_with(part, metrics, adding);
+                adding.has_room(subject.series, series)
+            };
+            if fits {
                 subject.take(part, adding);
-                adding.settle(subject.series, subject, metrics)
+                adding.settle(subject, metrics);
             }
-            None => {
-                let mut subject = Subject { start: adding.start, ..Subject::default() };
-                subject.take(part, adding);
-                let fits = adding.settle(0, &mut subject, metrics);
-                if fits {
-                    self.subjects.insert(self.key.as_str().into(), subject);
-                }
-                fits
+            subject.seen = adding.seen;
+            fits
+        } else {
+            let mut subject = Subject { start: adding.start, ..Subject::default() };
+            subject.take(part, adding);
+            let fits = !near || adding.has_room(0, subject.count(metrics, adding.generations));
+            if fits {
+                adding.settle(&mut subject, metrics);
+                self.subjects.insert(self.key.as_str().into(), subject);
             }
+            fits
         };
         if !fits {
             adding.figures.overflows += 1;
@@ -204,7 +186,8 @@ impl Group {
                 figures.series -= subject.series;
             } else if subject.forget_listeners(gone) {
                 figures.series -= subject.series;
-                figures.series += subject.count(metrics, generations);
+                subject.series = subject.count(metrics, generations);
+                figures.series += subject.series;
             }
             stays
         });
@@ -227,68 +210,16 @@ impl Group {
     }
 }
 
-impl Part<'_> {
-    /// It tells anything.
-    fn tells(self) -> bool {
-        match self {
-            Self::Tcp(tcp) => !totals::is_empty(tcp),
-            Self::Processes(processes) => !totals::is_idle(processes),
-            Self::Listener(..) | Self::Live(..) => true,
-            Self::Listed(listed) => listed != Listed::default(),
-        }
-    }
-
-    const fn is_for(self, figure: &Figure) -> bool {
-        match figure {
-            Figure::Tcp(_) => matches!(self, Self::Tcp(_) | Self::Live(..)),
-            Figure::Listening(_) => matches!(self, Self::Tcp(_) | Self::Listener(..)),
-            Figure::Processes(_) => matches!(self, Self::Processes(_)),
-            Figure::Listed(_) => matches!(self, Self::Listed(_)),
-            Figure::Own(_) => false,
-        }
-    }
-
-    /// It makes so many series at the most.
-    fn most_series(self) -> usize {
-        let apart = match self {
-            Self::Tcp(tcp) => tcp.failures.len() + tcp.retransmits.len(),
-            Self::Processes(processes) => processes.exits.len(),
-            Self::Listener(..) | Self::Live(..) | Self::Listed(_) => 0,
-        };
-        apart + SERIES_OF_PART
-    }
-}
-
-impl Subject {
-    fn take(&mut self, part: Part<'_>, adding: &Adding<'_>) {
-        self.seen = adding.seen;
-        let now = adding.generations;
-        match part {
-            Part::Tcp(tcp) => self.tcp.get_or_insert_default().add(tcp, now.window),
-            Part::Processes(processes) => self.processes.get_or_insert_default().add(processes),
-            Part::Listener(port, listener) => {
-                self.listen(port, listener, adding.start, now.window);
-            }
-            Part::Live(live, stalled) => {
-                self.tcp.get_or_insert_default().add_live(live, stalled, now.live);
-            }
-            Part::Listed(Listed { restarts, crash_loops }) => {
-                let sum = self.listed.get_or_insert_default();
-                sum.restarts += restarts;
-                sum.crash_loops += crash_loops;
-            }
-        }
-    }
-}
-
 impl Adding<'_> {
-    /// Counts a subject's series anew; `false`, and nothing is changed, where these would be too many.
-    fn settle(&mut self, before: usize, subject: &mut Subject, metrics: &[&'static Metric]) -> bool {
-        let series = self.figures.series - before + subject.count(metrics, self.generations);
-        let fits = series <= self.most;
-        if fits {
-            self.figures.series = series;
-        }
-        fits
+    /// So many series may be in the place of so many.
+    fn has_room(&self, before: usize, series: usize) -> bool {
+        self.figures.series - before + series <= self.most
+    }
+
+    /// Counts a subject's series anew.
+    fn settle(&mut self, subject: &mut Subject, metrics: &[&'static Metric]) {
+        self.figures.series -= subject.series;
+        subject.series = subject.count(metrics, self.generations);
+        self.figures.series += subject.series;
     }
 }

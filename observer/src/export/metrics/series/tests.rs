@@ -1,6 +1,7 @@
 //! Windows become series: sums, the limit, the end of what is gone.
 
 mod edges;
+mod limit;
 mod listeners;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,28 +1,20 @@
 //! TLS with a receiver.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use secrecy::zeroize::Zeroizing;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::config::exporters::{Receiver, Tls};
-use crate::export::secret::content;
+use crate::credentials::{CredentialsError, authorities, certificates, private_key};
 
-/// No file of certificates is longer: all authorities of a system are less than 1 MiB.
-const MOST_BYTES: usize = 4 << 20;
-
-/// As the receiver's files say; of one without TLS nothing is read. May wait for a disk.
+/// As the receiver's files say; of one without TLS nothing is read.
 pub(super) fn config(receiver: &Receiver) -> Result<ClientConfig, String> {
     let Tls { ca, own, server_name: _ } = &receiver.tls;
     let is_secured = receiver.endpoint.scheme_str() == Some("https");
     let roots = match ca {
         _ if !is_secured => RootCertStore::empty(),
-        Some(path) => given(path)?,
+        Some(path) => authorities(path).map_err(CredentialsError::words)?,
         None => trusted_here()?,
     };
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -32,19 +24,11 @@ pub(super) fn config(receiver: &Receiver) -> Result<ClientConfig, String> {
     let Some((cert, key)) = own.as_ref().filter(|_| is_secured) else {
         return Ok(config.with_no_client_auth());
     };
+    let private = private_key(key).map_err(CredentialsError::words)?;
+    let chain = certificates(cert).map_err(CredentialsError::words)?;
     config
-        .with_client_auth_cert(certificates(cert)?, private(key)?)
+        .with_client_auth_cert(chain, private)
         .map_err(|error| format!("{} and {} are not usable together: {error}", cert.display(), key.display()))
-}
-
-fn given(path: &Path) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for authority in certificates(path)? {
-        roots
-            .add(authority)
-            .map_err(|error| format!("{} is not usable as an authority: {error}", path.display()))?;
-    }
-    Ok(roots)
 }
 
 /// Whom the system trusts, or `SSL_CERT_FILE` and `SSL_CERT_DIR` say.
@@ -58,24 +42,4 @@ fn trusted_here() -> Result<RootCertStore, String> {
         );
     }
     Ok(roots)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let failed = |words: String| format!("cannot read certificates from {}: {words}", path.display());
-    let text = whole(path).map_err(|error| failed(error.to_string()))?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|error| failed(error.to_string()))?;
-    if found.is_empty() { Err(format!("{} holds no certificates", path.display())) } else { Ok(found) }
-}
-
-fn private(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let failed = |words: String| format!("cannot read a private key from {}: {words}", path.display());
-    let text = whole(path).map_err(|error| failed(error.to_string()))?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| failed(error.to_string()))
-}
-
-fn whole(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let text = content(path, MOST_BYTES + 1)?;
-    if text.len() > MOST_BYTES { Err(io::Error::other("it is longer than 4 MiB")) } else { Ok(text) }
 }
