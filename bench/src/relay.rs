@@ -68,8 +68,7 @@ struct Size {
     /// With one client that follows the events of all nodes.
     resident_mib_followed: f64,
     followed_after_s: f64,
-    /// Of one processor, where nothing happens: without a client, and with one.
-    idle_cpu_share: f64,
+    /// Of one processor, where nothing happens.
     idle_cpu_share_followed: f64,
     rates: Vec<Step>,
     resident_mib_at_the_most: f64,
@@ -144,7 +143,7 @@ fn further(sizes: &[Size], mib: fn(&Size) -> f64) -> Option<f64> {
 /// A relay that comes up, and has nothing to do.
 async fn size(nodes: usize, timing: Timing) -> Result<(Size, Site)> {
     let Started { site, connected_after, cpu } = Site::start(nodes).await?;
-    let idle_cpu_share = idle(&site, timing).await?;
+    tokio::time::sleep(timing.warm).await;
     let (resident, _) = site.relay.memory()?;
     let began = std::time::Instant::now();
     let client = site.follow().await?;
@@ -159,18 +158,16 @@ async fn size(nodes: usize, timing: Timing) -> Result<(Size, Site)> {
         resident_mib: mib(resident),
         resident_mib_followed: mib(followed),
         followed_after_s: round(followed_after.as_secs_f64(), 2),
-        idle_cpu_share,
         idle_cpu_share_followed,
         rates: Vec::new(),
         resident_mib_at_the_most: 0.0,
     };
     println!(
-        "{nodes} nodes: connected after {} s ({} ms of a processor each), {} MiB, {} followed; idle {} and {} of a processor",
+        "{nodes} nodes: connected after {} s ({} ms of a processor each), {} MiB, {} followed; idle {} of a processor",
         size.connected_after_s,
         size.connect_cpu_ms_a_node,
         size.resident_mib,
         size.resident_mib_followed,
-        size.idle_cpu_share,
         size.idle_cpu_share_followed
     );
     Ok((size, site))

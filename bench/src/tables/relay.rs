@@ -39,7 +39,6 @@ fn sizes(report: &Value) -> String {
             format!("{} ms", size["connect_cpu_ms_a_node"]),
             format!("{} MiB", size["resident_mib"]),
             format!("{} MiB", size["resident_mib_followed"]),
-            share(&size["idle_cpu_share"]),
             share(&size["idle_cpu_share_followed"]),
             format!("{} MiB", size["resident_mib_at_the_most"]),
         ]
@@ -51,7 +50,6 @@ fn sizes(report: &Value) -> String {
         "resident",
         "followed",
         "processor, idle",
-        "followed",
         "at the most",
     ];
     table(&head, rows)
