@@ -84,7 +84,8 @@ where
             let up = match node.up(patience).await {
                 Ok(up) => up,
                 Err(status) => {
-                    if chosen.of(&node.name()).is_some() {
+                    let asked_elsewhere = status.state() == NodeState::Unspecified;
+                    if !asked_elsewhere && chosen.of(&node.name()).is_some() {
                         found.missing.push(status);
                         others += 1;
                     }

@@ -1,5 +1,6 @@
 //! One node's daemon: the connection to it, made again and again, and what is known of it.
 
+mod claims;
 mod keep;
 mod up;
 
@@ -12,6 +13,8 @@ use prost_types::Timestamp;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use self::claims::Claims;
+pub(super) use self::keep::Shared;
 pub(super) use self::up::Up;
 use super::Settings;
 use super::find::Found;
@@ -44,6 +47,8 @@ pub(super) enum Link {
     New,
     /// It is not: why, and since when.
     Down { why: Arc<str>, since: Timestamp },
+    /// Its daemon is asked at another address already.
+    Twin { of: Arc<str>, since: Timestamp },
     /// It is.
     Up(Arc<Up>),
     /// It is not among those that are found any more.
@@ -57,6 +62,11 @@ impl Node {
         let name = found.node_name.clone().unwrap_or_else(|| address.clone());
         let (link, _) = watch::channel(Link::New);
         Self { address, found, name: Mutex::new(name.into()), link, counts: Counts::default() }
+    }
+
+    /// It was found in just that way.
+    pub(super) fn is_found_as(&self, found: &Found) -> bool {
+        self.found == *found
     }
 
     /// What it is called.
@@ -74,7 +84,8 @@ impl Node {
         self.link.send_replace(Link::Gone { since: now() });
     }
 
-    /// It, if it is connected; else why not. One that nobody has tried yet is waited for.
+    /// It, if it is connected; else why not, in a state that is unspecified where there is nothing to be said of it: its daemon is
+    /// asked elsewhere. One that nobody has tried yet is waited for.
     pub(super) async fn up(&self, patience: Duration) -> Result<Arc<Up>, NodeStatus> {
         let mut link = self.link();
         let tried = link.wait_for(|link| !matches!(link, Link::New));
@@ -82,7 +93,7 @@ impl Node {
         let now = link.borrow().clone();
         match now {
             Link::Up(up) => Ok(up),
-            other @ (Link::New | Link::Down { .. } | Link::Gone { .. }) => Err(self.status(&other)),
+            other @ (Link::New | Link::Down { .. } | Link::Twin { .. } | Link::Gone { .. }) => Err(self.status(&other)),
         }
     }
 
@@ -94,7 +105,7 @@ impl Node {
         let now = link.borrow().clone();
         match now {
             Link::Up(up) => Ok(up),
-            other @ (Link::New | Link::Down { .. } | Link::Gone { .. }) => Err(self.status(&other)),
+            other @ (Link::New | Link::Down { .. } | Link::Twin { .. } | Link::Gone { .. }) => Err(self.status(&other)),
         }
     }
 
@@ -103,6 +114,9 @@ impl Node {
         let (state, message, start_time) = match link {
             Link::New => (NodeState::Unavailable, "it is being connected to".to_owned(), None),
             Link::Down { why, .. } => (NodeState::Unavailable, why.to_string(), None),
+            Link::Twin { of, .. } => {
+                (NodeState::Unspecified, format!("the same daemon as {of}, where it is asked"), None)
+            }
             Link::Up(up) => (NodeState::Connected, up.words(), up.start_time),
             Link::Gone { .. } => (NodeState::Gone, "it is not found any more".to_owned(), None),
         };
@@ -116,7 +130,7 @@ impl Node {
         let NodeStatus { state, message, start_time, node_name, .. } = self.status(&link);
         let (since, version, ahead) = match link {
             Link::New => (None, String::new(), None),
-            Link::Down { since, .. } | Link::Gone { since } => (Some(since), String::new(), None),
+            Link::Down { since, .. } | Link::Twin { since, .. } | Link::Gone { since } => (Some(since), String::new(), None),
             Link::Up(up) => (Some(up.since), up.version.clone(), Some(up.clock.ahead_ns)),
         };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

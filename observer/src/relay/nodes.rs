@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Settings;
 use super::find::FoundNodes;
-use super::node::Node;
+use super::node::{Node, Shared};
 use crate::status::IdentitySource;
 
 /// So many connect at a time: a handshake of TLS takes a processor for a while, a millisecond or two. A node that cannot be
@@ -73,13 +73,14 @@ async fn follow(
     settings: Arc<Settings>,
     sender: watch::Sender<Known>,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTING));
+    let shared = Shared::new(CONNECTING);
     let mut tasks = JoinSet::new();
     let mut kept: HashMap<String, (Arc<Node>, AbortHandle)> = HashMap::new();
     loop {
         let newest = Arc::clone(&found.borrow_and_update());
         kept.retain(|key, (node, task)| {
-            let stays = newest.nodes.contains_key(key);
+            // Another name in its certificate, say, is another daemon.
+            let stays = newest.nodes.get(key).is_some_and(|found| node.is_found_as(found));
             if !stays {
                 task.abort();
                 node.leave();
@@ -89,7 +90,7 @@ async fn follow(
         for (key, one) in &newest.nodes {
             if !kept.contains_key(key) {
                 let node = Arc::new(Node::new(one.clone()));
-                let task = tasks.spawn(Arc::clone(&node).keep(Arc::clone(&settings), Arc::clone(&room)));
+                let task = tasks.spawn(Arc::clone(&node).keep(Arc::clone(&settings), Arc::clone(&shared)));
                 kept.insert(key.clone(), (node, task));
             }
         }

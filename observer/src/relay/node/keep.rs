@@ -15,7 +15,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::up::greet;
-use super::{Found, Link, Node, Settings, Up, first_line, now, words};
+use super::{Claims, Found, Link, Node, Settings, Up, first_line, now, words};
 use crate::client::{Client, Server, Target, Tls, Unread};
 use crate::export::Backoff;
 
@@ -29,15 +29,38 @@ const LONGEST_ANSWER: usize = 64 << 20;
 /// drops. All calls together may leave more unread than they can, so that none of them holds up the others.
 const UNREAD: Unread = Unread { call: 128 << 10, connection: 128 << 20 };
 
+/// What the connections of all nodes have in common.
+#[derive(Debug)]
+pub(in crate::relay) struct Shared {
+    /// Who may connect at a time.
+    room: Semaphore,
+    claims: Arc<Claims>,
+}
+
+impl Shared {
+    /// So many connect at a time.
+    pub(in crate::relay) fn new(room: usize) -> Arc<Self> {
+        Arc::new(Self { room: Semaphore::new(room), claims: Arc::default() })
+    }
+}
+
 impl Node {
-    /// Keeps it connected. `room`: who may connect at a time.
-    pub(in crate::relay) async fn keep(self: Arc<Self>, settings: Arc<Settings>, room: Arc<Semaphore>) {
+    /// Keeps it connected.
+    pub(in crate::relay) async fn keep(self: Arc<Self>, settings: Arc<Settings>, shared: Arc<Shared>) {
         let mut pauses = Backoff::up_to(LONGEST_PAUSE);
         let mut told = String::new();
         loop {
-            let why = match self.connect(&settings, &room).await {
+            let why = match self.connect(&settings, &shared.room).await {
                 Ok((up, channel)) => {
                     pauses.reset();
+                    let _claim = match shared.claims.claim(&up.name, up.start_time, &self.address) {
+                        Ok(claim) => claim,
+                        Err(of) => {
+                            self.link.send_replace(Link::Twin { of: of.into(), since: now() });
+                            sleep(LONGEST_PAUSE).await;
+                            continue;
+                        }
+                    };
                     let name = up.name.to_string();
                     log::info!("{name} at {} is connected{}", self.address, after_colon(&up.words()));
                     told.clear();

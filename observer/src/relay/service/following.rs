@@ -89,7 +89,8 @@ impl Following {
                 Ok(is) => is,
                 Err(status) => {
                     let gone = status.state() == NodeState::Gone;
-                    if self.chosen.of(&self.node.name()).is_some() {
+                    let asked_elsewhere = status.state() == NodeState::Unspecified;
+                    if !asked_elsewhere && self.chosen.of(&self.node.name()).is_some() {
                         self.send(What::State(status)).await?;
                     }
                     self.caught_up().await?;

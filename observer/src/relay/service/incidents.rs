@@ -228,7 +228,9 @@ impl Service {
         let (mut meant, mut names) = (Vec::new(), Vec::new());
         for node in self.nodes_now()?.iter() {
             let up = node.up(self.settings.patience).await;
-            if chosen.of(&node.name()).is_some() {
+            let asked_elsewhere =
+                up.as_ref().is_err_and(|status| status.state() == v1::NodeState::Unspecified);
+            if !asked_elsewhere && chosen.of(&node.name()).is_some() {
                 names.push(node.name().to_string());
                 meant.push(up);
             }

@@ -86,7 +86,9 @@ impl Watching {
                 }
                 Err(status) => {
                     let gone = status.state() == NodeState::Gone;
-                    self.status(status).await?;
+                    if status.state() != NodeState::Unspecified {
+                        self.status(status).await?;
+                    }
                     if gone {
                         return Ok(());
                     }
