@@ -13,6 +13,8 @@ use super::node::Happened;
 const PODS: usize = 8;
 /// Edges of each pod in a window.
 const EDGES: usize = 3;
+/// What is told of the container that an event is of.
+const CONTAINER: &str = "d3b0a7c95e1f4826b0c4f7a19d52e8634fb1c27e8a90d5361c7be402f98a6d15";
 
 /// What the events of a node are made of.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl Content {
             time: Some(timestamp(time_ns)),
             r#type: kind.into(),
             node_name: self.node_name.clone(),
-            workload: Some(source),
+            workload: Some(Workload { container_id: CONTAINER.to_owned(), ..source }),
             process: Some(process(place as u32)),
             detail: Some(detail),
         }
@@ -117,6 +119,7 @@ fn workload(number: usize, pod: usize) -> Workload {
         name: name.clone(),
         namespace: "shop".to_owned(),
         pod: name,
+        pod_uid: format!("7c0ad4f2-51b7-4c7e-9d1e-{number:08x}{pod:04x}"),
         container: "server".to_owned(),
         cgroup_id: 7_000 + pod as u64,
         ..Workload::default()
