@@ -77,13 +77,11 @@ impl Window {
             Payload::Summary(summary) if summary.edge.is_some() => self.edges.push(summary),
             Payload::Summary(summary) => self.workloads.push(summary),
             Payload::Lost(lost) => self.losses.push(lost),
-            // It is shown when it comes.
-            Payload::Gap(_) => {}
             // What an earlier stream began is never completed.
             Payload::NodeStatus(status) if is_greeting(&status) => *self = Self::default(),
-            // How a node behind a relay is changes nothing of what others told.
             Payload::NodeStatus(status) if status.state() == NodeState::Behind => self.behind.push(status),
-            Payload::NodeStatus(_) => {}
+            // They are shown when they come. How a node behind a relay is changes nothing of what others told.
+            Payload::Gap(_) | Payload::NodeStatus(_) => {}
             Payload::WindowEnd(end) => {
                 let gone = end.ended.iter().filter_map(|key| self.names.remove(key)).collect();
                 let next = Self { names: std::mem::take(&mut self.names), ..Self::default() };

@@ -15,10 +15,12 @@ pub(super) fn write_far_end(out: &mut dyn io::Write, look: &Look, edge: &Summary
     let Some(far) = &edge.far_end else { return Ok(()) };
     let diagnosis = far.diagnosis.clone().unwrap_or_default();
     let who = format!("{}{}", label::owner(far.workload.as_ref()), label::on(&far.node_name));
-    let verdict = match diagnosis.verdict() {
-        // What it does not say is no verdict.
-        Verdict::Unspecified => String::new(),
-        verdict => format!(" {},", look.painter.paint(paint(verdict), name(verdict))),
+    let verdict = diagnosis.verdict();
+    // What it does not say is no verdict.
+    let verdict = if verdict == Verdict::Unspecified {
+        String::new()
+    } else {
+        format!(" {},", look.painter.paint(paint(verdict), name(verdict)))
     };
     writeln!(out, "  the other end, {who}:{verdict} {}", words(edge, far, &diagnosis).join(", "))?;
     if far.lost_events > 0 {

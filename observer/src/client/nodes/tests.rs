@@ -121,7 +121,7 @@ fn window() -> Finished {
         node_name: node.to_owned(),
         ..Summary::default()
     };
-    let payloads = [
+    let payloads = vec![
         SummaryPayload::NodeStatus(status("", NodeState::Connected, "a relay over 3 nodes")),
         SummaryPayload::Summary(summary("node-b", 7, None)),
         SummaryPayload::Summary(summary("node-a", 1, None)),

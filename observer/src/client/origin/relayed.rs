@@ -82,15 +82,15 @@ impl Relayed {
 mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> Option<Timestamp> {
-        Some(Timestamp { seconds, nanos: 0 })
+    const fn at(seconds: i64) -> Timestamp {
+        Timestamp { seconds, nanos: 0 }
     }
 
     fn greeting(node: &str, seconds: i64) -> NodeStatus {
         NodeStatus {
             state: NodeState::Connected.into(),
             node_name: node.to_owned(),
-            start_time: at(seconds),
+            start_time: Some(at(seconds)),
             ..NodeStatus::default()
         }
     }
@@ -101,24 +101,26 @@ mod tests {
         assert_eq!(relayed.since(), None);
         relayed.greeted(&greeting("a", 1));
         relayed.greeted(&greeting("b", 2));
-        assert!(relayed.is_new("a", 7, at(100), now) && relayed.is_new("b", 900, at(3_700), now));
+        assert!(relayed.is_new("a", 7, Some(at(100)), now) && relayed.is_new("b", 900, Some(at(3_700)), now));
         // One clock is an hour ahead: both are asked for all since the earlier one's time.
         assert_eq!(relayed.since(), Some(Timestamp { seconds: 100, nanos: 1 }));
         relayed.again();
         relayed.greeted(&greeting("a", 1));
         // The other one's daemon was started anew.
         relayed.greeted(&greeting("b", 4_000));
-        assert!(!relayed.is_new("a", 7, at(100), now) && relayed.is_new("a", 8, at(101), now));
-        assert!(relayed.is_new("b", 1, at(4_001), now) && relayed.is_new("b", 900, at(4_002), now));
+        assert!(!relayed.is_new("a", 7, Some(at(100)), now) && relayed.is_new("a", 8, Some(at(101)), now));
+        assert!(
+            relayed.is_new("b", 1, Some(at(4_001)), now) && relayed.is_new("b", 900, Some(at(4_002)), now)
+        );
     }
 
     #[test]
     fn a_node_that_is_silent_does_not_hold_the_others_back() {
         let (mut relayed, now) = (Relayed::default(), Instant::now());
-        relayed.is_new("a", 7, at(100), now);
-        relayed.is_new("b", 7, at(1_100), now + Duration::from_secs(1_000));
+        relayed.is_new("a", 7, Some(at(100)), now);
+        relayed.is_new("b", 7, Some(at(1_100)), now + Duration::from_secs(1_000));
         assert_eq!(relayed.since(), Some(Timestamp { seconds: 100 + 985, nanos: 1 }));
-        relayed.is_new("a", 6, at(90), now + Duration::from_secs(1_000));
+        relayed.is_new("a", 6, Some(at(90)), now + Duration::from_secs(1_000));
         assert_eq!(
             relayed.since(),
             Some(Timestamp { seconds: 100 + 985, nanos: 1 }),

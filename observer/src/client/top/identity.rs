@@ -18,6 +18,11 @@ pub(super) fn of(summary: &Summary) -> String {
     workload(&summary.node_name, summary.workload.as_ref())
 }
 
+/// Of the workload at the other end of an edge, where that is on another node that a relay asks.
+pub(super) fn far(edge: &Summary) -> Option<String> {
+    edge.far_end.as_ref().map(|far| workload(&far.node_name, far.workload.as_ref()))
+}
+
 /// Of one that is listed.
 pub(super) fn status(status: &WorkloadStatus) -> String {
     workload(&status.node_name, status.workload.as_ref())

@@ -201,14 +201,14 @@ impl Top {
         row.map(|(at, row)| (at, row.id.as_str()))
     }
 
-    fn chosen_workload(&self) -> Option<Placed> {
+    fn chosen_workload(&self) -> Option<Box<Placed>> {
         let (_, id) = self.chosen()?;
         let summaries = self.summaries().0.iter().map(|one| (&one.node_name, one.workload.as_ref()));
         let statuses = self.workloads.get().into_iter().flatten();
         let statuses = statuses.map(|one| (&one.node_name, one.workload.as_ref()));
         let mut all = summaries.chain(statuses);
         let (node, workload) = all.find(|(node, one)| identity::workload(node, *one) == id)?;
-        Some(Placed { node: node.clone(), workload: workload?.clone() })
+        Some(Box::new(Placed { node: node.clone(), workload: workload?.clone() }))
     }
 
     /// The selected edge or connection.

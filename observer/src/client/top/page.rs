@@ -23,7 +23,7 @@ pub(super) enum Kind {
     /// All edges.
     Edges,
     /// The edges and connections of a workload.
-    Workload(Placed),
+    Workload(Box<Placed>),
     /// Events.
     Events(Subject),
 }
@@ -138,10 +138,10 @@ fn parts(subject: &Subject) -> Vec<String> {
     }
 }
 
-/// The edges of a workload.
+/// The edges of a workload. Of one that leads to it from another node a relay tells the side that asks alone.
 pub(super) fn own_edges<'a>(edges: &'a [Summary], workload: &'a Placed) -> impl Iterator<Item = &'a Summary> {
     let own = workload.id();
-    edges.iter().filter(move |edge| identity::of(edge) == own)
+    edges.iter().filter(move |edge| identity::of(edge) == own || identity::far(edge).as_ref() == Some(&own))
 }
 
 /// The newest lines of events.

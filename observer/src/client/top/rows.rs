@@ -173,8 +173,13 @@ fn worse(one: Paint, other: Paint) -> Paint {
     if rank(other) > rank(one) { other } else { one }
 }
 
-/// Edges; of one workload without its name.
-pub(super) fn edges<'a>(summaries: impl Iterator<Item = &'a Summary>, by: By, of_one: bool) -> Vec<Row> {
+/// Edges; those of one workload without its name.
+pub(super) fn edges<'a>(
+    summaries: impl Iterator<Item = &'a Summary>,
+    by: By,
+    of: Option<&Placed>,
+) -> Vec<Row> {
+    let one = of.map(Placed::id);
     let mut seen = HashSet::new();
     let mut all = Vec::new();
     for summary in summaries {
@@ -182,6 +187,7 @@ pub(super) fn edges<'a>(summaries: impl Iterator<Item = &'a Summary>, by: By, of
         if seen.insert(id.clone()) {
             let fault = fault(summary).is_some();
             let place = placed(u64::from(fault && by == By::Worst), summary, by);
+            let of_one = one.as_ref() == Some(&identity::of(summary));
             all.push((place, edge(summary, id, of_one)));
         }
     }

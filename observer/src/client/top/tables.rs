@@ -18,9 +18,9 @@ impl Top {
                 let known = rows::Known { summaries, edges, statuses, idle };
                 vec![(rows::workloads(&known, page.by, look), &columns::WORKLOADS[..])]
             }
-            Kind::Edges => vec![(rows::edges(edges.iter(), page.by, false), &columns::EDGES[..])],
+            Kind::Edges => vec![(rows::edges(edges.iter(), page.by, None), &columns::EDGES[..])],
             Kind::Workload(workload) => {
-                let own = rows::edges(own_edges(edges, workload), page.by, true);
+                let own = rows::edges(own_edges(edges, workload), page.by, Some(workload.as_ref()));
                 let live = page.connections.get();
                 let live = live.map(|response| rows::connections(response, workload)).unwrap_or_default();
                 vec![(own, &columns::EDGES[..]), (live, &columns::LIVE[..])]

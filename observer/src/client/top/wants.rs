@@ -57,7 +57,7 @@ impl Placed {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Subject {
     /// All of a workload.
-    Workload(Placed),
+    Workload(Box<Placed>),
     /// Those of its connections on one edge.
     Edge(Box<Summary>),
     /// Those of one connection.
@@ -208,11 +208,11 @@ mod tests {
         assert_eq!((request.order(), request.deny), (ConnectionOrder::Rtt, vec![filter]));
         let host = Workload { name: "host".into(), ..Workload::default() };
         let host = Placed { workload: host, ..Placed::default() };
-        let request = Selected::default().events(&Subject::Workload(host.clone()));
+        let request = Selected::default().events(&Subject::Workload(Box::new(host.clone())));
         assert_eq!(request.allow, [Filter { workloads: vec!["host".into()], ..Filter::default() }]);
         assert!(request.follow);
         let host = Placed { node: "node-b".to_owned(), ..host };
-        let request = Selected::default().events(&Subject::Workload(host));
+        let request = Selected::default().events(&Subject::Workload(Box::new(host)));
         let (workloads, node_names) = (vec!["host".into()], vec!["node-b".into()]);
         assert_eq!(request.allow, [Filter { workloads, node_names, ..Filter::default() }]);
         let request = Selected::default().events(&connection(testing::tcp(true)));
@@ -229,7 +229,8 @@ mod tests {
         let other = Tcp { connection_id: "8".to_owned(), ..testing::tcp(true) };
         assert!(connection(testing::tcp(true)).has(&event));
         assert!(!connection(other).has(&event));
-        let placed = |node: &str, workload| Subject::Workload(Placed { node: node.to_owned(), workload });
+        let placed =
+            |node: &str, workload| Subject::Workload(Box::new(Placed { node: node.to_owned(), workload }));
         assert!(placed("", testing::pod("shop", "cart-7d9f", "app")).has(&event));
         assert!(placed("node1", testing::pod("shop", "cart-7d9f", "app")).has(&event));
         assert!(!placed("node2", testing::pod("shop", "cart-7d9f", "app")).has(&event));

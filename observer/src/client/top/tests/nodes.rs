@@ -2,7 +2,8 @@
 
 use observer_proto::v1::watch_summaries_response::Payload;
 use observer_proto::v1::{
-    ListWorkloadsResponse, NodeState, NodeStatus, Summary, TcpSummary, WindowEnd, Workload, WorkloadKind,
+    Edge, FarEnd, ListWorkloadsResponse, NodeState, NodeStatus, Summary, TcpSummary, WindowEnd, Workload,
+    WorkloadKind,
 };
 
 use super::super::{Message, wants::Subject};
@@ -54,6 +55,35 @@ fn hosts_of_two_nodes_are_two_rows_and_each_leads_to_its_own() {
     shown.type_in("e");
     let (_, _, subject) = shown.top.wants().events.unwrap();
     assert!(matches!(subject, Subject::Workload(of) if of.node == "node-a"));
+}
+
+#[test]
+fn an_edge_between_nodes_is_on_both_workloads_pages() {
+    let [cart, redis] = ["cart-7d9f", "redis-0"].map(|pod| Workload {
+        kind: WorkloadKind::Host.into(),
+        name: pod.to_owned(),
+        ..Workload::default()
+    });
+    let edge = Summary {
+        workload: Some(cart),
+        edge: Some(Edge { port: 6_379, outgoing: true, workload: Some(redis.clone()), ..Edge::default() }),
+        node_name: "node-a".to_owned(),
+        far_end: Some(FarEnd {
+            node_name: "node-b".to_owned(),
+            workload: Some(redis.clone()),
+            ..FarEnd::default()
+        }),
+        ..Summary::default()
+    };
+    let server = Summary { workload: Some(redis), node_name: "node-b".to_owned(), ..Summary::default() };
+    let end = WindowEnd { nodes: 2, ..WindowEnd::default() };
+    let mut shown = Shown::new(setup(), (120, 20));
+    let payloads = [Payload::Summary(server), Payload::Summary(edge), Payload::WindowEnd(end)];
+    shown.tell(payloads.into_iter().map(fixture::message));
+    shown.press(&[KeyCode::Enter]);
+    let screen = shown.screen();
+    assert!(screen.contains("redis-0 [node-b]"), "\n{screen}");
+    assert!(screen.contains("cart-7d9f -> redis-0:6379") && screen.contains(" node-a "), "\n{screen}");
 }
 
 #[test]
