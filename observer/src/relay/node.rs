@@ -93,7 +93,9 @@ impl Node {
         let now = link.borrow().clone();
         match now {
             Link::Up(up) => Ok(up),
-            other @ (Link::New | Link::Down { .. } | Link::Twin { .. } | Link::Gone { .. }) => Err(self.status(&other)),
+            other @ (Link::New | Link::Down { .. } | Link::Twin { .. } | Link::Gone { .. }) => {
+                Err(self.status(&other))
+            }
         }
     }
 
@@ -105,7 +107,9 @@ impl Node {
         let now = link.borrow().clone();
         match now {
             Link::Up(up) => Ok(up),
-            other @ (Link::New | Link::Down { .. } | Link::Twin { .. } | Link::Gone { .. }) => Err(self.status(&other)),
+            other @ (Link::New | Link::Down { .. } | Link::Twin { .. } | Link::Gone { .. }) => {
+                Err(self.status(&other))
+            }
         }
     }
 
@@ -130,7 +134,9 @@ impl Node {
         let NodeStatus { state, message, start_time, node_name, .. } = self.status(&link);
         let (since, version, ahead) = match link {
             Link::New => (None, String::new(), None),
-            Link::Down { since, .. } | Link::Twin { since, .. } | Link::Gone { since } => (Some(since), String::new(), None),
+            Link::Down { since, .. } | Link::Twin { since, .. } | Link::Gone { since } => {
+                (Some(since), String::new(), None)
+            }
             Link::Up(up) => (Some(up.since), up.version.clone(), Some(up.clock.ahead_ns)),
         };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
