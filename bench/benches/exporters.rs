@@ -175,7 +175,7 @@ fn events(part: &str, quick: bool) -> io::Result<Value> {
 /// The pods, and nobody who wants to know: what the tables of the node take.
 fn churn_alone(quick: bool) -> io::Result<Value> {
     let exporting = Exporting::start("", false)?;
-    let mut pods = Pods::new(PODS_A_SECOND);
+    let mut pods = Pods::new(PODS_A_SECOND, &exporting);
     for _ in 0..if quick { SECONDS / 5 } else { SECONDS } {
         let second = pods.second().ok_or_else(|| io::Error::other("no window"))?;
         exporting.publish_second(second);
@@ -187,7 +187,7 @@ fn churn_alone(quick: bool) -> io::Result<Value> {
 fn churn(quick: bool) -> io::Result<Value> {
     let exporting = Exporting::start("", true)?;
     let at = exporting.address().ok_or_else(|| io::Error::other("nobody listens"))?;
-    let mut pods = Pods::new(PODS_A_SECOND);
+    let mut pods = Pods::new(PODS_A_SECOND, &exporting);
     let (mut windows, mut taking) = (0_u32, Duration::ZERO);
     let mut measured = [Measured::default(), Measured::default()];
     let (mut told, mut events) = (0, 0);

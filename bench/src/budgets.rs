@@ -168,7 +168,18 @@ fn daemon(results: &Results) -> Vec<Verdict> {
         let rows = report["rows"].as_array()?;
         rows.iter().find(|row| row["sockets"] == 20_000)?["most_resident_mib"].as_f64()
     });
+    let merging = results.get("relay").and_then(|report| {
+        let size = report["sizes"].as_array()?.iter().max_by_key(|size| size["nodes"].as_u64())?;
+        let step = size["rates"].as_array()?.iter().find(|step| step["asked_per_second"] == 5_000)?;
+        step["added_p99_ms"].as_f64()
+    });
     vec![
+        Verdict::at_most(
+            "what a relay over 1,000 nodes adds to an event's way at p99, with 5,000 events/s",
+            merging,
+            1_000.0,
+            "ms",
+        ),
         Verdict::at_most(
             "the daemon's processor time for 100,000 events, one client",
             at("connections", "/loopback/observer/cpu_s_per_100k_events/median"),

@@ -21,6 +21,7 @@ mod exporters;
 mod idle;
 mod names;
 mod recording;
+mod relay;
 mod sessions;
 mod soak;
 mod sockets;
@@ -79,11 +80,16 @@ enum Load {
     Recording(recording::Args),
     /// Exporters: takes up what `cargo bench --bench exporters` printed
     Exporters(exporters::Args),
+    /// A relay over 100, 300 and 1,000 simulated daemons
+    Relay(relay::Args),
     /// Makes the table and the picture of the results that there are
     Report(report::Args),
     /// Clients that count what they get, for the other subcommands
     #[command(hide = true)]
     Listen(listen::Args),
+    /// Simulated daemons, for the relay
+    #[command(hide = true)]
+    Nodes(relay::nodes::Args),
 }
 
 #[tokio::main]
@@ -107,8 +113,14 @@ async fn main() -> Result<()> {
         Load::Code(args) => ("code", json(&code::run(&args)?)?),
         Load::Recording(args) => ("recording", json(&recording::run(&args)?)?),
         Load::Exporters(args) => ("exporters", json(&exporters::run(&args)?)?),
+        Load::Relay(args) => {
+            let report = Box::pin(relay::run(&args, quick)).await?;
+            verdict = report.verdict();
+            ("relay", json(&report)?)
+        }
         Load::Report(args) => return report::run(&args, &results),
         Load::Listen(args) => return listen::run(&args).await,
+        Load::Nodes(args) => return relay::nodes::run(&args).await,
         Load::Soak(args) => {
             let report = soak::run(&args).await?;
             verdict = report.verdict();

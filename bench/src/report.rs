@@ -10,7 +10,7 @@ use crate::budgets::{Results, Verdict, verdicts};
 use crate::{json, picture, tables};
 
 /// The loads, in the order in which they are told.
-const LOADS: [&str; 11] = [
+const LOADS: [&str; 12] = [
     "connections",
     "requests",
     "bulk",
@@ -20,6 +20,7 @@ const LOADS: [&str; 11] = [
     "names",
     "recording",
     "exporters",
+    "relay",
     "idle",
     "code",
 ];

@@ -1,5 +1,7 @@
 //! The sections of the results' page, each a table of one or more loads.
 
+mod relay;
+
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -34,6 +36,7 @@ pub(crate) fn all(results: &Results, verdicts: &[Verdict]) -> String {
     text += &names_section(results);
     text += &recording_section(results);
     text += &exporters_section(results);
+    text += &relay::section(results);
     text += &code_section(results);
     text
 }
@@ -215,7 +218,7 @@ fn exporters_section(results: &Results) -> String {
     format!(
         "\n## Exporters\n\nMetrics while 10,000 pods come and go, a hundred each second: {} series, {} MiB at the most, {} MiB of them \
          for the metrics; a window takes {} ms of a processor. Scrapes in gzip:\n\n{}\nA million events, beside handing them to nobody:\n\n{}",
-        churn["series"]["median"],
+        churn["series"]["median"].as_f64().unwrap_or_default(),
         churn["peak_mib"]["median"],
         churn["added_mib"]["median"],
         churn["window_cpu_ms"]["median"],

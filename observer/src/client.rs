@@ -39,7 +39,7 @@ pub(crate) use chosen::Chosen;
 pub(crate) use color::{Color, Paint, Painter};
 pub(crate) use compact::Lines;
 pub(crate) use comparison::{compared_columns, differs, write_comparison};
-pub(crate) use connect::{Answers, Client, Server, Target, Tls};
+pub(crate) use connect::{Answers, Client, Server, Target, Tls, Unread};
 pub(crate) use error::Error;
 pub(crate) use escape::escape;
 pub(crate) use explain::{explained_columns, write_explanation};

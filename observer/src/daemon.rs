@@ -4,7 +4,7 @@ mod adopt;
 mod core;
 mod input;
 mod keeper;
-mod memory;
+pub(crate) mod memory;
 mod seed;
 
 use std::sync::Arc;

@@ -34,6 +34,8 @@ pub(crate) enum Load {
     Recording,
     /// Metrics of 10,000 pods that come and go, lines of JSON, endpoints that are dead
     Exporters,
+    /// A relay over 100, 300 and 1,000 simulated daemons
+    Relay,
     /// Nothing
     Idle,
     /// The stages' code alone, with criterion, and how often it asks for memory

@@ -12,15 +12,19 @@ use toml::de::DeTable;
 
 use super::{Events, Second};
 use crate::config::exporters::Exporters;
+use crate::daemon::memory::{self, Memory};
 use crate::event::{EventType, Now, WorkloadEntry};
 use crate::export::{self, Board, Bound, Link, Running};
 use crate::inventory::host;
+use crate::room::Room;
 use crate::serve::{Book, Limits, Request, Subscribers, WorkloadList};
 use crate::status::{Recorder, Status};
 
 /// As many as the daemon has for its clients.
 const THREADS: usize = 2;
 const NODE: &str = "node-1";
+/// What the daemon may have unless it is told otherwise.
+const MOST_BYTES: u64 = 128 << 20;
 /// Exporters are waited for this long, in milliseconds.
 const PATIENCE: u32 = 10_000;
 
@@ -30,6 +34,9 @@ pub struct Exporting {
     node: Arc<Node>,
     running: Running,
     address: Option<SocketAddr>,
+    /// The bound of the daemon's memory, and what of it is left.
+    memory: Mutex<Memory>,
+    pub(super) room: Room,
 }
 
 /// How far all exporters together are.
@@ -54,8 +61,10 @@ struct Node {
 }
 
 impl Exporting {
-    /// Starts those that the configuration names and, where that is wanted, the HTTP server with the metrics.
+    /// Starts those that the configuration names and, where that is wanted, the HTTP server with the metrics. To be called before
+    /// any thread is made: the allocator is set as the daemon's.
     pub fn start(configuration: &str, with_metrics: bool) -> io::Result<Self> {
+        memory::limit();
         let tables = DeTable::parse(configuration).map_err(io::Error::other)?.into_inner();
         let exporters = Exporters::read(tables).map_err(|refused| io::Error::other(refused.message))?;
         let at = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -67,8 +76,11 @@ impl Exporting {
         });
         let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
         let started = host::now();
+        let room = Room::default();
+        let mut subscribers = Subscribers::new(NODE, Limits::default(), started);
+        subscribers.share(&room);
         let node = Arc::new(Node {
-            subscribers: Mutex::new(Subscribers::new(NODE, Limits::default(), started)),
+            subscribers: Mutex::new(subscribers),
             workloads: Mutex::default(),
             board: Board::default(),
             started,
@@ -81,6 +93,7 @@ impl Exporting {
             start_time: started.wall,
             window: Duration::from_secs(10),
             queue: (8_192, 16 << 20),
+            room: room.clone(),
             streams: Arc::default(),
             stopping: CancellationToken::new(),
         };
@@ -91,7 +104,8 @@ impl Exporting {
         };
         // They have subscribed before anything happens.
         let wanted = node.board.status().len();
-        let exporting = Self { runtime, node, running, address };
+        let memory = Mutex::new(Memory::new(MOST_BYTES, room.clone()));
+        let exporting = Self { runtime, node, running, address, memory, room };
         for _ in 0..PATIENCE {
             if exporting.node.subscribers().count() >= wanted {
                 return Ok(exporting);
@@ -114,6 +128,7 @@ impl Exporting {
 
     /// Hands a window on, as the event loop does at the end of a second.
     pub fn publish_second(&self, second: Second) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).measure(host::now().boot);
         *self.node.workloads.lock().unwrap_or_else(PoisonError::into_inner) = second.workloads;
         self.node.subscribers().publish_window(&second.window, second.now);
     }
@@ -165,7 +180,7 @@ impl Node {
             cpu_time_ns: usage.map_or(0, |usage| usage.cpu_time_ns),
             rings: Vec::new(),
             folded: Vec::new(),
-            most_resident_bytes: 128 << 20,
+            most_resident_bytes: MOST_BYTES,
             open_incidents: 0,
             queued_updates: subscribers.waiting(),
             kernel_bytes: 0,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::raw::{Pair, Raw, process};
-use super::{Attribution, decode};
+use super::{Attribution, Exporting, decode};
 use crate::aggregate::{self, Aggregator};
 use crate::event::{BootTime, Now, WallTime, Window, WorkloadEntry};
 use crate::inventory::host;
@@ -45,19 +45,15 @@ impl Second {
 }
 
 impl Pods {
-    /// A node to which so many come each second from now on.
+    /// A node to which so many come each second from now on, whose tables share its memory with those exporters.
     #[must_use]
-    pub fn new(each: u64) -> Self {
+    pub fn new(each: u64, with: &Exporting) -> Self {
         let began = host::now();
-        Self {
-            attribution: Attribution::empty(),
-            aggregator: Aggregator::new(aggregate::Settings::default(), began.boot),
-            began,
-            seconds: 0,
-            each,
-            open: Vec::new(),
-            cookies: 1,
-        }
+        let mut attribution = Attribution::empty();
+        attribution.stage.share(&with.room);
+        let mut aggregator = Aggregator::new(aggregate::Settings::default(), began.boot);
+        aggregator.share(&with.room);
+        Self { attribution, aggregator, began, seconds: 0, each, open: Vec::new(), cookies: 1 }
     }
 
     /// How many have come so far.
@@ -151,6 +147,7 @@ impl Pods {
             restarts_seen: known.life.as_ref().map_or(0, |life| life.restarts_seen),
             has_ended: standing.ended.is_some(),
             crash_loop: standing.crash_loop,
+            addresses: Vec::new(),
             last_end: None,
             ready_after_ns: None,
         });

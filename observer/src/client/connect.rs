@@ -54,6 +54,15 @@ pub(crate) struct Client {
     timeout: Duration,
 }
 
+/// How many bytes may come that nobody has read yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unread {
+    /// Of each call.
+    pub(crate) call: u32,
+    /// Of all calls of a connection.
+    pub(crate) connection: u32,
+}
+
 /// A stream of answers.
 pub(crate) struct Answers<T> {
     stream: tonic::Streaming<T>,
@@ -65,14 +74,15 @@ impl Client {
     /// Connects, within the timeout that also holds for every first answer.
     pub(crate) async fn connect(target: Target) -> Result<Self, Error> {
         let (server, timeout) = (target.server.clone(), target.timeout);
-        let channel = Self::open(target).await?;
+        let channel = Self::open(target, None).await?;
         let incidents = IncidentsClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE);
         let grpc = ObserverClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         Ok(Self { grpc, incidents, server, timeout })
     }
 
-    /// The connection alone. One by TCP that falls silent is found out, and ends.
-    pub(crate) async fn open(target: Target) -> Result<Channel, Error> {
+    /// The connection alone. One by TCP that falls silent is found out, and ends. Without a bound of its own, 2 MiB of each
+    /// call may be unread, and 5 MiB of all.
+    pub(crate) async fn open(target: Target, unread: Option<Unread>) -> Result<Channel, Error> {
         let Target { server, tls, timeout } = target;
         let refused = |reason: String| Error::Tls { server: server.clone(), reason };
         let unreachable = |source| Error::Unreachable { server: server.clone(), source };
@@ -87,20 +97,22 @@ impl Client {
             }
             Server::Unix(path) => {
                 let socket = within(timeout, UnixStream::connect(path)).await.map_err(unreachable)?;
-                channel(socket, timeout, false).await
+                channel(socket, timeout, None, unread).await
             }
             Server::Loopback(address) => {
                 let socket = within(timeout, TcpStream::connect(address)).await.map_err(unreachable)?;
-                channel(socket, timeout, true).await
+                channel(socket, timeout, Some(KEEPALIVE), unread).await
             }
-            Server::File(path) => channel(replay::within(path.clone()).await?, timeout, false).await,
+            Server::File(path) => channel(replay::within(path.clone()).await?, timeout, None, unread).await,
             Server::Secured { host, port } => {
                 let secured = Secured::read(host, &tls).map_err(refused)?;
                 let place = (host.as_str(), *port);
                 let socket = within(timeout, TcpStream::connect(place)).await.map_err(unreachable)?;
+                // That something was read is told at once, or the daemon waits with more.
+                socket.set_nodelay(true).map_err(unreachable)?;
                 let unsafe_ = |source| Error::Certificates { server: server.clone(), source };
                 let socket = within(timeout, secured.connect(socket)).await.map_err(unsafe_)?;
-                channel(socket, timeout, true).await
+                channel(socket, timeout, Some(KEEPALIVE), unread).await
             }
         };
         opened.map_err(|source| Error::Handshake { server: server.clone(), source })
@@ -225,7 +237,12 @@ impl<T> Answers<T> {
 }
 
 /// A channel over a socket that is open already; when that ends, so does the channel.
-async fn channel<S>(socket: S, timeout: Duration, kept: bool) -> Result<Channel, tonic::transport::Error>
+async fn channel<S>(
+    socket: S,
+    timeout: Duration,
+    asked_each: Option<Duration>,
+    unread: Option<Unread>,
+) -> Result<Channel, tonic::transport::Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -237,15 +254,16 @@ where
         async move { socket.ok_or_else(|| broke.error()) }
     });
     // The name is never looked up: the connector does not ask for it.
-    let endpoint = Endpoint::from_static("http://observer").connect_timeout(timeout);
-    let endpoint = if kept {
-        endpoint
-            .http2_keep_alive_interval(KEEPALIVE)
+    let mut endpoint = Endpoint::from_static("http://observer")
+        .connect_timeout(timeout)
+        .initial_stream_window_size(unread.map(|unread| unread.call))
+        .initial_connection_window_size(unread.map(|unread| unread.connection));
+    if let Some(interval) = asked_each {
+        endpoint = endpoint
+            .http2_keep_alive_interval(interval)
             .keep_alive_timeout(KEEPALIVE_PATIENCE)
-            .keep_alive_while_idle(true)
-    } else {
-        endpoint
-    };
+            .keep_alive_while_idle(true);
+    }
     endpoint.connect_with_connector(connector).await
 }
 

@@ -14,7 +14,7 @@ const KEPT: u64 = 16 << 20;
 const RELEASE_NS: u64 = 10_000_000_000;
 
 /// The bound, and what is left of it.
-pub(super) struct Memory {
+pub(crate) struct Memory {
     most: u64,
     room: Room,
     /// It was reached the last time, which was told.
@@ -23,7 +23,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(most: u64, room: Room) -> Self {
+    pub(crate) fn new(most: u64, room: Room) -> Self {
         Self { most, room, reached: false, released: BootTime(0) }
     }
 
@@ -33,7 +33,7 @@ impl Memory {
     }
 
     /// Reads how much memory is resident, and lets all who grow know what is left.
-    pub(super) fn measure(&mut self, now: BootTime) {
+    pub(crate) fn measure(&mut self, now: BootTime) {
         let Ok(usage) = host::usage() else { return };
         let usable = self.most.saturating_sub(KEPT.max(self.most / KEPT_PART));
         let mut left = usable.saturating_sub(usage.resident_bytes);
@@ -68,7 +68,7 @@ const MAPPED: i32 = 256 * 1024;
 const SPARE: i32 = 2 * 1024 * 1024;
 
 /// To be called before any thread is made.
-pub(super) fn limit() {
+pub(crate) fn limit() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it sets numbers of the allocator's; no memory is touched.
     unsafe {
@@ -79,7 +79,7 @@ pub(super) fn limit() {
 }
 
 /// Gives free memory back to the system: reading the kernel's types took some 30 MiB.
-pub(super) fn release() {
+pub(crate) fn release() {
     #[cfg(target_env = "gnu")]
     // SAFETY: the allocator gives up only what nobody holds.
     unsafe {

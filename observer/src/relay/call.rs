@@ -1,5 +1,6 @@
 //! Calls at daemons, in the name of whoever asks the relay.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -75,7 +76,7 @@ where
     let mut asked = JoinSet::new();
     let mut left = nodes.iter().cloned().enumerate();
     let mut places = Vec::new();
-    let (mut denied, mut others) = (None, 0);
+    let (mut denied, mut others) = (BTreeSet::new(), 0);
     loop {
         while asked.len() < ASKED_AT_A_TIME
             && let Some((place, node)) = left.next()
@@ -85,6 +86,7 @@ where
                 Err(status) => {
                     if chosen.of(&node.name()).is_some() {
                         found.missing.push(status);
+                        others += 1;
                     }
                     continue;
                 }
@@ -102,7 +104,7 @@ where
             Ok(Err(status)) => {
                 found.missing.push(missing(&up.name, words(&status)));
                 if status.code() == Code::PermissionDenied {
-                    denied = Some(status);
+                    denied.insert(status.message().to_owned());
                 } else {
                     others += 1;
                 }
@@ -113,8 +115,9 @@ where
             }
         }
     }
-    if let Some(denied) = denied.filter(|_| places.is_empty() && others == 0) {
-        return Err(denied);
+    if places.is_empty() && others == 0 && !denied.is_empty() {
+        let words: Vec<_> = denied.into_iter().collect();
+        return Err(Status::permission_denied(words.join("; ")));
     }
     places.sort_by_key(|(place, _)| *place);
     found.answers.extend(places.into_iter().map(|(_, answer)| answer));

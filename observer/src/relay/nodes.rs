@@ -11,8 +11,9 @@ use super::find::FoundNodes;
 use super::node::Node;
 use crate::status::IdentitySource;
 
-/// So many connect at a time: a handshake of TLS takes a processor for a while.
-const CONNECTING: usize = 32;
+/// So many connect at a time: a handshake of TLS takes a processor for a while, a millisecond or two. A node that cannot be
+/// reached keeps its place for as long as a daemon may take: with few places, many such nodes would hold up the others.
+const CONNECTING: usize = 128;
 
 /// The nodes that there are.
 #[derive(Clone, Debug)]

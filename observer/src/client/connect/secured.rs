@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 
@@ -39,6 +40,8 @@ impl Secured {
                 format!("{} and {} are not usable together: {error}", cert.display(), key.display())
             })?;
         config.alpn_protocols = vec![b"h2".to_vec()];
+        // Daemons let no session be taken up again: there is nothing to be kept for that.
+        config.resumption = Resumption::disabled();
         let name = server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned())
             .map_err(|error| format!("{name:?} is no name of a host: {error}"))?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -126,7 +127,7 @@ impl Api {
             loop {
                 let (stream, _from) = listener.accept().await.unwrap();
                 let world = Arc::clone(&world);
-                let service = service_fn(move |request| answer(Arc::clone(&world), request));
+                let service = service_fn(move |request| ready(Ok::<_, Infallible>(answer(&world, &request))));
                 let served = hyper::server::conn::http1::Builder::new();
                 let served = served.serve_connection(TokioIo::new(stream), service);
                 connections.spawn(async move { drop(served.await) });
@@ -150,7 +151,7 @@ impl State {
 
 type Body = BoxBody<Bytes, Infallible>;
 
-async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+fn answer(world: &Arc<World>, request: &Request<Incoming>) -> Response<Body> {
     let asked = request.uri().to_string();
     let query = request.uri().query().unwrap_or_default().to_owned();
     let parameter = |name: &str| {
@@ -160,23 +161,23 @@ async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Respons
     let mut state = world.state.lock().unwrap();
     state.asked.push(asked);
     if let Some(code) = state.refusal {
-        return Ok(response(code, &json!({ "kind": "Status", "message": "the test says so", "code": code })));
+        return response(code, &json!({ "kind": "Status", "message": "the test says so", "code": code }));
     }
     if parameter("watch").is_none() {
         let from = parameter("continue").map_or(0, |token| token.parse().unwrap());
         let items: Vec<_> = state.objects.values().skip(from).take(PAGE).collect();
         let more = (from + items.len() < state.objects.len()).then(|| (from + items.len()).to_string());
         let metadata = json!({ "resourceVersion": state.version.to_string(), "continue": more });
-        return Ok(response(200, &json!({ "metadata": metadata, "items": items })));
+        return response(200, &json!({ "metadata": metadata, "items": items }));
     }
     let version = parameter("resourceVersion").unwrap().parse().unwrap();
     if version < state.oldest {
-        return Ok(response(410, &json!({ "kind": "Status", "reason": "Expired", "code": 410 })));
+        return response(410, &json!({ "kind": "Status", "reason": "Expired", "code": 410 }));
     }
     drop(state);
     let (sender, lines) = mpsc::channel(16);
-    tokio::spawn(follow(world, version, sender));
-    Ok(Response::new(StreamBody::new(ReceiverStream::new(lines)).boxed()))
+    tokio::spawn(follow(Arc::clone(world), version, sender));
+    Response::new(StreamBody::new(ReceiverStream::new(lines)).boxed())
 }
 
 /// Sends what happens from a version on, until the client is gone.

@@ -107,15 +107,12 @@ fn halves(same: &[End]) -> (&[End], &[End]) {
 /// The end that a summary is of, if it may be of an edge that crosses nodes and was not joined yet.
 fn end(who: &Directory<'_>, node: &str, summary: &v1::Summary, at: u32) -> Option<End> {
     let edge = summary.edge.as_ref().filter(|_| summary.far_end.is_none())?;
-    let (said, port) = match &edge.backend {
-        Some(backend) => {
-            let v1::Endpoint { address, port, workload, node_name, .. } = backend;
-            (Said { kind: backend.kind(), workload: workload.as_ref(), address, node_name }, *port)
-        }
-        None => {
-            let v1::Edge { address, port, workload, node_name, .. } = edge;
-            (Said { kind: edge.kind(), workload: workload.as_ref(), address, node_name }, *port)
-        }
+    let (said, port) = if let Some(backend) = &edge.backend {
+        let v1::Endpoint { address, port, workload, node_name, .. } = backend;
+        (Said { kind: backend.kind(), workload: workload.as_ref(), address, node_name }, *port)
+    } else {
+        let v1::Edge { address, port, workload, node_name, .. } = edge;
+        (Said { kind: edge.kind(), workload: workload.as_ref(), address, node_name }, *port)
     };
     let other = who.other(node, said)?;
     let owner = who.owner(node, summary.workload.as_ref()?)?;

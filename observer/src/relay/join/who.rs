@@ -57,7 +57,9 @@ impl<'a> Directory<'a> {
         let far = |summary: &'a v1::Summary| summary.far_end.as_ref();
         for (node, summary) in told {
             all.node(node);
-            far(summary).into_iter().for_each(|far| all.node(&far.node_name));
+            if let Some(far) = far(summary) {
+                all.node(&far.node_name);
+            }
         }
         // A workload's edges follow one another.
         let mut before = None;

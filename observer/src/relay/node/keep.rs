@@ -16,7 +16,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::up::greet;
 use super::{Found, Link, Node, Settings, Up, first_line, now, words};
-use crate::client::{Client, Server, Target, Tls};
+use crate::client::{Client, Server, Target, Tls, Unread};
 use crate::export::Backoff;
 
 /// The longest pause between two tries.
@@ -25,6 +25,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const CLOCK_READ_EACH: Duration = Duration::from_mins(1);
 /// The longest answer.
 const LONGEST_ANSWER: usize = 64 << 20;
+/// A client that does not read leaves so much of each node's stream unread: more waits in the daemon, which counts what it
+/// drops. All calls together may leave more unread than they can, so that none of them holds up the others.
+const UNREAD: Unread = Unread { call: 128 << 10, connection: 128 << 20 };
 
 impl Node {
     /// Keeps it connected. `room`: who may connect at a time.
@@ -63,7 +66,8 @@ impl Node {
             tls.server_name.get_or_insert_with(|| name.clone());
         }
         let target = Target { server: server.clone(), tls, timeout: settings.patience };
-        let channel = Client::open(target).await.map_err(|error| first_line(&error.to_string()))?;
+        let channel =
+            Client::open(target, Some(UNREAD)).await.map_err(|error| first_line(&error.to_string()))?;
         self.counts.connects.fetch_add(1, Ordering::Relaxed);
         let observer = ObserverClient::new(channel.clone()).max_decoding_message_size(LONGEST_ANSWER);
         let incidents = IncidentsClient::new(channel.clone()).max_decoding_message_size(LONGEST_ANSWER);

@@ -237,8 +237,10 @@ impl Summaries {
         };
         for summary in told {
             let node_name = summary.node_name.clone();
-            let summary =
-                self.mask.as_ref().map_or_else(|| summary.clone(), |mask| mask.apply(summary.clone()));
+            let summary = match &self.mask {
+                Some(mask) => mask.apply(summary),
+                None => summary,
+            };
             self.send(node_name, Payload::Summary(summary)).await?;
         }
         for (node_name, note) in notes {

@@ -36,15 +36,12 @@ proptest! {
         let mut last: [(BTreeSet<u32>, bool); 3] = Default::default();
         for (at, step) in steps {
             let place = shared.place(at);
-            match step {
-                Some(nodes) => {
-                    place.found(nodes.iter().map(|at| found(*at, None)).collect());
-                    last[at] = (nodes, true);
-                }
-                None => {
-                    place.fails("on purpose".to_owned());
-                    last[at].1 = false;
-                }
+            if let Some(nodes) = step {
+                place.found(nodes.iter().map(|at| found(*at, None)).collect());
+                last[at] = (nodes, true);
+            } else {
+                place.fails("on purpose".to_owned());
+                last[at].1 = false;
             }
             let expected: BTreeMap<_, _> =
                 last.iter().flat_map(|(nodes, _)| nodes).map(|at| found(*at, None)).collect();

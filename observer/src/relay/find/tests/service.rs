@@ -21,7 +21,7 @@ fn slice(uid: &str, family: &str, ends: &[(&str, u32)]) -> Value {
         "ports": [{ "name": "grpc", "port": 4400, "protocol": "TCP" }] })
 }
 
-async fn started(api: &Api, service: &str, tasks: &mut JoinSet<()>) -> Receiver {
+fn started(api: &Api, service: &str, tasks: &mut JoinSet<()>) -> Receiver {
     let service = Some((api.access(), service.parse().unwrap()));
     start(Settings { service, ..Settings::default() }, tasks)
 }
@@ -34,7 +34,7 @@ async fn endpoints_are_listed_and_followed() {
     }
     api.put(slice("v6", "IPv6", &[("fd00::1", 1), ("fd00::9", 9)]));
     let mut tasks = JoinSet::new();
-    let mut receiver = started(&api, "ns/nodes", &mut tasks).await;
+    let mut receiver = started(&api, "ns/nodes", &mut tasks);
     let found = until(&mut receiver, true, "6 daemons").await;
     let last = &found.nodes["tls://[fd00::9]:4400"];
     assert_eq!(last.server, Server::Secured { host: "fd00::9".to_owned(), port: 4400 });
@@ -62,7 +62,7 @@ async fn without_the_api_all_stay() {
     api.put(slice("a", "IPv4", &[("10.0.0.1", 1)]));
     api.put(slice("b", "IPv4", &[("10.0.0.2", 2)]));
     let mut tasks = JoinSet::new();
-    let mut receiver = started(&api, "ns/nodes:grpc", &mut tasks).await;
+    let mut receiver = started(&api, "ns/nodes:grpc", &mut tasks);
     until(&mut receiver, true, "2 daemons").await;
     api.stop().await;
     let found = until(&mut receiver, false, "cannot be reached").await;
@@ -83,7 +83,7 @@ async fn without_the_api_all_stay() {
 async fn a_service_without_endpoints_is_told_plainly() {
     let api = Api::start().await;
     let mut tasks = JoinSet::new();
-    let mut receiver = started(&api, "ns/nodes", &mut tasks).await;
+    let mut receiver = started(&api, "ns/nodes", &mut tasks);
     let none = "no daemon; the Service has no endpoint, or there is no such Service";
     until(&mut receiver, false, none).await;
     api.put(slice("a", "IPv4", &[("10.0.0.1", 1)]));

@@ -29,7 +29,9 @@ fn figures() -> impl Strategy<Value = TcpSummary> {
         |(counts, latency, rtt, times, stalls)| {
             let histogram = |values: Vec<u64>| {
                 let mut histogram = crate::aggregate::Histogram::default();
-                values.into_iter().for_each(|value| histogram.record(value));
+                for value in values {
+                    histogram.record(value);
+                }
                 histogram
             };
             TcpSummary {
