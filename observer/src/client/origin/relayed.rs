@@ -82,7 +82,7 @@ impl Relayed {
 mod tests {
     use super::*;
 
-    const fn at(seconds: i64) -> Timestamp {
+    fn at(seconds: i64) -> Timestamp {
         Timestamp { seconds, nanos: 0 }
     }
 
