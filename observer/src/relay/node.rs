@@ -115,17 +115,17 @@ impl Node {
 
     /// That state in a message.
     pub(super) fn status(&self, link: &Link) -> NodeStatus {
-        let (state, message, start_time) = match link {
-            Link::New => (NodeState::Unavailable, "it is being connected to".to_owned(), None),
-            Link::Down { why, .. } => (NodeState::Unavailable, why.to_string(), None),
+        let (state, message) = match link {
+            Link::New => (NodeState::Unavailable, "it is being connected to".to_owned()),
+            Link::Down { why, .. } => (NodeState::Unavailable, why.to_string()),
             Link::Twin { of, .. } => {
-                (NodeState::Unspecified, format!("the same daemon as {of}, where it is asked"), None)
+                (NodeState::Unspecified, format!("the same daemon as {of}, where it is asked"))
             }
-            Link::Up(up) => (NodeState::Connected, up.words(), up.start_time),
-            Link::Gone { .. } => (NodeState::Gone, "it is not found any more".to_owned(), None),
+            Link::Up(up) => return up.status(),
+            Link::Gone { .. } => (NodeState::Gone, "it is not found any more".to_owned()),
         };
         let node_name = self.name().to_string();
-        NodeStatus { state: state.into(), message, start_time, node_name, ..NodeStatus::default() }
+        NodeStatus { state: state.into(), message, node_name, ..NodeStatus::default() }
     }
 
     /// What the relay's status says of it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use observer_proto::v1::incidents_client::IncidentsClient;
 use observer_proto::v1::observer_client::ObserverClient;
-use observer_proto::v1::{GetStatusRequest, Status};
+use observer_proto::v1::{GetStatusRequest, NodeState, NodeStatus, Status};
 use prost_types::Timestamp;
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -48,6 +48,17 @@ impl Up {
     /// Both are over one connection.
     pub(in crate::relay) fn is_same(&self, other: &Self) -> bool {
         self.since == other.since
+    }
+
+    /// That it is connected, in a message.
+    pub(in crate::relay) fn status(&self) -> NodeStatus {
+        NodeStatus {
+            state: NodeState::Connected.into(),
+            message: self.words(),
+            start_time: self.start_time,
+            node_name: self.name.to_string(),
+            ..NodeStatus::default()
+        }
     }
 
     /// What is worth saying of it.

@@ -178,7 +178,10 @@ impl Summaries {
     async fn take(&mut self, brought: Brought) -> Result<(), Done> {
         let Brought { node, what } = brought;
         match what {
-            What::Telling => self.windows.expect(node),
+            What::Telling(status) => {
+                self.windows.expect(node);
+                self.status(status).await?;
+            }
             What::Window(start, window) => self.windows.add(node, start, *window, Instant::now()),
             What::State(status) => {
                 self.windows.leave(node);

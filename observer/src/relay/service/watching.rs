@@ -110,6 +110,7 @@ impl Watching {
             }
             Err(status) => return Ok(words(&status)),
         };
+        self.status(up.status()).await?;
         loop {
             match stream.message().await {
                 Ok(Some(message)) => match &message.payload {

@@ -128,6 +128,9 @@ async fn events_connect_then_come_and_end_with_the_daemon() {
         let Some(Payload::Event(event)) = message.payload else { panic!("no event") };
         assert_eq!((event.sequence, event.r#type()), (sequence, v1::EventType::TcpConnect));
     }
+    let message = stream.message().await.unwrap().unwrap();
+    let Some(Payload::NodeStatus(status)) = message.payload else { panic!("not told that it follows") };
+    assert_eq!(status.state(), v1::NodeState::Following);
     daemon.stop.send(()).unwrap();
     let last = stream.message().await.unwrap().unwrap();
     let Some(Payload::NodeStatus(status)) = last.payload else { panic!("no status last") };

@@ -33,7 +33,7 @@ pub(super) struct Brought {
 #[derive(Debug)]
 pub(super) enum What {
     /// Its windows follow.
-    Telling,
+    Telling(NodeStatus),
     /// A window, and its start by the relay's clock.
     Window(i128, Box<NodeWindow>),
     /// It tells nothing for now.
@@ -135,7 +135,7 @@ impl Part {
                 return Ok(End::Broken(format!("no answer within {} s", self.patience.as_secs_f64())));
             }
         };
-        self.send(What::Telling).await?;
+        self.send(What::Telling(up.status())).await?;
         let mut open = Open::default();
         loop {
             let message = match stream.message().await {
