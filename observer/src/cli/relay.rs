@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Nodes")]
     node_tls_name: Option<String>,
     /// Let a daemon take so long for the connection and for each first answer
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = "Nodes")]
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration, help_heading = "Nodes")]
     node_timeout: Duration,
     /// Let an event wait so long for earlier ones of other nodes, 0s to 10s
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = merge_window, help_heading = "Nodes")]

@@ -213,6 +213,7 @@ impl Events {
                 resume: None,
                 catching_up: past,
                 newest: 0,
+                told: String::new(),
             };
             self.parts.spawn(following.run());
         }

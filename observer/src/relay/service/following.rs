@@ -59,6 +59,8 @@ pub(super) struct Following {
     pub(super) catching_up: bool,
     /// The newest time that it told.
     pub(super) newest: u64,
+    /// Why it tells nothing, as was said last: it is not said again.
+    pub(super) told: String,
 }
 
 /// Whoever asked has gone.
@@ -173,6 +175,7 @@ impl Following {
         self.node.counts.messages.fetch_add(1, Ordering::Relaxed);
         match &mut message.payload {
             Some(Payload::Event(event)) => {
+                self.told.clear();
                 if let Some(resume) = &mut self.resume {
                     resume.sequence = resume.sequence.max(event.sequence);
                 }
@@ -182,6 +185,7 @@ impl Following {
             }
             Some(Payload::NodeStatus(status)) => match status.state() {
                 NodeState::Connected => {
+                    self.told.clear();
                     self.resume =
                         Some(Resume { sequence: status.after_sequence, start_time: status.start_time });
                     status.node_name = up.name.to_string();
@@ -227,7 +231,11 @@ impl Following {
         if std::mem::take(&mut self.catching_up) { self.send(What::CaughtUp).await } else { Ok(()) }
     }
 
-    async fn unavailable(&self, up: &Up, why: String) -> Result<(), Gone> {
+    async fn unavailable(&mut self, up: &Up, why: String) -> Result<(), Gone> {
+        if self.told == why {
+            return Ok(());
+        }
+        self.told.clone_from(&why);
         let status = NodeStatus {
             state: NodeState::Unavailable.into(),
             message: why,

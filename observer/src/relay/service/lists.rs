@@ -155,11 +155,6 @@ impl Service {
         .await
     }
 
-    /// Whose the addresses of all nodes are, as far as the client may see them.
-    async fn addresses(&self, asker: &Asker) -> Result<join::Addresses, Status> {
-        addresses(&self.nodes_now()?, asker, self.settings.patience).await
-    }
-
     /// Verdicts on the edges of all nodes, with what both ends of one tell.
     pub(super) async fn verdicts(
         &self,
@@ -170,7 +165,8 @@ impl Service {
         let mask = mask(field_mask, "Summary")?;
         let chosen = Chosen::new(allow, deny);
         let patience = self.settings.patience + WATCHING;
-        let Answers { answers, missing } = ask(&self.nodes_now()?, &chosen, patience, |up, filters| {
+        let nodes = self.nodes_now()?;
+        let asked = ask(&nodes, &chosen, patience, |up, filters| {
             let asker = asker.clone();
             let mut observer = up.observer.clone();
             async move {
@@ -178,10 +174,12 @@ impl Service {
                 let request = v1::ExplainRequest { allow, deny, field_mask: None };
                 asker.heeded(observer.explain(asker.request(request)).await?)
             }
-        })
-        .await?;
+        });
+        // Daemons watch for a while: meanwhile it is asked whose addresses are.
+        let (asked, addresses) = tokio::join!(asked, addresses(&nodes, asker, self.settings.patience));
+        let Answers { answers, missing } = asked?;
         let told = answers.into_iter().map(|(_, name, answer)| (name, answer)).collect();
-        let joined = join::verdicts(told, &self.addresses(asker).await?);
+        let joined = join::verdicts(told, &addresses?);
         let edges = fitting(joined.edges.into_iter(), mask.as_ref());
         Ok(v1::ExplainResponse { edges, missing_nodes: missing, ..joined })
     }

@@ -170,6 +170,7 @@ impl Summaries {
                 request,
                 patience: self.settings.patience,
                 sender: self.sender.clone(),
+                told: String::new(),
             };
             self.parts.spawn(part.run());
         }

@@ -77,11 +77,16 @@ impl Watching {
 
     async fn one(&self, node: Arc<Node>) -> Result<(), Gone> {
         let mut up = node.up(self.patience).await;
+        // It is not said again and again.
+        let mut told = String::new();
         loop {
             match up {
                 Ok(is) => {
-                    let why = self.stream(&is).await?;
-                    self.status(missing(&is.name, why)).await?;
+                    let why = self.stream(&is, &mut told).await?;
+                    if told != why {
+                        told.clone_from(&why);
+                        self.status(missing(&is.name, why)).await?;
+                    }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 Err(status) => {
@@ -99,7 +104,7 @@ impl Watching {
     }
 
     /// One stream of the daemon's; says why it ended.
-    async fn stream(&self, up: &Up) -> Result<String, Gone> {
+    async fn stream(&self, up: &Up, told: &mut String) -> Result<String, Gone> {
         let mut incidents = up.incidents.clone();
         let answer = incidents.watch_incidents(self.asker.request(self.request.clone())).await;
         let mut stream = match answer.and_then(|answer| self.asker.heeded(answer)) {
@@ -110,6 +115,7 @@ impl Watching {
             }
             Err(status) => return Ok(words(&status)),
         };
+        told.clear();
         self.status(up.status()).await?;
         loop {
             match stream.message().await {

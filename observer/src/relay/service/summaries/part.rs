@@ -54,6 +54,8 @@ pub(super) struct Part {
     pub(super) request: WatchSummariesRequest,
     pub(super) patience: Duration,
     pub(super) sender: mpsc::Sender<Brought>,
+    /// Why it tells nothing, as was said last: it is not said again.
+    pub(super) told: String,
 }
 
 /// Whoever asked has gone.
@@ -98,7 +100,10 @@ impl Part {
                         End::Refused(status) => words(&status),
                         End::Broken(why) => why,
                     };
-                    self.send(What::State(missing(&is.name, why))).await?;
+                    if self.told != why {
+                        self.told.clone_from(&why);
+                        self.send(What::State(missing(&is.name, why))).await?;
+                    }
                     // What is past was asked for once.
                     (self.request.since, self.request.until) = (None, None);
                     if !self.request.follow {
@@ -135,6 +140,7 @@ impl Part {
                 return Ok(End::Broken(format!("no answer within {} s", self.patience.as_secs_f64())));
             }
         };
+        self.told.clear();
         self.send(What::Telling(up.status())).await?;
         let mut open = Open::default();
         loop {
