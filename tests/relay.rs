@@ -6,7 +6,7 @@ mod site;
 
 use anyhow::{Context, Result, ensure};
 use observer_tests::client::{json, run};
-use observer_tests::nodes::{Nodes, Options};
+use observer_tests::nodes::Options;
 use observer_tests::wait::PATIENCE;
 use observer_tests::{Lines, Packets, Pod, Testbed, eventually};
 use rustix::process::Signal;
@@ -214,80 +214,4 @@ async fn what_is_wrong_with_one_node_is_said_and_harms_nobody_else() -> Result<(
     ensure!(again == 2, "{again}: {}", stream.account());
     ensure!(events(&stream, "tcp_accept", "wrong").len() == 4, "{}", stream.account());
     site.end().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rights_hold_from_end_to_end() -> Result<()> {
-    let testbed = Testbed::shared().await?;
-    let nodes = Nodes::new("relay-rights")?;
-    let node = nodes.start(testbed, "ra", Options::default()).await?;
-    let strict = nodes.start(testbed, "rb", Options { relays: false, ..Options::default() }).await?;
-    let pods = [node.pod(testbed, "own").await?, strict.pod(testbed, "own").await?];
-    for pod in &pods {
-        pod.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;
-    }
-    let rules = "[[allow]]\nnames = [\"dns:ops.test\"]\nall = true\n\n[[allow]]\nnames = [\"dns:other.test\"]\nnamespaces = [\"relay-elsewhere\"]\n";
-    let access = nodes.file("relay-access.toml", rules)?;
-    let server = nodes.authority.sign("relay-server", "ip:127.0.0.1")?;
-    let relay = nodes
-        .relay()
-        .args(["--node".to_owned(), node.address()?, "--node".to_owned(), strict.address()?])
-        .args(["--listen", "tls://127.0.0.1:0"])
-        .arg("--access-file")
-        .arg(&access)
-        .arg("--tls-cert")
-        .arg(&server.cert)
-        .arg("--tls-key")
-        .arg(&server.key)
-        .arg("--tls-client-ca")
-        .arg(&nodes.authority.ca)
-        .start()
-        .await?;
-    let line = relay.stderr();
-    let at = line
-        .lines()
-        .find_map(|line| line.split_once("listens on tls://"))
-        .context("no address")?
-        .1
-        .trim()
-        .to_owned();
-    let asked = |who: &str| -> Result<(Vec<Value>, String)> {
-        let own = nodes.authority.sign(&format!("client-{}", who.replace(':', "-")), who)?;
-        let mut command = std::process::Command::new(observer_tests::client::observer()?);
-        let output = command
-            .args(["workloads", "-o", "json", "--server", &format!("tls://{at}")])
-            .arg("--tls-ca")
-            .arg(&nodes.authority.ca)
-            .arg("--tls-cert")
-            .arg(&own.cert)
-            .arg("--tls-key")
-            .arg(&own.key)
-            .env("XDG_CONFIG_HOME", "/nowhere")
-            .output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let lines = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-        Ok((lines, String::from_utf8_lossy(&output.stderr).into_owned()))
-    };
-    // Who may see all sees what the relay may see; a daemon that does not let it ask for others answers nothing.
-    let seen = eventually(PATIENCE, "the workloads", || async {
-        let (seen, said) = asked("dns:ops.test")?;
-        Ok(if seen.is_empty() { Err(said) } else { Ok(seen) })
-    })
-    .await?;
-    ensure!(seen.iter().all(|one| one["workload"]["namespace"] == node.namespace.as_str()), "{seen:?}");
-    let (seen, said) = asked("dns:other.test")?;
-    ensure!(seen.is_empty() && said.contains("may see nothing here"), "{seen:?} {said}");
-    let log = node.daemon.stderr();
-    ensure!(log.contains("client=dns:ops.test:via:dns:relay.test call=ListWorkloads allowed"), "{log}");
-    ensure!(log.contains("client=dns:other.test:via:dns:relay.test call=ListWorkloads refused"), "{log}");
-    let log = strict.daemon.stderr();
-    ensure!(log.contains("call=ListWorkloads refused code=PermissionDenied"), "{log}");
-    for pod in pods {
-        pod.remove().await?;
-    }
-    for one in [node, strict] {
-        drop(one.daemon);
-        one.place.remove().await?;
-    }
-    Ok(())
 }

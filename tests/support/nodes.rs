@@ -75,13 +75,16 @@ impl Nodes {
         place: &Pod,
         more: Options<'_>,
     ) -> Result<DaemonBuilder> {
-        let Options { authority, args, env, relays } = more;
+        let Options { authority, args, env, relays, further } = more;
         let own =
             authority.unwrap_or(&self.authority).sign(&format!("daemon-{name}"), &format!("dns:{NAME}"))?;
         let access = self.folder.path().join(format!("access-{name}.toml"));
         let rule = format!(
-            "[[allow]]\nnames = [\"dns:relay.test\"]\nnamespaces = [\"{}\"]\nrelay = {relays}\n",
-            self.namespace(name)
+            "[[allow]]\nnames = [\"dns:relay.test\"]\nnamespaces = {:?}\nrelay = {relays}\n",
+            [Some(self.namespace(name)), further.map(|name| self.namespace(name))]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
         );
         fs::write(&access, rule)?;
         let flags: [(&str, &Path); 4] = [
@@ -140,11 +143,13 @@ pub struct Options<'a> {
     pub env: &'a [(&'a str, &'a str)],
     /// The relay may ask for others.
     pub relays: bool,
+    /// The relay may see those of a further one as well, as [`Nodes::namespace`] names it.
+    pub further: Option<&'a str>,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { authority: None, args: &[], env: &[], relays: true }
+        Self { authority: None, args: &[], env: &[], relays: true, further: None }
     }
 }
 
