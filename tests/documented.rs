@@ -24,13 +24,14 @@ use observer_tests::{Authority, Deployed, Deployment, Prometheus, Testbed, event
 use self::commands::{Line, Where, lines};
 
 /// All that this machine cannot do: nobody is there to answer.
-const NOT_HERE: [&str; 6] = [
+const NOT_HERE: [&str; 7] = [
     "kubectl apply -k ",
     "kubectl -n observer rollout ",
     "kubectl -n observer exec -it ",
     "kubectl -n observer port-forward ",
     "skopeo copy ",
     "otelcol-contrib ",
+    "observer status --server tls://observer-relay.observer.svc",
 ];
 
 /// The project's folder, which is where people are.
