@@ -57,16 +57,19 @@ async fn opens(changes: &Lines, pod: &Pod, failed_ns: u64) -> Result<Value> {
 /// elsewhere by the file that it exports, and that both have the same title.
 async fn told(daemon: &Daemon, opened: &Value, words: &[&str], lines: &[Line<'_>]) -> Result<Value> {
     let id = opened["id"].as_str().context("no id")?;
-    let shown = eventually(2 * PATIENCE, &format!("a title with {words:?}"), async || {
+    let shown = eventually(2 * PATIENCE, &format!("a title with {words:?}, and the story"), async || {
         let shown = client::json(daemon.socket(), ["incident", "show", id]).await?.remove(0);
         let title = shown["incident"]["title"].as_str().unwrap_or_default();
-        Ok(if words.iter().all(|word| title.contains(word)) { Ok(shown) } else { Err(title.to_owned()) })
+        if !words.iter().all(|word| title.contains(word)) {
+            return Ok(Err(title.to_owned()));
+        }
+        // What follows from it is told a moment later.
+        Ok(tells(timeline(&shown), lines).map(|()| shown).map_err(|error| format!("{error:#}")))
     })
     .await?;
     let output = client::run(daemon.socket(), ["incident", "show", id]).await?;
     println!("{}", String::from_utf8(output.stdout)?);
     keep(daemon, &shown["incident"]).await?;
-    tells(timeline(&shown), lines)?;
     let elsewhere = Elsewhere::of(daemon, id).await?;
     let again = elsewhere.json(&["incident", "show", id])?.remove(0);
     tells(timeline(&again), lines).context("by the exported file")?;
