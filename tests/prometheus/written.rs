@@ -3,31 +3,36 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use observer_tests::eventually;
 use observer_tests::prometheus::promtool;
+use observer_tests::wait::PATIENCE;
 use observer_tests::web::get;
+
+/// Series that these pods have whatever the moment is.
+const ALWAYS: [&str; 5] = [
+    "observer_tcp_rtt_seconds_bucket",
+    "observer_tcp_rtt_seconds_sum",
+    "observer_tcp_connection_failures_total",
+    "observer_tcp_accept_queue_limit",
+    "observer_process_exits_total",
+];
 
 /// promtool finds nothing wrong with the series of these pods, of all kinds.
 pub(crate) async fn well_written(at: SocketAddr, pods: [&str; 2]) -> Result<()> {
-    let text = get(at, "/metrics").await?.text();
-    let mut names = BTreeSet::new();
-    for pod in pods {
-        let of = format!("pod=\"{pod}\"");
-        let lines = text.lines().filter(|line| line.contains(&of));
-        let of_pod: BTreeSet<&str> = lines.filter_map(|line| line.split('{').next()).collect();
-        ensure!(of_pod.len() > 20, "{pod}: {of_pod:?}");
-        names.extend(of_pod);
-    }
-    for name in [
-        "observer_tcp_rtt_seconds_bucket",
-        "observer_tcp_rtt_seconds_sum",
-        "observer_tcp_connection_failures_total",
-        "observer_tcp_accept_queue_limit",
-        "observer_tcp_stalled_connections",
-        "observer_process_exits_total",
-    ] {
-        ensure!(names.contains(name), "no {name} in {names:?}");
-    }
+    let text = eventually(PATIENCE, "series of all kinds", || async {
+        let text = get(at, "/metrics").await?.text();
+        let of = |pod: &str| -> BTreeSet<String> {
+            let of = format!("pod=\"{pod}\"");
+            let lines = text.lines().filter(|line| line.contains(&of));
+            lines.filter_map(|line| line.split('{').next()).map(str::to_owned).collect()
+        };
+        let [one, other] = pods.map(of);
+        let names: BTreeSet<String> = one.union(&other).cloned().collect();
+        let all = one.len() > 20 && other.len() > 20 && ALWAYS.iter().all(|name| names.contains(*name));
+        Ok(if all { Ok(text) } else { Err(format!("{one:?} {other:?}")) })
+    })
+    .await?;
     promtool(&["check", "metrics"], text.as_bytes())?;
     Ok(())
 }
