@@ -205,7 +205,9 @@ async fn namespaces_without_containers_talk_and_fail() -> Result<()> {
         ["connect", "--to", &full, "--count", "4", "--parallel", "4", "--timeout-ms", "300", "--hold", "1"];
     let mut lines = workload::in_netns(&left.netns, argv)?;
     lines.wait().await?;
-    ensure!(lines.matching(|line| line["error"] == "timed_out").len() == 2, "{}", lines.account());
+    // A queue of one holds two; where the last steps of two handshakes are taken at once, on two processors, even three.
+    let timed_out = lines.matching(|line| line["error"] == "timed_out").len();
+    ensure!(matches!(timed_out, 1 | 2), "{}", lines.account());
     ensure!(right.netns.counters()?.get("ListenOverflows")? > 0);
 
     let _loss = Loss::start(&right.netns, 100, &Packets::syn())?;
