@@ -113,6 +113,7 @@ where
             Err(_elapsed) => {
                 let why = format!("no answer within {} s", patience.as_secs_f64());
                 found.missing.push(missing(&up.name, why));
+                others += 1;
             }
         }
     }

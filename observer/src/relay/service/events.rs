@@ -236,6 +236,7 @@ impl Events {
             What::Ended => {
                 self.merge.caught_up(node);
                 self.nodes.remove(&node);
+                self.heard.remove(&node);
                 Ok(())
             }
             What::Refused(status) => {

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::super::call::{Asker, is_of_request};
+use super::super::call::{Asker, is_of_request, missing};
 use super::super::chosen::Chosen;
 use super::super::merge::NodeNumber;
 use super::super::node::{Link, Node, Up, words};
@@ -236,13 +236,7 @@ impl Following {
             return Ok(());
         }
         self.told.clone_from(&why);
-        let status = NodeStatus {
-            state: NodeState::Unavailable.into(),
-            message: why,
-            node_name: up.name.to_string(),
-            ..NodeStatus::default()
-        };
-        self.send(What::State(status)).await
+        self.send(What::State(missing(&up.name, why))).await
     }
 
     /// Waits until that connection is not the node's any more; a refusal over one that stays is tried again later.
