@@ -72,6 +72,20 @@ async fn one_client_sees_all_nodes_and_each_connection_once() -> Result<()> {
     let past = json(socket, ["events", "--last", "12", "-t", "tcp_connect,tcp_accept"]).await?;
     let times: Vec<_> = past.iter().filter_map(|line| line["event"]["time"].as_str()).collect();
     ensure!(times.len() == 12 && times.is_sorted(), "{times:?}");
+
+    // A client that goes leaves no stream behind.
+    let streams = async |each: Value| {
+        eventually(PATIENCE, "the nodes' streams", || async {
+            let status = json(socket, ["status"]).await?;
+            let nodes = status[0].pointer("/relay/nodes").and_then(Value::as_array).context("no nodes")?;
+            let all = nodes.len() == 3 && nodes.iter().all(|node| node["streams"] == each);
+            Ok(if all { Ok(()) } else { Err(format!("{nodes:?}")) })
+        })
+        .await
+    };
+    streams(Value::from(1)).await?;
+    drop(stream);
+    streams(Value::Null).await?;
     site.end().await
 }
 

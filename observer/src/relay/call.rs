@@ -1,15 +1,18 @@
 //! Calls at daemons, in the name of whoever asks the relay.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use observer_proto::v1::incidents_client::IncidentsClient;
+use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::{NodeState, NodeStatus};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 use super::chosen::Chosen;
@@ -18,6 +21,9 @@ use crate::serve::{CALLER, Caller, Scope, told};
 
 /// So many daemons answer one call at a time: each answer may have megabytes.
 const ASKED_AT_A_TIME: usize = 64;
+
+/// What is said of a node where asking it ended in the midst.
+pub(super) const FELL: &str = "this relay failed over it, which is a bug: its log says more";
 
 /// Who asks, as each daemon is told.
 #[derive(Clone, Debug)]
@@ -32,6 +38,13 @@ pub(super) struct Answers<T> {
     pub(super) answers: Vec<(Arc<Node>, Arc<str>, T)>,
     /// Who did not, and why.
     pub(super) missing: Vec<NodeStatus>,
+}
+
+impl Visit {
+    fn new(up: Arc<Up>, asker: Asker, filters: Filters) -> Self {
+        let (observer, incidents) = (up.observer.clone(), up.incidents.clone());
+        Self { up, asker, observer, incidents, filters }
+    }
 }
 
 impl Asker {
@@ -60,13 +73,25 @@ impl Asker {
     }
 }
 
+/// A daemon that is asked, in whose name, and for what.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) up: Arc<Up>,
+    pub(super) asker: Asker,
+    pub(super) observer: ObserverClient<Channel>,
+    pub(super) incidents: IncidentsClient<Channel>,
+    /// What of it passes.
+    pub(super) filters: Filters,
+}
+
 /// Asks all nodes of which something may pass. A request that is wrong is so on each, and fails; so does one that all of them
 /// refuse.
 pub(super) async fn ask<T, F>(
+    asker: &Asker,
     nodes: &[Arc<Node>],
     chosen: &Chosen,
     patience: Duration,
-    call: impl Fn(Arc<Up>, Filters) -> F,
+    call: impl Fn(Visit) -> F,
 ) -> Result<Answers<T>, Status>
 where
     T: Send + 'static,
@@ -75,7 +100,7 @@ where
     let mut found = Answers { answers: Vec::new(), missing: Vec::new() };
     let mut asked = JoinSet::new();
     let mut left = nodes.iter().cloned().enumerate();
-    let mut places = Vec::new();
+    let (mut places, mut names) = (Vec::new(), HashMap::new());
     let (mut denied, mut others) = (BTreeSet::new(), 0);
     loop {
         while asked.len() < ASKED_AT_A_TIME
@@ -94,11 +119,24 @@ where
             };
             let Some(filters) = chosen.of(&up.name) else { continue };
             node.counts.messages.fetch_add(1, Ordering::Relaxed);
-            let answer = call(Arc::clone(&up), filters);
-            asked.spawn(async move { (place, node, up, timeout(patience, answer).await) });
+            let answer = call(Visit::new(Arc::clone(&up), asker.clone(), filters));
+            let name = Arc::clone(&up.name);
+            let task = asked.spawn(async move { (place, node, up, timeout(patience, answer).await) });
+            names.insert(task.id(), name);
         }
-        let Some(answered) = asked.join_next().await else { break };
-        let Ok((place, node, up, answer)) = answered else { continue };
+        let Some(answered) = asked.join_next_with_id().await else { break };
+        let (place, node, up, answer) = match answered {
+            Ok((id, answered)) => {
+                names.remove(&id);
+                answered
+            }
+            Err(fell) => {
+                let name = names.remove(&fell.id()).unwrap_or_default();
+                found.missing.push(missing(&name, FELL.to_owned()));
+                others += 1;
+                continue;
+            }
+        };
         match answer {
             Ok(Ok(answer)) => places.push((place, (node, Arc::clone(&up.name), answer))),
             Ok(Err(status)) if is_of_request(&status) => return Err(status),
@@ -111,8 +149,7 @@ where
                 }
             }
             Err(_elapsed) => {
-                let why = format!("no answer within {} s", patience.as_secs_f64());
-                found.missing.push(missing(&up.name, why));
+                found.missing.push(missing(&up.name, no_answer(patience)));
                 others += 1;
             }
         }
@@ -133,6 +170,11 @@ pub(super) type Filters = (Vec<observer_proto::v1::Filter>, Vec<observer_proto::
 /// What is wrong is the request, wherever it goes.
 pub(super) fn is_of_request(status: &Status) -> bool {
     status.code() == Code::InvalidArgument
+}
+
+/// A daemon that took longer than it may.
+pub(super) fn no_answer(patience: Duration) -> String {
+    format!("no answer within {} s", patience.as_secs_f64())
 }
 
 /// A node that did not answer.

@@ -1,14 +1,17 @@
 //! The same service as a daemon's, over all nodes.
 
+mod asked;
 mod debug;
 mod events;
 mod following;
 mod incidents;
 mod lists;
+mod part;
 mod status;
 mod summaries;
 mod watching;
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -20,7 +23,8 @@ use tonic::service::Routes;
 use tonic::{Request as Call, Response, Status};
 
 use super::Settings;
-use super::call::Asker;
+use super::call::{self, Answers, Asker, Visit};
+use super::chosen::Chosen;
 use super::nodes::Nodes;
 use crate::serve::{Caller, LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, Seat};
 
@@ -64,6 +68,20 @@ impl Service {
     fn nodes_now(&self) -> Result<Arc<Vec<Arc<super::node::Node>>>, Status> {
         let known = self.nodes.now();
         if known.nodes.is_empty() { Err(Status::unavailable(known.nobody())) } else { Ok(known.nodes) }
+    }
+
+    /// Asks all nodes of which something may pass, each for as long as it may usually take.
+    async fn ask<T, F>(
+        &self,
+        asker: &Asker,
+        chosen: &Chosen,
+        call: impl Fn(Visit) -> F,
+    ) -> Result<Answers<T>, Status>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Status>> + Send + 'static,
+    {
+        call::ask(asker, &self.nodes_now()?, chosen, self.settings.patience, call).await
     }
 
     /// Lets a call begin: in whose name daemons are asked.

@@ -10,6 +10,7 @@ use prost_types::Timestamp;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 
+use super::super::call::no_answer;
 use super::{now, words};
 
 /// A clock that differs by no more is right: the way there and back takes time as well.
@@ -102,17 +103,21 @@ async fn ask(mut observer: ObserverClient<Channel>, patience: Duration) -> Resul
     let answer = match timeout(patience, observer.get_status(GetStatusRequest {})).await {
         Ok(Ok(answer)) => answer.into_inner().status.unwrap_or_default(),
         Ok(Err(status)) => return Err(words(&status)),
-        Err(_elapsed) => return Err(format!("no answer within {} s", patience.as_secs_f64())),
+        Err(_elapsed) => return Err(no_answer(patience)),
     };
     let within_ns = (unix_ns() - before) / 2;
     let middle = before + within_ns;
-    let start = answer.start_time.map_or(middle, |time| time.seconds * 1_000_000_000 + i64::from(time.nanos));
+    let start = answer.start_time.map_or(middle, nanos);
     let theirs = start.saturating_add_unsigned(answer.uptime_ns);
-    let ahead_ns = if answer.start_time.is_some() { theirs - middle } else { 0 };
+    let ahead_ns = if answer.start_time.is_some() { theirs.saturating_sub(middle) } else { 0 };
     Ok((answer, Clock { ahead_ns, within_ns: within_ns.max(0) }))
 }
 
 fn unix_ns() -> i64 {
-    let Timestamp { seconds, nanos } = now();
-    seconds * 1_000_000_000 + i64::from(nanos)
+    nanos(now())
+}
+
+/// As near as can be told: a daemon may say anything.
+fn nanos(Timestamp { seconds, nanos }: Timestamp) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos.into())
 }

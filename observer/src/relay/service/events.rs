@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use observer_proto::v1::watch_events_response::Payload;
-use observer_proto::v1::{NodeState, NodeStatus, WatchEventsRequest, WatchEventsResponse};
+use observer_proto::v1::{NodeStatus, WatchEventsRequest, WatchEventsResponse};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -18,10 +17,12 @@ use super::super::Settings;
 use super::super::call::Asker;
 use super::super::chosen::Chosen;
 use super::super::merge::{Merge, NodeNumber};
-use super::super::node::{Node, now};
-use super::super::nodes::{Known, Nodes};
+use super::super::node::now;
+use super::super::nodes::Nodes;
 use super::Answered;
+use super::asked::{Asked, Happens};
 use super::following::{Brought, Following, What};
+use super::part::Of;
 use crate::serve::Seat;
 
 /// Messages on their way from all nodes' streams to where they are put in order.
@@ -44,14 +45,10 @@ pub(super) struct Events {
     chosen: Chosen,
     request: WatchEventsRequest,
     settings: Arc<Settings>,
-    known: tokio::sync::watch::Receiver<Known>,
+    asked: Asked,
     out: mpsc::Sender<Result<WatchEventsResponse, Status>>,
     sender: mpsc::Sender<Brought>,
     shared: Arc<Semaphore>,
-    parts: JoinSet<()>,
-    /// By number.
-    nodes: HashMap<NodeNumber, Arc<Node>>,
-    numbers: NodeNumber,
     merge: Merge<Brought>,
     /// When the node that is behind all others told something last.
     heard: HashMap<NodeNumber, Instant>,
@@ -108,13 +105,10 @@ impl Events {
             asker,
             chosen,
             settings: Arc::clone(settings),
-            known: nodes.follow(),
+            asked: Asked::new(nodes),
             out,
             sender,
             shared: Arc::new(Semaphore::new(HELD)),
-            parts: JoinSet::new(),
-            nodes: HashMap::new(),
-            numbers: 0,
             merge: Merge::new(settings.merge_window),
             heard: HashMap::new(),
             left: (request.first > 0).then_some(request.first as usize),
@@ -138,9 +132,10 @@ impl Events {
     }
 
     async fn tell(&mut self, brought: &mut mpsc::Receiver<Brought>) -> Result<(), Done> {
-        let first = self.known.borrow_and_update().clone();
-        self.greet(&first).await?;
-        self.join(&first, self.tells_following || !self.request.follow);
+        for status in self.asked.greeting() {
+            self.status(status).await?;
+        }
+        self.join(self.tells_following || !self.request.follow);
         loop {
             let due = self.merge.due();
             let behind = self.behind_until();
@@ -152,43 +147,27 @@ impl Events {
                 () = sleep_until(behind.map_or_else(Instant::now, |(until, _)| until)), if behind.is_some() => {
                     self.leave_behind().await?;
                 }
-                changed = self.known.changed(), if self.request.follow => {
-                    changed.map_err(|_stopping| Done)?;
-                    let known = self.known.borrow_and_update().clone();
-                    self.join(&known, false);
-                }
+                happens = self.asked.happens() => match happens.map_err(|_stopping| Done)? {
+                    Happens::Found if self.request.follow => self.join(false),
+                    // What there was at the beginning is all that was asked.
+                    Happens::Found => {}
+                    Happens::Fell(node, status) => {
+                        self.status(status).await?;
+                        self.take(Brought { node, what: What::Ended, place: None }).await?;
+                    }
+                },
                 () = self.out.closed() => return Err(Done),
             }
             self.release().await?;
-            if !self.request.follow && self.nodes.is_empty() {
+            if !self.request.follow && self.asked.is_empty() {
                 return self.finish().await;
             }
         }
     }
 
-    /// Says who answers.
-    async fn greet(&self, known: &Known) -> Result<(), Done> {
-        let count = known.nodes.len();
-        let message = format!("a relay over {count} {}", if count == 1 { "node" } else { "nodes" });
-        self.status(NodeStatus { state: NodeState::Connected.into(), message, ..NodeStatus::default() })
-            .await?;
-        if count > 0 {
-            return Ok(());
-        }
-        let (state, message) = (NodeState::Unavailable.into(), known.nobody());
-        self.status(NodeStatus { state, message, ..NodeStatus::default() }).await
-    }
-
     /// Asks the nodes that are new.
-    fn join(&mut self, known: &Known, past: bool) {
-        while self.parts.try_join_next().is_some() {}
-        for node in known.nodes.iter() {
-            if self.nodes.values().any(|asked| Arc::ptr_eq(asked, node)) {
-                continue;
-            }
-            self.numbers += 1;
-            let number = self.numbers;
-            self.nodes.insert(number, Arc::clone(node));
+    fn join(&mut self, past: bool) {
+        for (number, node) in self.asked.join() {
             if past {
                 self.merge.expect(number);
                 self.heard.insert(number, Instant::now());
@@ -201,21 +180,24 @@ impl Events {
                 WatchEventsRequest { follow: *follow, field_mask: field_mask.clone(), ..Default::default() }
             };
             let following = Following {
-                node: Arc::clone(node),
+                of: Of {
+                    node,
+                    asker: self.asker.clone(),
+                    chosen: self.chosen.clone(),
+                    patience: self.settings.patience,
+                    follow: self.request.follow,
+                    told: String::new(),
+                },
                 number,
-                asker: self.asker.clone(),
-                chosen: self.chosen.clone(),
                 request,
-                patience: self.settings.patience,
                 sender: self.sender.clone(),
                 past: Arc::new(Semaphore::new(READ_AHEAD)),
                 shared: Arc::clone(&self.shared),
                 resume: None,
                 catching_up: past,
                 newest: 0,
-                told: String::new(),
             };
-            self.parts.spawn(following.run());
+            self.asked.begin(number, following.run());
         }
     }
 
@@ -235,7 +217,7 @@ impl Events {
             }
             What::Ended => {
                 self.merge.caught_up(node);
-                self.nodes.remove(&node);
+                self.asked.leave(node);
                 self.heard.remove(&node);
                 Ok(())
             }

@@ -7,7 +7,7 @@ use observer_proto::v1;
 use observer_proto::v1::incidents_server::Incidents;
 use tonic::{Code, Request as Call, Response, Status};
 
-use super::super::call::{Answers, Asker, ask};
+use super::super::call::{Answers, Asker, Visit, ask};
 use super::super::chosen::Chosen;
 use super::super::node::Up;
 use super::watching::Watching;
@@ -37,11 +37,10 @@ impl Incidents for Service {
         let (asker, _) = Self::admit(&call, "ListIncidents")?;
         let request = call.into_inner();
         let limit = if request.limit == 0 { LISTED } else { request.limit as usize };
-        let Answers { answers, missing } =
-            ask(&self.nodes_now()?, &Chosen::default(), self.settings.patience, |up, _| {
-                let (asker, request) = (asker.clone(), request.clone());
-                let mut incidents = up.incidents.clone();
-                async move { asker.heeded(incidents.list_incidents(asker.request(request)).await?) }
+        let Answers { answers, missing } = self
+            .ask(&asker, &Chosen::default(), |Visit { asker, mut incidents, .. }| {
+                let request = asker.request(request.clone());
+                async move { asker.heeded(incidents.list_incidents(request).await?) }
             })
             .await?;
         let total = answers.iter().map(|(.., answer)| answer.total).sum();
@@ -78,20 +77,16 @@ impl Incidents for Service {
     ) -> Result<Response<v1::OpenIncidentResponse>, Status> {
         let (asker, _) = Self::admit(&call, "OpenIncident")?;
         let v1::OpenIncidentRequest { allow, deny, note } = call.into_inner();
-        let nodes = self.nodes_now()?;
-        if allow.is_empty() && nodes.len() > 1 {
+        if allow.is_empty() && self.nodes_now()?.len() > 1 {
             return Err(Status::invalid_argument(
                 "allow: missing; a relay opens incidents about workloads, or about a node that is named (node_names)",
             ));
         }
-        let Answers { answers, missing } =
-            ask(&nodes, &Chosen::new(allow, deny), self.settings.patience, |up, (allow, deny)| {
-                let (asker, note) = (asker.clone(), note.clone());
-                let mut incidents = up.incidents.clone();
-                async move {
-                    let request = v1::OpenIncidentRequest { allow, deny, note };
-                    known(incidents.open_incident(asker.request(request)).await, &asker)
-                }
+        let Answers { answers, missing } = self
+            .ask(&asker, &Chosen::new(allow, deny), |Visit { asker, mut incidents, filters, .. }| {
+                let (allow, deny) = filters;
+                let request = asker.request(v1::OpenIncidentRequest { allow, deny, note: note.clone() });
+                async move { known(incidents.open_incident(request).await, &asker) }
             })
             .await?;
         let mut opened = answers.into_iter().filter_map(|(.., answer)| answer?.incident);
@@ -187,15 +182,11 @@ impl Service {
             v1::Filter { node_names: node.map(str::to_owned).into_iter().collect(), ..Default::default() };
         let chosen = if node.is_some() { Chosen::new(vec![of], Vec::new()) } else { Chosen::default() };
         let patience = self.settings.patience + READING;
-        let Answers { answers, missing } = ask(&self.nodes_now()?, &chosen, patience, |up, _| {
-            let (asker, id) = (asker.clone(), id.to_owned());
-            let mut incidents = up.incidents.clone();
-            async move {
-                let request = asker.request(v1::GetIncidentRequest { id });
-                Ok(known(incidents.get_incident(request).await, &asker)?.map(|told| (up, told)))
-            }
-        })
-        .await?;
+        let visit = |Visit { up, asker, mut incidents, .. }| {
+            let request = asker.request(v1::GetIncidentRequest { id: id.to_owned() });
+            async move { Ok(known(incidents.get_incident(request).await, &asker)?.map(|told| (up, told))) }
+        };
+        let Answers { answers, missing } = ask(asker, &self.nodes_now()?, &chosen, patience, visit).await?;
         let mut owners: Vec<_> = answers.into_iter().filter_map(|(.., answer)| answer).collect();
         let Some((up, told)) = owners.pop() else {
             return Err(nobody_has(&format!("no incident {id:?}"), &missing));

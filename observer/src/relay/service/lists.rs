@@ -8,7 +8,7 @@ use observer_proto::{Mask, v1};
 use prost_types::{FieldMask, Timestamp};
 use tonic::Status;
 
-use super::super::call::{Answers, Asker, ask};
+use super::super::call::{Answers, Asker, Visit, ask};
 use super::super::chosen::Chosen;
 use super::super::join;
 use super::super::node::Node;
@@ -31,16 +31,15 @@ impl Service {
         let mask = mask(field_mask, "Connection")?;
         let chosen = Chosen::new(allow, deny);
         let by = v1::ConnectionOrder::try_from(order).unwrap_or_default();
-        let Answers { answers, missing } =
-            ask(&self.nodes_now()?, &chosen, self.settings.patience, |up, filters| {
-                let asker = asker.clone();
-                let mut observer = up.observer.clone();
-                async move {
-                    let (allow, deny) = filters;
+        let Answers { answers, missing } = self
+            .ask(
+                asker,
+                &chosen,
+                move |Visit { asker, mut observer, filters: (allow, deny), .. }| async move {
                     let request = v1::ListConnectionsRequest { allow, deny, limit, order, field_mask: None };
                     asker.heeded(observer.list_connections(asker.request(request)).await?)
-                }
-            })
+                },
+            )
             .await?;
         let mut total = answers.iter().map(|(.., answer)| answer.total).sum();
         let time = answers.iter().filter_map(|(.., answer)| answer.time).min_by_key(nanos);
@@ -75,16 +74,15 @@ impl Service {
         let v1::ListListenersRequest { allow, deny, field_mask } = request;
         let mask = mask(field_mask, "Listener")?;
         let chosen = Chosen::new(allow, deny);
-        let Answers { answers, missing } =
-            ask(&self.nodes_now()?, &chosen, self.settings.patience, |up, filters| {
-                let asker = asker.clone();
-                let mut observer = up.observer.clone();
-                async move {
-                    let (allow, deny) = filters;
+        let Answers { answers, missing } = self
+            .ask(
+                asker,
+                &chosen,
+                move |Visit { asker, mut observer, filters: (allow, deny), .. }| async move {
                     let request = v1::ListListenersRequest { allow, deny, field_mask: None };
                     asker.heeded(observer.list_listeners(asker.request(request)).await?)
-                }
-            })
+                },
+            )
             .await?;
         let total = answers.iter().map(|(.., answer)| answer.total).sum();
         let time = answers.iter().filter_map(|(.., answer)| answer.time).min_by_key(nanos);
@@ -143,14 +141,9 @@ impl Service {
         asker: &Asker,
         chosen: &Chosen,
     ) -> Result<Answers<v1::ListWorkloadsResponse>, Status> {
-        ask(&self.nodes_now()?, chosen, self.settings.patience, |up, filters| {
-            let asker = asker.clone();
-            let mut observer = up.observer.clone();
-            async move {
-                let (allow, deny) = filters;
-                let request = v1::ListWorkloadsRequest { allow, deny, field_mask: None };
-                asker.heeded(observer.list_workloads(asker.request(request)).await?)
-            }
+        self.ask(asker, chosen, |Visit { asker, mut observer, filters: (allow, deny), .. }| async move {
+            let request = v1::ListWorkloadsRequest { allow, deny, field_mask: None };
+            asker.heeded(observer.list_workloads(asker.request(request)).await?)
         })
         .await
     }
@@ -166,15 +159,11 @@ impl Service {
         let chosen = Chosen::new(allow, deny);
         let patience = self.settings.patience + WATCHING;
         let nodes = self.nodes_now()?;
-        let asked = ask(&nodes, &chosen, patience, |up, filters| {
-            let asker = asker.clone();
-            let mut observer = up.observer.clone();
-            async move {
-                let (allow, deny) = filters;
-                let request = v1::ExplainRequest { allow, deny, field_mask: None };
-                asker.heeded(observer.explain(asker.request(request)).await?)
-            }
-        });
+        let visit = |Visit { asker, mut observer, filters: (allow, deny), .. }| async move {
+            let request = v1::ExplainRequest { allow, deny, field_mask: None };
+            asker.heeded(observer.explain(asker.request(request)).await?)
+        };
+        let asked = ask(asker, &nodes, &chosen, patience, visit);
         // Daemons watch for a while: meanwhile it is asked whose addresses are.
         let (asked, addresses) = tokio::join!(asked, addresses(&nodes, asker, self.settings.patience));
         let Answers { answers, missing } = asked?;
@@ -192,16 +181,12 @@ pub(super) async fn addresses(
     patience: Duration,
 ) -> Result<join::Addresses, Status> {
     const NEEDED: [&str; 4] = ["workload.kind", "workload.pod_uid", "workload.container_id", "addresses"];
-    let Answers { answers, .. } = ask(nodes, &Chosen::default(), patience, |up, _| {
-        let asker = asker.clone();
-        let mut observer = up.observer.clone();
-        async move {
-            let field_mask = Some(FieldMask { paths: NEEDED.map(str::to_owned).to_vec() });
-            let request = v1::ListWorkloadsRequest { field_mask, ..v1::ListWorkloadsRequest::default() };
-            asker.heeded(observer.list_workloads(asker.request(request)).await?)
-        }
-    })
-    .await?;
+    let visit = |Visit { asker, mut observer, .. }| async move {
+        let field_mask = Some(FieldMask { paths: NEEDED.map(str::to_owned).to_vec() });
+        let request = v1::ListWorkloadsRequest { field_mask, ..v1::ListWorkloadsRequest::default() };
+        asker.heeded(observer.list_workloads(asker.request(request)).await?)
+    };
+    let Answers { answers, .. } = ask(asker, nodes, &Chosen::default(), patience, visit).await?;
     let of = answers.iter().flat_map(|(_, name, answer)| answer.workloads.iter().map(move |one| (name, one)));
     Ok(join::Addresses::of(of))
 }

@@ -1,8 +1,7 @@
 //! A stream of summaries over all nodes: the windows of one time as one window.
 
-mod part;
+mod telling;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,22 +9,22 @@ use observer_proto::v1::watch_summaries_response::Payload;
 use observer_proto::v1::{NodeState, NodeStatus, WatchSummariesRequest, WatchSummariesResponse};
 use observer_proto::{Mask, v1};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use self::part::{Brought, Part, What};
+use self::telling::{Brought, Telling, What};
 use super::super::Settings;
 use super::super::call::Asker;
 use super::super::chosen::Chosen;
 use super::super::join;
-use super::super::merge::NodeNumber;
-use super::super::node::{Node, now};
-use super::super::nodes::{Known, Nodes};
+use super::super::node::now;
+use super::super::nodes::Nodes;
 use super::super::windows::{Together, Told, Windows};
 use super::Answered;
+use super::asked::{Asked, Happens};
 use super::lists::addresses;
+use super::part::Of;
 use crate::serve::{Seat, asked_mask};
 
 /// Messages for the client to read.
@@ -48,16 +47,13 @@ pub(super) struct Summaries {
     mask: Option<Mask>,
     told: Option<Told>,
     settings: Arc<Settings>,
-    known: tokio::sync::watch::Receiver<Known>,
+    asked: Asked,
     out: mpsc::Sender<Result<WatchSummariesResponse, Status>>,
     sender: mpsc::Sender<Brought>,
-    parts: JoinSet<()>,
-    nodes: HashMap<NodeNumber, Arc<Node>>,
-    numbers: NodeNumber,
     windows: Windows,
-    /// Whose addresses are, and when that was asked last.
+    /// Whose addresses are, and when that was heard last.
     addresses: join::Addresses,
-    asked: Option<Instant>,
+    heard: Option<Instant>,
 }
 
 /// The client has gone, or has all.
@@ -88,15 +84,12 @@ impl Summaries {
             told: request.changes.then(Told::default),
             request,
             settings: Arc::clone(settings),
-            known: nodes.follow(),
+            asked: Asked::new(nodes),
             out,
             sender,
-            parts: JoinSet::new(),
-            nodes: HashMap::new(),
-            numbers: 0,
             windows: Windows::new(GRACE + length / 2),
             addresses: join::Addresses::default(),
-            asked: None,
+            heard: None,
         };
         tokio::spawn(async move {
             let _seat = seat;
@@ -107,34 +100,32 @@ impl Summaries {
     }
 
     async fn run(mut self, mut brought: mpsc::Receiver<Brought>) -> Result<(), Done> {
-        let first = self.known.borrow_and_update().clone();
-        let count = first.nodes.len();
-        let message = format!("a relay over {count} {}", if count == 1 { "node" } else { "nodes" });
-        self.status(NodeStatus { state: NodeState::Connected.into(), message, ..NodeStatus::default() })
-            .await?;
-        if count == 0 {
-            let (state, message) = (NodeState::Unavailable.into(), first.nobody());
-            self.status(NodeStatus { state, message, ..NodeStatus::default() }).await?;
+        for status in self.asked.greeting() {
+            self.status(status).await?;
         }
-        self.join(&first, true);
+        self.join(true);
         loop {
             let due = self.windows.due();
             tokio::select! {
                 biased;
                 one = brought.recv() => self.take(one.ok_or(Done)?).await?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-                changed = self.known.changed(), if self.request.follow => {
-                    changed.map_err(|_stopping| Done)?;
-                    let known = self.known.borrow_and_update().clone();
-                    self.join(&known, false);
-                }
+                happens = self.asked.happens() => match happens.map_err(|_stopping| Done)? {
+                    Happens::Found if self.request.follow => self.join(false),
+                    // What there was at the beginning is all that was asked.
+                    Happens::Found => {}
+                    Happens::Fell(node, status) => {
+                        self.status(status).await?;
+                        self.take(Brought { node, what: What::Ended }).await?;
+                    }
+                },
                 () = self.out.closed() => return Err(Done),
             }
             while let Some(together) = self.windows.next(Instant::now()) {
                 self.ask_addresses().await;
                 self.tell(together).await?;
             }
-            if !self.request.follow && self.nodes.is_empty() {
+            if !self.request.follow && self.asked.is_empty() {
                 while let Some(together) = self.windows.take() {
                     self.ask_addresses().await;
                     self.tell(together).await?;
@@ -145,15 +136,8 @@ impl Summaries {
     }
 
     /// Asks the nodes that are new.
-    fn join(&mut self, known: &Known, first: bool) {
-        while self.parts.try_join_next().is_some() {}
-        for node in known.nodes.iter() {
-            if self.nodes.values().any(|asked| Arc::ptr_eq(asked, node)) {
-                continue;
-            }
-            self.numbers += 1;
-            let number = self.numbers;
-            self.nodes.insert(number, Arc::clone(node));
+    fn join(&mut self, first: bool) {
+        for (number, node) in self.asked.join() {
             if first {
                 self.windows.expect(number);
             }
@@ -162,17 +146,16 @@ impl Summaries {
                 // One that comes later tells what happens from then on.
                 (request.since, request.until) = (None, None);
             }
-            let part = Part {
-                node: Arc::clone(node),
-                number,
+            let of = Of {
+                node,
                 asker: self.asker.clone(),
                 chosen: self.chosen.clone(),
-                request,
                 patience: self.settings.patience,
-                sender: self.sender.clone(),
+                follow: self.request.follow,
                 told: String::new(),
             };
-            self.parts.spawn(part.run());
+            let telling = Telling { of, number, request, sender: self.sender.clone() };
+            self.asked.begin(number, telling.run());
         }
     }
 
@@ -190,7 +173,7 @@ impl Summaries {
             }
             What::Ended => {
                 self.windows.leave(node);
-                self.nodes.remove(&node);
+                self.asked.leave(node);
             }
             What::Refused(status) => {
                 // There is nothing more to be said.
@@ -203,12 +186,11 @@ impl Summaries {
 
     /// Asks whose addresses are, unless that was lately; what is not heard now is as it was.
     async fn ask_addresses(&mut self) {
-        if self.asked.is_some_and(|asked| asked.elapsed() < ADDRESSES_ASKED_EACH) {
+        if self.heard.is_some_and(|heard| heard.elapsed() < ADDRESSES_ASKED_EACH) {
             return;
         }
-        self.asked = Some(Instant::now());
-        let nodes: Vec<_> = self.nodes.values().cloned().collect();
-        if let Ok(newer) = addresses(&nodes, &self.asker, GRACE).await {
+        self.heard = Some(Instant::now());
+        if let Ok(newer) = addresses(&self.asked.all(), &self.asker, GRACE).await {
             self.addresses = newer;
         }
     }
@@ -216,7 +198,7 @@ impl Summaries {
     /// Sends a window of all nodes.
     async fn tell(&mut self, together: Together) -> Result<(), Done> {
         for number in &together.without {
-            let Some(node) = self.nodes.get(number) else { continue };
+            let Some(node) = self.asked.get(*number) else { continue };
             let (state, node_name) = (NodeState::Behind.into(), node.name().to_string());
             let message = "its window has not come in time: figures lack it".to_owned();
             self.status(NodeStatus { state, message, node_name, ..NodeStatus::default() }).await?;

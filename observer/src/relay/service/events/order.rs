@@ -89,7 +89,7 @@ impl Events {
         let late = self.behind_until().filter(|(until, _)| *until <= Instant::now());
         let Some((_, behind)) = late else { return Ok(()) };
         self.merge.caught_up(behind);
-        let Some(node) = self.nodes.get(&behind) else { return Ok(()) };
+        let Some(node) = self.asked.get(behind) else { return Ok(()) };
         let message =
             format!("it has told nothing for {} s: its past comes late, out of order", BEHIND.as_secs());
         let (state, node_name) = (NodeState::Behind.into(), node.name().to_string());

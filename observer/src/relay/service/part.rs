@@ -1,0 +1,163 @@
+//! One node's part in a stream over all nodes: asked again and again, for as long as the node is found.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use observer_proto::v1::{NodeState, NodeStatus};
+use tokio::time::timeout;
+use tonic::{Response, Status, Streaming};
+
+use super::super::call::{Asker, Filters, is_of_request, missing, no_answer};
+use super::super::chosen::Chosen;
+use super::super::node::{Link, Node, Up, words};
+use crate::export::Backoff;
+
+/// The longest pause between two tries at a daemon that is connected and refuses.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Whoever asked has gone.
+pub(super) struct Gone;
+
+/// How a daemon's stream ended.
+pub(super) enum End {
+    /// All that was asked for was told.
+    Whole,
+    /// Something broke it.
+    Broken(String),
+    /// The daemon ended it.
+    Refused(Status),
+}
+
+/// What a daemon says, or how its stream ended.
+pub(super) type Heard<T> = Result<T, End>;
+
+/// Who is asked, in whose name.
+pub(super) struct Of {
+    pub(super) node: Arc<Node>,
+    pub(super) asker: Asker,
+    pub(super) chosen: Chosen,
+    /// How long the daemon may take to open a stream.
+    pub(super) patience: Duration,
+    /// The stream has no end.
+    pub(super) follow: bool,
+    /// Why the node tells nothing, as was said last: it is not said again.
+    pub(super) told: String,
+}
+
+/// What is made of a daemon's stream.
+pub(super) trait Part {
+    /// Who is asked.
+    fn of(&mut self) -> &mut Of;
+
+    /// One stream of the daemon's, of what passes these filters, to its end.
+    async fn stream(&mut self, up: &Up, filters: Filters) -> Result<End, Gone>;
+
+    /// Says that the node tells nothing now.
+    async fn state(&mut self, status: NodeStatus) -> Result<(), Gone>;
+
+    /// Nothing more comes of what was asked for so far.
+    async fn cut_off(&mut self) -> Result<(), Gone>;
+}
+
+/// Brings what a node tells until all was told, or for as long as it is found. What is wrong with the request is an error of
+/// the request's, wherever it goes.
+pub(super) async fn bring(part: &mut impl Part) -> Result<Result<(), Status>, Gone> {
+    let node = &Arc::clone(&part.of().node);
+    let _counted = Counted::new(&node.counts.streams);
+    let mut pauses = Backoff::up_to(LONGEST_PAUSE);
+    let mut up = node.up(part.of().patience).await;
+    loop {
+        let of = part.of();
+        match up {
+            Ok(is) => {
+                let Some(filters) = of.chosen.of(&is.name) else { return Ok(Ok(())) };
+                let why = match part.stream(&is, filters).await? {
+                    End::Whole => return Ok(Ok(())),
+                    End::Refused(status) if is_of_request(&status) => return Ok(Err(status)),
+                    End::Refused(status) => words(&status),
+                    End::Broken(why) => why,
+                };
+                if part.of().told != why {
+                    part.of().told.clone_from(&why);
+                    part.state(missing(&is.name, why)).await?;
+                }
+                part.cut_off().await?;
+                if !part.of().follow {
+                    return Ok(Ok(()));
+                }
+                until_it_changes(node, &is, pauses.next()).await;
+            }
+            Err(status) => {
+                let (gone, follow) = (status.state() == NodeState::Gone, of.follow);
+                let asked_elsewhere = status.state() == NodeState::Unspecified;
+                if !asked_elsewhere && of.chosen.of(&node.name()).is_some() {
+                    part.state(status).await?;
+                }
+                part.cut_off().await?;
+                if gone || !follow {
+                    return Ok(Ok(()));
+                }
+            }
+        }
+        up = node.up_again().await;
+    }
+}
+
+/// One more of something, for as long as this is there.
+struct Counted<'a>(&'a AtomicU32);
+
+impl<'a> Counted<'a> {
+    fn new(counter: &'a AtomicU32) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until that connection is not the node's any more, but no longer than a pause: a refusal is tried again.
+async fn until_it_changes(node: &Node, up: &Up, pause: Duration) {
+    let mut link = node.link();
+    let changed = link.wait_for(|link| !matches!(link, Link::Up(now) if now.is_same(up)));
+    let _elapsed = timeout(pause, changed).await.is_err();
+}
+
+impl Of {
+    /// Opens a stream that answers in time and heeds who asks.
+    pub(super) async fn open<T>(
+        &mut self,
+        call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+    ) -> Heard<Streaming<T>> {
+        let answer =
+            timeout(self.patience, call).await.map_err(|_elapsed| End::Broken(no_answer(self.patience)))?;
+        let stream = answer.and_then(|answer| self.asker.heeded(answer)).map_err(End::Refused)?;
+        self.told.clear();
+        Ok(stream)
+    }
+
+    /// The next message.
+    pub(super) async fn next<T>(&self, stream: &mut Streaming<T>) -> Heard<T> {
+        let message = match stream.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) if self.follow => return Err(End::Broken("its stream has ended".to_owned())),
+            Ok(None) => return Err(End::Whole),
+            Err(status) if std::error::Error::source(&status).is_some() => {
+                return Err(End::Broken(words(&status)));
+            }
+            Err(status) => return Err(End::Refused(status)),
+        };
+        self.node.counts.messages.fetch_add(1, Ordering::Relaxed);
+        Ok(message)
+    }
+}
+
+/// The daemon said that it ends.
+pub(super) fn stopping() -> End {
+    End::Broken("its daemon is stopping".to_owned())
+}
