@@ -3,15 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use observer_proto::v1::{NodeState, NodeStatus};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::super::call::{FELL, missing};
+use super::super::call::{Asker, FELL, missing};
+use super::super::chosen::Chosen;
 use super::super::merge::NodeNumber;
 use super::super::node::Node;
 use super::super::nodes::{Known, Nodes};
+use super::part::Of;
 
 /// The nodes that are asked, and those that there are.
 pub(super) struct Asked {
@@ -21,6 +24,18 @@ pub(super) struct Asked {
     parts: JoinSet<()>,
     /// Whose part each of them is.
     tasks: HashMap<Id, NodeNumber>,
+    who: Who,
+}
+
+/// In whose name they are asked, and how.
+#[derive(Debug)]
+pub(super) struct Who {
+    pub(super) asker: Asker,
+    pub(super) chosen: Chosen,
+    /// How long a daemon may take to open a stream.
+    pub(super) patience: Duration,
+    /// The stream has no end.
+    pub(super) follow: bool,
 }
 
 /// What changes with the nodes.
@@ -36,13 +51,14 @@ pub(super) struct Stopping;
 
 impl Asked {
     /// None of these is asked yet.
-    pub(super) fn new(nodes: &Nodes) -> Self {
+    pub(super) fn new(nodes: &Nodes, who: Who) -> Self {
         Self {
             known: nodes.follow(),
             nodes: HashMap::new(),
             numbers: 0,
             parts: JoinSet::new(),
             tasks: HashMap::new(),
+            who,
         }
     }
 
@@ -85,7 +101,7 @@ impl Asked {
     }
 
     /// Those that are found and not asked yet, with their new numbers. Who is not found any more is forgotten.
-    pub(super) fn join(&mut self) -> Vec<(NodeNumber, Arc<Node>)> {
+    pub(super) fn join(&mut self) -> Vec<(NodeNumber, Of)> {
         let known = self.known.borrow_and_update().clone();
         let found: HashSet<_> = known.nodes.iter().map(Arc::as_ptr).collect();
         self.nodes.retain(|_, node| found.contains(&Arc::as_ptr(node)));
@@ -94,7 +110,18 @@ impl Asked {
         let new: Vec<_> = new.cloned().zip(self.numbers + 1..).map(|(node, number)| (number, node)).collect();
         self.numbers += new.len();
         self.nodes.extend(new.iter().cloned());
-        new
+        new.into_iter().map(|(number, node)| (number, self.of(node))).collect()
+    }
+
+    fn of(&self, node: Arc<Node>) -> Of {
+        let Who { asker, chosen, patience, follow } = &self.who;
+        let (asker, chosen, told) = (asker.clone(), chosen.clone(), String::new());
+        Of { node, asker, chosen, patience: *patience, follow: *follow, told }
+    }
+
+    /// In whose name they are asked.
+    pub(super) const fn asker(&self) -> &Asker {
+        &self.who.asker
     }
 
     /// Lets a node's part begin.

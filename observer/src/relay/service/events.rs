@@ -20,9 +20,9 @@ use super::super::merge::{Merge, NodeNumber};
 use super::super::node::now;
 use super::super::nodes::Nodes;
 use super::Answered;
-use super::asked::{Asked, Happens};
+use super::asked::{Asked, Happens, Who};
 use super::following::{Brought, Following, What};
-use super::part::Of;
+use super::part::run;
 use crate::serve::Seat;
 
 /// Messages on their way from all nodes' streams to where they are put in order.
@@ -41,10 +41,7 @@ const MOST_NEWEST: usize = 10_000;
 
 /// One client's stream.
 pub(super) struct Events {
-    asker: Asker,
-    chosen: Chosen,
     request: WatchEventsRequest,
-    settings: Arc<Settings>,
     asked: Asked,
     out: mpsc::Sender<Result<WatchEventsResponse, Status>>,
     sender: mpsc::Sender<Brought>,
@@ -74,7 +71,7 @@ impl Events {
         seat: Seat,
         mut request: WatchEventsRequest,
         nodes: &Nodes,
-        settings: &Arc<Settings>,
+        settings: &Settings,
     ) -> Result<Answered<WatchEventsResponse>, Status> {
         if request.last as usize > MOST_NEWEST {
             return Err(Status::invalid_argument(format!(
@@ -97,15 +94,13 @@ impl Events {
             mask.paths.extend(hides_time.then(|| "time".to_owned()));
         }
         let chosen = Chosen::new(std::mem::take(&mut request.allow), std::mem::take(&mut request.deny));
+        let who = Who { asker, chosen, patience: settings.patience, follow: request.follow };
         let (out, answers) = mpsc::channel(READY);
         let (sender, brought) = mpsc::channel(ON_THEIR_WAY);
         let asks_past =
             request.last > 0 || request.first > 0 || request.since.is_some() || request.until.is_some();
         let events = Self {
-            asker,
-            chosen,
-            settings: Arc::clone(settings),
-            asked: Asked::new(nodes),
+            asked: Asked::new(nodes, who),
             out,
             sender,
             shared: Arc::new(Semaphore::new(HELD)),
@@ -167,7 +162,7 @@ impl Events {
 
     /// Asks the nodes that are new.
     fn join(&mut self, past: bool) {
-        for (number, node) in self.asked.join() {
+        for (number, of) in self.asked.join() {
             if past {
                 self.merge.expect(number);
                 self.heard.insert(number, Instant::now());
@@ -180,14 +175,7 @@ impl Events {
                 WatchEventsRequest { follow: *follow, field_mask: field_mask.clone(), ..Default::default() }
             };
             let following = Following {
-                of: Of {
-                    node,
-                    asker: self.asker.clone(),
-                    chosen: self.chosen.clone(),
-                    patience: self.settings.patience,
-                    follow: self.request.follow,
-                    told: String::new(),
-                },
+                of,
                 number,
                 request,
                 sender: self.sender.clone(),
@@ -197,7 +185,7 @@ impl Events {
                 catching_up: past,
                 newest: 0,
             };
-            self.asked.begin(number, following.run());
+            self.asked.begin(number, run(following));
         }
     }
 

@@ -12,7 +12,7 @@ use tonic::Status;
 use super::super::call::Filters;
 use super::super::merge::NodeNumber;
 use super::super::node::Up;
-use super::part::{End, Gone, Of, Part, bring, stopping};
+use super::part::{End, Gone, Of, Part, stopping};
 
 /// What one node brings.
 #[derive(Debug)]
@@ -93,20 +93,13 @@ impl Part for Following {
     async fn cut_off(&mut self) -> Result<(), Gone> {
         self.caught_up().await
     }
+
+    async fn end(&mut self, last: Result<(), Status>) -> Result<(), Gone> {
+        self.send(last.map_or_else(What::Refused, |()| What::Ended)).await
+    }
 }
 
 impl Following {
-    /// Brings what the node tells.
-    pub(super) async fn run(mut self) {
-        let last = match bring(&mut self).await {
-            Ok(Ok(())) => What::Ended,
-            Ok(Err(status)) => What::Refused(status),
-            Err(Gone) => return,
-        };
-        // Whoever is gone has no need to hear of the end.
-        let _gone = self.send(last).await.is_err();
-    }
-
     /// Takes a message in, and passes it on.
     async fn take(&mut self, up: &Up, mut message: WatchEventsResponse) -> Result<Option<End>, Gone> {
         match &mut message.payload {

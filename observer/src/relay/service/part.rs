@@ -34,6 +34,7 @@ pub(super) enum End {
 pub(super) type Heard<T> = Result<T, End>;
 
 /// Who is asked, in whose name.
+#[derive(Debug)]
 pub(super) struct Of {
     pub(super) node: Arc<Node>,
     pub(super) asker: Asker,
@@ -59,11 +60,21 @@ pub(super) trait Part {
 
     /// Nothing more comes of what was asked for so far.
     async fn cut_off(&mut self) -> Result<(), Gone>;
+
+    /// Says that nothing more comes at all, or that the request is refused.
+    async fn end(&mut self, last: Result<(), Status>) -> Result<(), Gone>;
 }
 
-/// Brings what a node tells until all was told, or for as long as it is found. What is wrong with the request is an error of
-/// the request's, wherever it goes.
-pub(super) async fn bring(part: &mut impl Part) -> Result<Result<(), Status>, Gone> {
+/// Brings what a node tells until all was told, or for as long as it is found.
+pub(super) async fn run(mut part: impl Part) {
+    if let Ok(last) = bring(&mut part).await {
+        // Whoever is gone has no need to hear of the end.
+        let _gone = part.end(last).await.is_err();
+    }
+}
+
+/// What is wrong with the request is an error of the request's, wherever it goes.
+async fn bring(part: &mut impl Part) -> Result<Result<(), Status>, Gone> {
     let node = &Arc::clone(&part.of().node);
     let _counted = Counted::new(&node.counts.streams);
     let mut pauses = Backoff::up_to(LONGEST_PAUSE);

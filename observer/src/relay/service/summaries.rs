@@ -22,9 +22,9 @@ use super::super::node::now;
 use super::super::nodes::Nodes;
 use super::super::windows::{Together, Told, Windows};
 use super::Answered;
-use super::asked::{Asked, Happens};
+use super::asked::{Asked, Happens, Who};
 use super::lists::addresses;
-use super::part::Of;
+use super::part::run;
 use crate::serve::{Seat, asked_mask};
 
 /// Messages for the client to read.
@@ -41,12 +41,9 @@ const USUAL_WINDOW: Duration = Duration::from_secs(10);
 
 /// One client's stream.
 pub(super) struct Summaries {
-    asker: Asker,
-    chosen: Chosen,
     request: WatchSummariesRequest,
     mask: Option<Mask>,
     told: Option<Told>,
-    settings: Arc<Settings>,
     asked: Asked,
     out: mpsc::Sender<Result<WatchSummariesResponse, Status>>,
     sender: mpsc::Sender<Brought>,
@@ -66,7 +63,7 @@ impl Summaries {
         seat: Seat,
         mut request: WatchSummariesRequest,
         nodes: &Nodes,
-        settings: &Arc<Settings>,
+        settings: &Settings,
     ) -> Result<Answered<WatchSummariesResponse>, Status> {
         if nodes.now().nodes.is_empty() && !request.follow {
             return Err(Status::unavailable(nodes.now().nobody()));
@@ -75,16 +72,14 @@ impl Summaries {
         let length =
             request.window.and_then(|window| Duration::try_from(window).ok()).unwrap_or(USUAL_WINDOW);
         let chosen = Chosen::new(std::mem::take(&mut request.allow), std::mem::take(&mut request.deny));
+        let who = Who { asker, chosen, patience: settings.patience, follow: request.follow };
         let (out, answers) = mpsc::channel(READY);
         let (sender, brought) = mpsc::channel(ON_THEIR_WAY);
         let summaries = Self {
-            asker,
-            chosen,
             mask,
             told: request.changes.then(Told::default),
             request,
-            settings: Arc::clone(settings),
-            asked: Asked::new(nodes),
+            asked: Asked::new(nodes, who),
             out,
             sender,
             windows: Windows::new(GRACE + length / 2),
@@ -137,7 +132,7 @@ impl Summaries {
 
     /// Asks the nodes that are new.
     fn join(&mut self, first: bool) {
-        for (number, node) in self.asked.join() {
+        for (number, of) in self.asked.join() {
             if first {
                 self.windows.expect(number);
             }
@@ -146,16 +141,8 @@ impl Summaries {
                 // One that comes later tells what happens from then on.
                 (request.since, request.until) = (None, None);
             }
-            let of = Of {
-                node,
-                asker: self.asker.clone(),
-                chosen: self.chosen.clone(),
-                patience: self.settings.patience,
-                follow: self.request.follow,
-                told: String::new(),
-            };
             let telling = Telling { of, number, request, sender: self.sender.clone() };
-            self.asked.begin(number, telling.run());
+            self.asked.begin(number, run(telling));
         }
     }
 
@@ -190,7 +177,7 @@ impl Summaries {
             return;
         }
         self.heard = Some(Instant::now());
-        if let Ok(newer) = addresses(&self.asked.all(), &self.asker, GRACE).await {
+        if let Ok(newer) = addresses(&self.asked.all(), self.asked.asker(), GRACE).await {
             self.addresses = newer;
         }
     }

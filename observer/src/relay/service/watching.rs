@@ -14,8 +14,8 @@ use super::super::chosen::Chosen;
 use super::super::node::{Up, now};
 use super::super::nodes::Nodes;
 use super::Answered;
-use super::asked::{Asked, Happens};
-use super::part::{End, Gone, Of, Part, bring, stopping};
+use super::asked::{Asked, Happens, Who};
+use super::part::{End, Gone, Of, Part, run, stopping};
 use crate::serve::Seat;
 
 /// Messages for the client to read.
@@ -23,10 +23,8 @@ const READY: usize = 256;
 
 /// One client's stream.
 pub(super) struct Watching {
-    asker: Asker,
     asked: Asked,
     request: Arc<WatchIncidentsRequest>,
-    patience: Duration,
     out: Out,
 }
 
@@ -51,8 +49,8 @@ impl Watching {
         patience: Duration,
     ) -> Answered<WatchIncidentsResponse> {
         let (out, answers) = mpsc::channel(READY);
-        let (asked, request) = (Asked::new(nodes), Arc::new(request));
-        let watching = Self { asker, asked, request, patience, out: Out(out) };
+        let asked = Asked::new(nodes, Who { asker, chosen: Chosen::default(), patience, follow: true });
+        let watching = Self { asked, request: Arc::new(request), out: Out(out) };
         tokio::spawn(async move {
             let _seat = seat;
             // Whoever has gone needs no more.
@@ -79,21 +77,9 @@ impl Watching {
 
     /// Asks the nodes that are new.
     fn join(&mut self) {
-        for (number, node) in self.asked.join() {
-            let (asker, patience) = (self.asker.clone(), self.patience);
-            let (chosen, told) = (Chosen::default(), String::new());
-            let of = Of { node, asker, chosen, patience, follow: true, told };
+        for (number, of) in self.asked.join() {
             let watched = Watched { of, request: Arc::clone(&self.request), out: self.out.clone() };
-            self.asked.begin(number, watched.run());
-        }
-    }
-}
-
-impl Watched {
-    async fn run(mut self) {
-        if let Ok(Err(status)) = bring(&mut self).await {
-            // Whoever is gone has no need to hear of the end.
-            let _gone = self.out.0.send(Err(status)).await.is_err();
+            self.asked.begin(number, run(watched));
         }
     }
 }
@@ -133,6 +119,10 @@ impl Part for Watched {
 
     async fn cut_off(&mut self) -> Result<(), Gone> {
         Ok(())
+    }
+
+    async fn end(&mut self, last: Result<(), Status>) -> Result<(), Gone> {
+        if let Err(status) = last { self.out.send(Err(status)).await } else { Ok(()) }
     }
 }
 

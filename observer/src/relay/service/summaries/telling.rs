@@ -15,7 +15,7 @@ use super::super::super::call::Filters;
 use super::super::super::merge::NodeNumber;
 use super::super::super::node::Up;
 use super::super::super::windows::NodeWindow;
-use super::super::part::{End, Gone, Of, Part, bring, stopping};
+use super::super::part::{End, Gone, Of, Part, stopping};
 
 /// What one node brings.
 #[derive(Debug)]
@@ -91,20 +91,13 @@ impl Part for Telling {
         (self.request.since, self.request.until) = (None, None);
         Ok(())
     }
+
+    async fn end(&mut self, last: Result<(), Status>) -> Result<(), Gone> {
+        self.send(last.map_or_else(What::Refused, |()| What::Ended)).await
+    }
 }
 
 impl Telling {
-    /// Brings the node's windows.
-    pub(super) async fn run(mut self) {
-        let last = match bring(&mut self).await {
-            Ok(Ok(())) => What::Ended,
-            Ok(Err(status)) => What::Refused(status),
-            Err(Gone) => return,
-        };
-        // Whoever is gone has no need to hear of the end.
-        let _gone = self.send(last).await.is_err();
-    }
-
     async fn take(
         &self,
         up: &Up,
