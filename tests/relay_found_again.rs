@@ -135,3 +135,33 @@ async fn a_node_that_is_found_again_tells_each_thing_once() -> Result<()> {
     drop(node.daemon);
     node.place.remove().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_later_is_called_by_its_address_until_then() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let nodes = Nodes::new("relay-later")?;
+    let place = testbed.pod("relay-later-nodes", "later").run().await?;
+    let daemon = nodes.daemon(testbed, "later", &place, Options::default())?;
+    let address = format!("tls://{}:4246", place.ip()?);
+    let relay = nodes.relay().args(["--node", &address]).start().await?;
+    let stream = relay.follow(["events", "-f"])?;
+    let says = |name: &str, state: &str, words: &str| {
+        let (name, state, words) = (name.to_owned(), format!("NODE_STATE_{state}"), words.to_owned());
+        move |line: &Value| {
+            let status = &line["node_status"];
+            status["node_name"] == name
+                && (status["state"] == state || (state.ends_with("UNSPECIFIED") && status["state"].is_null()))
+                && status["message"].as_str().unwrap_or_default().contains(&words)
+        }
+    };
+    stream
+        .wait_for("that it is not there", PATIENCE, says(&address, "UNAVAILABLE", "nobody listens"))
+        .await?;
+    let daemon = daemon.start().await?;
+    stream
+        .wait_for("who that is", PATIENCE, says(&address, "UNSPECIFIED", "that is later, which is"))
+        .await?;
+    stream.wait_for("the node", PATIENCE, says("later", "CONNECTED", "")).await?;
+    drop((stream, relay, daemon));
+    place.remove().await
+}

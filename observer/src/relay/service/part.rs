@@ -88,10 +88,16 @@ async fn bring(part: &mut impl Part) -> Result<(), Gone> {
     let _counted = Counted::new(&node.counts.streams);
     let mut pauses = Backoff::up_to(LONGEST_PAUSE);
     let mut up = node.up(part.of().patience).await;
+    // What it was called when it was said to tell nothing: before it was ever connected, that is its address.
+    let mut called = None;
     loop {
         let of = part.of();
         match up {
             Ok(is) => {
+                if let Some(called) = called.take().filter(|called| *called != *is.name) {
+                    part.state(known_as(called, &is.name)).await?;
+                }
+                let of = part.of();
                 let Some(filters) = of.chosen.of(&is.name) else { return Ok(()) };
                 let why = match part.stream(&is, filters).await? {
                     End::Whole => return Ok(()),
@@ -114,6 +120,7 @@ async fn bring(part: &mut impl Part) -> Result<(), Gone> {
                 let (gone, follow) = (status.state() == NodeState::Gone, of.follow);
                 let asked_elsewhere = status.state() == NodeState::Unspecified;
                 if !asked_elsewhere && of.chosen.of(&node.name()).is_some() {
+                    called = Some(status.node_name.clone());
                     part.state(status).await?;
                 }
                 part.cut_off().await?;
@@ -124,6 +131,12 @@ async fn bring(part: &mut impl Part) -> Result<(), Gone> {
         }
         up = node.up_again().await;
     }
+}
+
+/// That what was called so is the node of that name.
+fn known_as(called: String, name: &str) -> NodeStatus {
+    let message = format!("that is {name}, which is connected now");
+    NodeStatus { state: NodeState::Unspecified.into(), message, node_name: called, ..NodeStatus::default() }
 }
 
 /// One more of something, for as long as this is there.
