@@ -184,7 +184,7 @@ fn streams() -> RangedU64ValueParser<usize> {
 }
 
 fn patience(text: &str) -> Result<Duration, &'static str> {
-    let allowed = |length: &Duration| !length.is_zero() && *length <= Duration::from_secs(60);
+    let allowed = |length: &Duration| !length.is_zero() && *length <= Duration::from_mins(1);
     config::parse_duration(text).filter(allowed).ok_or("allowed are durations above 0, up to `60s`")
 }
 

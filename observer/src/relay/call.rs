@@ -24,7 +24,7 @@ use tonic::{Code, Request, Response, Status};
 
 use self::gathering::Gathering;
 pub(super) use self::gathering::{Answer, Answers};
-pub(super) use self::room::Room;
+pub(super) use self::room::{Room, Turn};
 use super::chosen::Chosen;
 use super::node::{Node, Up};
 use crate::serve::{CALLER, Caller, Scope, told};

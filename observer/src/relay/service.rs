@@ -19,13 +19,12 @@ use observer_proto::v1;
 use observer_proto::v1::incidents_server::IncidentsServer;
 use observer_proto::v1::observer_server::{Observer, ObserverServer};
 use prost::Message;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::service::Routes;
 use tonic::{Request as Call, Response, Status};
 
 use super::Settings;
-use super::call::{self, Answers, Asker, Pace, Room, Visit};
+use super::call::{self, Answers, Asker, Pace, Room, Turn, Visit};
 use super::chosen::Chosen;
 use super::nodes::Nodes;
 use crate::serve::{Caller, LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, Seat};
@@ -43,7 +42,7 @@ pub(super) struct Service {
 /// What a call over all nodes takes: a place of its client's, and one of all.
 struct Place {
     _seat: Seat,
-    _of_all: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 /// A stream of answers.
@@ -108,8 +107,10 @@ impl Service {
 
     /// The same for a call that is answered by all nodes, of which there are so many at a time.
     async fn place<T>(&self, call: &Call<T>, name: &str) -> Result<(Asker, Place), Status> {
-        let (asker, seat) = self.seat(call, name)?;
-        Ok((asker, Place { _seat: seat, _of_all: self.room.call(self.settings.patience).await? }))
+        let (asker, caller) = self.admit(call, name)?;
+        let seat = caller.seat()?;
+        let turn = self.room.turn(caller.name(), self.settings.patience).await?;
+        Ok((asker, Place { _seat: seat, _turn: turn }))
     }
 }
 

@@ -15,7 +15,7 @@ use super::room::{Held, Room, no_room};
 #[derive(Debug)]
 pub(in crate::relay) struct Answers<T> {
     /// By the order of the nodes.
-    pub(in crate::relay) answers: Vec<Answer<T>>,
+    pub(in crate::relay) given: Vec<Answer<T>>,
     /// Who did not, and why.
     pub(in crate::relay) missing: Vec<NodeStatus>,
     /// The room that the answers have: to be kept for as long as they are.
@@ -105,7 +105,7 @@ impl<T: Message> Gathering<T> {
         }
         self.answers.sort_by_key(|(place, _)| *place);
         self.missing.sort_by(|a, b| a.node_name.cmp(&b.node_name));
-        let answers = self.answers.into_iter().map(|(_, answer)| answer).collect();
-        Ok(Answers { answers, missing: self.missing, held: self.held })
+        let given = self.answers.into_iter().map(|(_, answer)| answer).collect();
+        Ok(Answers { given, missing: self.missing, held: self.held })
     }
 }

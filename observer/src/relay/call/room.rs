@@ -1,9 +1,10 @@
 //! What calls over all nodes may take of the relay: how many there are at a time, and how much of answers they hold.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tonic::Status;
 
@@ -13,12 +14,23 @@ const HELD_BYTES: usize = 128 << 20;
 const HELD_OF_ONE: usize = HELD_BYTES / 2;
 /// Calls that ask all nodes at a time.
 const CALLS: usize = 16;
+/// The same of one client.
+const CALLS_OF_ONE: usize = CALLS / 2;
 
 /// The room that there is for all clients together; cheap to clone.
 #[derive(Clone, Debug)]
 pub(in crate::relay) struct Room {
     bytes: Arc<Semaphore>,
     calls: Arc<Semaphore>,
+    /// Of each client that has one, or waits for one.
+    of_clients: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
+}
+
+/// A place among the calls that ask all nodes, given back when this is dropped.
+#[derive(Debug)]
+pub(in crate::relay) struct Turn {
+    _of_client: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
 }
 
 /// What one call holds, given back when this is dropped.
@@ -28,18 +40,40 @@ pub(in crate::relay) struct Held(Option<OwnedSemaphorePermit>);
 impl Room {
     /// All of it.
     pub(in crate::relay) fn new() -> Self {
-        Self { bytes: Arc::new(Semaphore::new(HELD_BYTES)), calls: Arc::new(Semaphore::new(CALLS)) }
+        let [bytes, calls] = [HELD_BYTES, CALLS].map(|count| Arc::new(Semaphore::new(count)));
+        Self { bytes, calls, of_clients: Arc::default() }
     }
 
-    /// A place among the calls that ask all nodes, waited for that long.
-    pub(in crate::relay) async fn call(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Status> {
-        match timeout(patience, Arc::clone(&self.calls).acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
+    /// A client's place among the calls that ask all nodes, waited for that long.
+    pub(in crate::relay) async fn turn(&self, client: String, patience: Duration) -> Result<Turn, Status> {
+        let of_client = self.of_client(client);
+        let places = async {
+            let of_client = of_client.acquire_owned().await?;
+            Ok::<_, AcquireError>(Turn {
+                _of_client: of_client,
+                _of_all: Arc::clone(&self.calls).acquire_owned().await?,
+            })
+        };
+        match timeout(patience, places).await {
+            Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_closed)) => Err(Status::unavailable("this relay is stopping")),
             Err(_elapsed) => Err(Status::resource_exhausted(format!(
-                "this relay is answering {CALLS} calls over all nodes, as many as it does at a time; try again later"
+                "this relay answers {CALLS} calls over all nodes at a time, {CALLS_OF_ONE} of one client, and these go on; \
+                 try again later"
             ))),
         }
+    }
+
+    fn of_client(&self, client: String) -> Arc<Semaphore> {
+        // What is in there is whole, whatever happened.
+        let mut known = self.of_clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(places) = known.get(&client).and_then(Weak::upgrade) {
+            return places;
+        }
+        known.retain(|_, places| places.strong_count() > 0);
+        let places = Arc::new(Semaphore::new(CALLS_OF_ONE));
+        known.insert(client, Arc::downgrade(&places));
+        places
     }
 
     /// Whether there is room for one more answer, which is held with the call's others.
@@ -87,17 +121,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_waits_for_a_place_and_not_for_ever() {
+    async fn a_call_waits_for_its_turn_and_not_for_ever() {
         let room = Room::new();
-        let patience = Duration::from_secs(3);
-        let mut places = Vec::new();
-        for _ in 0..CALLS {
-            places.push(room.call(patience).await.unwrap());
+        let turn = |client: &str| room.turn(client.to_owned(), Duration::from_secs(3));
+        let mut turns = Vec::new();
+        for _ in 0..CALLS_OF_ONE {
+            turns.push(turn("one").await.unwrap());
         }
-        let refused = room.call(patience).await.unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
-        assert!(refused.message().contains("16 calls"), "{}", refused.message());
-        places.pop();
-        assert!(room.call(patience).await.is_ok());
+        // Nobody takes them all.
+        assert_eq!(turn("one").await.unwrap_err().code(), tonic::Code::ResourceExhausted);
+        for _ in CALLS_OF_ONE..CALLS {
+            turns.push(turn("other").await.unwrap());
+        }
+        let refused = turn("third").await.unwrap_err();
+        assert!(
+            refused.message().contains("16 calls over all nodes at a time, 8 of"),
+            "{}",
+            refused.message()
+        );
+        turns.pop();
+        turns.push(turn("third").await.unwrap());
+        turns.clear();
+        let _turn = turn("fourth").await.unwrap();
+        assert_eq!(room.of_clients.lock().unwrap().len(), 1, "who has gone is forgotten");
     }
 }

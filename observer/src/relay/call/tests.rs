@@ -56,8 +56,13 @@ async fn asked(
     .await
 }
 
-fn told(total: u64) -> Answer {
-    Ok(v1::ListIncidentsResponse { total, ..v1::ListIncidentsResponse::default() })
+/// An answer, that long after it was asked for.
+fn told_after(after: Duration) -> (Duration, Answer) {
+    (after, Ok(v1::ListIncidentsResponse::default()))
+}
+
+fn told() -> (Duration, Answer) {
+    told_after(Duration::ZERO)
 }
 
 fn at_once(answer: Answer) -> (Duration, Answer) {
@@ -65,7 +70,7 @@ fn at_once(answer: Answer) -> (Duration, Answer) {
 }
 
 fn names<T>(answers: &Answers<T>) -> (Vec<&str>, Vec<&str>) {
-    let answered = answers.answers.iter().map(|answer| &*answer.up.name);
+    let answered = answers.given.iter().map(|answer| &*answer.up.name);
     (answered.collect(), answers.missing.iter().map(|one| &*one.node_name).collect())
 }
 
@@ -76,7 +81,7 @@ async fn one_that_refuses_is_missing_and_the_others_answer() {
     let denied = || Err(Status::permission_denied("nobody here"));
     let pace = Pace::usual(PATIENCE);
     let all = Chosen::default();
-    let answers = vec![at_once(told(1)), at_once(wrong()), at_once(denied())];
+    let answers = vec![told(), at_once(wrong()), at_once(denied())];
     let some = asked(&nodes, &all, pace, answers).await.unwrap();
     assert_eq!(names(&some), (vec!["a"], vec!["b", "c"]));
     assert_eq!(some.missing[0].message, "order: there is none");
@@ -99,9 +104,9 @@ async fn one_that_refuses_is_missing_and_the_others_answer() {
 async fn nodes_that_nobody_has_tried_are_waited_for_together() {
     let nodes: Vec<_> = (1..=100).map(listed).chain([connected("a", 200)]).collect();
     let before = Instant::now();
-    let answers = asked(&nodes, &Chosen::default(), Pace::usual(PATIENCE), vec![at_once(told(1))]).await;
+    let answers = asked(&nodes, &Chosen::default(), Pace::usual(PATIENCE), vec![told()]).await;
     let answers = answers.unwrap();
-    assert_eq!((answers.answers.len(), answers.missing.len()), (1, 100));
+    assert_eq!((answers.given.len(), answers.missing.len()), (1, 100));
     assert!(before.elapsed() < 2 * PATIENCE, "{:?}", before.elapsed());
 }
 
@@ -109,17 +114,18 @@ async fn nodes_that_nobody_has_tried_are_waited_for_together() {
 async fn a_node_whose_name_nobody_knows_may_be_the_one_that_is_asked() {
     let nodes = [listed(1), named(2, "b"), connected("a", 3)];
     let chosen = Chosen::node(Some("a"));
-    let answers = asked(&nodes, &chosen, Pace::usual(PATIENCE), vec![at_once(told(1))]).await.unwrap();
+    let answers = asked(&nodes, &chosen, Pace::usual(PATIENCE), vec![told()]).await.unwrap();
     assert_eq!(names(&answers), (vec!["a"], vec!["tls://192.0.2.1:1"]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_one_answer_is_enough_the_silent_are_not_waited_for() {
     let nodes = [connected("a", 1), connected("b", 2), connected("c", 3)];
-    let silent = || (Duration::from_mins(5), told(9));
+    let silent = || told_after(Duration::from_mins(5));
     let pace = Pace { patience: 10 * PATIENCE, one_is_enough: true, ..Pace::usual(PATIENCE) };
     let before = Instant::now();
-    let answers = vec![silent(), (Duration::from_secs(2), told(1)), (Duration::from_millis(2_500), told(2))];
+    let answers =
+        vec![silent(), told_after(Duration::from_secs(2)), told_after(Duration::from_millis(2_500))];
     let answers = asked(&nodes, &Chosen::default(), pace, answers).await.unwrap();
     // Another one that has it as well is still heard.
     assert_eq!(names(&answers), (vec!["b", "c"], vec!["a"]));
@@ -135,7 +141,7 @@ async fn an_answer_without_room_is_said_to_be_missing() {
     };
     let answers = vec![long(40), long(40), long(10)];
     let answers = asked(&nodes, &Chosen::default(), Pace::usual(PATIENCE), answers).await.unwrap();
-    assert_eq!((answers.answers.len(), answers.missing.len()), (2, 1));
+    assert_eq!((answers.given.len(), answers.missing.len()), (2, 1));
     let message = &answers.missing[0].message;
     assert!(message.contains("--limit") && message.contains("64 MiB of one call"), "{message}");
 }

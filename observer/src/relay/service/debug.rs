@@ -21,7 +21,7 @@ impl Service {
             return Err(Status::invalid_argument("allow: missing; name the containers to be watched"));
         }
         let chosen = Chosen::checked(request.allow.clone(), request.deny.clone(), Purpose::Workloads)?;
-        let Answers { answers, missing, held: _held } = self.workloads_of(&asker, &chosen).await?;
+        let Answers { given: answers, missing, held: _held } = self.workloads_of(&asker, &chosen).await?;
         let having = answers.into_iter().filter(|answer| !answer.told.workloads.is_empty());
         let having: Vec<_> = having.map(|answer| answer.up).collect();
         let up = match having.as_slice() {

@@ -40,7 +40,7 @@ impl Incidents for Service {
         let request = call.into_inner();
         check(&request)?;
         let limit = if request.limit == 0 { LISTED } else { request.limit as usize };
-        let Answers { answers, missing, held: _held } = self
+        let Answers { given: answers, missing, held: _held } = self
             .ask(&asker, &Chosen::default(), |Visit { asker, mut incidents, .. }| {
                 let request = asker.request(request.clone());
                 async move { asker.heeded(incidents.list_incidents(request).await?) }
@@ -86,7 +86,7 @@ impl Incidents for Service {
             ));
         }
         let chosen = Chosen::checked(allow, deny, Purpose::Workloads)?;
-        let Answers { answers, missing, held: _held } = self
+        let Answers { given: answers, missing, held: _held } = self
             .ask(&asker, &chosen, |Visit { asker, mut incidents, filters, .. }| {
                 let (allow, deny) = filters;
                 let request = v1::OpenIncidentRequest { allow, deny, note: note.clone() };
@@ -195,7 +195,7 @@ impl Service {
             let request = asker.request(v1::GetIncidentRequest { id: id.to_owned() });
             async move { asker.heeded(incidents.get_incident(request).await?) }
         };
-        let Answers { answers: mut owners, missing, held: _held } =
+        let Answers { given: mut owners, missing, held: _held } =
             ask(asker, &self.nodes_now()?, &Chosen::node(node), pace, visit).await?;
         let Some(Answer { up, told }) = owners.pop() else {
             return Err(nobody_has(&format!("no incident {id:?}"), &missing));

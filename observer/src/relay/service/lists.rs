@@ -38,7 +38,7 @@ impl Service {
         let chosen = Chosen::checked(allow, deny, Purpose::Connections)?;
         asked_order(order)?;
         let by = v1::ConnectionOrder::try_from(order).unwrap_or_default();
-        let Answers { answers, missing, held: _held } = self
+        let Answers { given: answers, missing, held: _held } = self
             .ask(
                 asker,
                 &chosen,
@@ -81,7 +81,7 @@ impl Service {
         let v1::ListListenersRequest { allow, deny, field_mask } = request;
         let mask = mask(field_mask, "Listener")?;
         let chosen = Chosen::checked(allow, deny, Purpose::Connections)?;
-        let Answers { answers, missing, held: _held } = self
+        let Answers { given: answers, missing, held: _held } = self
             .ask(
                 asker,
                 &chosen,
@@ -123,7 +123,7 @@ impl Service {
         let v1::ListWorkloadsRequest { allow, deny, field_mask } = request;
         let mask = mask(field_mask, "WorkloadStatus")?;
         let chosen = Chosen::checked(allow, deny, Purpose::Workloads)?;
-        let Answers { answers, missing, held: _held } = self.workloads_of(asker, &chosen).await?;
+        let Answers { given: answers, missing, held: _held } = self.workloads_of(asker, &chosen).await?;
         let mut workloads: Vec<_> = answers
             .into_iter()
             .flat_map(|Answer { up, told }| {
@@ -173,7 +173,7 @@ impl Service {
         let asked = ask(asker, &nodes, &chosen, pace, visit);
         // Daemons watch for a while: meanwhile it is asked whose addresses are.
         let (asked, addresses) = tokio::join!(asked, addresses(&nodes, asker, patience));
-        let Answers { answers, missing, held: _held } = asked?;
+        let Answers { given: answers, missing, held: _held } = asked?;
         let told = answers.into_iter().map(|Answer { up, told }| (Arc::clone(&up.name), told)).collect();
         let joined = join::verdicts(told, &addresses?);
         let edges = fitting(joined.edges.into_iter(), mask.as_ref());
@@ -193,7 +193,7 @@ pub(super) async fn addresses(
         let request = v1::ListWorkloadsRequest { field_mask, ..v1::ListWorkloadsRequest::default() };
         asker.heeded(observer.list_workloads(asker.request(request)).await?)
     };
-    let Answers { answers, held: _held, .. } =
+    let Answers { given: answers, held: _held, .. } =
         ask(asker, nodes, &Chosen::default(), Pace::usual(patience), visit).await?;
     let of = answers.iter().flat_map(|Answer { up, told }: &Answer<v1::ListWorkloadsResponse>| {
         told.workloads.iter().map(move |one| (&up.name, one))

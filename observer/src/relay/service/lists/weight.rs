@@ -42,6 +42,8 @@ fn longest_stall(flow: &v1::TcpFlow) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use observer_proto::v1::ConnectionOrder::{Age, Handshake, Unread, Unsent};
+
     use super::*;
 
     /// With what the far end tells.
@@ -62,7 +64,6 @@ mod tests {
         let both = v1::Connection { flow: Some(waits(9)), ..flow(waits(7)) };
         assert_eq!(worst(&both), 9);
 
-        use v1::ConnectionOrder::{Age, Handshake, Unread, Unsent};
         let unread = flow(v1::TcpFlow { unread_bytes: 3, ..v1::TcpFlow::default() });
         assert_eq!(weight(Unread, &unread).0, [3, 0, 0]);
         let unsent =
