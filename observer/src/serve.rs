@@ -28,7 +28,7 @@ pub(crate) use self::server::{
     LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, Listeners, SecurityFiles, ServeError, TlsFiles, serve_one,
 };
 pub(crate) use self::service::{
-    Merged, Replayed, Service, Settings, asked_mask, asked_order, asked_time, fitting,
+    Merged, Replayed, Service, Settings, asked_mask, asked_order, asked_time, check, fitting,
 };
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{

@@ -15,8 +15,10 @@ use super::time::Clock;
 pub(crate) struct Origin {
     /// When it started; `None` before the first message.
     started: Option<Timestamp>,
-    /// The number of its newest event that was shown.
+    /// The number of its newest event that was shown; before any was, where its stream began.
     shown: u64,
+    /// An event was shown.
+    any: bool,
     /// Events up to this number were shown on a stream that broke.
     before: u64,
     /// What was shown of each node, where a relay answers.
@@ -79,15 +81,16 @@ impl Origin {
             let WatchEventsRequest { allow, deny, follow, field_mask, .. } = request;
             WatchEventsRequest { allow, deny, follow, field_mask, ..WatchEventsRequest::default() }
         };
+        let asks_past = request.last > 0 || request.since.is_some();
         if let Some(relayed) = &self.relayed {
-            let asks_past = request.last > 0 || request.since.is_some();
             return match relayed.since().or(self.since.filter(|_| !asks_past)) {
                 Some(since) => WatchEventsRequest { since: Some(since), ..again(request) },
                 // Nothing was shown: the past that was asked for is still to come.
                 None => request,
             };
         }
-        let Some(resume) = self.resume() else { return request };
+        // Nothing was shown: the past that was asked for is still to come.
+        let Some(resume) = self.resume().filter(|_| self.any || !asks_past) else { return request };
         WatchEventsRequest { resume: Some(resume), ..again(request) }
     }
 
@@ -106,6 +109,7 @@ impl Origin {
         if let Some(relayed) = &mut self.relayed {
             return relayed.is_new(node, event.sequence, event.time.or(told), Instant::now());
         }
+        self.any = true;
         self.shown = self.shown.max(event.sequence);
         event.sequence > self.before
     }
@@ -162,6 +166,23 @@ mod tests {
         assert_eq!(origin.resume(), None);
         assert_eq!(origin.greeted(&NodeStatus { after_sequence: 50, ..greeting(7) }, &clock), None);
         assert_eq!(origin.resume().map(|resume| resume.sequence), Some(50));
+    }
+
+    #[test]
+    fn a_past_of_which_nothing_was_shown_is_asked_for_again() {
+        let (mut origin, clock) = (Origin::default(), testing::look().clock());
+        let asked = WatchEventsRequest { since: Some(testing::AT), follow: true, ..Default::default() };
+        let live = WatchEventsRequest { follow: true, ..WatchEventsRequest::default() };
+        assert_eq!(origin.greeted(&greeting(7), &clock), None);
+        let resume = |sequence, request: &WatchEventsRequest| {
+            let start_time = Some(Timestamp { seconds: 7, nanos: 0 });
+            let resume = Some(Resume { sequence, start_time });
+            WatchEventsRequest { resume, since: None, ..request.clone() }
+        };
+        assert_eq!(origin.resumed(asked.clone()), asked);
+        assert_eq!(origin.resumed(live.clone()), resume(0, &live));
+        assert!(origin.is_new(&event(4), "", None));
+        assert_eq!(origin.resumed(asked.clone()), resume(4, &asked));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod sender;
 mod teller;
 mod traces;
 mod transport;
+mod unmade;
 mod words;
 
 use super::state::State;

@@ -20,7 +20,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use self::gathering::Gathering;
 pub(super) use self::gathering::{Answer, Answers};
@@ -207,11 +207,6 @@ fn too_many_namespaces(scope: &Scope, bytes: usize) -> Status {
 
 /// The filters for one node: those that let pass, and those that do not.
 pub(super) type Filters = (Vec<observer_proto::v1::Filter>, Vec<observer_proto::v1::Filter>);
-
-/// What is wrong is the request, wherever it goes.
-pub(super) fn is_of_request(status: &Status) -> bool {
-    status.code() == Code::InvalidArgument
-}
 
 /// A daemon that took longer than it may.
 pub(super) fn no_answer(patience: Duration) -> String {

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// So many of what was taken may be remembered.
+const SPARED: usize = 1024;
+
 /// Names a node within one stream.
 pub(super) type NodeNumber = usize;
 
@@ -17,7 +20,7 @@ pub(super) struct Merge<T> {
     window: Duration,
     /// By time, and of the same time in the order in which it came.
     held: BTreeMap<(u64, u64), T>,
-    /// In the order in which it came.
+    /// In the order in which it came; what was taken since may still be here.
     arrivals: VecDeque<(Instant, (u64, u64))>,
     arrived: u64,
     /// Of the nodes that tell of the past the time of what they told last, in order.
@@ -78,6 +81,10 @@ impl<T> Merge<T> {
         let place = (time, self.arrived);
         self.held.insert(place, what);
         self.arrivals.push_back((now, place));
+        // Each of those that are left pays for one that goes.
+        if self.arrivals.len() > 2 * self.held.len() + SPARED {
+            self.arrivals.retain(|(_, place)| self.held.contains_key(place));
+        }
     }
 
     /// How much is held.
@@ -162,6 +169,19 @@ mod tests {
         assert!(merge.expects());
         merge.caught_up(0);
         assert!(!merge.expects() && merge.len() == 0);
+    }
+
+    #[test]
+    fn what_was_taken_is_forgotten_while_a_past_goes_on() {
+        let (mut merge, start) = (Merge::new(WINDOW), Instant::now());
+        (0..2).for_each(|node| merge.expect(node));
+        // One node is ahead of the other all the time, so that something is always held.
+        merge.add(0, u64::MAX, 0, start);
+        for time in 1..100_000 {
+            merge.add(1, time, time, start);
+            assert_eq!(merge.next(start), Some(time));
+            assert!(merge.arrivals.len() <= 2 * (merge.len() + 1) + SPARED);
+        }
     }
 
     proptest! {

@@ -4,7 +4,7 @@ mod claims;
 mod keep;
 mod up;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +28,8 @@ pub(super) struct Node {
     /// What it is called; before its daemon has said so, the address.
     name: Mutex<Arc<str>>,
     link: watch::Sender<Link>,
+    /// How much its daemon's clock is ahead of this one's, where that is more than can be told.
+    clock_ahead_ns: AtomicI64,
     pub(super) counts: Counts,
 }
 
@@ -61,12 +63,21 @@ impl Node {
         let address = found.server.to_string();
         let name = found.node_name.clone().unwrap_or_else(|| address.clone());
         let (link, _) = watch::channel(Link::New);
-        Self { address, found, name: Mutex::new(name.into()), link, counts: Counts::default() }
+        let clock_ahead_ns = AtomicI64::new(0);
+        Self {
+            address,
+            found,
+            name: Mutex::new(name.into()),
+            link,
+            clock_ahead_ns,
+            counts: Counts::default(),
+        }
     }
 
-    /// It was found in just that way.
+    /// It is that daemon which was found. What its node is called says the daemon.
     pub(super) fn is_found_as(&self, found: &Found) -> bool {
-        self.found == *found
+        let Found { server, tls_name, node_name: _ } = found;
+        self.found.server == *server && self.found.tls_name == *tls_name
     }
 
     /// What it is called.
@@ -92,7 +103,26 @@ impl Node {
     /// It is connected like that.
     #[cfg(test)]
     pub(super) fn stand(&self, link: Link) {
-        self.link.send_replace(link);
+        self.relink(link);
+    }
+
+    /// It is connected in another way; but who is gone stays so, whoever still tries.
+    fn relink(&self, link: Link) {
+        if let Link::Up(up) = &link {
+            self.clock_ahead_ns.store(up.clock_ahead_ns(), Ordering::Relaxed);
+        }
+        self.link.send_if_modified(|now| {
+            let changes = !matches!(now, Link::Gone { .. });
+            if changes {
+                *now = link;
+            }
+            changes
+        });
+    }
+
+    /// How much its daemon's clock is ahead of this one's, where that is more than can be told.
+    pub(super) fn clock_ahead_ns(&self) -> i64 {
+        self.clock_ahead_ns.load(Ordering::Relaxed)
     }
 
     /// It, if it is connected; else why not, in a state that is unspecified where there is nothing to be said of it: its daemon is
@@ -122,6 +152,12 @@ impl Node {
                 Err(self.status(&other))
             }
         }
+    }
+
+    /// How it is now.
+    pub(super) fn status_now(&self) -> NodeStatus {
+        let link = self.link.borrow().clone();
+        self.status(&link)
     }
 
     /// That state in a message.

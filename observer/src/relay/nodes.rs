@@ -77,6 +77,7 @@ async fn follow(
     let mut tasks = JoinSet::new();
     let mut kept: HashMap<String, (Arc<Node>, AbortHandle)> = HashMap::new();
     loop {
+        while tasks.try_join_next().is_some() {}
         let newest = Arc::clone(&found.borrow_and_update());
         kept.retain(|key, (node, task)| {
             // Another name in its certificate, say, is another daemon.

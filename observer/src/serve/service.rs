@@ -2,6 +2,7 @@
 
 mod asked;
 mod changes;
+pub(crate) mod check;
 mod compare;
 mod debug;
 mod events;

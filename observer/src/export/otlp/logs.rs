@@ -14,7 +14,7 @@ use prost::Message as _;
 use super::attributes::{Attributes, any};
 use super::ids::{SAMPLED, SpanName};
 use crate::client::{Chosen, Format, Lines, Look, Paint, Painter, TimeFormat, escape};
-use crate::event::{EventType, WallTime, Workload};
+use crate::event::{Event, EventType, WallTime, Workload};
 use crate::export::feed::Told;
 use crate::export::message::{concerns, of_event};
 use crate::export::metrics::own::trigger_name;
@@ -55,12 +55,17 @@ impl Logs {
         }
     }
 
+    /// A record is made of that event.
+    pub(super) fn wants(&self, event: &Event) -> bool {
+        self.filters.event(event)
+    }
+
     /// The record of what happened, with the span that it belongs to; `None` for what is no log.
     pub(super) fn of(&mut self, told: &Told, span: Option<SpanName>) -> Option<Record> {
         match told {
             Told::Event(published) => {
                 let event = &published.event;
-                if !self.filters.event(event) {
+                if !self.wants(event) {
                     return None;
                 }
                 let mut attributes = details::attributes(event);

@@ -63,6 +63,11 @@ impl Queue {
         lost
     }
 
+    /// What waits takes half of the room or more: it is not taken as fast as it comes.
+    pub(super) fn is_backed_up(&self) -> bool {
+        self.lock().bytes >= self.0.most_bytes / 2
+    }
+
     /// Takes the oldest one out; `None` once nothing more comes.
     pub(super) async fn next(&self) -> Option<Batch> {
         loop {
@@ -105,6 +110,7 @@ mod tests {
         let queue = Queue::new(100);
         assert_eq!((queue.put(batch(40, 1)), queue.put(batch(40, 2)), queue.put(batch(20, 4))), (0, 0, 0));
         assert_eq!(queue.put(batch(101, 8)), 8);
+        assert!(queue.is_backed_up() && !Queue::new(100).is_backed_up());
         assert_eq!(queue.put(batch(50, 16)), 1 + 2);
         queue.end();
         let mut left = Vec::new();

@@ -1,5 +1,6 @@
 //! Makes requests of what happens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -12,12 +13,14 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::grouped::{Grouped, most_bytes};
 use super::heavy::heavy;
+use super::ids::SpanName;
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::queue::{Batch, Queue};
 use super::resource::scope;
 use super::traces::{Slow, Traces};
 use super::transport::Signal;
+use super::unmade::Waiting;
 use crate::config::exporters::Otlp;
 use crate::export::MetricSettings;
 use crate::export::feed::{Link, Told, Wanted};
@@ -47,6 +50,8 @@ pub(super) struct Teller {
     metrics: Option<Metrics>,
     logs: Option<Logs>,
     traces: Option<Traces>,
+    /// Events of which records are to be made.
+    waiting: Waiting,
     records: Grouped<LogRecord>,
     spans: Grouped<Span>,
     /// When metrics were last sent, and when workloads were last listed.
@@ -83,6 +88,8 @@ impl Teller {
             metrics: has(Signal::Metrics).then(make),
             logs: has(Signal::Logs).then(|| Logs::new([filters, of_incidents], &node_name)),
             traces: has(Signal::Traces).then(|| Traces::new(&node_name, slow, &link.room)),
+            // Beside the half of the queue that makes them wait.
+            waiting: Waiting::new(queue_bytes / 2),
             records: Grouped::new(&node_name, queue_bytes),
             spans: Grouped::new(&node_name, queue_bytes),
             interval: settings.interval,
@@ -108,6 +115,7 @@ impl Teller {
                         true
                     }
                 };
+                self.make(false);
                 for one in told.drain(..) {
                     self.take(&one);
                 }
@@ -116,6 +124,7 @@ impl Teller {
                 }
                 self.tell_metrics().await;
             }
+            self.make(true);
             self.flush();
             // The daemon does not answer any more: what windows told is what there is.
             self.put_metrics(None).await;
@@ -141,15 +150,55 @@ impl Teller {
             (Told::Missed(known), Some(metrics)) => metrics.missed(known),
             _ => {}
         }
+        self.state.hold(spans.len() as u64);
         for told in spans {
             self.spans.add(told.workload, told.span);
         }
-        if let Some((workload, record)) = self.logs.as_mut().and_then(|logs| logs.of(told, name)) {
-            self.records.add(workload, record);
+        if !self.waits(told, name) {
+            self.record(told, name);
         }
-        if self.spans.is_full() || self.records.is_full() {
+        if self.spans.is_full() {
             self.flush();
         }
+    }
+
+    fn record(&mut self, told: &Told, name: Option<SpanName>) {
+        if let Some((workload, record)) = self.logs.as_mut().and_then(|logs| logs.of(told, name)) {
+            self.state.hold(1);
+            self.records.add(workload, record);
+            if self.records.is_full() {
+                self.flush();
+            }
+        }
+    }
+
+    /// Has an event wait as it is, where records are not taken as fast as they come: most of it may never be sent.
+    fn waits(&mut self, told: &Told, name: Option<SpanName>) -> bool {
+        let (Told::Event(published), Some(logs)) = (told, &self.logs) else { return false };
+        if !logs.wants(&published.event) || (self.waiting.is_empty() && !self.is_backed_up()) {
+            return false;
+        }
+        self.state.hold(1);
+        let lost = self.waiting.put((Arc::clone(published), name));
+        if lost > 0 {
+            self.state.let_go(lost);
+            self.state.lose(Reason::Queue, lost);
+        }
+        true
+    }
+
+    /// Makes records of what waits, as far as there is room for them; or of all of it.
+    fn make(&mut self, all: bool) {
+        while (all || !self.is_backed_up())
+            && let Some((published, name)) = self.waiting.next()
+        {
+            self.record(&Told::Event(published), name);
+            self.state.let_go(1);
+        }
+    }
+
+    fn is_backed_up(&self) -> bool {
+        self.queue(Signal::Logs).is_some_and(Queue::is_backed_up)
     }
 
     /// Has sent what there is of logs and traces.
@@ -212,6 +261,7 @@ impl Teller {
             metrics.tell(status, now, |request, points| {
                 // All of one time belongs together.
                 let request = request.encode_to_vec().into();
+                state.hold(points);
                 put(&state, &queue, Batch { request, items: points, together: Some(now.wall) });
             });
             metrics
@@ -238,8 +288,8 @@ impl Teller {
 #[error("metrics: points could not be made; there are none until the daemon is started again")]
 struct Untold;
 
+/// What is in it is held already.
 fn put(state: &State, queue: &Queue, batch: Batch) {
-    state.hold(batch.items);
     let lost = queue.put(batch);
     if lost > 0 {
         state.let_go(lost);

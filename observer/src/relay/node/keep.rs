@@ -52,11 +52,10 @@ impl Node {
         loop {
             let why = match self.connect(&settings, &shared.room).await {
                 Ok((up, channel)) => {
-                    pauses.reset();
                     let _claim = match shared.claims.claim(&up.name, up.start_time, &self.address) {
                         Ok(claim) => claim,
                         Err(of) => {
-                            self.link.send_replace(Link::Twin { of: of.into(), since: now() });
+                            self.relink(Link::Twin { of: of.into(), since: now() });
                             sleep(LONGEST_PAUSE).await;
                             continue;
                         }
@@ -64,7 +63,7 @@ impl Node {
                     let name = up.name.to_string();
                     log::info!("{name} at {} is connected{}", self.address, after_colon(&up.words()));
                     told.clear();
-                    self.link.send_replace(Link::Up(Arc::new(up)));
+                    self.relink(Link::Up(Arc::new(up)));
                     self.stay(channel, &settings).await
                 }
                 Err(why) => why,
@@ -73,7 +72,7 @@ impl Node {
                 log::warn!("{} at {} is unavailable: {why}", self.name(), self.address);
                 told.clone_from(&why);
             }
-            self.link.send_replace(Link::Down { why: why.into(), since: now() });
+            self.relink(Link::Down { why: why.into(), since: now() });
             sleep(pauses.next()).await;
         }
     }
@@ -132,7 +131,7 @@ impl Node {
     async fn read_clock(&self, settings: &Settings) {
         let Link::Up(up) = self.link.borrow().clone() else { return };
         if let Ok((_, clock)) = greet(up.observer.clone(), settings.patience).await {
-            self.link.send_replace(Link::Up(Arc::new(Up { clock, ..Up::clone(&up) })));
+            self.relink(Link::Up(Arc::new(Up { clock, ..Up::clone(&up) })));
         }
     }
 }

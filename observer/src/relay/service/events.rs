@@ -2,13 +2,12 @@
 
 mod order;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{NodeStatus, WatchEventsRequest, WatchEventsResponse};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -21,9 +20,9 @@ use super::super::node::now;
 use super::super::nodes::Nodes;
 use super::Answered;
 use super::asked::{Asked, Happens, Who};
-use super::following::{Brought, Following, What};
+use super::following::{Brought, Following, Positions, What, asks_past};
 use super::part::run;
-use crate::serve::Seat;
+use crate::serve::{Seat, check};
 
 /// Messages on their way from all nodes' streams to where they are put in order.
 const ON_THEIR_WAY: usize = 256;
@@ -47,8 +46,12 @@ pub(super) struct Events {
     sender: mpsc::Sender<Brought>,
     shared: Arc<Semaphore>,
     merge: Merge<Brought>,
-    /// When the node that is behind all others told something last.
-    heard: HashMap<NodeNumber, Instant>,
+    /// The node whose past the others wait for, and since when.
+    waited: Option<(NodeNumber, Instant)>,
+    /// Where each node goes on.
+    positions: Positions,
+    /// No node's past is waited for.
+    pasts_over: watch::Sender<bool>,
     /// So many events may still be told.
     left: Option<usize>,
     /// So many of the newest events of the past are told: until that is over they are all that is held.
@@ -84,6 +87,7 @@ impl Events {
                 "resume: a relay numbers nothing, and goes on by itself where a daemon's stream was cut off; use since",
             ));
         }
+        check::events(&request)?;
         if nodes.now().nodes.is_empty() && !request.follow {
             return Err(Status::unavailable(nodes.now().nobody()));
         }
@@ -97,15 +101,16 @@ impl Events {
         let who = Who { asker, chosen, patience: settings.patience, follow: request.follow };
         let (out, answers) = mpsc::channel(READY);
         let (sender, brought) = mpsc::channel(ON_THEIR_WAY);
-        let asks_past =
-            request.last > 0 || request.first > 0 || request.since.is_some() || request.until.is_some();
+        let asks_past = asks_past(&request);
         let events = Self {
             asked: Asked::new(nodes, who),
             out,
             sender,
             shared: Arc::new(Semaphore::new(HELD)),
             merge: Merge::new(settings.merge_window),
-            heard: HashMap::new(),
+            waited: None,
+            positions: Positions::default(),
+            pasts_over: watch::Sender::new(!asks_past && request.follow),
             left: (request.first > 0).then_some(request.first as usize),
             newest: (request.last > 0).then_some(request.last as usize),
             meanwhile: Vec::new(),
@@ -133,13 +138,13 @@ impl Events {
         self.join(self.tells_following || !self.request.follow);
         loop {
             let due = self.merge.due();
-            let behind = self.behind_until();
+            let behind = self.waits_until();
             tokio::select! {
                 // What has come is looked at before anybody is said to be late.
                 biased;
                 one = brought.recv() => self.take(one.ok_or(Done)?).await?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-                () = sleep_until(behind.map_or_else(Instant::now, |(until, _)| until)), if behind.is_some() => {
+                () = sleep_until(behind.unwrap_or_else(Instant::now)), if behind.is_some() => {
                     self.leave_behind().await?;
                 }
                 happens = self.asked.happens() => match happens.map_err(|_stopping| Done)? {
@@ -165,7 +170,6 @@ impl Events {
         for (number, of) in self.asked.join() {
             if past {
                 self.merge.expect(number);
-                self.heard.insert(number, Instant::now());
             }
             let request = if past {
                 self.request.clone()
@@ -181,9 +185,12 @@ impl Events {
                 sender: self.sender.clone(),
                 past: Arc::new(Semaphore::new(READ_AHEAD)),
                 shared: Arc::clone(&self.shared),
-                resume: None,
+                pasts_over: self.pasts_over.subscribe(),
+                positions: self.positions.clone(),
                 catching_up: past,
+                run: None,
                 newest: 0,
+                ahead_ns: 0,
             };
             self.asked.begin(number, run(following));
         }
@@ -191,7 +198,9 @@ impl Events {
 
     async fn take(&mut self, brought: Brought) -> Result<(), Done> {
         let node = brought.node;
-        self.heard.insert(node, Instant::now());
+        if self.waited.is_some_and(|(waited, _)| waited == node) {
+            self.waited = None;
+        }
         match brought.what {
             What::Message(message, time) => {
                 let is_event = matches!(message.payload, Some(Payload::Event(_)));
@@ -206,13 +215,7 @@ impl Events {
             What::Ended => {
                 self.merge.caught_up(node);
                 self.asked.leave(node);
-                self.heard.remove(&node);
                 Ok(())
-            }
-            What::Refused(status) => {
-                // There is nothing more to be said.
-                let _gone = self.out.send(Err(status)).await.is_err();
-                Err(Done)
             }
         }
     }

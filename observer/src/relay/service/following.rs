@@ -1,18 +1,21 @@
 //! One node's part in a stream of events: asked again and again, from where it was cut off.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{NodeState, NodeStatus, Resume, WatchEventsRequest, WatchEventsResponse};
 use prost_types::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tonic::Status;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::super::call::Filters;
 use super::super::merge::NodeNumber;
-use super::super::node::Up;
+use super::super::node::{Up, now};
 use super::part::{End, Gone, Of, Part, stopping};
+
+/// So many nodes' positions are remembered, and those of all that are followed.
+const MOST_POSITIONS: usize = 10_000;
 
 /// What one node brings.
 #[derive(Debug)]
@@ -34,8 +37,29 @@ pub(super) enum What {
     CaughtUp,
     /// Nothing more comes.
     Ended,
-    /// The request is refused.
-    Refused(Status),
+}
+
+/// How far a node's daemon was told from; `None` where nothing of it has come.
+type Position = Arc<Mutex<Option<Resume>>>;
+
+/// How far each node's daemon was told from: where a stream goes on that is asked for again. It is the node's, and not of
+/// one connection: a daemon may be found at another address then, or anew.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Positions(Arc<Mutex<HashMap<Arc<str>, Position>>>);
+
+impl Positions {
+    fn of(&self, node: &Arc<str>) -> Position {
+        let mut all = lock(&self.0);
+        if all.len() > MOST_POSITIONS && !all.contains_key(node) {
+            // Nodes come and go for as long as a client stays: those that nobody follows any more are forgotten.
+            all.retain(|_, position| Arc::strong_count(position) > 1);
+        }
+        Arc::clone(all.entry(Arc::clone(node)).or_default())
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One node's part.
@@ -48,12 +72,25 @@ pub(super) struct Following {
     /// What may be held of the past, of this node, and of what happens, of all.
     pub(super) past: Arc<Semaphore>,
     pub(super) shared: Arc<Semaphore>,
-    /// Where it goes on.
-    pub(super) resume: Option<Resume>,
+    /// No node's past is waited for any more.
+    pub(super) pasts_over: watch::Receiver<bool>,
+    /// Where each node goes on.
+    pub(super) positions: Positions,
     /// It tells of the past.
     pub(super) catching_up: bool,
+    /// Whose numbers its daemon's events have.
+    pub(super) run: Option<Timestamp>,
     /// The newest time that it told.
     pub(super) newest: u64,
+    /// How much its clock was ahead when that was said last.
+    pub(super) ahead_ns: i64,
+}
+
+/// How one stream ended.
+enum Ended {
+    With(End),
+    /// There is no room for what happens until the past of all nodes was told: it is asked for then.
+    Full,
 }
 
 impl Part for Following {
@@ -63,25 +100,13 @@ impl Part for Following {
 
     async fn stream(&mut self, up: &Up, (allow, deny): Filters) -> Result<End, Gone> {
         let request = WatchEventsRequest { allow, deny, ..self.request.clone() };
-        let request = match self.resume {
-            None => request,
-            resume @ Some(_) => {
-                WatchEventsRequest { resume, since: None, until: None, first: 0, last: 0, ..request }
-            }
-        };
-        let mut observer = up.observer.clone();
-        let call = observer.watch_events(self.of.asker.request(request));
-        let mut stream = match self.of.open(call).await {
-            Ok(stream) => stream,
-            Err(end) => return Ok(end),
-        };
         loop {
-            let message = match self.of.next(&mut stream).await {
-                Ok(message) => message,
-                Err(end) => return Ok(end),
-            };
-            if let Some(end) = self.take(up, message).await? {
-                return Ok(end);
+            match self.once(up, request.clone()).await? {
+                Ended::With(end) => return Ok(end),
+                Ended::Full => tokio::select! {
+                    _relay_stops = self.pasts_over.wait_for(|over| *over) => {}
+                    () = self.sender.closed() => return Err(Gone),
+                },
             }
         }
     }
@@ -94,59 +119,122 @@ impl Part for Following {
         self.caught_up().await
     }
 
-    async fn end(&mut self, last: Result<(), Status>) -> Result<(), Gone> {
-        self.send(last.map_or_else(What::Refused, |()| What::Ended)).await
+    async fn end(&mut self) -> Result<(), Gone> {
+        self.send(What::Ended).await
     }
 }
 
 impl Following {
+    /// One stream, from where the one before it was cut off; from the beginning where nothing of it had come.
+    async fn once(&mut self, up: &Up, request: WatchEventsRequest) -> Result<Ended, Gone> {
+        let position = self.positions.of(&up.name);
+        let request = match *lock(&position) {
+            None => request,
+            resume @ Some(_) => {
+                WatchEventsRequest { resume, since: None, until: None, first: 0, last: 0, ..request }
+            }
+        };
+        let mut observer = up.observer.clone();
+        let call = observer.watch_events(self.of.asker.request(request));
+        let mut stream = match self.of.open(call).await {
+            Ok(stream) => stream,
+            Err(end) => return Ok(Ended::With(end)),
+        };
+        loop {
+            let message = match self.of.next(&mut stream).await {
+                Ok(message) => message,
+                Err(end) => return Ok(Ended::With(end)),
+            };
+            if let Some(ended) = self.take(up, &position, message).await? {
+                return Ok(ended);
+            }
+        }
+    }
+
     /// Takes a message in, and passes it on.
-    async fn take(&mut self, up: &Up, mut message: WatchEventsResponse) -> Result<Option<End>, Gone> {
+    async fn take(
+        &mut self,
+        up: &Up,
+        position: &Position,
+        mut message: WatchEventsResponse,
+    ) -> Result<Option<Ended>, Gone> {
         match &mut message.payload {
             Some(Payload::Event(event)) => {
-                if let Some(resume) = &mut self.resume {
-                    resume.sequence = resume.sequence.max(event.sequence);
+                let here = Resume { sequence: event.sequence, start_time: self.run };
+                let time = self.time(event.time.as_ref()).await?;
+                if !self.hold(message, time).await? {
+                    return Ok(Some(Ended::Full));
                 }
-                let time = event.time.as_ref().map_or(0, nanos).saturating_add_signed(-up.clock_ahead_ns());
                 self.newest = self.newest.max(time);
-                self.hold(message, time).await?;
+                *lock(position) = Some(here);
             }
             Some(Payload::NodeStatus(status)) => match status.state() {
                 NodeState::Connected => {
-                    self.resume =
-                        Some(Resume { sequence: status.after_sequence, start_time: status.start_time });
+                    self.run = status.start_time;
+                    // What of the past was asked for is still to come.
+                    if !asks_past(&self.request) {
+                        let begin = Resume { sequence: status.after_sequence, start_time: status.start_time };
+                        lock(position).get_or_insert(begin);
+                    }
                     status.node_name = up.name.to_string();
                     if !status.recorded {
+                        self.ahead_ns = up.clock_ahead_ns();
                         status.message = up.words();
                     }
-                    self.pass(message).await?;
+                    return self.pass(message).await;
                 }
                 NodeState::Following => self.caught_up().await?,
-                NodeState::Stopping => return Ok(Some(stopping())),
+                NodeState::Stopping => return Ok(Some(Ended::With(stopping()))),
                 NodeState::Unspecified | NodeState::Unavailable | NodeState::Gone | NodeState::Behind => {}
             },
             Some(Payload::Lost(lost)) => {
-                self.of.node.counts.lost.fetch_add(lost.count, Ordering::Relaxed);
-                self.pass(message).await?;
+                let count = lost.count;
+                let ended = self.pass(message).await?;
+                if ended.is_none() {
+                    self.of.node.counts.lost.fetch_add(count, Ordering::Relaxed);
+                }
+                return Ok(ended);
             }
-            Some(Payload::Folded(_) | Payload::History(_) | Payload::Gap(_)) => self.pass(message).await?,
+            Some(Payload::Folded(_) | Payload::History(_) | Payload::Gap(_)) => {
+                return self.pass(message).await;
+            }
             None => {}
         }
         Ok(None)
     }
 
-    /// Passes on what is no event: behind all that came before.
-    async fn pass(&mut self, message: WatchEventsResponse) -> Result<(), Gone> {
-        let time = self.newest;
-        self.hold(message, time).await
+    /// When something happened, by the relay's clock: not later than now, as what seems to be would come behind all that the
+    /// others tell, and what a daemon's clock says may change.
+    async fn time(&mut self, told: Option<&Timestamp>) -> Result<u64, Gone> {
+        let ahead = self.of.node.clock_ahead_ns();
+        if ahead != self.ahead_ns {
+            self.ahead_ns = ahead;
+            let status = self.of.node.status_now();
+            self.send(What::State(status)).await?;
+        }
+        let corrected = told.map_or(0, nanos).saturating_add_signed(ahead.saturating_neg());
+        Ok(corrected.min(nanos(&now())))
     }
 
-    async fn hold(&mut self, message: WatchEventsResponse, time: u64) -> Result<(), Gone> {
-        let places = if self.catching_up { &self.past } else { &self.shared };
-        // They are never closed.
-        let place = Arc::clone(places).acquire_owned().await.ok();
+    /// Passes on what is no event: behind all that came before.
+    async fn pass(&mut self, message: WatchEventsResponse) -> Result<Option<Ended>, Gone> {
+        let time = self.newest;
+        Ok(if self.hold(message, time).await? { None } else { Some(Ended::Full) })
+    }
+
+    /// Brings a message to where it is put in order; `false` where there is no room for it.
+    async fn hold(&mut self, message: WatchEventsResponse, time: u64) -> Result<bool, Gone> {
+        let places = Arc::clone(if self.catching_up { &self.past } else { &self.shared });
+        let place = if self.catching_up || *self.pasts_over.borrow() {
+            // They are never closed.
+            places.acquire_owned().await.ok()
+        } else {
+            let Ok(place) = places.try_acquire_owned() else { return Ok(false) };
+            Some(place)
+        };
         let what = What::Message(Box::new(message), time);
-        self.sender.send(Brought { node: self.number, what, place }).await.map_err(|_closed| Gone)
+        let brought = Brought { node: self.number, what, place };
+        self.sender.send(brought).await.map(|()| true).map_err(|_closed| Gone)
     }
 
     async fn send(&self, what: What) -> Result<(), Gone> {
@@ -157,6 +245,12 @@ impl Following {
     async fn caught_up(&mut self) -> Result<(), Gone> {
         if std::mem::take(&mut self.catching_up) { self.send(What::CaughtUp).await } else { Ok(()) }
     }
+}
+
+/// Something of the past is asked for.
+pub(super) const fn asks_past(request: &WatchEventsRequest) -> bool {
+    let WatchEventsRequest { last, first, since, until, .. } = request;
+    *last > 0 || *first > 0 || since.is_some() || until.is_some()
 }
 
 fn nanos(time: &Timestamp) -> u64 {

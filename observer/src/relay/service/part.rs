@@ -1,6 +1,7 @@
 //! One node's part in a stream over all nodes: asked again and again, for as long as the node is found.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use observer_proto::v1::{NodeState, NodeStatus};
 use tokio::time::timeout;
 use tonic::{Response, Status, Streaming};
 
-use super::super::call::{Asker, Filters, is_of_request, missing, no_answer};
+use super::super::call::{Asker, Filters, missing, no_answer};
 use super::super::chosen::Chosen;
 use super::super::node::{Link, Node, Up, words};
 use crate::export::Backoff;
@@ -24,6 +25,8 @@ pub(super) struct Gone;
 pub(super) enum End {
     /// All that was asked for was told.
     Whole,
+    /// The node is not found any more.
+    Gone,
     /// Something broke it.
     Broken(String),
     /// The daemon ended it.
@@ -32,6 +35,13 @@ pub(super) enum End {
 
 /// What a daemon says, or how its stream ended.
 pub(super) type Heard<T> = Result<T, End>;
+
+/// A daemon's stream, for as long as its node is found: the connection alone may outlast that, and the same daemon be found
+/// anew, which then tells all once more.
+pub(super) struct Opened<T> {
+    stream: Streaming<T>,
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
 
 /// Who is asked, in whose name.
 #[derive(Debug)]
@@ -61,20 +71,19 @@ pub(super) trait Part {
     /// Nothing more comes of what was asked for so far.
     async fn cut_off(&mut self) -> Result<(), Gone>;
 
-    /// Says that nothing more comes at all, or that the request is refused.
-    async fn end(&mut self, last: Result<(), Status>) -> Result<(), Gone>;
+    /// Says that nothing more comes at all.
+    async fn end(&mut self) -> Result<(), Gone>;
 }
 
 /// Brings what a node tells until all was told, or for as long as it is found.
 pub(super) async fn run(mut part: impl Part) {
-    if let Ok(last) = bring(&mut part).await {
+    if let Ok(()) = bring(&mut part).await {
         // Whoever is gone has no need to hear of the end.
-        let _gone = part.end(last).await.is_err();
+        let _gone = part.end().await.is_err();
     }
 }
 
-/// What is wrong with the request is an error of the request's, wherever it goes.
-async fn bring(part: &mut impl Part) -> Result<Result<(), Status>, Gone> {
+async fn bring(part: &mut impl Part) -> Result<(), Gone> {
     let node = &Arc::clone(&part.of().node);
     let _counted = Counted::new(&node.counts.streams);
     let mut pauses = Backoff::up_to(LONGEST_PAUSE);
@@ -83,20 +92,21 @@ async fn bring(part: &mut impl Part) -> Result<Result<(), Status>, Gone> {
         let of = part.of();
         match up {
             Ok(is) => {
-                let Some(filters) = of.chosen.of(&is.name) else { return Ok(Ok(())) };
+                let Some(filters) = of.chosen.of(&is.name) else { return Ok(()) };
                 let why = match part.stream(&is, filters).await? {
-                    End::Whole => return Ok(Ok(())),
-                    End::Refused(status) if is_of_request(&status) => return Ok(Err(status)),
-                    End::Refused(status) => words(&status),
-                    End::Broken(why) => why,
+                    End::Whole => return Ok(()),
+                    // What is to be said of that follows.
+                    End::Gone => None,
+                    End::Refused(status) => Some(words(&status)),
+                    End::Broken(why) => Some(why),
                 };
-                if part.of().told != why {
+                if let Some(why) = why.filter(|why| part.of().told != *why) {
                     part.of().told.clone_from(&why);
                     part.state(missing(&is.name, why)).await?;
                 }
                 part.cut_off().await?;
                 if !part.of().follow {
-                    return Ok(Ok(()));
+                    return Ok(());
                 }
                 until_it_changes(node, &is, pauses.next()).await;
             }
@@ -108,7 +118,7 @@ async fn bring(part: &mut impl Part) -> Result<Result<(), Status>, Gone> {
                 }
                 part.cut_off().await?;
                 if gone || !follow {
-                    return Ok(Ok(()));
+                    return Ok(());
                 }
             }
         }
@@ -144,17 +154,27 @@ impl Of {
     pub(super) async fn open<T>(
         &mut self,
         call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
-    ) -> Heard<Streaming<T>> {
+    ) -> Heard<Opened<T>> {
         let answer =
             timeout(self.patience, call).await.map_err(|_elapsed| End::Broken(no_answer(self.patience)))?;
         let stream = answer.and_then(|answer| self.asker.heeded(answer)).map_err(End::Refused)?;
         self.told.clear();
-        Ok(stream)
+        let mut link = self.node.link();
+        let gone = Box::pin(async move {
+            let _gone = link.wait_for(|link| matches!(link, Link::Gone { .. })).await.is_err();
+        });
+        Ok(Opened { stream, gone })
     }
 
     /// The next message.
-    pub(super) async fn next<T>(&self, stream: &mut Streaming<T>) -> Heard<T> {
-        let message = match stream.message().await {
+    pub(super) async fn next<T>(&self, Opened { stream, gone }: &mut Opened<T>) -> Heard<T> {
+        let message = tokio::select! {
+            biased;
+            // What is past alone is not told again.
+            () = gone, if self.follow => return Err(End::Gone),
+            message = stream.message() => message,
+        };
+        let message = match message {
             Ok(Some(message)) => message,
             Ok(None) if self.follow => return Err(End::Broken("its stream has ended".to_owned())),
             Ok(None) => return Err(End::Whole),

@@ -25,7 +25,7 @@ use super::Answered;
 use super::asked::{Asked, Happens, Who};
 use super::lists::addresses;
 use super::part::run;
-use crate::serve::{Seat, asked_mask};
+use crate::serve::{Seat, asked_mask, check};
 
 /// Messages for the client to read.
 const READY: usize = 256;
@@ -65,6 +65,7 @@ impl Summaries {
         nodes: &Nodes,
         settings: &Settings,
     ) -> Result<Answered<WatchSummariesResponse>, Status> {
+        check::summaries(&request)?;
         if nodes.now().nodes.is_empty() && !request.follow {
             return Err(Status::unavailable(nodes.now().nobody()));
         }
@@ -161,11 +162,6 @@ impl Summaries {
             What::Ended => {
                 self.windows.leave(node);
                 self.asked.leave(node);
-            }
-            What::Refused(status) => {
-                // There is nothing more to be said.
-                let _gone = self.out.send(Err(status)).await.is_err();
-                return Err(Done);
             }
         }
         Ok(())

@@ -121,8 +121,8 @@ impl Part for Watched {
         Ok(())
     }
 
-    async fn end(&mut self, last: Result<(), Status>) -> Result<(), Gone> {
-        if let Err(status) = last { self.out.send(Err(status)).await } else { Ok(()) }
+    async fn end(&mut self) -> Result<(), Gone> {
+        Ok(())
     }
 }
 

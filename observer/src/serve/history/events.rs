@@ -157,13 +157,13 @@ impl Events {
 
     /// What of the memory is to be read for an ask, and how much of that is not there any more.
     pub(in crate::serve) fn find(&self, ask: &Ask, filters: &Filters) -> Found {
-        let Ask { after, since, until, first, last, another_run, resumed: _ } = *ask;
+        let Ask { after, since, until, first, last, another_run, resumed } = *ask;
         let after = if another_run { 0 } else { after };
         let mut span = Span { after, since, until, left: first.unwrap_or(usize::MAX), gone: 0 };
         let mut begin = since.map_or(after, |since| after.max(self.before(since)));
         // The time before this run, and what is not in memory any more, may be recorded.
         let mut suffices =
-            !another_run && (after > 0 || since.is_some_and(|since| since > self.complete_since));
+            !another_run && (resumed.is_some() || since.is_some_and(|since| since > self.complete_since));
         if let Some(last) = last {
             suffices = last == 0;
             let passing = self.newest_first().filter(|event| span.has(event) && filters.event(event));

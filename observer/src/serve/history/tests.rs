@@ -150,10 +150,20 @@ fn what_is_gone_is_counted() {
 
 #[test]
 fn a_memory_that_keeps_nothing_knows_nothing_of_what_follows() {
-    let asked = Ask { after: 7, ..Ask::default() };
+    let asked = Ask { after: 7, resumed: Some(STARTED), ..Ask::default() };
     let found = |capacity| Events::new(capacity, STARTED).find(&asked, &Filters::default());
     assert!(found(1 << 20).suffices, "nothing has come since");
     assert!(!found(0).suffices, "the recording may have more");
+}
+
+#[test]
+fn a_stream_of_which_nothing_had_come_goes_on_in_this_run_alone() {
+    let resumed = Ask { resumed: Some(STARTED), ..Ask::default() };
+    let found = |events: &Events, ask| events.find(&ask, &Filters::default()).suffices;
+    let all = history(9, &[(1, 3)]);
+    assert!(found(&all, resumed), "what was recorded before is not asked for");
+    assert!(!found(&all, Ask::default()) && !found(&all, Ask { another_run: true, ..resumed }));
+    assert!(!found(&history(4, &[(1, 10)]), resumed), "what is gone may be recorded");
 }
 
 #[test]

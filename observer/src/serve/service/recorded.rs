@@ -130,15 +130,11 @@ impl Recording {
     /// Where to begin, and how far back all reaches.
     fn begin(&mut self, store: &Store, payloads: &mut Vec<EventsPayload>) -> Result<Place, StoreError> {
         let Ask { after, since, last, another_run, resumed, .. } = self.ask;
-        let resumes = after > 0 || another_run;
-        let behind = match resumed {
-            Some(start) if resumes => store.behind(start, after)?,
-            Some(_) | None => None,
-        };
+        let behind = resumed.map(|start| store.behind(start, after)).transpose()?.flatten();
         let place = match (behind, since) {
             (Some(place), _) => place,
             (None, Some(since)) => store.at(Kind::Events, since)?,
-            (None, None) => match resumed.filter(|_| resumes) {
+            (None, None) => match resumed {
                 // Of a run that is not recorded nothing is there to go on with; what came after it is new.
                 Some(start) => store.later_than(start)?,
                 None => Place::default(),

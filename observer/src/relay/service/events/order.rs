@@ -4,7 +4,6 @@ use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{NodeState, NodeStatus};
 use tokio::time::Instant;
 
-use super::super::super::merge::NodeNumber;
 use super::super::following::{Brought, What};
 use super::{BEHIND, Done, Events};
 
@@ -33,7 +32,20 @@ impl Events {
 
     /// Sends what is in order.
     pub(super) async fn release(&mut self) -> Result<(), Done> {
+        let began = Instant::now();
+        self.release_now().await?;
+        // While the client did not read, nobody was waited for.
+        if let Some((_, since)) = &mut self.waited {
+            *since += began.elapsed();
+        }
+        Ok(())
+    }
+
+    async fn release_now(&mut self) -> Result<(), Done> {
         let expects = self.merge.expects();
+        if !expects {
+            self.pasts_over.send_if_modified(|over| !std::mem::replace(over, true));
+        }
         if expects && self.newest.is_some() {
             // Which are the newest shows at the end.
             return Ok(());
@@ -78,16 +90,19 @@ impl Events {
         self.out.send(Ok(*message)).await.map_err(|_closed| Done)
     }
 
-    /// How long the node that is behind all others is waited for.
-    pub(super) fn behind_until(&self) -> Option<(Instant, NodeNumber)> {
+    /// How long the node that is behind all others is waited for: from when it became that one, or told something last.
+    pub(super) fn waits_until(&mut self) -> Option<Instant> {
         let behind = self.merge.behind()?;
-        Some((self.heard.get(&behind)?.checked_add(BEHIND)?, behind))
+        let (waited, since) = self.waited.get_or_insert_with(|| (behind, Instant::now()));
+        if *waited != behind {
+            (*waited, *since) = (behind, Instant::now());
+        }
+        since.checked_add(BEHIND)
     }
 
     /// Waits for it no longer, and says so.
     pub(super) async fn leave_behind(&mut self) -> Result<(), Done> {
-        let late = self.behind_until().filter(|(until, _)| *until <= Instant::now());
-        let Some((_, behind)) = late else { return Ok(()) };
+        let Some((behind, _)) = self.waited.take() else { return Ok(()) };
         self.merge.caught_up(behind);
         let Some(node) = self.asked.get(behind) else { return Ok(()) };
         let message =

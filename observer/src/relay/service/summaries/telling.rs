@@ -9,7 +9,6 @@ use observer_proto::v1::{
     NodeState, NodeStatus, Summary, WatchSummariesRequest, WatchSummariesResponse, WindowEnd,
 };
 use tokio::sync::mpsc;
-use tonic::Status;
 
 use super::super::super::call::Filters;
 use super::super::super::merge::NodeNumber;
@@ -35,8 +34,6 @@ pub(super) enum What {
     State(NodeStatus),
     /// Nothing more comes.
     Ended,
-    /// The request is refused.
-    Refused(Status),
 }
 
 /// One node's part.
@@ -92,8 +89,8 @@ impl Part for Telling {
         Ok(())
     }
 
-    async fn end(&mut self, last: Result<(), Status>) -> Result<(), Gone> {
-        self.send(last.map_or_else(What::Refused, |()| What::Ended)).await
+    async fn end(&mut self) -> Result<(), Gone> {
+        self.send(What::Ended).await
     }
 }
 
