@@ -42,7 +42,9 @@ struct Site {
 
 impl Site {
     async fn start(nodes: Nodes, addresses: [String; 2]) -> Result<Self> {
-        let access = nodes.file("relay-access.toml", RULES)?;
+        let namespaces: Vec<_> = (0..1_000).map(|number| format!("namespace-{number:04}")).collect();
+        let many = format!("[[allow]]\nnames = [\"dns:many.test\"]\nnamespaces = {namespaces:?}\n");
+        let access = nodes.file("relay-access.toml", &format!("{RULES}\n{many}"))?;
         let server = nodes.authority.sign("relay-server", "ip:127.0.0.1")?;
         let mut builder = nodes.relay().args(["--listen", "tls://127.0.0.1:0"]);
         for address in addresses {
@@ -141,6 +143,16 @@ async fn rights_hold_from_end_to_end() -> Result<()> {
         ensure!(log.contains(line), "{line}: {log}");
     }
     ensure!(strict.daemon.stderr().contains("call=ListWorkloads refused code=PermissionDenied"));
+    // More than a daemon takes of headers is refused before it ends the connection that all clients share.
+    for command in COMMANDS {
+        let output = site.ask("dns:many.test", command)?;
+        ensure!(!output.status.success(), "{command:?}: {}", text(&output));
+        ensure!(said(&output).contains("what you may see are 1000 namespaces"), "{}", said(&output));
+    }
+    let status = site.ask("dns:many.test", &["status"])?;
+    let status: serde_json::Value = serde_json::from_str(&text(&status))?;
+    let nodes = status["relay"]["nodes"].as_array().context("no nodes")?;
+    ensure!(nodes.len() == 2 && nodes.iter().all(|node| node["connects"] == 1), "{nodes:?}");
     // Nobody else's certificate may ask for others, whatever it says.
     let output = site.ask("dns:nobody.test", &["workloads"])?;
     ensure!(!output.status.success() && said(&output).contains("may see nothing here"), "{}", said(&output));

@@ -3,9 +3,12 @@
 
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1;
+use observer_proto::v1::incidents_server::{Incidents, IncidentsServer};
 use observer_proto::v1::observer_server::{Observer, ObserverServer};
 use observer_tests::authority::Authority;
 use observer_tests::client::{json, run};
@@ -90,13 +93,85 @@ impl Observer for Older {
     }
 }
 
+/// Its incidents: whether anybody had one opened.
+#[derive(Clone, Default)]
+struct OldIncidents(Arc<AtomicBool>);
+
+#[tonic::async_trait]
+impl Incidents for OldIncidents {
+    type WatchIncidentsStream = Items<v1::WatchIncidentsResponse>;
+    type ExportIncidentStream = Items<v1::ExportIncidentResponse>;
+
+    async fn list_incidents(
+        &self,
+        _: Request<v1::ListIncidentsRequest>,
+    ) -> Result<Response<v1::ListIncidentsResponse>, Status> {
+        let secret = v1::Incident { id: "secret".to_owned(), ..v1::Incident::default() };
+        let incidents = vec![secret];
+        Ok(Response::new(v1::ListIncidentsResponse { incidents, ..v1::ListIncidentsResponse::default() }))
+    }
+
+    async fn open_incident(
+        &self,
+        _: Request<v1::OpenIncidentRequest>,
+    ) -> Result<Response<v1::OpenIncidentResponse>, Status> {
+        self.0.store(true, Ordering::Relaxed);
+        let incident = Some(v1::Incident { id: "secret".to_owned(), ..v1::Incident::default() });
+        Ok(Response::new(v1::OpenIncidentResponse { incident, ..v1::OpenIncidentResponse::default() }))
+    }
+
+    async fn get_incident(
+        &self,
+        _: Request<v1::GetIncidentRequest>,
+    ) -> Result<Response<v1::GetIncidentResponse>, Status> {
+        Err(Status::unimplemented("older"))
+    }
+
+    async fn watch_incidents(
+        &self,
+        _: Request<v1::WatchIncidentsRequest>,
+    ) -> Result<Response<Self::WatchIncidentsStream>, Status> {
+        Err(Status::unimplemented("older"))
+    }
+
+    async fn close_incident(
+        &self,
+        _: Request<v1::CloseIncidentRequest>,
+    ) -> Result<Response<v1::CloseIncidentResponse>, Status> {
+        Err(Status::unimplemented("older"))
+    }
+
+    async fn delete_incident(
+        &self,
+        _: Request<v1::DeleteIncidentRequest>,
+    ) -> Result<Response<v1::DeleteIncidentResponse>, Status> {
+        Err(Status::unimplemented("older"))
+    }
+
+    async fn export_incident(
+        &self,
+        _: Request<v1::ExportIncidentRequest>,
+    ) -> Result<Response<Self::ExportIncidentStream>, Status> {
+        Err(Status::unimplemented("older"))
+    }
+
+    async fn compare_windows(
+        &self,
+        _: Request<v1::CompareWindowsRequest>,
+    ) -> Result<Response<v1::CompareWindowsResponse>, Status> {
+        Err(Status::unimplemented("older"))
+    }
+}
+
 /// Serves it for as long as the test lasts.
-async fn older(path: &Path) -> Result<()> {
+async fn older(path: &Path, incidents: OldIncidents) -> Result<()> {
     let incoming = UnixListenerStream::new(UnixListener::bind(path)?);
     let (health, service) = tonic_health::server::health_reporter();
     health.set_serving::<ObserverServer<Older>>().await;
-    let server =
-        tonic::transport::Server::builder().add_service(ObserverServer::new(Older)).add_service(service);
+    let server = tonic::transport::Server::builder()
+        .add_service(ObserverServer::new(Older))
+        .add_service(IncidentsServer::new(incidents))
+        .add_service(service);
     tokio::spawn(server.serve_with_incoming(incoming));
     Ok(())
 }
@@ -115,7 +190,8 @@ async fn strangers_are_named_and_show_nothing() -> Result<()> {
 
     let folder = tempfile::tempdir()?;
     let [old, mute] = ["older.sock", "mute.sock"].map(|name| folder.path().join(name));
-    older(&old).await?;
+    let old_incidents = OldIncidents::default();
+    older(&old, old_incidents.clone()).await?;
     let listener = UnixListener::bind(&mute)?;
     let mute_task = tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -162,6 +238,12 @@ async fn strangers_are_named_and_show_nothing() -> Result<()> {
     let (shown, said) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
     ensure!(output.status.success() && !shown.contains("secret") && shown.contains(own.name()), "{shown}");
     ensure!(said.contains("older") && said.contains("does not know how to answer for others"), "{said}");
+    // Nor is anything done there, by anybody: who it would be for is not heeded.
+    let output = run(relay.socket(), ["incident", "open", "--pod", own.name()]).await?;
+    let opened = String::from_utf8(output.stdout)?;
+    ensure!(output.status.success() && opened.contains("opened on well"), "{opened}");
+    ensure!(opened.contains("older did not answer: its daemon does not know how"), "{opened}");
+    ensure!(!opened.contains("secret") && !old_incidents.0.load(Ordering::Relaxed), "{opened}");
     let stream = relay.follow(["events", "-f"])?;
     let refused = |line: &Value| {
         let status = &line["node_status"];

@@ -27,7 +27,9 @@ pub(crate) use self::queue::{Gauge, Item, Sink, Source, queue};
 pub(crate) use self::server::{
     LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, Listeners, SecurityFiles, ServeError, TlsFiles, serve_one,
 };
-pub(crate) use self::service::{Merged, Replayed, Service, Settings, asked_mask, check, fitting};
+pub(crate) use self::service::{
+    Merged, Replayed, Service, Settings, asked_mask, asked_order, asked_time, check, fitting,
+};
 pub(crate) use self::subscribers::{Limits, Subscribers};
 use crate::event::{
     BootTime, Connection, ConnectionOrder, Event, Listener, Now, WallTime, Window, WorkloadEntry,

@@ -1,6 +1,6 @@
 //! The relay's objects: each by its type, what is named is there, and it has no right that it does not need.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -21,7 +21,7 @@ fn the_relay_has_what_it_needs_and_no_more() -> Result<()> {
     let deployment: Deployment = strictly(one("Deployment")?)?;
     let spec = deployment.spec;
     let labels = spec.template.metadata.context("no metadata")?.labels.context("no labels")?;
-    let is_its = |wanted: &std::collections::BTreeMap<String, String>| {
+    let is_its = |wanted: &BTreeMap<String, String>| {
         !wanted.is_empty() && wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
     };
     ensure!(is_its(&spec.selector.match_labels.context("no selector")?));
@@ -97,5 +97,24 @@ fn the_relay_has_what_it_needs_and_no_more() -> Result<()> {
     let policy: NetworkPolicy = strictly(one("NetworkPolicy")?)?;
     let selector = policy.spec.and_then(|spec| spec.pod_selector).and_then(|selector| selector.match_labels);
     ensure!(is_its(&selector.context("no selector")?));
+    Ok(())
+}
+
+#[test]
+fn whatever_is_a_part_of_it_may_ask() -> Result<()> {
+    // The daemons' port and the relay's.
+    for manifests in [Manifests::with("overlays/containerd", &["api"])?, Manifests::of("relay")?] {
+        let policies: Vec<NetworkPolicy> =
+            manifests.of_kind("NetworkPolicy").into_iter().map(strictly).collect::<Result<_>>()?;
+        let rules = policies.into_iter().filter_map(|policy| policy.spec?.ingress).flatten();
+        let from: Vec<_> = rules.filter_map(|rule| rule.from).flatten().collect();
+        let [from] = &from[..] else { anyhow::bail!("{from:?}") };
+        // A client's pod has this label and none of the observer's others.
+        let labels = BTreeMap::from([("app.kubernetes.io/part-of".to_owned(), "observer".to_owned())]);
+        let selector = from.pod_selector.as_ref().context("no selector")?;
+        ensure!(selector.match_labels.as_ref() == Some(&labels), "{selector:?}");
+        ensure!(selector.match_expressions.is_none(), "{selector:?}");
+        ensure!(from.namespace_selector.is_none() && from.ip_block.is_none(), "{from:?}");
+    }
     Ok(())
 }

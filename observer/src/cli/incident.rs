@@ -245,15 +245,16 @@ async fn open(args: Open, out: &mut dyn Write) -> anyhow::Result<()> {
 
 /// All incidents that were opened: a relay opens one on each node.
 fn tell_opened(out: &mut dyn Write, output: &Output, opened: OpenIncidentResponse) -> anyhow::Result<()> {
-    let OpenIncidentResponse { incident, others } = opened;
+    let OpenIncidentResponse { incident, others, missing_nodes } = opened;
     let incident = incident.unwrap_or_default();
-    if others.is_empty() {
+    if others.is_empty() && missing_nodes.is_empty() {
         return said(out, output, &incident, "opened");
     }
     [incident].iter().chain(&others).try_for_each(|one| {
         let done = format!("opened on {}", escape(&one.node_name));
         said(out, output, one, &done)
-    })
+    })?;
+    Ok(client::write_missing(out, &output.look(), &missing_nodes)?)
 }
 
 /// What was done to an incident; whole where that is wanted.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::RangedU64ValueParser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Usage;
@@ -46,8 +47,8 @@ pub(super) struct Args {
     /// The name in the daemons' certificates, where that is not how they were found
     #[arg(long, value_name = "NAME", help_heading = "Nodes")]
     node_tls_name: Option<String>,
-    /// Let a daemon take so long for the connection and for each first answer
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration, help_heading = "Nodes")]
+    /// Let a daemon take so long for the connection and for each first answer, 60s at the most
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = patience, help_heading = "Nodes")]
     node_timeout: Duration,
     /// Let an event wait so long for earlier ones of other nodes, 0s to 10s
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = merge_window, help_heading = "Nodes")]
@@ -74,11 +75,11 @@ pub(super) struct Args {
     /// What these authorities have revoked (CRL), in PEM
     #[arg(long, value_name = "FILE")]
     tls_client_crl: Option<PathBuf>,
-    /// A client (user, certificate) may have so many streams at a time
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    /// A client (user, certificate) may have so many streams at a time, 1 to 100000
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = streams())]
     max_client_streams: usize,
-    /// A client may make so many calls in a second
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    /// A client may make so many calls in a second, 1 to 1000000
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_client_calls: u32,
     /// Log off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -177,10 +178,14 @@ fn listen(args: &Args) -> anyhow::Result<Listeners> {
     Ok(listeners)
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
-    config::parse_duration(text)
-        .filter(|length| !length.is_zero())
-        .ok_or("allowed are durations such as `5s`")
+/// As many as the daemon's own setting may say.
+fn streams() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=100_000)
+}
+
+fn patience(text: &str) -> Result<Duration, &'static str> {
+    let allowed = |length: &Duration| !length.is_zero() && *length <= Duration::from_mins(1);
+    config::parse_duration(text).filter(allowed).ok_or("allowed are durations above 0, up to `60s`")
 }
 
 fn merge_window(text: &str) -> Result<Duration, &'static str> {

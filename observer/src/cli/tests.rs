@@ -51,6 +51,10 @@ fn wrong_flags_end_with_2_and_name_what_is_allowed() {
         ("observer summary --sort colour", "worst, name"),
         ("observer summary --changes", "--follow"),
         ("observer status --timeout 0s", "durations above 0"),
+        ("observer relay --max-client-streams 0", "1..=100000"),
+        ("observer relay --max-client-calls 0", "1..=1000000"),
+        ("observer relay --node-timeout 0s", "up to `60s`"),
+        ("observer relay --node-timeout 61s", "up to `60s`"),
         ("observer nonsense", "nonsense"),
     ] {
         let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err();

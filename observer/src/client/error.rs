@@ -160,7 +160,7 @@ fn remedy(status: &tonic::Status) -> &'static str {
     match status.code() {
         Code::InvalidArgument => "The daemon refused the request: see --help for what is allowed.",
         Code::PermissionDenied | Code::Unauthenticated => {
-            "Ask as somebody for whom there is a rule in the daemon's access file, or as root on its machine."
+            "Ask as somebody for whom there is a rule in the access file there, or as root on its machine."
         }
         Code::Unimplemented => {
             "The daemon does not know this call: is it older than this client? See `observer status`."

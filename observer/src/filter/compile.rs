@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
-use observer_proto::served as v1;
+use observer_proto::{served as v1, v1 as told};
 
 use super::impossible;
 use super::pattern::{ContainerPattern, LabelPattern, PodPattern, ServicePattern};
 use super::scope::Scope;
-use super::{Filter, Filters, bit};
+use super::{Filter, Filters, bit, served};
 use crate::event::EventType;
 
 /// At most so many filters in one request.
@@ -44,6 +44,15 @@ pub(crate) struct InvalidFilter {
 }
 
 impl Filters {
+    /// Checks what a client asks of nodes, whichever they are.
+    pub(crate) fn check(
+        allow: &[told::Filter],
+        deny: &[told::Filter],
+        purpose: Purpose,
+    ) -> Result<(), InvalidFilter> {
+        Self::compile(served(allow), served(deny), purpose, "").map(drop)
+    }
+
     /// Checks and compiles a request's filters.
     pub(crate) fn compile(
         allow: Vec<v1::Filter>,

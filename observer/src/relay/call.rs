@@ -1,6 +1,11 @@
 //! Calls at daemons, in the name of whoever asks the relay.
 
-use std::collections::{BTreeSet, HashMap};
+mod gathering;
+mod room;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,18 +14,27 @@ use std::time::Duration;
 use observer_proto::v1::incidents_client::IncidentsClient;
 use observer_proto::v1::observer_client::ObserverClient;
 use observer_proto::v1::{NodeState, NodeStatus};
+use prost::Message;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
+use self::gathering::Gathering;
+pub(super) use self::gathering::{Answer, Answers};
+pub(super) use self::room::{Room, Turn};
 use super::chosen::Chosen;
-use super::node::{Node, Up, words};
+use super::node::{Node, Up};
 use crate::serve::{CALLER, Caller, Scope, told};
 
-/// So many daemons answer one call at a time: each answer may have megabytes.
-const ASKED_AT_A_TIME: usize = 64;
+/// So many daemons answer one call at a time.
+const ASKED_AT_A_TIME: usize = 32;
+/// How long others are waited for where one answer is enough.
+const A_MOMENT: Duration = Duration::from_secs(1);
+/// The longest that a daemon is told of who asks. As text it is a third more, and a daemon takes 16 KiB of headers.
+const LONGEST_CALLER: usize = 8 << 10;
 
 /// What is said of a node where asking it ended in the midst.
 pub(super) const FELL: &str = "this relay failed over it, which is a bug: its log says more";
@@ -29,28 +43,27 @@ pub(super) const FELL: &str = "this relay failed over it, which is a bug: its lo
 #[derive(Clone, Debug)]
 pub(super) struct Asker {
     told: Arc<[u8]>,
-}
-
-/// What the daemons answered.
-#[derive(Debug)]
-pub(super) struct Answers<T> {
-    /// By the order of the nodes.
-    pub(super) answers: Vec<(Arc<Node>, Arc<str>, T)>,
-    /// Who did not, and why.
-    pub(super) missing: Vec<NodeStatus>,
+    room: Room,
 }
 
 impl Visit {
-    fn new(up: Arc<Up>, asker: Asker, filters: Filters) -> Self {
-        let (observer, incidents) = (up.observer.clone(), up.incidents.clone());
-        Self { up, asker, observer, incidents, filters }
+    fn new(up: &Up, asker: Asker, filters: Filters) -> Self {
+        Self { asker, observer: up.observer.clone(), incidents: up.incidents.clone(), filters }
     }
 }
 
 impl Asker {
-    /// That client, who may see so much.
-    pub(super) fn new(caller: &Caller, scope: &Scope) -> Self {
-        Self { told: told(&caller.name(), scope).into() }
+    /// That client, who may see so much; the answers that it gets have that room.
+    pub(super) fn new(caller: &Caller, scope: &Scope, room: Room) -> Result<Self, Status> {
+        Self::told(&caller.name(), scope, room)
+    }
+
+    fn told(name: &str, scope: &Scope, room: Room) -> Result<Self, Status> {
+        let told = told(name, scope);
+        if told.len() > LONGEST_CALLER {
+            return Err(too_many_namespaces(scope, told.len()));
+        }
+        Ok(Self { told: told.into(), room })
     }
 
     /// A call with that message.
@@ -76,7 +89,6 @@ impl Asker {
 /// A daemon that is asked, in whose name, and for what.
 #[derive(Debug)]
 pub(super) struct Visit {
-    pub(super) up: Arc<Up>,
     pub(super) asker: Asker,
     pub(super) observer: ObserverClient<Channel>,
     pub(super) incidents: IncidentsClient<Channel>,
@@ -84,93 +96,117 @@ pub(super) struct Visit {
     pub(super) filters: Filters,
 }
 
-/// Asks all nodes of which something may pass. A request that is wrong is so on each, and fails; so does one that all of them
-/// refuse.
+/// How long daemons are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How long the connections to those may take that nobody has tried yet, all together; and then each answer.
+    pub(super) patience: Duration,
+    /// So many answer at a time: each answer may have megabytes.
+    pub(super) at_a_time: usize,
+    /// One answer is enough: the others are not waited for any longer than a moment.
+    pub(super) one_is_enough: bool,
+}
+
+impl Pace {
+    /// As lists are asked for.
+    pub(super) const fn usual(patience: Duration) -> Self {
+        Self { patience, at_a_time: ASKED_AT_A_TIME, one_is_enough: false }
+    }
+}
+
+/// What asking a daemon came to: its node's place, and its answer, or that it gave none in time.
+type Heard<T> = (usize, Arc<Up>, Result<Result<T, Status>, Elapsed>);
+
+/// Asks all nodes of which something may pass. A request that all of them refuse fails; one that has nothing of the kind (not
+/// found) is neither among those that answered nor missing.
 pub(super) async fn ask<T, F>(
     asker: &Asker,
     nodes: &[Arc<Node>],
     chosen: &Chosen,
-    patience: Duration,
+    pace: Pace,
     call: impl Fn(Visit) -> F,
 ) -> Result<Answers<T>, Status>
 where
-    T: Send + 'static,
+    T: Message + 'static,
     F: Future<Output = Result<T, Status>> + Send + 'static,
 {
-    let mut found = Answers { answers: Vec::new(), missing: Vec::new() };
-    let mut asked = JoinSet::new();
-    let mut left = nodes.iter().cloned().enumerate();
-    let (mut places, mut names) = (Vec::new(), HashMap::new());
-    let (mut denied, mut others) = (BTreeSet::new(), 0);
+    let Pace { patience, at_a_time, one_is_enough } = pace;
+    let mut found = Gathering::new(asker.room.clone());
+    let mut asked: JoinSet<Heard<T>> = JoinSet::new();
+    let mut names = HashMap::new();
+    let mut left = nodes.iter().enumerate();
+    let connected = Instant::now() + patience;
+    let mut enough = None;
     loop {
-        while asked.len() < ASKED_AT_A_TIME
+        while asked.len() < at_a_time
             && let Some((place, node)) = left.next()
         {
-            let up = match node.up(patience).await {
+            let until = enough.map_or(connected, |enough| connected.min(enough));
+            let up = match node.up(until.saturating_duration_since(Instant::now())).await {
                 Ok(up) => up,
                 Err(status) => {
-                    let asked_elsewhere = status.state() == NodeState::Unspecified;
-                    if !asked_elsewhere && chosen.of(&node.name()).is_some() {
-                        found.missing.push(status);
-                        others += 1;
+                    if may_answer(node, &status, chosen) {
+                        found.lacks(status);
                     }
                     continue;
                 }
             };
             let Some(filters) = chosen.of(&up.name) else { continue };
             node.counts.messages.fetch_add(1, Ordering::Relaxed);
-            let answer = call(Visit::new(Arc::clone(&up), asker.clone(), filters));
             let name = Arc::clone(&up.name);
-            let task = asked.spawn(async move { (place, node, up, timeout(patience, answer).await) });
+            let answer = call(Visit::new(&up, asker.clone(), filters));
+            let task = asked.spawn(async move { (place, up, timeout(patience, answer).await) });
             names.insert(task.id(), name);
         }
-        let Some(answered) = asked.join_next_with_id().await else { break };
-        let (place, node, up, answer) = match answered {
-            Ok((id, answered)) => {
-                names.remove(&id);
-                answered
-            }
-            Err(fell) => {
-                let name = names.remove(&fell.id()).unwrap_or_default();
-                found.missing.push(missing(&name, FELL.to_owned()));
-                others += 1;
-                continue;
-            }
+        let next = asked.join_next_with_id();
+        let next = match enough {
+            Some(enough) => timeout_at(enough, next).await,
+            None => Ok(next.await),
         };
-        match answer {
-            Ok(Ok(answer)) => places.push((place, (node, Arc::clone(&up.name), answer))),
-            Ok(Err(status)) if is_of_request(&status) => return Err(status),
-            Ok(Err(status)) => {
-                found.missing.push(missing(&up.name, words(&status)));
-                if status.code() == Code::PermissionDenied {
-                    denied.insert(status.message().to_owned());
-                } else {
-                    others += 1;
+        match next {
+            Ok(None) => break,
+            Ok(Some(Ok((id, (place, up, answer))))) => {
+                names.remove(&id);
+                match answer {
+                    Ok(answer) => found.take(place, up, answer),
+                    Err(_elapsed) => found.lacks(missing(&up.name, no_answer(patience))),
                 }
             }
+            Ok(Some(Err(fell))) => {
+                let name = names.remove(&fell.id()).unwrap_or_default();
+                found.lacks(missing(&name, FELL.to_owned()));
+            }
             Err(_elapsed) => {
-                found.missing.push(missing(&up.name, no_answer(patience)));
-                others += 1;
+                let late = names.values().map(|name| missing(name, "it was not waited for".to_owned()));
+                late.for_each(|late| found.lacks(late));
+                break;
             }
         }
+        if one_is_enough && enough.is_none() && found.has_some() {
+            enough = Some(Instant::now() + A_MOMENT);
+        }
     }
-    if places.is_empty() && others == 0 && !denied.is_empty() {
-        let words: Vec<_> = denied.into_iter().collect();
-        return Err(Status::permission_denied(words.join("; ")));
-    }
-    places.sort_by_key(|(place, _)| *place);
-    found.answers.extend(places.into_iter().map(|(_, answer)| answer));
-    found.missing.sort_by(|a, b| a.node_name.cmp(&b.node_name));
-    Ok(found)
+    found.whole()
+}
+
+/// Whether a node that is not connected may have something of what is asked for. One whose name nobody knows yet may be any.
+pub(super) fn may_answer(node: &Node, status: &NodeStatus, chosen: &Chosen) -> bool {
+    let asked_elsewhere = status.state() == NodeState::Unspecified;
+    !asked_elsewhere && (!node.is_named() || chosen.of(&node.name()).is_some())
+}
+
+/// Who may see so many namespaces that daemons would refuse to hear of them.
+fn too_many_namespaces(scope: &Scope, bytes: usize) -> Status {
+    let count = if let Scope::Namespaces(namespaces) = scope { namespaces.len() } else { 0 };
+    Status::failed_precondition(format!(
+        "what you may see are {count} namespaces, {bytes} bytes of names: a relay can tell daemons of {LONGEST_CALLER} at \
+         most. A rule of its access file for fewer namespaces, or with `all = true`, helps; each daemon by itself can be \
+         asked as it is",
+    ))
 }
 
 /// The filters for one node: those that let pass, and those that do not.
 pub(super) type Filters = (Vec<observer_proto::v1::Filter>, Vec<observer_proto::v1::Filter>);
-
-/// What is wrong is the request, wherever it goes.
-pub(super) fn is_of_request(status: &Status) -> bool {
-    status.code() == Code::InvalidArgument
-}
 
 /// A daemon that took longer than it may.
 pub(super) fn no_answer(patience: Duration) -> String {

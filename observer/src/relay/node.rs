@@ -85,6 +85,11 @@ impl Node {
         Arc::clone(&self.name.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// It is known what it is called, by its daemon or by who found it.
+    pub(super) fn is_named(&self) -> bool {
+        *self.name() != *self.address
+    }
+
     /// How it is connected, now and later.
     pub(super) fn link(&self) -> watch::Receiver<Link> {
         self.link.subscribe()
@@ -93,6 +98,12 @@ impl Node {
     /// It is not to be found any more.
     pub(super) fn leave(&self) {
         self.link.send_replace(Link::Gone { since: now() });
+    }
+
+    /// It is connected like that.
+    #[cfg(test)]
+    pub(super) fn stand(&self, link: Link) {
+        self.relink(link);
     }
 
     /// It is connected in another way; but who is gone stays so, whoever still tries.

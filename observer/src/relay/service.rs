@@ -18,12 +18,13 @@ use std::sync::Arc;
 use observer_proto::v1;
 use observer_proto::v1::incidents_server::IncidentsServer;
 use observer_proto::v1::observer_server::{Observer, ObserverServer};
+use prost::Message;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::service::Routes;
 use tonic::{Request as Call, Response, Status};
 
 use super::Settings;
-use super::call::{self, Answers, Asker, Visit};
+use super::call::{self, Answers, Asker, Pace, Room, Turn, Visit};
 use super::chosen::Chosen;
 use super::nodes::Nodes;
 use crate::serve::{Caller, LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, Seat};
@@ -33,7 +34,15 @@ use crate::serve::{Caller, LONGEST_ANSWER_BYTES, LONGEST_REQUEST_BYTES, Seat};
 pub(super) struct Service {
     nodes: Nodes,
     settings: Arc<Settings>,
+    /// What calls over all nodes take together.
+    room: Room,
     started: prost_types::Timestamp,
+}
+
+/// What a call over all nodes takes: a place of its client's, and one of all.
+struct Place {
+    _seat: Seat,
+    _turn: Turn,
 }
 
 /// A stream of answers.
@@ -50,7 +59,7 @@ fn through<T: Send + 'static>(stream: tonic::Streaming<T>, seat: Seat) -> Answer
 impl Service {
     /// Over these nodes.
     pub(super) fn new(nodes: Nodes, settings: Arc<Settings>) -> Self {
-        Self { nodes, settings, started: super::node::now() }
+        Self { nodes, settings, room: Room::new(), started: super::node::now() }
     }
 
     /// Where its calls are found.
@@ -78,22 +87,30 @@ impl Service {
         call: impl Fn(Visit) -> F,
     ) -> Result<Answers<T>, Status>
     where
-        T: Send + 'static,
+        T: Message + 'static,
         F: Future<Output = Result<T, Status>> + Send + 'static,
     {
-        call::ask(asker, &self.nodes_now()?, chosen, self.settings.patience, call).await
+        call::ask(asker, &self.nodes_now()?, chosen, Pace::usual(self.settings.patience), call).await
     }
 
     /// Lets a call begin: in whose name daemons are asked.
-    fn admit<T>(call: &Call<T>, name: &str) -> Result<(Asker, Arc<Caller>), Status> {
+    fn admit<T>(&self, call: &Call<T>, name: &str) -> Result<(Asker, Arc<Caller>), Status> {
         let (scope, caller) = Caller::admit(call, name)?;
-        Ok((Asker::new(&caller, &scope), caller))
+        Ok((Asker::new(&caller, &scope, self.room.clone())?, caller))
     }
 
     /// The same for a call that goes on for a while.
-    fn seat<T>(call: &Call<T>, name: &str) -> Result<(Asker, Seat), Status> {
-        let (asker, caller) = Self::admit(call, name)?;
+    fn seat<T>(&self, call: &Call<T>, name: &str) -> Result<(Asker, Seat), Status> {
+        let (asker, caller) = self.admit(call, name)?;
         Ok((asker, caller.seat()?))
+    }
+
+    /// The same for a call that is answered by all nodes, of which there are so many at a time.
+    async fn place<T>(&self, call: &Call<T>, name: &str) -> Result<(Asker, Place), Status> {
+        let (asker, caller) = self.admit(call, name)?;
+        let seat = caller.seat()?;
+        let turn = self.room.turn(caller.name(), self.settings.patience).await?;
+        Ok((asker, Place { _seat: seat, _turn: turn }))
     }
 }
 
@@ -107,7 +124,7 @@ impl Observer for Service {
         &self,
         call: Call<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        let (asker, seat) = Self::seat(&call, "WatchEvents")?;
+        let (asker, seat) = self.seat(&call, "WatchEvents")?;
         let stream = events::Events::open(asker, seat, call.into_inner(), &self.nodes, &self.settings)?;
         Ok(Response::new(stream))
     }
@@ -116,13 +133,13 @@ impl Observer for Service {
         &self,
         call: Call<v1::WatchSummariesRequest>,
     ) -> Result<Response<Self::WatchSummariesStream>, Status> {
-        let (asker, seat) = Self::seat(&call, "WatchSummaries")?;
+        let (asker, seat) = self.seat(&call, "WatchSummaries")?;
         let stream = summaries::Summaries::open(asker, seat, call.into_inner(), &self.nodes, &self.settings)?;
         Ok(Response::new(stream))
     }
 
     async fn explain(&self, call: Call<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
-        let (asker, _seat) = Self::seat(&call, "Explain")?;
+        let (asker, _place) = self.place(&call, "Explain").await?;
         Ok(Response::new(self.verdicts(&asker, call.into_inner()).await?))
     }
 
@@ -130,7 +147,7 @@ impl Observer for Service {
         &self,
         call: Call<v1::ListConnectionsRequest>,
     ) -> Result<Response<v1::ListConnectionsResponse>, Status> {
-        let (asker, _) = Self::admit(&call, "ListConnections")?;
+        let (asker, _place) = self.place(&call, "ListConnections").await?;
         Ok(Response::new(self.connections(&asker, call.into_inner()).await?))
     }
 
@@ -138,7 +155,7 @@ impl Observer for Service {
         &self,
         call: Call<v1::ListListenersRequest>,
     ) -> Result<Response<v1::ListListenersResponse>, Status> {
-        let (asker, _) = Self::admit(&call, "ListListeners")?;
+        let (asker, _place) = self.place(&call, "ListListeners").await?;
         Ok(Response::new(self.listeners(&asker, call.into_inner()).await?))
     }
 
@@ -146,7 +163,7 @@ impl Observer for Service {
         &self,
         call: Call<v1::ListWorkloadsRequest>,
     ) -> Result<Response<v1::ListWorkloadsResponse>, Status> {
-        let (asker, _) = Self::admit(&call, "ListWorkloads")?;
+        let (asker, _place) = self.place(&call, "ListWorkloads").await?;
         Ok(Response::new(self.workloads(&asker, call.into_inner()).await?))
     }
 
@@ -154,12 +171,12 @@ impl Observer for Service {
         &self,
         call: Call<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        Self::admit(&call, "GetStatus")?;
+        Caller::admit(&call, "GetStatus")?;
         Ok(Response::new(v1::GetStatusResponse { status: Some(self.status()) }))
     }
 
     async fn debug(&self, call: Call<v1::DebugRequest>) -> Result<Response<Self::DebugStream>, Status> {
-        let (asker, seat) = Self::seat(&call, "Debug")?;
+        let (asker, seat) = self.seat(&call, "Debug")?;
         Ok(Response::new(self.session(asker, seat, call.into_inner()).await?))
     }
 }

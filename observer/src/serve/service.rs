@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use tokio_util::sync::PollSender;
 use tonic::{Request as Call, Response, Status};
 
-pub(crate) use self::asked::mask as asked_mask;
+pub(crate) use self::asked::{connection_order as asked_order, mask as asked_mask, wall_time as asked_time};
 pub(super) use self::changes::Changes;
 pub(super) use self::debug::DebugStream;
 pub(super) use self::events::EventStream;

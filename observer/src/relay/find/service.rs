@@ -60,15 +60,14 @@ pub(super) struct Endpoints {
 struct Slices {
     by_uid: BTreeMap<String, Slice>,
     held: usize,
-    /// Endpoints for which there was no room.
-    no_room: usize,
 }
 
 impl Slices {
     fn put(&mut self, mut slice: Slice) {
         self.remove(&slice.uid);
         let room = MOST_HELD.saturating_sub(self.held);
-        self.no_room += slice.endpoints.len().saturating_sub(room);
+        // They are missing for as long as the slice is there.
+        slice.left_out += slice.endpoints.len().saturating_sub(room);
         slice.endpoints.truncate(room);
         self.held += slice.endpoints.len();
         if slice.endpoints.len() + slice.left_out > 0 {
@@ -152,7 +151,6 @@ impl Endpoints {
             lacks.push(self.no_port(without_port));
         }
         let left_out: usize = self.slices.by_uid.values().map(|slice| slice.left_out).sum();
-        let left_out = left_out + self.slices.no_room;
         if left_out > 0 {
             lacks.push(format!("{left_out} endpoints have no address of IP, or are too many"));
         }

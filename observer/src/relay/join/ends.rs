@@ -68,8 +68,10 @@ impl Plan {
         left
     }
 
-    /// Joins what is of a machine, or of a pod on its network. Other pods of that node may ask in the machine's name, so
-    /// that there must be none that asks the same server and was not found there by itself.
+    /// Joins what is of a machine, or of a pod on its network. Others may ask in the machine's name, by source NAT: pods of that
+    /// node, and whoever comes in by a NodePort. So no pod of it may ask the same server without being found there by itself,
+    /// nor somebody of whom nobody knows who it is; and the server has no more connections than this side knows of. (That holds
+    /// whatever of this side a client's filters have left out: each edge counts all of its own.)
     fn of_machines(&mut self, who: &Directory<'_>, told: &[(Arc<str>, v1::Summary)], left: Vec<End>) {
         let mut ends = left;
         let mut hidden = HashSet::new();
@@ -83,6 +85,8 @@ impl Plan {
                 }
             }
         }
+        let asking_anybody: HashSet<Number> =
+            told.iter().filter_map(|(node, summary)| asks_anybody(who, node, summary)).collect();
         ends.sort_unstable();
         for same in ends.chunk_by(|one, other| one.between() == other.between()) {
             let ([client], [server]) = halves(same) else { continue };
@@ -91,12 +95,39 @@ impl Plan {
                 continue;
             }
             let [client_at, server_at] = [client.at as usize, server.at as usize];
-            let doubtful = machine && hidden.contains(&(client.client, client.server, client.port));
-            if !doubtful && [client_at, server_at].iter().all(|at| is_established(&told[*at].1)) {
+            let (near, far) = (&told[client_at].1, &told[server_at].1);
+            let doubtful = hidden.contains(&(client.client, client.server, client.port))
+                || asking_anybody.contains(&client.client)
+                || !explains(near, far);
+            if !(machine && doubtful) && connections(near) > 0 && connections(far) > 0 {
                 self.pairs.push((client_at, server_at));
             }
         }
     }
+}
+
+/// The node of a pod that asks somebody of whom nobody knows who it is: who answers for a Service, or several that are counted
+/// together. It may be anybody, on any port.
+fn asks_anybody(who: &Directory<'_>, node: &str, summary: &v1::Summary) -> Option<Number> {
+    let edge = summary.edge.as_ref().filter(|edge| edge.outgoing)?;
+    let anybody = match edge.kind() {
+        v1::PeerKind::Service => edge.backend.is_none(),
+        v1::PeerKind::Many => true,
+        v1::PeerKind::Pod
+        | v1::PeerKind::Host
+        | v1::PeerKind::Loopback
+        | v1::PeerKind::Node
+        | v1::PeerKind::Outside
+        | v1::PeerKind::Unspecified => false,
+    };
+    let owner = who.owner(node, summary.workload.as_ref()?).filter(|_| anybody)?;
+    (!who.is_machine(who.spot(owner))).then(|| who.node_of(owner))
+}
+
+/// All connections that the server has are among those that the client has, as far as their numbers tell: nobody else can
+/// be among them. What was lost at the server may be somebody else's.
+fn explains(client: &v1::Summary, server: &v1::Summary) -> bool {
+    server.lost_events == 0 && connections(server) <= connections(client)
 }
 
 /// Those that ask, and those that are asked.
@@ -120,7 +151,7 @@ fn end(who: &Directory<'_>, node: &str, summary: &v1::Summary, at: u32) -> Optio
     Some(End { client, server, port, asked: !edge.outgoing, at })
 }
 
-/// Connections were made on that edge: all that fails elsewhere is told by one side alone.
-fn is_established(summary: &v1::Summary) -> bool {
-    summary.tcp.as_ref().is_some_and(|tcp| tcp.opened + tcp.closed + tcp.live > 0)
+/// How many connections there were in the window. All that fails elsewhere is told by one side alone.
+fn connections(summary: &v1::Summary) -> u64 {
+    summary.tcp.as_ref().map_or(0, |tcp| tcp.opened.max(tcp.closed.saturating_add(tcp.live)))
 }

@@ -79,7 +79,8 @@ fn fill(
 pub(super) fn may_be(said: Option<&v1::Workload>, of: Option<&v1::Workload>) -> bool {
     let (Some(said), Some(of)) = (said, of) else { return true };
     if said.pod_uid.is_empty() && said.pod.is_empty() {
-        return true;
+        // A container of no pod is known to its own node alone: another node's has its address by chance.
+        return said.container_id.is_empty() || said.container_id == of.container_id;
     }
     let same_uid = !said.pod_uid.is_empty() && said.pod_uid == of.pod_uid;
     // The UID that a node gives to a pod of its own files is not the one that the API tells.

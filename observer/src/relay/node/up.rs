@@ -80,6 +80,23 @@ impl Up {
     }
 }
 
+#[cfg(test)]
+impl Up {
+    /// Of a daemon that nobody needs to reach.
+    pub(in crate::relay) fn of_nobody(name: &str) -> Arc<Self> {
+        let channel = Channel::from_static("http://127.0.0.1:1").connect_lazy();
+        Arc::new(Self {
+            observer: ObserverClient::new(channel.clone()),
+            incidents: IncidentsClient::new(channel),
+            name: name.into(),
+            version: String::new(),
+            start_time: None,
+            clock: Clock { ahead_ns: 0, within_ns: 0 },
+            since: now(),
+        })
+    }
+}
+
 /// Who is there, and its clock: where an answer took long, as while it attaches its probes, it is asked again for that.
 pub(super) async fn greet(
     observer: ObserverClient<Channel>,

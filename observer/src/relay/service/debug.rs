@@ -6,6 +6,7 @@ use tonic::Status;
 use super::super::call::{Answers, Asker};
 use super::super::chosen::Chosen;
 use super::{Answered, Service, through};
+use crate::filter::Purpose;
 use crate::serve::Seat;
 
 impl Service {
@@ -19,15 +20,12 @@ impl Service {
         if request.allow.is_empty() {
             return Err(Status::invalid_argument("allow: missing; name the containers to be watched"));
         }
-        let chosen = Chosen::new(request.allow.clone(), request.deny.clone());
-        let Answers { answers, missing } = self.workloads_of(&asker, &chosen).await?;
-        let having: Vec<_> = answers
-            .into_iter()
-            .filter(|(.., answer)| !answer.workloads.is_empty())
-            .map(|(node, name, _)| (node, name))
-            .collect();
-        let node = match having.as_slice() {
-            [(node, _)] => node,
+        let chosen = Chosen::checked(request.allow.clone(), request.deny.clone(), Purpose::Workloads)?;
+        let Answers { given: answers, missing, held: _held } = self.workloads_of(&asker, &chosen).await?;
+        let having = answers.into_iter().filter(|answer| !answer.told.workloads.is_empty());
+        let having: Vec<_> = having.map(|answer| answer.up).collect();
+        let up = match having.as_slice() {
+            [up] => up,
             [] => {
                 let silent: Vec<_> =
                     missing.iter().map(|one| format!("{} ({})", one.node_name, one.message)).collect();
@@ -41,17 +39,14 @@ impl Service {
                 )));
             }
             several => {
-                let names: Vec<_> = several.iter().map(|(_, name)| &**name).collect();
+                let names: Vec<_> = several.iter().map(|up| &*up.name).collect();
                 return Err(Status::failed_precondition(format!(
                     "such containers are on several nodes, and a session is on one: name it (--node-name): {}",
                     names.join(", ")
                 )));
             }
         };
-        let up = node.up(self.settings.patience).await;
-        let up =
-            up.map_err(|status| Status::unavailable(format!("{}: {}", status.node_name, status.message)))?;
-        let (allow, deny) = chosen.of(&up.name).unwrap_or_default();
+        let (allow, deny) = chosen.of_owner(&up.name)?;
         let request = v1::DebugRequest { allow, deny, ..request };
         let answer = up.observer.clone().debug(asker.request(request)).await?;
         Ok(through(asker.heeded(answer)?, seat))

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use observer_proto::v1;
 use observer_proto::v1::incidents_server::Incidents;
-use tonic::{Code, Request as Call, Response, Status};
+use tokio::time::Instant;
+use tonic::{Request as Call, Response, Status};
 
-use super::super::call::{Answers, Asker, Visit, ask};
+use super::super::call::{Answer, Answers, Asker, Pace, Visit, ask, may_answer};
 use super::super::chosen::Chosen;
 use super::super::node::Up;
 use super::watching::Watching;
 use super::{Answered, Service};
-use crate::serve::fitting;
+use crate::filter::Purpose;
+use crate::serve::{asked_time, fitting};
 
 /// Incidents that are listed where the client names no limit.
 const LISTED: usize = 100;
@@ -34,17 +36,18 @@ impl Incidents for Service {
         &self,
         call: Call<v1::ListIncidentsRequest>,
     ) -> Result<Response<v1::ListIncidentsResponse>, Status> {
-        let (asker, _) = Self::admit(&call, "ListIncidents")?;
+        let (asker, _place) = self.place(&call, "ListIncidents").await?;
         let request = call.into_inner();
+        check(&request)?;
         let limit = if request.limit == 0 { LISTED } else { request.limit as usize };
-        let Answers { answers, missing } = self
+        let Answers { given: answers, missing, held: _held } = self
             .ask(&asker, &Chosen::default(), |Visit { asker, mut incidents, .. }| {
                 let request = asker.request(request.clone());
                 async move { asker.heeded(incidents.list_incidents(request).await?) }
             })
             .await?;
-        let total = answers.iter().map(|(.., answer)| answer.total).sum();
-        let mut incidents: Vec<_> = answers.into_iter().flat_map(|(.., answer)| answer.incidents).collect();
+        let total = answers.iter().fold(0, |sum: u64, answer| sum.saturating_add(answer.told.total));
+        let mut incidents: Vec<_> = answers.into_iter().flat_map(|answer| answer.told.incidents).collect();
         incidents.sort_by_key(|one| Reverse(one.open_time.map(|time| (time.seconds, time.nanos))));
         Ok(Response::new(v1::ListIncidentsResponse {
             incidents: fitting(incidents.into_iter().take(limit), None),
@@ -58,7 +61,7 @@ impl Incidents for Service {
         &self,
         call: Call<v1::GetIncidentRequest>,
     ) -> Result<Response<v1::GetIncidentResponse>, Status> {
-        let (asker, _seat) = Self::seat(&call, "GetIncident")?;
+        let (asker, _seat) = self.seat(&call, "GetIncident")?;
         Ok(Response::new(self.owner(&asker, &call.into_inner().id).await?.told))
     }
 
@@ -66,7 +69,7 @@ impl Incidents for Service {
         &self,
         call: Call<v1::WatchIncidentsRequest>,
     ) -> Result<Response<Self::WatchIncidentsStream>, Status> {
-        let (asker, seat) = Self::seat(&call, "WatchIncidents")?;
+        let (asker, seat) = self.seat(&call, "WatchIncidents")?;
         let stream = Watching::open(asker, seat, call.into_inner(), &self.nodes, self.settings.patience);
         Ok(Response::new(stream))
     }
@@ -75,33 +78,40 @@ impl Incidents for Service {
         &self,
         call: Call<v1::OpenIncidentRequest>,
     ) -> Result<Response<v1::OpenIncidentResponse>, Status> {
-        let (asker, _) = Self::admit(&call, "OpenIncident")?;
+        let (asker, _seat) = self.seat(&call, "OpenIncident")?;
         let v1::OpenIncidentRequest { allow, deny, note } = call.into_inner();
         if allow.is_empty() && self.nodes_now()?.len() > 1 {
             return Err(Status::invalid_argument(
                 "allow: missing; a relay opens incidents about workloads, or about a node that is named (node_names)",
             ));
         }
-        let Answers { answers, missing } = self
-            .ask(&asker, &Chosen::new(allow, deny), |Visit { asker, mut incidents, filters, .. }| {
+        let chosen = Chosen::checked(allow, deny, Purpose::Workloads)?;
+        let Answers { given: answers, missing, held: _held } = self
+            .ask(&asker, &chosen, |Visit { asker, mut incidents, filters, .. }| {
                 let (allow, deny) = filters;
-                let request = asker.request(v1::OpenIncidentRequest { allow, deny, note: note.clone() });
-                async move { known(incidents.open_incident(request).await, &asker) }
+                let request = v1::OpenIncidentRequest { allow, deny, note: note.clone() };
+                async move {
+                    // A daemon that does not heed who asks is not to do anything.
+                    let read = v1::ListIncidentsRequest { limit: 1, ..v1::ListIncidentsRequest::default() };
+                    asker.heeded(incidents.list_incidents(asker.request(read)).await?)?;
+                    asker.heeded(incidents.open_incident(asker.request(request)).await?)
+                }
             })
             .await?;
-        let mut opened = answers.into_iter().filter_map(|(.., answer)| answer?.incident);
+        let mut opened = answers.into_iter().filter_map(|answer| answer.told.incident);
         let Some(incident) = opened.next() else {
             return Err(nobody_has("no container that matches", &missing));
         };
         let others = opened.collect();
-        Ok(Response::new(v1::OpenIncidentResponse { incident: Some(incident), others }))
+        let missing_nodes = missing;
+        Ok(Response::new(v1::OpenIncidentResponse { incident: Some(incident), others, missing_nodes }))
     }
 
     async fn close_incident(
         &self,
         call: Call<v1::CloseIncidentRequest>,
     ) -> Result<Response<v1::CloseIncidentResponse>, Status> {
-        let (asker, _) = Self::admit(&call, "CloseIncident")?;
+        let (asker, _seat) = self.seat(&call, "CloseIncident")?;
         let v1::CloseIncidentRequest { id, note } = call.into_inner();
         let Owner { up, told } = self.owner(&asker, &id).await?;
         let request = v1::CloseIncidentRequest { id: id_of(told), note };
@@ -113,7 +123,7 @@ impl Incidents for Service {
         &self,
         call: Call<v1::DeleteIncidentRequest>,
     ) -> Result<Response<v1::DeleteIncidentResponse>, Status> {
-        let (asker, _) = Self::admit(&call, "DeleteIncident")?;
+        let (asker, _seat) = self.seat(&call, "DeleteIncident")?;
         let Owner { up, told } = self.owner(&asker, &call.into_inner().id).await?;
         let request = v1::DeleteIncidentRequest { id: id_of(told) };
         let answer = up.incidents.clone().delete_incident(asker.request(request)).await?;
@@ -125,7 +135,7 @@ impl Incidents for Service {
         call: Call<v1::ExportIncidentRequest>,
     ) -> Result<Response<Self::ExportIncidentStream>, Status> {
         use v1::export_incident_request::Of;
-        let (asker, seat) = Self::seat(&call, "ExportIncident")?;
+        let (asker, seat) = self.seat(&call, "ExportIncident")?;
         let v1::ExportIncidentRequest { of, allow, deny } = call.into_inner();
         let chosen = Chosen::new(allow, deny);
         let (up, of) = match of {
@@ -135,7 +145,7 @@ impl Incidents for Service {
             }
             other => (self.one_node(&chosen, "a file is of one node").await?, other),
         };
-        let (allow, deny) = chosen.of(&up.name).unwrap_or_default();
+        let (allow, deny) = chosen.of_owner(&up.name)?;
         let request = v1::ExportIncidentRequest { of, allow, deny };
         let answer = up.incidents.clone().export_incident(asker.request(request)).await?;
         Ok(Response::new(super::through(asker.heeded(answer)?, seat)))
@@ -145,7 +155,7 @@ impl Incidents for Service {
         &self,
         call: Call<v1::CompareWindowsRequest>,
     ) -> Result<Response<v1::CompareWindowsResponse>, Status> {
-        let (asker, _seat) = Self::seat(&call, "CompareWindows")?;
+        let (asker, _seat) = self.seat(&call, "CompareWindows")?;
         let v1::CompareWindowsRequest { a, b, allow, deny } = call.into_inner();
         let chosen = Chosen::new(allow, deny);
         let mut owner: Option<Arc<Up>> = None;
@@ -166,7 +176,7 @@ impl Incidents for Service {
             Some(up) => up,
             None => self.one_node(&chosen, "only what one node recorded can be compared").await?,
         };
-        let (allow, deny) = chosen.of(&up.name).unwrap_or_default();
+        let (allow, deny) = chosen.of_owner(&up.name)?;
         let b = sides.pop().flatten();
         let request = v1::CompareWindowsRequest { a: sides.pop().flatten(), b, allow, deny };
         let answer = up.incidents.clone().compare_windows(asker.request(request)).await?;
@@ -178,23 +188,22 @@ impl Service {
     /// The node that has an incident.
     async fn owner(&self, asker: &Asker, id: &str) -> Result<Owner, Status> {
         let (node, id) = id.rsplit_once('/').map_or((None, id), |(node, id)| (Some(node), id));
-        let of =
-            v1::Filter { node_names: node.map(str::to_owned).into_iter().collect(), ..Default::default() };
-        let chosen = if node.is_some() { Chosen::new(vec![of], Vec::new()) } else { Chosen::default() };
-        let patience = self.settings.patience + READING;
-        let visit = |Visit { up, asker, mut incidents, .. }| {
+        let patience = self.settings.patience;
+        // A node that is silent does not keep anybody from what another one has.
+        let pace = Pace { patience: patience + READING, one_is_enough: true, ..Pace::usual(patience) };
+        let visit = |Visit { asker, mut incidents, .. }| {
             let request = asker.request(v1::GetIncidentRequest { id: id.to_owned() });
-            async move { Ok(known(incidents.get_incident(request).await, &asker)?.map(|told| (up, told))) }
+            async move { asker.heeded(incidents.get_incident(request).await?) }
         };
-        let Answers { answers, missing } = ask(asker, &self.nodes_now()?, &chosen, patience, visit).await?;
-        let mut owners: Vec<_> = answers.into_iter().filter_map(|(.., answer)| answer).collect();
-        let Some((up, told)) = owners.pop() else {
+        let Answers { given: mut owners, missing, held: _held } =
+            ask(asker, &self.nodes_now()?, &Chosen::node(node), pace, visit).await?;
+        let Some(Answer { up, told }) = owners.pop() else {
             return Err(nobody_has(&format!("no incident {id:?}"), &missing));
         };
         if owners.is_empty() {
             return Ok(Owner { up, told });
         }
-        let names: Vec<_> = owners.iter().map(|(up, _)| &*up.name).chain([&*up.name]).collect();
+        let names: Vec<_> = owners.iter().map(|owner| &*owner.up.name).chain([&*up.name]).collect();
         Err(Status::failed_precondition(format!(
             "{} have an incident {id:?} each: name one, such as {}/{id}",
             names.join(" and "),
@@ -216,14 +225,19 @@ impl Service {
 
     /// The one node that is meant, where it cannot be several.
     pub(super) async fn one_node(&self, chosen: &Chosen, why: &str) -> Result<Arc<Up>, Status> {
-        let (mut meant, mut names) = (Vec::new(), Vec::new());
+        let (mut meant, mut names, mut nameless) = (Vec::new(), Vec::new(), Vec::new());
+        let connected = Instant::now() + self.settings.patience;
         for node in self.nodes_now()?.iter() {
-            let up = node.up(self.settings.patience).await;
-            let asked_elsewhere =
-                up.as_ref().is_err_and(|status| status.state() == v1::NodeState::Unspecified);
-            if !asked_elsewhere && chosen.of(&node.name()).is_some() {
-                names.push(node.name().to_string());
-                meant.push(up);
+            let up = node.up(connected.saturating_duration_since(Instant::now())).await;
+            let named = chosen.of(&node.name()).is_some();
+            match &up {
+                Err(status) if !may_answer(node, status, chosen) => {}
+                Err(status) if !named => nameless.push(status.clone()),
+                Ok(_) if !named => {}
+                Ok(_) | Err(_) => {
+                    names.push(node.name().to_string());
+                    meant.push(up);
+                }
             }
         }
         match (meant.pop(), meant.is_empty()) {
@@ -235,29 +249,36 @@ impl Service {
                 "{why}: name one (--node-name): {}",
                 names.join(", ")
             ))),
-            (None, _) => Err(Status::not_found("no node of that name is known; see `observer status`")),
+            (None, _) if nameless.is_empty() => {
+                Err(Status::not_found("no node of that name is known; see `observer status`"))
+            }
+            (None, _) => Err(Status::unavailable(nobody_like("no node of that name among those", &nameless))),
         }
     }
 }
 
-/// The answer, or that it has nothing like that.
-fn known<T>(answer: Result<Response<T>, Status>, asker: &Asker) -> Result<Option<T>, Status> {
-    match answer {
-        Ok(answer) => asker.heeded(answer).map(Some),
-        Err(status) if status.code() == Code::NotFound => Ok(None),
-        Err(status) => Err(status),
+/// Daemons would refuse what is wrong there as well, each for itself.
+fn check(request: &v1::ListIncidentsRequest) -> Result<(), Status> {
+    let v1::ListIncidentsRequest { namespaces, pods, state: _, since, limit: _ } = request;
+    if let Some(since) = since {
+        asked_time("since", *since)?;
     }
+    let (namespaces, pods) = (namespaces.clone(), pods.clone());
+    let filter = v1::Filter { namespaces, pods, ..v1::Filter::default() };
+    let filters = Some(filter).filter(|filter| *filter != v1::Filter::default());
+    Chosen::checked(filters.into_iter().collect(), Vec::new(), Purpose::Workloads).map(drop)
 }
 
 fn nobody_has(what: &str, missing: &[v1::NodeStatus]) -> Status {
     if missing.is_empty() {
         return Status::not_found(format!("there is {what} on any node"));
     }
+    Status::unavailable(nobody_like(&format!("{what} on the nodes"), missing))
+}
+
+fn nobody_like(what: &str, missing: &[v1::NodeStatus]) -> String {
     let silent: Vec<_> = missing.iter().map(|one| format!("{} ({})", one.node_name, one.message)).collect();
-    Status::unavailable(format!(
-        "there is {what} on the nodes that answered; these did not: {}",
-        silent.join(", ")
-    ))
+    format!("there is {what} that answered; these did not: {}", silent.join(", "))
 }
 
 fn id_of(told: v1::GetIncidentResponse) -> String {

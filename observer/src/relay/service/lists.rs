@@ -1,5 +1,7 @@
 //! Calls that are answered at once: each node is asked, and what they say is one list.
 
+mod weight;
+
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +10,21 @@ use observer_proto::{Mask, v1};
 use prost_types::{FieldMask, Timestamp};
 use tonic::Status;
 
-use super::super::call::{Answers, Asker, Visit, ask};
+use self::weight::weight;
+use super::super::call::{Answer, Answers, Asker, Pace, Visit, ask};
 use super::super::chosen::Chosen;
 use super::super::join;
 use super::super::node::Node;
 use super::Service;
-use crate::serve::{asked_mask, fitting};
+use crate::filter::Purpose;
+use crate::serve::{asked_mask, asked_order, fitting};
 
 /// Connections listed where the client names no limit.
 const CONNECTIONS_LISTED: usize = 10_000;
 /// A daemon watches for two seconds before it gives verdicts.
 const WATCHING: Duration = Duration::from_secs(3);
+/// So it is asked together with more of them than others: most of the time they watch.
+const WATCHED_AT_A_TIME: usize = 128;
 
 impl Service {
     /// The live connections of all nodes, those that lead from one to another with both of their ends.
@@ -29,9 +35,10 @@ impl Service {
     ) -> Result<v1::ListConnectionsResponse, Status> {
         let v1::ListConnectionsRequest { allow, deny, limit, order, field_mask } = request;
         let mask = mask(field_mask, "Connection")?;
-        let chosen = Chosen::new(allow, deny);
+        let chosen = Chosen::checked(allow, deny, Purpose::Connections)?;
+        asked_order(order)?;
         let by = v1::ConnectionOrder::try_from(order).unwrap_or_default();
-        let Answers { answers, missing } = self
+        let Answers { given: answers, missing, held: _held } = self
             .ask(
                 asker,
                 &chosen,
@@ -41,18 +48,18 @@ impl Service {
                 },
             )
             .await?;
-        let mut total = answers.iter().map(|(.., answer)| answer.total).sum();
-        let time = answers.iter().filter_map(|(.., answer)| answer.time).min_by_key(nanos);
+        let total = sum(answers.iter().map(|answer| answer.told.total));
+        let time = answers.iter().filter_map(|answer| answer.told.time).min_by_key(nanos);
         let ends: Vec<_> = answers
             .into_iter()
-            .flat_map(|(_, name, answer)| {
-                answer.connections.into_iter().map(move |connection| (Arc::clone(&name), connection))
+            .flat_map(|Answer { up, told }| {
+                told.connections.into_iter().map(move |connection| (Arc::clone(&up.name), connection))
             })
             .collect();
         let told = ends.len();
         let mut connections = join::connections(ends);
         // Both ends of one were counted.
-        total -= (told - connections.len()) as u64;
+        let total = total.saturating_sub((told - connections.len()) as u64);
         connections.sort_by_cached_key(|connection| Reverse(weight(by, connection)));
         let limit = if limit == 0 { CONNECTIONS_LISTED } else { limit as usize };
         let connections = fitting(connections.into_iter().take(limit), mask.as_ref());
@@ -73,8 +80,8 @@ impl Service {
     ) -> Result<v1::ListListenersResponse, Status> {
         let v1::ListListenersRequest { allow, deny, field_mask } = request;
         let mask = mask(field_mask, "Listener")?;
-        let chosen = Chosen::new(allow, deny);
-        let Answers { answers, missing } = self
+        let chosen = Chosen::checked(allow, deny, Purpose::Connections)?;
+        let Answers { given: answers, missing, held: _held } = self
             .ask(
                 asker,
                 &chosen,
@@ -84,15 +91,13 @@ impl Service {
                 },
             )
             .await?;
-        let total = answers.iter().map(|(.., answer)| answer.total).sum();
-        let time = answers.iter().filter_map(|(.., answer)| answer.time).min_by_key(nanos);
+        let total = sum(answers.iter().map(|answer| answer.told.total));
+        let time = answers.iter().filter_map(|answer| answer.told.time).min_by_key(nanos);
         let mut listeners: Vec<_> = answers
             .into_iter()
-            .flat_map(|(_, name, answer)| {
-                answer
-                    .listeners
-                    .into_iter()
-                    .map(move |one| v1::Listener { node_name: name.to_string(), ..one })
+            .flat_map(|Answer { up, told }| {
+                let placed = move |one| v1::Listener { node_name: up.name.to_string(), ..one };
+                told.listeners.into_iter().map(placed)
             })
             .collect();
         listeners.sort_by_key(|one| {
@@ -117,13 +122,13 @@ impl Service {
     ) -> Result<v1::ListWorkloadsResponse, Status> {
         let v1::ListWorkloadsRequest { allow, deny, field_mask } = request;
         let mask = mask(field_mask, "WorkloadStatus")?;
-        let chosen = Chosen::new(allow, deny);
-        let Answers { answers, missing } = self.workloads_of(asker, &chosen).await?;
+        let chosen = Chosen::checked(allow, deny, Purpose::Workloads)?;
+        let Answers { given: answers, missing, held: _held } = self.workloads_of(asker, &chosen).await?;
         let mut workloads: Vec<_> = answers
             .into_iter()
-            .flat_map(|(_, name, answer)| {
-                let placed = move |one| v1::WorkloadStatus { node_name: name.to_string(), ..one };
-                answer.workloads.into_iter().map(placed)
+            .flat_map(|Answer { up, told }| {
+                let placed = move |one| v1::WorkloadStatus { node_name: up.name.to_string(), ..one };
+                told.workloads.into_iter().map(placed)
             })
             .collect();
         workloads.sort_by_cached_key(|one| {
@@ -156,18 +161,20 @@ impl Service {
     ) -> Result<v1::ExplainResponse, Status> {
         let v1::ExplainRequest { allow, deny, field_mask } = request;
         let mask = mask(field_mask, "Summary")?;
-        let chosen = Chosen::new(allow, deny);
-        let patience = self.settings.patience + WATCHING;
+        let chosen = Chosen::checked(allow, deny, Purpose::Summaries)?;
+        let patience = self.settings.patience;
+        let pace =
+            Pace { at_a_time: WATCHED_AT_A_TIME, patience: patience + WATCHING, ..Pace::usual(patience) };
         let nodes = self.nodes_now()?;
         let visit = |Visit { asker, mut observer, filters: (allow, deny), .. }| async move {
             let request = v1::ExplainRequest { allow, deny, field_mask: None };
             asker.heeded(observer.explain(asker.request(request)).await?)
         };
-        let asked = ask(asker, &nodes, &chosen, patience, visit);
+        let asked = ask(asker, &nodes, &chosen, pace, visit);
         // Daemons watch for a while: meanwhile it is asked whose addresses are.
-        let (asked, addresses) = tokio::join!(asked, addresses(&nodes, asker, self.settings.patience));
-        let Answers { answers, missing } = asked?;
-        let told = answers.into_iter().map(|(_, name, answer)| (name, answer)).collect();
+        let (asked, addresses) = tokio::join!(asked, addresses(&nodes, asker, patience));
+        let Answers { given: answers, missing, held: _held } = asked?;
+        let told = answers.into_iter().map(|Answer { up, told }| (Arc::clone(&up.name), told)).collect();
         let joined = join::verdicts(told, &addresses?);
         let edges = fitting(joined.edges.into_iter(), mask.as_ref());
         Ok(v1::ExplainResponse { edges, missing_nodes: missing, ..joined })
@@ -186,38 +193,22 @@ pub(super) async fn addresses(
         let request = v1::ListWorkloadsRequest { field_mask, ..v1::ListWorkloadsRequest::default() };
         asker.heeded(observer.list_workloads(asker.request(request)).await?)
     };
-    let Answers { answers, .. } = ask(asker, nodes, &Chosen::default(), patience, visit).await?;
-    let of = answers.iter().flat_map(|(_, name, answer)| answer.workloads.iter().map(move |one| (name, one)));
+    let Answers { given: answers, held: _held, .. } =
+        ask(asker, nodes, &Chosen::default(), Pace::usual(patience), visit).await?;
+    let of = answers.iter().flat_map(|Answer { up, told }: &Answer<v1::ListWorkloadsResponse>| {
+        told.workloads.iter().map(move |one| (&up.name, one))
+    });
     Ok(join::Addresses::of(of))
+}
+
+/// All of them together.
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 /// What is wanted of each; daemons are asked for all of it, as what joins two ends may not be wanted.
 fn mask(asked: Option<FieldMask>, item: &str) -> Result<Option<Mask>, Status> {
     asked_mask(asked, item, &["node_name"])
-}
-
-/// What a list of connections is sorted by, from large to small; those that are equal by their age.
-fn weight(by: v1::ConnectionOrder, connection: &v1::Connection) -> ([u64; 3], Reverse<i128>) {
-    let counters = connection.counters.unwrap_or_default();
-    let flow = connection.flow.unwrap_or_default();
-    let rtt = counters.rtt_ns.unwrap_or(0);
-    let age = Reverse(connection.start_time.as_ref().map_or(i128::MAX, nanos));
-    let of = match by {
-        v1::ConnectionOrder::Unspecified => {
-            let stalls =
-                [flow.unread_ns, flow.own_window_closed_ns, flow.window_closed_ns, flow.accept_wait_ns];
-            let longest = stalls.into_iter().flatten().max().unwrap_or(0);
-            [longest, counters.retransmitted_segments.into(), rtt]
-        }
-        v1::ConnectionOrder::Retransmits => [counters.retransmitted_segments.into(), 0, 0],
-        v1::ConnectionOrder::Rtt => [rtt, 0, 0],
-        v1::ConnectionOrder::Handshake => [connection.handshake_latency_ns.unwrap_or(0), 0, 0],
-        v1::ConnectionOrder::Bytes => [counters.sent_bytes + counters.received_bytes, 0, 0],
-        v1::ConnectionOrder::Unread => [flow.unread_bytes, 0, 0],
-        v1::ConnectionOrder::Unsent => [flow.unsent_bytes + flow.unacknowledged_bytes, 0, 0],
-        v1::ConnectionOrder::Age => [0; 3],
-    };
-    (of, age)
 }
 
 /// A time as one number.

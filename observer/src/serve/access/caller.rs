@@ -84,15 +84,15 @@ impl Caller {
     fn enter(&self, call: &str) -> Result<Scope, Status> {
         let admitted = match (&self.scope, self.clients.call(&self.name)) {
             _ if self.presumes => Err(Status::permission_denied(format!(
-                "{}: no rule of the daemon's access file says that it may ask for others (relay = true)",
+                "{}: no rule of the access file here says that it may ask for others (relay = true)",
                 self.name
             ))),
             (_, Err(Reached(most))) => Err(Status::resource_exhausted(format!(
-                "more than {most} calls in a second, as many as the daemon allows one client; ask less often",
+                "more than {most} calls in a second, as many as one client is allowed; ask less often",
             ))),
             (Some(scope), Ok(())) => Ok(scope.clone()),
             (None, Ok(())) => Err(Status::permission_denied(format!(
-                "{} may see nothing here: no rule of the daemon's access file is for it",
+                "{} may see nothing here: no rule of the access file here is for it",
                 self.name
             ))),
         };
@@ -115,7 +115,7 @@ impl Caller {
     pub(crate) fn seat(&self) -> Result<Seat, Status> {
         self.clients.seat(&self.name, self.name == Name::root()).map_err(|Reached(most)| {
             Status::resource_exhausted(format!(
-                "{most} streams are open already, as many as the daemon allows {}; end one or try again later",
+                "{most} streams are open already, as many as are allowed to {}; end one or try again later",
                 self.name
             ))
         })

@@ -137,8 +137,7 @@ impl Clients {
         let now = Instant::now();
         let mut known = self.lock();
         if known.len() >= REMEMBERED && !known.contains_key(name) {
-            known
-                .retain(|_, usage| usage.connections > 0 || !usage.calls.is_full_after(FORGOTTEN_AFTER, now));
+            known.retain(|_, usage| usage.is_known_by_something(now));
         }
         let limits = self.limits;
         let usage = known.entry(name.clone()).or_insert_with(|| Usage {
@@ -173,6 +172,13 @@ impl Drop for Presence {
     }
 }
 
+impl Usage {
+    /// It uses something, or has used it lately. Somebody whom a relay asks for has streams and no connection.
+    fn is_known_by_something(&self, now: Instant) -> bool {
+        self.connections > 0 || self.streams > 0 || !self.calls.is_full_after(FORGOTTEN_AFTER, now)
+    }
+}
+
 /// A token bucket: a second's worth at most, filled evenly.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
@@ -199,5 +205,34 @@ impl Bucket {
 
     fn is_full_after(&self, pause: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.filled) >= pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Identity;
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "there is no other way to an Instant")]
+    fn who_has_a_stream_by_a_relay_is_not_forgotten() {
+        let clients = Clients::new(ClientLimits { streams: 2, calls_a_second: 3 });
+        let relay = Identity::Certificate(vec!["dns:relay".to_owned()]).name();
+        let named = |name: &str| relay.asking_for(name);
+        let (follows, went) = (named("follows"), named("went"));
+        let _seat = clients.seat(&follows, false).unwrap();
+        drop(clients.seat(&went, false).unwrap());
+        // Long ago, by what their calls tell.
+        let before = Instant::now().checked_sub(2 * FORGOTTEN_AFTER).unwrap();
+        for usage in clients.lock().values_mut() {
+            usage.calls.filled = before;
+        }
+        for other in 0..REMEMBERED {
+            clients.call(&named(&format!("other-{other}"))).unwrap();
+        }
+        assert!(!clients.lock().contains_key(&went), "who uses nothing makes room");
+        assert_eq!(clients.lock().get(&follows).unwrap().streams, 1);
+        let _second = clients.seat(&follows, false).unwrap();
+        assert_eq!(clients.seat(&follows, false).unwrap_err(), Reached(2));
     }
 }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use http::HeaderMap;
 use observer_proto::v1;
 use prost::Message as _;
+use ring::digest::{SHA256, digest};
 
 use super::{Caller, Scope};
 
@@ -15,6 +16,8 @@ use super::{Caller, Scope};
 pub(crate) const CALLER: &str = "observer-caller-bin";
 /// The longest name of a client.
 const LONGEST_NAME: usize = 512;
+/// So many characters of a longer one are told, of four bytes at the most.
+const BEGINNING: usize = 100;
 
 /// The caller for this call: whoever the relay asks for. `None` where it asks for itself.
 pub(in crate::serve) fn named(headers: &HeaderMap, relay: &Arc<Caller>) -> Option<Arc<Caller>> {
@@ -38,8 +41,18 @@ pub(crate) fn told(name: &str, scope: &Scope) -> Vec<u8> {
         Scope::All => (true, Vec::new()),
         Scope::Namespaces(namespaces) => (false, namespaces.iter().cloned().collect()),
     };
-    let name = name.chars().take(LONGEST_NAME / 4).collect();
-    v1::Caller { name, sees_all, namespaces }.encode_to_vec()
+    v1::Caller { name: short(name), sees_all, namespaces }.encode_to_vec()
+}
+
+/// A name that is not too long. Long ones may have their beginning in common, and are others all the same.
+fn short(name: &str) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let beginning: String = name.chars().take(BEGINNING).collect();
+    let digest = digest(&SHA256, name.as_bytes());
+    let digits = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}"));
+    format!("{beginning}~{}", digits.collect::<String>())
 }
 
 /// What both may see; `None` for nothing.
@@ -68,5 +81,16 @@ mod tests {
         assert_eq!(both(&scope(&["shop"]), &Scope::All), Some(scope(&["shop"])));
         assert_eq!(both(&scope(&["shop", "pay"]), &scope(&["pay", "data"])), Some(scope(&["pay"])));
         assert_eq!(both(&scope(&["shop"]), &scope(&["data"])), None);
+    }
+
+    #[test]
+    fn long_names_stay_apart() {
+        let long = |end: &str| format!("uri:spiffe://example.com/{}/{end}", "x".repeat(1_000));
+        let (one, other) = (short(&long("one")), short(&long("other")));
+        assert!(one != other && one.starts_with("uri:spiffe://example.com/xxx"), "{one}");
+        assert!(one.len() <= LONGEST_NAME && short(&"\u{10ffff}".repeat(500)).len() <= LONGEST_NAME);
+        assert_eq!(short(&long("one")), one);
+        let usual = "x".repeat(LONGEST_NAME);
+        assert_eq!(short(&usual), usual);
     }
 }

@@ -175,7 +175,7 @@ fn a_client_has_its_own_limits() {
     let full = one.seat().unwrap_err();
     assert_eq!(full.code(), tonic::Code::ResourceExhausted);
     assert!(
-        full.message().starts_with("2 streams are open already, as many as the daemon allows uid:1"),
+        full.message().starts_with("2 streams are open already, as many as are allowed to uid:1"),
         "{}",
         full.message()
     );

@@ -87,7 +87,7 @@ pub(super) fn windows(
 }
 
 /// A time, before 1970 the beginning of that.
-pub(super) fn wall_time(field: &str, Timestamp { seconds, nanos }: Timestamp) -> Result<WallTime, Status> {
+pub(crate) fn wall_time(field: &str, Timestamp { seconds, nanos }: Timestamp) -> Result<WallTime, Status> {
     let valid = u64::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
     let nanos = valid.ok_or_else(|| {
         Status::invalid_argument(format!("{field}: {nanos} ns is not allowed: from 0 to 999999999"))
@@ -147,7 +147,7 @@ pub(super) fn debug_parts(asked: &[i32]) -> Result<Vec<Part>, Status> {
 }
 
 /// The order that is asked for.
-pub(super) fn connection_order(asked: i32) -> Result<ConnectionOrder, Status> {
+pub(crate) fn connection_order(asked: i32) -> Result<ConnectionOrder, Status> {
     let order = v1::ConnectionOrder::try_from(asked).map_err(|unknown| {
         Status::invalid_argument(format!("order: there is none with the number {}", unknown.0))
     })?;

@@ -118,7 +118,11 @@ impl Incidents for Service {
         let open = OpenIncident { filters, client, note };
         let opened = self.ask(|reply| Request::OpenIncident { open, reply }).await??;
         let incident = seen(&scope, &opened).map(|incident| transcoded(&incident));
-        Ok(Response::new(served::OpenIncidentResponse { incident, others: Vec::new() }))
+        Ok(Response::new(served::OpenIncidentResponse {
+            incident,
+            others: Vec::new(),
+            missing_nodes: Vec::new(),
+        }))
     }
 
     async fn close_incident(

@@ -138,3 +138,23 @@ fn what_is_held_is_bounded() {
     assert_eq!(found.len(), 20_000);
     assert_eq!(lacks, ["1000 endpoints have no address of IP, or are too many"]);
 }
+
+#[test]
+fn what_had_no_room_is_missing_for_as_long_as_it_is_there() {
+    let slice = |at: u32| parsed(&format!("{at:02}"), &[("", 7)], at * 1_000..(at + 1) * 1_000);
+    let mut endpoints = Endpoints::new("ns/nodes".parse().unwrap());
+    let all = EndpointNews::Has((0..21).map(slice).collect());
+    for news in [EndpointNews::Listing, all, EndpointNews::Listed] {
+        endpoints.take(news);
+    }
+    let missing = |endpoints: &Endpoints| endpoints.daemons().1;
+    let words = "1000 endpoints have no address of IP, or are too many";
+    // The same is told again, as a change of it is.
+    endpoints.take(EndpointNews::Has(vec![slice(20)]));
+    assert_eq!(missing(&endpoints), [words]);
+    endpoints.take(EndpointNews::Gone("20".to_owned()));
+    assert_eq!(missing(&endpoints), [""; 0]);
+    endpoints.take(EndpointNews::Gone("03".to_owned()));
+    endpoints.take(EndpointNews::Has(vec![slice(20)]));
+    assert_eq!((endpoints.daemons().0.len(), missing(&endpoints).len()), (20_000, 0));
+}

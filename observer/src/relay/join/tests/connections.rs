@@ -37,6 +37,24 @@ fn from_pod_to_pod() {
 }
 
 #[test]
+fn a_container_with_the_same_address_on_its_own_node_is_another() {
+    let docker = |id: &str| v1::Workload {
+        kind: v1::WorkloadKind::Container.into(),
+        name: id.into(),
+        container_id: id.into(),
+        ..v1::Workload::default()
+    };
+    let asks_one = |id: &str| {
+        let destination = v1::Endpoint { workload: Some(docker(id)), ..end(SERVER) };
+        connection(pod("cart"), true, end(CLIENT), destination)
+    };
+    let asked = || connection(docker("there"), false, end(CLIENT), end(SERVER));
+    stay([on("a", [asks_one("here")]), on("b", [asked()])].concat());
+    assert_eq!(joined(asks_one("there"), asked()).len(), 1);
+    assert_eq!(joined(asks("cart", CLIENT, SERVER), asked()).len(), 1);
+}
+
+#[test]
 fn what_a_node_knew_stays() {
     let mut known = v1::Workload { labels: [("app".into(), "web".into())].into(), ..far("web") };
     known.owner_name = "web".into();

@@ -83,6 +83,50 @@ fn a_pod_that_may_ask_in_its_machines_name_makes_it_nobodys() {
 }
 
 #[test]
+fn who_comes_in_by_a_node_port_makes_it_nobodys() {
+    let asks = || on("a", [to(unit("probe"), 8080, known("web", "b"))]);
+    let asked = |opened, live| {
+        let tcp = v1::TcpSummary { live, ..figures(opened) };
+        v1::Summary { tcp: Some(tcp), ..from(pod("web"), 8080, machine("192.168.0.1", "a")) }
+    };
+    only(&join([asks(), on("b", [asked(10, 0)])].concat()));
+    // One that the client's end has counted before, or that the server has not accepted yet.
+    only(&join([asks(), on("b", [asked(9, 0)])].concat()));
+    // More than the probe can have made are somebody else's.
+    stay([asks(), on("b", [asked(11, 0)])].concat(), &Addresses::default());
+    stay([asks(), on("b", [asked(10, 1)])].concat(), &Addresses::default());
+    // So may be those that were lost.
+    let lossy = v1::Summary { lost_events: 1, ..asked(10, 0) };
+    stay([asks(), on("b", [lossy])].concat(), &Addresses::default());
+    // Where no machine asks, nobody can hide behind it.
+    let by_pod = on("a", [to(pod("prometheus"), 9100, machine("192.168.0.2", "b"))]);
+    let more = v1::Summary {
+        tcp: Some(figures(11)),
+        lost_events: 1,
+        ..from(unit("exporter"), 9100, known("prometheus", "a"))
+    };
+    only(&join([by_pod, on("b", [more])].concat()));
+}
+
+#[test]
+fn a_pod_that_asks_somebody_whom_nobody_knows_makes_it_nobodys() {
+    let told = |more: v1::Summary| {
+        let asked = on("b", [from(pod("web"), 8080, machine("192.168.0.1", "a"))]);
+        [on("a", [to(unit("probe"), 8080, known("web", "b")), more]), asked].concat()
+    };
+    let answers = end_of("10.2.0.9:80", "api", "b");
+    let joined = |more| join(told(more)).iter().any(|one| one.far_end.is_some());
+    assert!(joined(to(pod("cart"), 80, service("api", 80, Some(answers)))));
+    // Who answers for it may be that pod, whose port is another one than the Service's.
+    stay(told(to(pod("cart"), 80, service("web", 80, None))), &Addresses::default());
+    let many = v1::Edge { kind: v1::PeerKind::Many.into(), ..v1::Edge::default() };
+    stay(told(to(pod("cart"), 0, many.clone())), &Addresses::default());
+    // Those who are asked by many hide nobody; and a unit's edges are the machine's own.
+    assert!(joined(from(pod("cart"), 0, many.clone())));
+    assert!(joined(to(unit("kubelet"), 0, many)));
+}
+
+#[test]
 fn a_pod_on_its_machines_network() {
     let to_exporter = || on("a", [to(pod("prometheus"), 9100, machine("192.168.0.2", "b"))]);
     let asked = || on("b", [from(pod("exporter"), 9100, known("prometheus", "a"))]);
