@@ -35,7 +35,7 @@ pub(super) struct Windows {
     /// By their slots' starts.
     held: BTreeMap<i128, Slot>,
     /// What came too late for its slot.
-    late: VecDeque<(NodeNumber, Box<NodeWindow>)>,
+    late: VecDeque<(NodeNumber, NodeWindow)>,
     /// Who tells windows.
     telling: BTreeMap<NodeNumber, Teller>,
     /// The newest slot that was taken.
@@ -51,7 +51,7 @@ struct Slot {
     first: Instant,
     /// All of them are of the past: who tells what happens now is not waited for.
     past: bool,
-    windows: BTreeMap<NodeNumber, Vec<Box<NodeWindow>>>,
+    windows: BTreeMap<NodeNumber, Vec<NodeWindow>>,
 }
 
 /// Who tells windows.
@@ -119,7 +119,7 @@ impl Windows {
         &mut self,
         node: NodeNumber,
         start: i128,
-        window: Box<NodeWindow>,
+        window: NodeWindow,
         wall: i128,
         now: Instant,
     ) {
@@ -223,7 +223,7 @@ impl Windows {
     fn next_late(&mut self) -> Option<Next> {
         let (node, window) = self.late.pop_front()?;
         let alone = |window| Next::Together(Together::of(BTreeMap::from([(node, vec![window])]), Vec::new()));
-        Some(if self.once { Next::LeftOut(window) } else { alone(window) })
+        Some(if self.once { Next::LeftOut(Box::new(window)) } else { alone(window) })
     }
 
     fn take(&mut self) -> Option<Next> {

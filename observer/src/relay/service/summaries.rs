@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use self::telling::{Brought, Telling, What, Window};
+use self::telling::{Brought, Complete, Telling, What};
 use self::whose::Whose;
 use super::super::Settings;
 use super::super::call::Asker;
@@ -39,7 +39,7 @@ const ON_THEIR_WAY: usize = 16;
 /// asked later than the others begins its windows later.
 const GRACE: Duration = Duration::from_secs(2);
 /// Windows that one node may tell ahead of the others: beyond that it waits, and what it cannot keep it tells as lost.
-const AHEAD: usize = 8;
+const AHEAD: usize = 3;
 /// The window of a daemon where neither the client nor its configuration says another.
 const USUAL_WINDOW: Duration = Duration::from_secs(10);
 
@@ -197,12 +197,12 @@ impl Summaries {
         Ok(())
     }
 
-    async fn take_window(&mut self, node: NodeNumber, brought: Window) -> Result<(), Done> {
-        let Window { window, time, ahead, started, is_first } = brought;
+    async fn take_window(&mut self, node: NodeNumber, brought: Complete) -> Result<(), Done> {
+        let Complete { window, time, ahead, started, is_first } = brought;
         match self.ends.tell(&window.name, started, time, is_first) {
             Ok(()) => {
                 self.whose.want();
-                self.windows.add(node, time[0] - ahead, window, wall(), Instant::now());
+                self.windows.add(node, time[0] - ahead, *window, wall(), Instant::now());
                 Ok(())
             }
             Err(Overlaps(missing_ns)) => {

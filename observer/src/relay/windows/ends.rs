@@ -36,11 +36,11 @@ impl Ends {
         if self.0.len() >= REMEMBERED && !self.0.contains_key(&daemon) {
             self.forget();
         }
-        let told = self.0.insert(daemon, end);
-        match told.filter(|told| is_first && start + SAME_NS < *told) {
-            Some(told) => Err(Overlaps(u64::try_from(end - told).unwrap_or(0))),
-            None => Ok(()),
-        }
+        // The newest window ends no earlier than what was told, unless the daemon's clock was set back.
+        let overlaps = |told: &i128| is_first && start + SAME_NS < *told && end + SAME_NS >= *told;
+        let told = self.0.get(&daemon).copied().filter(overlaps);
+        self.0.insert(daemon, told.unwrap_or(end).max(end));
+        told.map_or(Ok(()), |told| Err(Overlaps(u64::try_from(end - told).unwrap_or(0))))
     }
 
     /// Forgets the older half.
@@ -71,7 +71,9 @@ mod tests {
         // Another daemon, and another one of that name, which may be as wrong about the time as it likes.
         assert_eq!([tell("b", 1, 53, 63, true), tell("a", 2, 53, 63, true)], [Ok(()), Ok(())]);
         assert_eq!(tell("a", 2, 20, 30, false), Ok(()));
-        assert_eq!(tell("b", 1, 52, 62, true), Err(Overlaps(0)));
+        // All of it was told before.
+        assert_eq!(tell("b", 1, 53, 63, true), Err(Overlaps(0)));
+        assert_eq!(tell("b", 1, 23, 33, true), Ok(()), "its clock was set back");
     }
 
     #[test]

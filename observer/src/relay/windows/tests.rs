@@ -45,7 +45,7 @@ impl Site {
             window_ns: (length * SECOND / 10) as u64,
             ..v1::WindowEnd::default()
         };
-        let window = Box::new(NodeWindow { end, ..NodeWindow::default() });
+        let window = NodeWindow { end, ..NodeWindow::default() };
         self.windows.add(node, nanos, window, self.now * SECOND / 10, self.instant());
     }
 
@@ -83,9 +83,7 @@ impl Site {
 fn starts(next: Next) -> ToldTogether {
     let start = |window: &NodeWindow| i128::from(window.end.window_start.unwrap().seconds);
     match next {
-        Next::Together(together) => {
-            (together.windows.iter().map(|window| start(window)).collect(), together.without)
-        }
+        Next::Together(together) => (together.windows.iter().map(start).collect(), together.without),
         Next::LeftOut(window) => (vec![-start(&window)], vec![]),
     }
 }

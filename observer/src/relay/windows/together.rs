@@ -34,7 +34,7 @@ pub(in crate::relay) enum Next {
 #[derive(Debug)]
 pub(in crate::relay) struct Together {
     /// Node by node, each node's in the order in which they came.
-    pub(in crate::relay) windows: Vec<Box<NodeWindow>>,
+    pub(in crate::relay) windows: Vec<NodeWindow>,
     /// The nodes that were waited for in vain.
     pub(in crate::relay) without: Vec<NodeNumber>,
     /// How many nodes' they are.
@@ -45,8 +45,8 @@ pub(in crate::relay) struct Together {
 
 impl Together {
     /// Those that have come, and who was waited for in vain.
-    pub(super) fn of(windows: BTreeMap<NodeNumber, Vec<Box<NodeWindow>>>, without: Vec<NodeNumber>) -> Self {
-        let length = |windows: &Vec<Box<NodeWindow>>| sum(windows.iter().map(|one| one.end.window_ns));
+    pub(super) fn of(windows: BTreeMap<NodeNumber, Vec<NodeWindow>>, without: Vec<NodeNumber>) -> Self {
+        let length = |windows: &Vec<NodeWindow>| sum(windows.iter().map(|one| one.end.window_ns));
         Self {
             nodes: windows.len(),
             window_ns: windows.values().map(length).max().unwrap_or(0),
@@ -83,7 +83,7 @@ mod tests {
     fn what_daemons_tell_is_added_up_as_far_as_it_can_be() {
         let window = |lost_events, window_ns| {
             let end = v1::WindowEnd { lost_events, window_ns, folded_events: 1, ..v1::WindowEnd::default() };
-            Box::new(NodeWindow { end, ..NodeWindow::default() })
+            NodeWindow { end, ..NodeWindow::default() }
         };
         let of_two = BTreeMap::from([(1, vec![window(u64::MAX, 3), window(2, 5)]), (2, vec![window(1, 7)])]);
         let end = Together::of(of_two, Vec::new()).end();

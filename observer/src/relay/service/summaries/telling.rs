@@ -32,7 +32,7 @@ pub(super) enum What {
     /// Its windows follow.
     Telling(NodeStatus),
     /// A window.
-    Window(Window),
+    Window(Complete),
     /// It tells nothing for now, for this reason.
     State(NodeStatus),
     /// It tells nothing for now.
@@ -45,7 +45,7 @@ pub(super) enum What {
 
 /// A window, complete.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct Complete {
     pub(super) window: Box<NodeWindow>,
     /// From when to when, by the daemon's clock in nanoseconds, and by how much that is ahead of the relay's.
     pub(super) time: [i128; 2],
@@ -155,7 +155,7 @@ impl Telling {
         let (window, is_first) = open.end(end);
         let window = Box::new(NodeWindow { name: Arc::clone(&up.name), _place: place, ..window });
         let started = up.start_time;
-        self.send(What::Window(Window { window, time, ahead, started, is_first })).await
+        self.send(What::Window(Complete { window, time, ahead, started, is_first })).await
     }
 
     async fn send(&self, what: What) -> Result<(), Gone> {

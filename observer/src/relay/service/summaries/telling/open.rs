@@ -67,7 +67,9 @@ mod tests {
     fn a_stream_that_begins_anew_means_others_by_the_same_keys() {
         let keys = AtomicU64::new(0);
         let told = |open: &mut Open, told: &[u64], ended: &[u64]| {
-            told.iter().for_each(|key| open.take(Summary { key: *key, ..Summary::default() }, &keys));
+            for key in told {
+                open.take(Summary { key: *key, ..Summary::default() }, &keys);
+            }
             let (window, is_first) = open.end(WindowEnd { ended: ended.to_vec(), ..WindowEnd::default() });
             (window.summaries.iter().map(|summary| summary.key).collect::<Vec<_>>(), is_first)
         };
