@@ -1,7 +1,10 @@
 //! Windows of several nodes, where one of them has less to tell than the other: nobody waits for what will not come, and nobody is said
 //! to be late.
 
-use std::time::SystemTime;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use observer_tests::client::json;
@@ -10,9 +13,15 @@ use observer_tests::wait::PATIENCE;
 use observer_tests::{Daemon, Testbed, eventually};
 use prost_types::Timestamp;
 use serde_json::Value;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 /// The past that is asked for: all of it.
 const PAST: [&str; 3] = ["summary", "--since", "1h"];
+
+/// A clock may be corrected by so much.
+const CORRECTED: Duration = Duration::from_millis(20);
 
 /// The ends of windows in an answer.
 fn ends(lines: &[Value]) -> Vec<&Value> {
@@ -32,7 +41,51 @@ async fn recorded(daemon: &Daemon, count: usize) -> Result<usize> {
     .await
 }
 
-async fn end(nodes: [Node; 2]) -> Result<()> {
+/// From when to when a window is.
+fn time(end: &Value) -> Result<[SystemTime; 2]> {
+    let start: Timestamp = end["window_start"].as_str().context("no start")?.parse()?;
+    let start = SystemTime::try_from(start)?;
+    Ok([start, start + Duration::from_nanos(end["window_ns"].as_u64().context("no length")?)])
+}
+
+/// A way to an address that can be cut.
+#[derive(Default)]
+struct Way {
+    cut: AtomicBool,
+    connections: Mutex<JoinSet<()>>,
+}
+
+impl Way {
+    async fn to(address: String) -> Result<(SocketAddr, Arc<Self>)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let own = listener.local_addr()?;
+        let way = Arc::<Self>::default();
+        let kept = Arc::clone(&way);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let address = address.clone();
+                if kept.cut.load(Ordering::SeqCst) {
+                    continue;
+                }
+                kept.connections.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+                    if let Ok(mut far) = TcpStream::connect(address).await {
+                        let _cut = copy_bidirectional(&mut near, &mut far).await.is_err();
+                    }
+                });
+            }
+        });
+        Ok((own, way))
+    }
+
+    fn cut(&self, cut: bool) {
+        self.cut.store(cut, Ordering::SeqCst);
+        if cut {
+            self.connections.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        }
+    }
+}
+
+async fn end(nodes: impl IntoIterator<Item = Node>) -> Result<()> {
     for node in nodes {
         drop(node.daemon);
         node.place.remove().await?;
@@ -59,11 +112,7 @@ async fn a_recording_that_begins_later_holds_nobody_up() -> Result<()> {
     let count = |end: &Value| end["nodes"].as_u64().unwrap_or(0);
     ensure!(ends.iter().map(|end| count(end)).sum::<u64>() >= each as u64, "{ends:?}");
     ensure!(count(ends[0]) == 1 && ends.iter().any(|end| count(end) == 2), "{ends:?}");
-    let start = |end: &&Value| -> Result<SystemTime> {
-        let time: Timestamp = end["window_start"].as_str().context("no start")?.parse()?;
-        Ok(time.try_into()?)
-    };
-    let starts = ends.iter().map(start).collect::<Result<Vec<_>>>()?;
+    let starts = ends.iter().map(|end| Ok(time(end)?[0])).collect::<Result<Vec<_>>>()?;
     ensure!(starts.is_sorted(), "{starts:?}");
     drop(relay);
     end([long, short]).await
@@ -104,4 +153,45 @@ async fn a_node_that_is_down_and_not_asked_for_is_not_waited_for() -> Result<()>
     drop(stream);
     drop(relay);
     end([up, down]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_tells_no_second_twice() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let nodes = Nodes::new("relay-back")?;
+    let node = nodes.start(testbed, "back", Options::default()).await?;
+    let (address, way) = Way::to(node.address()?.trim_start_matches("tls://").to_owned()).await?;
+    let relay = nodes.relay().args(["--node".to_owned(), format!("tls://{address}")]).start().await?;
+    let stream = relay.follow(["summary", "-f", "--window", "10s"])?;
+    let is_end = |line: &Value| line["window_end"].is_object();
+    stream.wait_count("a window", PATIENCE, 1, is_end).await?;
+    way.cut(true);
+    let meanwhile = node.daemon.follow(["summary", "-f", "--window", "1s"])?;
+    meanwhile.wait_count("seconds that nobody is told", PATIENCE, 3, is_end).await?;
+    way.cut(false);
+    let is_back = |line: &Value| {
+        line["node_status"]["state"] == "NODE_STATE_CONNECTED" && !line["node_status"]["node_name"].is_null()
+    };
+    stream.wait_count("that it is back", PATIENCE, 2, is_back).await?;
+    let before = stream.matching(is_end).len();
+    stream.wait_count("windows after that", PATIENCE, before + 1, is_end).await?;
+    let told = stream.matching(is_end);
+    let times = told.iter().map(|line| time(&line["window_end"])).collect::<Result<Vec<_>>>()?;
+    let mut missing = Duration::ZERO;
+    for pair in times.windows(2) {
+        // Clocks are corrected now and then, by less than that.
+        let between = (pair[1][0] + CORRECTED).duration_since(pair[0][1]);
+        let between = between.with_context(|| format!("{pair:?} overlap: {}", stream.account()))?;
+        missing += between.saturating_sub(2 * CORRECTED);
+    }
+    // What is missing between them is said.
+    let said = stream.matching(|line| is_behind(line) && line["node_status"]["node_name"] == "back");
+    let said = said.first().and_then(|line| line["node_status"]["message"].as_str()).unwrap_or_default();
+    let seconds = said.rsplit_once("figures lack ").and_then(|(_, words)| words.strip_suffix(" s"));
+    let seconds: f64 = seconds.with_context(|| stream.account())?.parse()?;
+    ensure!(missing > CORRECTED, "{missing:?}: {}", stream.account());
+    ensure!((seconds - missing.as_secs_f64()).abs() < 0.2, "{missing:?}, {said}: {}", stream.account());
+    drop(stream);
+    drop(relay);
+    end([node]).await
 }
