@@ -1,60 +1,106 @@
 //! Windows of several nodes, put together: those that are of the same time, as far as waiting for them is bounded.
 
+mod ends;
+mod together;
 mod told;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use observer_proto::v1;
-use observer_proto::v1::watch_summaries_response::Payload;
 use tokio::time::Instant;
 
+pub(super) use self::ends::{Ends, Overlaps};
+pub(super) use self::together::{Next, NodeWindow, Together};
 pub(super) use self::told::Told;
 use super::merge::NodeNumber;
 
-/// A window of one node, complete.
-#[derive(Clone, Debug, Default)]
-pub(super) struct NodeWindow {
-    pub(super) name: Arc<str>,
-    pub(super) summaries: Vec<v1::Summary>,
-    /// What was lost, and what the recording lacks.
-    pub(super) notes: Vec<Payload>,
-    pub(super) end: v1::WindowEnd,
-}
-
-/// The windows of several nodes that are of the same time.
-#[derive(Debug, Default)]
-pub(super) struct Together {
-    pub(super) windows: Vec<NodeWindow>,
-    /// The nodes that were waited for in vain.
-    pub(super) without: Vec<NodeNumber>,
-}
+/// A node whose past does not go on is not waited for any longer than that.
+pub(super) const BEHIND: Duration = Duration::from_secs(5);
+/// What is recorded is kept in windows of that length.
+const RECORDED_NS: i128 = 10_000_000_000;
 
 /// What has come and was not taken yet.
+///
+/// Windows of one time are those whose starts are in the same slot: as long as a window is, and counted from the first one's
+/// start. What is recorded has slots of its own, as no recorded window is shorter than ten seconds.
 #[derive(Debug)]
 pub(super) struct Windows {
+    length: i128,
     /// How long after the first one of a time the others are waited for.
     grace: Duration,
+    /// What is told of a time is told once, for all nodes: what comes late is left out.
+    once: bool,
     /// The start of the first window that came, by the relay's clock in nanoseconds.
     anchor: Option<i128>,
-    /// By their time: when the first one came, and what came.
-    held: BTreeMap<i128, (Instant, BTreeMap<NodeNumber, NodeWindow>)>,
+    /// By their slots' starts.
+    held: BTreeMap<i128, Slot>,
+    /// What came too late for its slot.
+    late: VecDeque<(NodeNumber, NodeWindow)>,
     /// Who tells windows.
-    telling: BTreeSet<NodeNumber>,
-    /// The newest time that was taken.
+    telling: BTreeMap<NodeNumber, Teller>,
+    /// The newest slot that was taken.
     taken: Option<i128>,
+    /// One that the first slot waits for: who else it waits for is looked at when that one has come.
+    waited_for: Option<NodeNumber>,
+}
+
+/// Windows of the same time.
+#[derive(Debug)]
+struct Slot {
+    /// When the first one came.
+    first: Instant,
+    /// All of them are of the past: who tells what happens now is not waited for.
+    past: bool,
+    windows: BTreeMap<NodeNumber, Vec<NodeWindow>>,
+}
+
+/// Who tells windows.
+#[derive(Debug)]
+struct Teller {
+    tells: Tells,
+    /// The slot of its last window.
+    reached: Option<i128>,
+    /// Since when its past is waited for.
+    wanted: Option<Instant>,
+}
+
+/// What a node tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Tells {
+    /// The past: it is waited for as long as it goes on.
+    Past,
+    /// The past, which did not go on: it is not waited for.
+    Late,
+    /// What happens: it is waited for a while.
+    Now,
 }
 
 impl Windows {
-    /// Waits so long.
-    pub(super) fn new(grace: Duration) -> Self {
-        Self { grace, anchor: None, held: BTreeMap::new(), telling: BTreeSet::new(), taken: None }
+    /// Windows of that length.
+    pub(super) fn new(length: Duration, grace: Duration, once: bool) -> Self {
+        Self {
+            length: nanos(length).max(1),
+            grace,
+            once,
+            anchor: None,
+            held: BTreeMap::new(),
+            late: VecDeque::new(),
+            telling: BTreeMap::new(),
+            taken: None,
+            waited_for: None,
+        }
+    }
+
+    /// A node is asked, of its past first or not.
+    pub(super) fn expect(&mut self, node: NodeNumber, past: bool) {
+        let tells = if past { Tells::Past } else { Tells::Now };
+        self.telling.insert(node, Teller { tells, reached: None, wanted: None });
     }
 
     /// A node tells windows from now on.
-    pub(super) fn expect(&mut self, node: NodeNumber) {
-        self.telling.insert(node);
+    pub(super) fn tells(&mut self, node: NodeNumber) {
+        let new = Teller { tells: Tells::Now, reached: None, wanted: None };
+        self.telling.entry(node).or_insert(new).wanted = None;
     }
 
     /// It does not any more.
@@ -62,104 +108,150 @@ impl Windows {
         self.telling.remove(&node);
     }
 
-    /// Takes a window in. `start` is its start by the relay's clock.
-    pub(super) fn add(&mut self, node: NodeNumber, start: i128, window: NodeWindow, now: Instant) {
-        let length = i128::from(window.end.window_ns.max(1));
+    /// For so long nothing could be told: nobody is late by that.
+    pub(super) fn stood_still(&mut self, time: Duration) {
+        self.held.values_mut().for_each(|slot| slot.first += time);
+        self.telling.values_mut().filter_map(|node| node.wanted.as_mut()).for_each(|since| *since += time);
+    }
+
+    /// Takes a window in. `start` is its start, and `wall` is now, by the relay's clock.
+    pub(super) fn add(
+        &mut self,
+        node: NodeNumber,
+        start: i128,
+        window: NodeWindow,
+        wall: i128,
+        now: Instant,
+    ) {
+        let (own, grace) = (i128::from(window.end.window_ns), nanos(self.grace));
+        let is_old = start + own + grace < wall;
+        let (past, reached) = match self.telling.get_mut(&node) {
+            Some(teller) => {
+                teller.wanted = None;
+                if !is_old {
+                    teller.tells = Tells::Now;
+                }
+                (teller.tells != Tells::Now, teller.reached)
+            }
+            None => (is_old, None),
+        };
+        // No window has ended in times to come: a clock is wrong, and harms nobody else's windows.
+        let slot = self.slot(start.min(wall + grace - own), past, reached);
+        if self.taken.is_some_and(|taken| taken > wall + 2 * grace) {
+            // This machine's clock was set back.
+            self.taken = None;
+        }
+        if let Some(teller) = self.telling.get_mut(&node) {
+            teller.reached = Some(slot);
+        }
+        if self.taken.is_some_and(|taken| slot <= taken) {
+            self.late.push_back((node, window));
+            return;
+        }
+        let new = || Slot { first: now, past: true, windows: BTreeMap::new() };
+        let held = self.held.entry(slot).or_insert_with(new);
+        held.past &= past;
+        let of_node = held.windows.entry(node).or_default();
+        if self.once {
+            self.late.extend(of_node.drain(..).map(|window| (node, window)));
+        }
+        of_node.push(window);
+    }
+
+    /// The slot that a window is in: the nearest, as nodes begin their windows at any time. Where a node's windows begin just
+    /// between two, they stay on one side.
+    fn slot(&mut self, start: i128, past: bool, reached: Option<i128>) -> i128 {
         let anchor = *self.anchor.get_or_insert(start);
-        // To the nearest: nodes begin their windows within a second of each other, and some a part of one later.
-        let mut time = (start - anchor + length / 2).div_euclid(length);
-        // One that comes too late is told with the next ones, rather than not at all.
-        if let Some(taken) = self.taken {
-            time = time.max(taken + 1);
+        let length = if past { whole(self.length, RECORDED_NS) } else { self.length };
+        let next = reached.map(|reached| reached + length).filter(|next| (next - anchor) % length == 0);
+        match next {
+            Some(next) if (start - next).abs() <= length / 2 + length / 20 => next,
+            Some(_) | None => anchor + (start - anchor + length / 2).div_euclid(length) * length,
         }
-        while self.held.get(&time).is_some_and(|(_, held)| held.contains_key(&node)) {
-            time += 1;
-        }
-        self.held.entry(time).or_insert_with(|| (now, BTreeMap::new())).1.insert(node, window);
     }
 
-    /// When those of the earliest time are not waited for any longer.
+    /// Until when is waited for what the first slot lacks.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.held.first_key_value().map(|(_, (first, _))| *first + self.grace)
+        let (_, slot) = self.held.first_key_value()?;
+        let teller = self.telling.get(&self.waited_for?)?;
+        match teller.tells {
+            Tells::Past => teller.wanted.map(|since| since + BEHIND),
+            Tells::Late | Tells::Now => Some(slot.first + self.grace),
+        }
     }
 
-    /// Those of the earliest time, once all are there or were waited for long enough.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Together> {
-        let (first, held) = self.held.first_key_value()?.1;
-        let complete = self.telling.iter().all(|node| held.contains_key(node));
-        if !complete && *first + self.grace > now { None } else { self.take() }
+    /// Those whose past has not gone on for long enough: they are not waited for any more.
+    pub(super) fn fall_behind(&mut self, now: Instant) -> Vec<NodeNumber> {
+        let is_due = self.due().is_some_and(|due| due <= now);
+        let Some((&first, _)) = self.held.first_key_value().filter(|_| is_due) else { return Vec::new() };
+        let late = self.telling.iter_mut().filter(|(_, teller)| {
+            let wanted = teller.wanted.is_some_and(|since| since + BEHIND <= now);
+            wanted && teller.tells == Tells::Past && teller.reached < Some(first)
+        });
+        late.map(|(number, teller)| {
+            teller.tells = Tells::Late;
+            *number
+        })
+        .collect()
     }
 
-    /// Those of the earliest time, as they are.
-    pub(super) fn take(&mut self) -> Option<Together> {
-        let (time, (_, held)) = self.held.pop_first()?;
-        self.taken = Some(time);
-        let without = self.telling.iter().filter(|node| !held.contains_key(node)).copied().collect();
-        Some(Together { windows: held.into_values().collect(), without })
+    /// Those of the earliest time, once all are there or were waited for long enough; before that, what came late.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Next> {
+        if let Some(late) = self.next_late() {
+            return Some(late);
+        }
+        let (&first, slot) = self.held.first_key_value()?;
+        let is_now = |teller: &Teller| teller.tells == Tells::Now && slot.waits(self.grace, now);
+        let is_waited_for =
+            |teller: &Teller| teller.reached < Some(first) && (teller.tells == Tells::Past || is_now(teller));
+        let still = self.waited_for.and_then(|number| self.telling.get(&number)).is_some_and(is_waited_for);
+        if !still {
+            self.waited_for = self.telling.iter().find(|(_, one)| is_waited_for(one)).map(|(node, _)| *node);
+            let past = self.telling.values_mut();
+            for teller in past.filter(|one| one.tells == Tells::Past && one.reached < Some(first)) {
+                teller.wanted.get_or_insert(now);
+            }
+        }
+        if self.waited_for.is_some() { None } else { self.take() }
+    }
+
+    /// What is next, as it is.
+    pub(super) fn rest(&mut self) -> Option<Next> {
+        self.next_late().or_else(|| self.take())
+    }
+
+    fn next_late(&mut self) -> Option<Next> {
+        let (node, window) = self.late.pop_front()?;
+        let alone = |window| Next::Together(Together::of(BTreeMap::from([(node, vec![window])]), Vec::new()));
+        Some(if self.once { Next::LeftOut(Box::new(window)) } else { alone(window) })
+    }
+
+    fn take(&mut self) -> Option<Next> {
+        let (first, Slot { past, windows, .. }) = self.held.pop_first()?;
+        self.taken = self.taken.max(Some(first));
+        self.waited_for = None;
+        let lacks = |teller: &Teller| !past && teller.tells == Tells::Now && teller.reached < Some(first);
+        let without =
+            self.telling.iter().filter(|(_, teller)| lacks(teller)).map(|(node, _)| *node).collect();
+        Some(Next::Together(Together::of(windows, without)))
     }
 }
 
-impl Together {
-    /// The end of the window that they are together.
-    pub(super) fn end(&self) -> v1::WindowEnd {
-        let ends = || self.windows.iter().map(|window| &window.end);
-        let first = ends().filter_map(|end| end.window_start).min_by_key(|time| (time.seconds, time.nanos));
-        v1::WindowEnd {
-            window_start: first,
-            window_ns: ends().map(|end| end.window_ns).max().unwrap_or(0),
-            lost_events: ends().map(|end| end.lost_events).sum(),
-            folded_events: ends().map(|end| end.folded_events).sum(),
-            nodes: u32::try_from(self.windows.len()).unwrap_or(u32::MAX),
-            ..v1::WindowEnd::default()
-        }
+impl Slot {
+    /// Whether who tells what happens is still waited for.
+    fn waits(&self, grace: Duration, now: Instant) -> bool {
+        !self.past && self.first + grace > now
     }
+}
+
+fn nanos(time: Duration) -> i128 {
+    i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)
+}
+
+/// The least multiple of `of` that is not below a length.
+const fn whole(length: i128, of: i128) -> i128 {
+    (length + of - 1) / of * of
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: i128 = 1_000_000_000;
-
-    fn window(length_s: u64) -> NodeWindow {
-        let end = v1::WindowEnd { window_ns: length_s * SECOND as u64, ..v1::WindowEnd::default() };
-        NodeWindow { end, ..NodeWindow::default() }
-    }
-
-    fn counts(together: Option<Together>) -> Option<(usize, Vec<NodeNumber>)> {
-        together.map(|together| (together.windows.len(), together.without))
-    }
-
-    #[test]
-    fn windows_of_one_time_are_told_together() {
-        let (mut windows, start) = (Windows::new(Duration::from_secs(2)), Instant::now());
-        (0..3).for_each(|node| windows.expect(node));
-        windows.add(0, 99 * SECOND / 10, window(10), start);
-        windows.add(1, 101 * SECOND / 10, window(10), start);
-        assert_eq!(counts(windows.next(start)), None, "one is waited for");
-        windows.add(2, 140 * SECOND / 10, window(10), start);
-        assert_eq!(counts(windows.next(start)), Some((3, vec![])));
-        windows.add(1, 201 * SECOND / 10, window(10), start);
-        windows.add(0, 199 * SECOND / 10, window(10), start);
-        let late = start + Duration::from_secs(2);
-        assert_eq!((windows.due(), counts(windows.next(late))), (Some(late), Some((2, vec![2]))));
-        // It comes after all, and is told with the next one.
-        windows.add(2, 240 * SECOND / 10, window(10), late);
-        (0..2).for_each(|node| windows.add(node, 300 * SECOND / 10, window(10), late));
-        assert_eq!(counts(windows.next(late)), Some((3, vec![])));
-        windows.leave(2);
-        (0..2).for_each(|node| windows.add(node, 400 * SECOND / 10, window(10), late));
-        assert_eq!(counts(windows.next(late)), Some((2, vec![])));
-    }
-
-    #[test]
-    fn nothing_is_told_twice_or_left_out_where_a_clock_steps() {
-        let (mut windows, now) = (Windows::new(Duration::ZERO), Instant::now());
-        windows.expect(0);
-        for start in [100, 110, 90, 100, 5000] {
-            windows.add(0, start * SECOND, window(10), now);
-        }
-        let told = std::iter::from_fn(|| windows.next(now)).map(|together| together.windows.len());
-        assert_eq!(told.sum::<usize>(), 5);
-    }
-}
+mod tests;

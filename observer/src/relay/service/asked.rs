@@ -134,11 +134,6 @@ impl Asked {
         self.nodes.get(&number)
     }
 
-    /// All that are asked.
-    pub(super) fn all(&self) -> Vec<Arc<Node>> {
-        self.nodes.values().cloned().collect()
-    }
-
     /// It is not asked any more.
     pub(super) fn leave(&mut self, number: NodeNumber) {
         self.nodes.remove(&number);

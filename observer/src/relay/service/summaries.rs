@@ -1,29 +1,33 @@
 //! A stream of summaries over all nodes: the windows of one time as one window.
 
+mod order;
 mod telling;
+mod whose;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use observer_proto::Mask;
 use observer_proto::v1::watch_summaries_response::Payload;
-use observer_proto::v1::{NodeState, NodeStatus, WatchSummariesRequest, WatchSummariesResponse};
-use observer_proto::{Mask, v1};
-use tokio::sync::mpsc;
+use observer_proto::v1::{NodeStatus, WatchSummariesRequest, WatchSummariesResponse};
+use prost_types::Timestamp;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use self::telling::{Brought, Telling, What};
+use self::telling::{Brought, Complete, Telling, What};
+use self::whose::Whose;
 use super::super::Settings;
 use super::super::call::Asker;
 use super::super::chosen::Chosen;
-use super::super::join;
+use super::super::merge::NodeNumber;
 use super::super::node::now;
 use super::super::nodes::Nodes;
-use super::super::windows::{Together, Told, Windows};
+use super::super::windows::{Ends, Overlaps, Told, Windows};
 use super::Answered;
 use super::asked::{Asked, Happens, Who};
-use super::lists::addresses;
 use super::part::run;
 use crate::serve::{Seat, asked_mask, check};
 
@@ -34,8 +38,8 @@ const ON_THEIR_WAY: usize = 16;
 /// A node's window is waited for so long behind the first one of its time, beside half of a window's length: one that was
 /// asked later than the others begins its windows later.
 const GRACE: Duration = Duration::from_secs(2);
-/// It is asked so often whose addresses are: pods come and go.
-const ADDRESSES_ASKED_EACH: Duration = Duration::from_secs(5);
+/// Windows that one node may tell ahead of the others: beyond that it waits, and what it cannot keep it tells as lost.
+const AHEAD: usize = 3;
 /// The window of a daemon where neither the client nor its configuration says another.
 const USUAL_WINDOW: Duration = Duration::from_secs(10);
 
@@ -48,9 +52,14 @@ pub(super) struct Summaries {
     out: mpsc::Sender<Result<WatchSummariesResponse, Status>>,
     sender: mpsc::Sender<Brought>,
     windows: Windows,
-    /// Whose addresses are, and when that was heard last.
-    addresses: join::Addresses,
-    heard: Option<Instant>,
+    /// Up to when each daemon has told.
+    ends: Ends,
+    /// The keys that were given to summaries.
+    keys: Arc<AtomicU64>,
+    /// What was lost and only counted in windows that were left out: the next window has it.
+    lost_events: u64,
+    folded_events: u64,
+    whose: Whose,
 }
 
 /// The client has gone, or has all.
@@ -72,20 +81,31 @@ impl Summaries {
         let mask = asked_mask(request.field_mask.take(), "Summary", &["node_name", "key"])?;
         let length =
             request.window.and_then(|window| Duration::try_from(window).ok()).unwrap_or(USUAL_WINDOW);
+        if request.follow || request.since.is_some() {
+            // Windows of one time are of one length, whatever each daemon's own is. A single one is as its daemon has it.
+            request
+                .window
+                .get_or_insert(prost_types::Duration { seconds: length.as_secs() as i64, nanos: 0 });
+        }
         let chosen = Chosen::new(std::mem::take(&mut request.allow), std::mem::take(&mut request.deny));
         let who = Who { asker, chosen, patience: settings.patience, follow: request.follow };
+        let asked = Asked::new(nodes, who);
+        let whose = Whose::new(nodes.clone(), asked.asker().clone());
         let (out, answers) = mpsc::channel(READY);
         let (sender, brought) = mpsc::channel(ON_THEIR_WAY);
         let summaries = Self {
             mask,
             told: request.changes.then(Told::default),
-            request,
-            asked: Asked::new(nodes, who),
+            asked,
             out,
             sender,
-            windows: Windows::new(GRACE + length / 2),
-            addresses: join::Addresses::default(),
-            heard: None,
+            windows: Windows::new(length, GRACE + length / 2, request.changes),
+            ends: Ends::default(),
+            keys: Arc::default(),
+            lost_events: 0,
+            folded_events: 0,
+            whose,
+            request,
         };
         tokio::spawn(async move {
             let _seat = seat;
@@ -117,16 +137,13 @@ impl Summaries {
                 },
                 () = self.out.closed() => return Err(Done),
             }
-            while let Some(together) = self.windows.next(Instant::now()) {
-                self.ask_addresses().await;
-                self.tell(together).await?;
+            // Nobody is late whose windows are here already.
+            while let Ok(one) = brought.try_recv() {
+                self.take(one).await?;
             }
+            self.release().await?;
             if !self.request.follow && self.asked.is_empty() {
-                while let Some(together) = self.windows.take() {
-                    self.ask_addresses().await;
-                    self.tell(together).await?;
-                }
-                return Ok(());
+                return self.finish().await;
             }
         }
     }
@@ -134,15 +151,23 @@ impl Summaries {
     /// Asks the nodes that are new.
     fn join(&mut self, first: bool) {
         for (number, of) in self.asked.join() {
-            if first {
-                self.windows.expect(number);
-            }
             let mut request = self.request.clone();
-            if !first {
+            if first {
+                // All that is asked for is past where nothing is followed, or comes first.
+                self.windows.expect(number, !request.follow || request.since.is_some());
+            } else {
                 // One that comes later tells what happens from then on.
                 (request.since, request.until) = (None, None);
             }
-            let telling = Telling { of, number, request, sender: self.sender.clone() };
+            let telling = Telling {
+                of,
+                number,
+                request,
+                sender: self.sender.clone(),
+                places: Arc::new(Semaphore::new(AHEAD)),
+                keys: Arc::clone(&self.keys),
+                began: false,
+            };
             self.asked.begin(number, run(telling));
         }
     }
@@ -151,14 +176,15 @@ impl Summaries {
         let Brought { node, what } = brought;
         match what {
             What::Telling(status) => {
-                self.windows.expect(node);
+                self.windows.tells(node);
                 self.status(status).await?;
             }
-            What::Window(start, window) => self.windows.add(node, start, *window, Instant::now()),
+            What::Window(window) => self.take_window(node, window).await?,
             What::State(status) => {
                 self.windows.leave(node);
                 self.status(status).await?;
             }
+            What::Left => self.windows.leave(node),
             What::Ended => {
                 self.windows.leave(node);
                 self.asked.leave(node);
@@ -167,55 +193,23 @@ impl Summaries {
         Ok(())
     }
 
-    /// Asks whose addresses are, unless that was lately; what is not heard now is as it was.
-    async fn ask_addresses(&mut self) {
-        if self.heard.is_some_and(|heard| heard.elapsed() < ADDRESSES_ASKED_EACH) {
-            return;
+    async fn take_window(&mut self, node: NodeNumber, brought: Complete) -> Result<(), Done> {
+        let Complete { window, time, ahead, started, is_first } = brought;
+        match self.ends.tell(&window.name, started, time, is_first) {
+            Ok(()) => {
+                self.whose.want();
+                self.windows.add(node, time[0] - ahead, *window, wall(), Instant::now());
+                Ok(())
+            }
+            Err(Overlaps(missing_ns)) => {
+                let seconds = Duration::from_nanos(missing_ns).as_secs_f64();
+                let words = format!(
+                    "its first window since it is back was told in part before, and is left out: figures lack {seconds:.1} s"
+                );
+                let name = window.name.to_string();
+                self.left_out(name, *window, (missing_ns > 0).then_some(words)).await
+            }
         }
-        self.heard = Some(Instant::now());
-        if let Ok(newer) = addresses(&self.asked.all(), self.asked.asker(), GRACE).await {
-            self.addresses = newer;
-        }
-    }
-
-    /// Sends a window of all nodes.
-    async fn tell(&mut self, together: Together) -> Result<(), Done> {
-        for number in &together.without {
-            let Some(node) = self.asked.get(*number) else { continue };
-            let (state, node_name) = (NodeState::Behind.into(), node.name().to_string());
-            let message = "its window has not come in time: figures lack it".to_owned();
-            self.status(NodeStatus { state, message, node_name, ..NodeStatus::default() }).await?;
-        }
-        let mut end = together.end();
-        let mut notes = Vec::new();
-        let mut summaries = Vec::new();
-        for window in together.windows {
-            notes.extend(window.notes.into_iter().map(|note| (window.name.to_string(), note)));
-            summaries.extend(window.summaries.into_iter().map(|one| (Arc::clone(&window.name), one)));
-        }
-        let summaries = join::edges(summaries, &self.addresses);
-        let told = if let Some(told) = &mut self.told {
-            told.next(summaries, &mut end)
-        } else {
-            (end.summaries, end.total) = (summaries.len() as u64, summaries.len() as u64);
-            Ok(summaries.into_iter().map(|one| v1::Summary { key: 0, ..one }).collect())
-        };
-        let Ok(told) = told else {
-            let _gone = self.out.send(Err(too_many())).await.is_err();
-            return Err(Done);
-        };
-        for summary in told {
-            let node_name = summary.node_name.clone();
-            let summary = match &self.mask {
-                Some(mask) => mask.apply(summary),
-                None => summary,
-            };
-            self.send(node_name, Payload::Summary(summary)).await?;
-        }
-        for (node_name, note) in notes {
-            self.send(node_name, note).await?;
-        }
-        self.send(String::new(), Payload::WindowEnd(end)).await
     }
 
     async fn status(&self, status: NodeStatus) -> Result<(), Done> {
@@ -228,8 +222,11 @@ impl Summaries {
     }
 }
 
-fn too_many() -> Status {
-    Status::resource_exhausted(
-        "changes: there are too many summaries to compare with; ask for whole windows, or for fewer",
-    )
+/// The time by this machine's clock, in nanoseconds.
+fn wall() -> i128 {
+    nanos(&now())
+}
+
+fn nanos(time: &Timestamp) -> i128 {
+    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)
 }

@@ -13,10 +13,10 @@ const MOST_COMPARED: usize = 100_000;
 #[derive(Debug)]
 pub(in crate::relay) struct TooMany;
 
-/// What was told, by the node and the key there.
+/// What was told, by the key that it came with: no two streams of daemons have one in common.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Told {
-    kept: HashMap<(String, u64), One>,
+    kept: HashMap<u64, One>,
     keys: u64,
     windows: u64,
     hashers: [RandomState; 2],
@@ -30,7 +30,7 @@ struct One {
 }
 
 impl Told {
-    /// What of a window is to be told, and how it ends. Each summary has the key that its own node gave it.
+    /// What of a window is to be told, and how it ends. Each summary has the key that it came with.
     pub(in crate::relay) fn next(
         &mut self,
         summaries: Vec<v1::Summary>,
@@ -54,7 +54,7 @@ impl Told {
     fn changed(&mut self, mut summary: v1::Summary) -> Option<v1::Summary> {
         // When the window was is no change.
         let (start, length) = (summary.window_start.take(), std::mem::take(&mut summary.window_ns));
-        let of = (summary.node_name.clone(), std::mem::take(&mut summary.key));
+        let of = std::mem::take(&mut summary.key);
         let bytes = summary.encode_to_vec();
         let [one, other] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(&bytes)));
         let content = one << 64 | other;
@@ -89,14 +89,14 @@ mod tests {
         };
         let of = |node: &str, key, lost| (node.to_owned(), key, lost);
         assert_eq!(
-            next(vec![summary("a", 1, 0), summary("b", 1, 0)]),
+            next(vec![summary("a", 1, 0), summary("b", 2, 0)]),
             (vec![of("a", 1, 0), of("b", 2, 0)], true, vec![], 2)
         );
         assert_eq!(
-            next(vec![summary("a", 1, 0), summary("b", 1, 5)]),
+            next(vec![summary("a", 1, 0), summary("b", 2, 5)]),
             (vec![of("b", 2, 5)], false, vec![], 2)
         );
         assert_eq!(next(vec![summary("a", 1, 0)]), (vec![], false, vec![2], 1));
-        assert_eq!(next(vec![summary("b", 1, 0)]), (vec![of("b", 3, 0)], false, vec![1], 1));
+        assert_eq!(next(vec![summary("b", 2, 0)]), (vec![of("b", 3, 0)], false, vec![1], 1));
     }
 }

@@ -1,20 +1,22 @@
 //! One node's part in a stream of summaries: window by window.
 
-use std::collections::BTreeMap;
+mod open;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use observer_proto::v1::watch_summaries_response::Payload;
-use observer_proto::v1::{
-    NodeState, NodeStatus, Summary, WatchSummariesRequest, WatchSummariesResponse, WindowEnd,
-};
-use tokio::sync::mpsc;
+use observer_proto::v1::{NodeState, NodeStatus, WatchSummariesRequest, WatchSummariesResponse, WindowEnd};
+use prost_types::Timestamp;
+use tokio::sync::{Semaphore, mpsc};
 
+use self::open::Open;
 use super::super::super::call::Filters;
 use super::super::super::merge::NodeNumber;
 use super::super::super::node::Up;
 use super::super::super::windows::NodeWindow;
 use super::super::part::{End, Gone, Of, Part, stopping};
+use super::{GRACE, wall};
 
 /// What one node brings.
 #[derive(Debug)]
@@ -28,12 +30,27 @@ pub(super) struct Brought {
 pub(super) enum What {
     /// Its windows follow.
     Telling(NodeStatus),
-    /// A window, and its start by the relay's clock.
-    Window(i128, Box<NodeWindow>),
-    /// It tells nothing for now.
+    /// A window.
+    Window(Complete),
+    /// It tells nothing for now, for this reason.
     State(NodeStatus),
+    /// It tells nothing for now.
+    Left,
     /// Nothing more comes.
     Ended,
+}
+
+/// A window, complete.
+#[derive(Debug)]
+pub(super) struct Complete {
+    pub(super) window: Box<NodeWindow>,
+    /// From when to when, by the daemon's clock in nanoseconds, and by how much that is ahead of the relay's.
+    pub(super) time: [i128; 2],
+    pub(super) ahead: i128,
+    /// When its daemon was started.
+    pub(super) started: Option<Timestamp>,
+    /// It is the first one of the daemon's stream.
+    pub(super) is_first: bool,
 }
 
 /// One node's part.
@@ -43,14 +60,12 @@ pub(super) struct Telling {
     /// Without filters.
     pub(super) request: WatchSummariesRequest,
     pub(super) sender: mpsc::Sender<Brought>,
-}
-
-/// The window that is not complete yet.
-#[derive(Default)]
-struct Open {
-    /// Of a stream of changes: all summaries as they are now, by key.
-    all: BTreeMap<u64, Summary>,
-    window: NodeWindow,
+    /// Places for windows that are told ahead of the other nodes'.
+    pub(super) places: Arc<Semaphore>,
+    /// The keys that were given to summaries of all nodes: no two have the same.
+    pub(super) keys: Arc<AtomicU64>,
+    /// Some of the past was told.
+    pub(super) began: bool,
 }
 
 impl Part for Telling {
@@ -67,7 +82,7 @@ impl Part for Telling {
             Err(end) => return Ok(end),
         };
         self.send(What::Telling(up.status())).await?;
-        let mut open = Open::default();
+        let mut open = Open::new(self.request.changes);
         loop {
             let message = match self.of.next(&mut stream).await {
                 Ok(message) => message,
@@ -79,14 +94,19 @@ impl Part for Telling {
         }
     }
 
-    async fn state(&mut self, status: NodeStatus) -> Result<(), Gone> {
+    async fn state(&mut self, mut status: NodeStatus) -> Result<(), Gone> {
+        // It is not asked for again.
+        if self.request.since.is_some() {
+            let rest = if self.began { "the rest of its past is missing" } else { "its past is missing" };
+            status.message = format!("{}; {rest}", status.message);
+        }
         self.send(What::State(status)).await
     }
 
     async fn cut_off(&mut self) -> Result<(), Gone> {
         // What is past was asked for once.
         (self.request.since, self.request.until) = (None, None);
-        Ok(())
+        self.send(What::Left).await
     }
 
     async fn end(&mut self) -> Result<(), Gone> {
@@ -96,21 +116,18 @@ impl Part for Telling {
 
 impl Telling {
     async fn take(
-        &self,
+        &mut self,
         up: &Up,
         open: &mut Open,
         message: WatchSummariesResponse,
     ) -> Result<Option<End>, Gone> {
         match message.payload {
-            Some(Payload::Summary(summary)) if self.request.changes => {
-                open.all.insert(summary.key, summary);
-            }
-            Some(Payload::Summary(summary)) => open.window.summaries.push(summary),
+            Some(Payload::Summary(summary)) => open.take(summary, &self.keys),
             Some(Payload::Lost(lost)) => {
                 self.of.node.counts.lost.fetch_add(lost.count, Ordering::Relaxed);
-                open.window.notes.push(Payload::Lost(lost));
+                open.note(Payload::Lost(lost));
             }
-            Some(Payload::Gap(gap)) => open.window.notes.push(Payload::Gap(gap)),
+            Some(Payload::Gap(gap)) => open.note(Payload::Gap(gap)),
             Some(Payload::NodeStatus(status)) if status.state() == NodeState::Stopping => {
                 return Ok(Some(stopping()));
             }
@@ -121,26 +138,21 @@ impl Telling {
     }
 
     /// Sends a window that is complete.
-    async fn window(&self, up: &Up, open: &mut Open, end: WindowEnd) -> Result<(), Gone> {
-        let mut window = std::mem::take(&mut open.window);
-        if self.request.changes {
-            for key in &end.ended {
-                open.all.remove(key);
-            }
-            // What did not change is of this window all the same.
-            let of_this = |summary: &Summary| Summary {
-                window_start: end.window_start,
-                window_ns: end.window_ns,
-                ..summary.clone()
-            };
-            window.summaries = open.all.values().map(of_this).collect();
+    async fn window(&mut self, up: &Up, open: &mut Open, end: WindowEnd) -> Result<(), Gone> {
+        let start = end.window_start.as_ref().map_or(0, super::nanos);
+        let time = [start, start + i128::from(end.window_ns)];
+        let ahead = i128::from(up.clock_ahead_ns());
+        self.began = true;
+        if time[1] - ahead + i128::try_from(GRACE.as_nanos()).unwrap_or(0) >= wall() {
+            // That was the past.
+            self.request.since = None;
         }
-        window.name = Arc::clone(&up.name);
-        let start = end
-            .window_start
-            .map_or(0, |time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos));
-        window.end = end;
-        self.send(What::Window(start - i128::from(up.clock_ahead_ns()), Box::new(window))).await
+        // They are never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let (window, is_first) = open.end(end);
+        let window = Box::new(NodeWindow { name: Arc::clone(&up.name), _place: place, ..window });
+        let started = up.start_time;
+        self.send(What::Window(Complete { window, time, ahead, started, is_first })).await
     }
 
     async fn send(&self, what: What) -> Result<(), Gone> {
