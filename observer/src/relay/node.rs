@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use self::claims::Claims;
 pub(super) use self::keep::Shared;
-pub(super) use self::up::Up;
+pub(super) use self::up::{CLOCKS_AGREE, Up};
 use super::Settings;
 use super::find::Found;
 

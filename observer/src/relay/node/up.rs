@@ -14,7 +14,7 @@ use super::super::call::no_answer;
 use super::{now, words};
 
 /// A clock that differs by no more is right: the way there and back takes time as well.
-const CLOCKS_AGREE: i64 = 500_000_000;
+pub(in crate::relay) const CLOCKS_AGREE: i64 = 500_000_000;
 /// An answer within twice that tells well enough what a clock says.
 const WELL_KNOWN: i64 = 50_000_000;
 

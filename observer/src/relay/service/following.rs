@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::super::call::Filters;
 use super::super::merge::NodeNumber;
-use super::super::node::{Up, now};
+use super::super::node::{CLOCKS_AGREE, Up, now};
 use super::part::{End, Gone, Of, Part, stopping};
 
 /// So many nodes' positions are remembered, and those of all that are followed.
@@ -207,7 +207,7 @@ impl Following {
     /// others tell, and what a daemon's clock says may change.
     async fn time(&mut self, told: Option<&Timestamp>) -> Result<u64, Gone> {
         let ahead = self.of.node.clock_ahead_ns();
-        if ahead != self.ahead_ns {
+        if ahead.abs_diff(self.ahead_ns) > CLOCKS_AGREE.unsigned_abs() {
             self.ahead_ns = ahead;
             let status = self.of.node.status_now();
             self.send(What::State(status)).await?;

@@ -141,7 +141,7 @@ impl Telling {
     async fn window(&mut self, up: &Up, open: &mut Open, end: WindowEnd) -> Result<(), Gone> {
         let start = end.window_start.as_ref().map_or(0, super::nanos);
         let time = [start, start + i128::from(end.window_ns)];
-        let ahead = i128::from(up.clock_ahead_ns());
+        let ahead = i128::from(self.of.node.clock_ahead_ns());
         self.began = true;
         if time[1] - ahead + i128::try_from(GRACE.as_nanos()).unwrap_or(0) >= wall() {
             // That was the past.
