@@ -166,6 +166,10 @@ fn remedy(status: &tonic::Status) -> &'static str {
             "The daemon does not know this call: is it older than this client? See `observer status`."
         }
         Code::ResourceExhausted => "A limit was reached: ask for less, or end other clients.",
+        // What answers by HTTP alone has no words of its own.
+        Code::Unavailable if !status.message().is_empty() && !status.message().contains("HTTP status") => {
+            "It cannot answer that now: see `observer status` and its log, then try again."
+        }
         Code::Unavailable | Code::Cancelled => ENDED,
         Code::FailedPrecondition | Code::NotFound => {
             "Ask for something else: it is not possible as things are."
@@ -184,5 +188,21 @@ fn remedy(status: &tonic::Status) -> &'static str {
 impl From<replay::Error> for Error {
     fn from(error: replay::Error) -> Self {
         Self::Replay(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answers_that_something_is_not_there_has_not_ended() {
+        let nobody = tonic::Status::unavailable("no node is found: list : 0 daemons");
+        assert!(remedy(&nobody).starts_with("It cannot answer that now"));
+        let by_http =
+            tonic::Status::unavailable("grpc-status header missing, mapped from HTTP status code 503");
+        for ended in [by_http, tonic::Status::unavailable(""), tonic::Status::cancelled("Timeout expired")] {
+            assert!(remedy(&ended).starts_with("It ended, or is no observer daemon"), "{ended:?}");
+        }
     }
 }
