@@ -33,10 +33,10 @@ pub(super) struct Known {
 impl Known {
     /// Why there is none, in words.
     pub(super) fn nobody(&self) -> String {
-        let sources = self
-            .sources
-            .iter()
-            .map(|source| format!("{} {}: {}", source.name, source.endpoint, source.message));
+        let sources = self.sources.iter().map(|IdentitySource { name, endpoint, message, .. }| {
+            let space = if endpoint.is_empty() { "" } else { " " };
+            format!("{name}{space}{endpoint}: {message}")
+        });
         let sources: Vec<_> = sources.collect();
         format!(
             "no node is found: {}",
