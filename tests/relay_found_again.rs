@@ -21,7 +21,7 @@ fn told(stream: &Lines) -> Vec<(String, u64)> {
     let mut told = Vec::new();
     for line in stream.values() {
         if let Some(started) = line["node_status"]["start_time"].as_str() {
-            run = started.to_owned();
+            started.clone_into(&mut run);
         }
         if line["event"]["type"] == "tcp_connect" {
             told.push((run.clone(), line["event"]["sequence"].as_u64().unwrap_or_default()));
@@ -58,7 +58,7 @@ async fn a_node_that_is_found_again_tells_each_thing_once() -> Result<()> {
     let pod = node.pod(testbed, "own").await?;
     pod.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;
     let api = KubernetesApi::start().await?;
-    let slice = endpoint_slice("observer", "nodes", node.place.ip()?.into(), 4246, true);
+    let slice = endpoint_slice("observer", "nodes", node.place.ip()?, 4246, true);
     api.put(&slice)?;
     let relay =
         nodes.relay().arg("--nodes-service=observer/nodes").arg(format!("--kubernetes={}", api.kubeconfig()));
