@@ -215,10 +215,14 @@ pub(super) fn no_answer(patience: Duration) -> String {
 
 /// A node that did not answer.
 pub(super) fn missing(node: &str, why: String) -> NodeStatus {
-    NodeStatus {
-        state: NodeState::Unavailable.into(),
-        message: why,
-        node_name: node.to_owned(),
-        ..NodeStatus::default()
-    }
+    said(NodeState::Unavailable, node, why)
+}
+
+/// A node that was waited for in vain, or too long.
+pub(super) fn behind(node: &str, why: String) -> NodeStatus {
+    said(NodeState::Behind, node, why)
+}
+
+fn said(state: NodeState, node: &str, message: String) -> NodeStatus {
+    NodeStatus { state: state.into(), message, node_name: node.to_owned(), ..NodeStatus::default() }
 }

@@ -223,6 +223,11 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(500).collect()
 }
 
+/// A time as one number.
+pub(super) fn nanos(time: &Timestamp) -> i128 {
+    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)
+}
+
 /// The time by this machine's clock.
 #[allow(clippy::disallowed_methods, reason = "messages carry the time of their sending")]
 pub(super) fn now() -> Timestamp {

@@ -22,6 +22,7 @@ use super::Answered;
 use super::asked::{Asked, Happens, Who};
 use super::following::{Brought, Following, Positions, What, asks_past};
 use super::part::run;
+use crate::filter::Purpose;
 use crate::serve::{Seat, check};
 
 /// Messages on their way from all nodes' streams to where they are put in order.
@@ -88,6 +89,8 @@ impl Events {
             ));
         }
         check::events(&request)?;
+        let (allow, deny) = (std::mem::take(&mut request.allow), std::mem::take(&mut request.deny));
+        let chosen = Chosen::checked(allow, deny, Purpose::Events)?;
         if nodes.now().nodes.is_empty() && !request.follow {
             return Err(Status::unavailable(nodes.now().nobody()));
         }
@@ -97,7 +100,6 @@ impl Events {
             hides_time = !mask.paths.iter().any(|path| path == "time");
             mask.paths.extend(hides_time.then(|| "time".to_owned()));
         }
-        let chosen = Chosen::new(std::mem::take(&mut request.allow), std::mem::take(&mut request.deny));
         let who = Who { asker, chosen, patience: settings.patience, follow: request.follow };
         let (out, answers) = mpsc::channel(READY);
         let (sender, brought) = mpsc::channel(ON_THEIR_WAY);

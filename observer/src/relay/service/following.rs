@@ -13,6 +13,7 @@ use super::super::call::Filters;
 use super::super::merge::NodeNumber;
 use super::super::node::{CLOCKS_AGREE, Up, now};
 use super::part::{End, Gone, Of, Part, stopping};
+use crate::wire::wall_time;
 
 /// So many nodes' positions are remembered, and those of all that are followed.
 const MOST_POSITIONS: usize = 10_000;
@@ -212,8 +213,9 @@ impl Following {
             let status = self.of.node.status_now();
             self.send(What::State(status)).await?;
         }
-        let corrected = told.map_or(0, nanos).saturating_add_signed(ahead.saturating_neg());
-        Ok(corrected.min(nanos(&now())))
+        let corrected =
+            told.map_or(0, |time| wall_time(time).0).saturating_add_signed(ahead.saturating_neg());
+        Ok(corrected.min(wall_time(&now()).0))
     }
 
     /// Passes on what is no event: behind all that came before.
@@ -251,8 +253,4 @@ impl Following {
 pub(super) const fn asks_past(request: &WatchEventsRequest) -> bool {
     let WatchEventsRequest { last, first, since, until, .. } = request;
     *last > 0 || *first > 0 || since.is_some() || until.is_some()
-}
-
-fn nanos(time: &Timestamp) -> u64 {
-    u64::try_from(i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)).unwrap_or(0)
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use observer_proto::{Mask, v1};
-use prost_types::{FieldMask, Timestamp};
+use prost_types::FieldMask;
 use tonic::Status;
 
 use self::weight::weight;
 use super::super::call::{Answer, Answers, Asker, Pace, Visit, ask};
 use super::super::chosen::Chosen;
 use super::super::join;
-use super::super::node::Node;
+use super::super::node::{Node, nanos};
 use super::Service;
 use crate::filter::Purpose;
 use crate::serve::{asked_mask, asked_order, fitting};
@@ -209,9 +209,4 @@ fn sum(counts: impl Iterator<Item = u64>) -> u64 {
 /// What is wanted of each; daemons are asked for all of it, as what joins two ends may not be wanted.
 fn mask(asked: Option<FieldMask>, item: &str) -> Result<Option<Mask>, Status> {
     asked_mask(asked, item, &["node_name"])
-}
-
-/// A time as one number.
-fn nanos(time: &Timestamp) -> i128 {
-    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)
 }

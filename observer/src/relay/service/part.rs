@@ -91,14 +91,12 @@ async fn bring(part: &mut impl Part) -> Result<(), Gone> {
     // What it was called when it was said to tell nothing: before it was ever connected, that is its address.
     let mut called = None;
     loop {
-        let of = part.of();
         match up {
             Ok(is) => {
                 if let Some(called) = called.take().filter(|called| *called != *is.name) {
                     part.state(known_as(called, &is.name)).await?;
                 }
-                let of = part.of();
-                let Some(filters) = of.chosen.of(&is.name) else { return Ok(()) };
+                let Some(filters) = part.of().chosen.of(&is.name) else { return Ok(()) };
                 let why = match part.stream(&is, filters).await? {
                     End::Whole => return Ok(()),
                     // What is to be said of that follows.
@@ -117,14 +115,14 @@ async fn bring(part: &mut impl Part) -> Result<(), Gone> {
                 until_it_changes(node, &is, pauses.next()).await;
             }
             Err(status) => {
-                let (gone, follow) = (status.state() == NodeState::Gone, of.follow);
+                let gone = status.state() == NodeState::Gone;
                 let asked_elsewhere = status.state() == NodeState::Unspecified;
-                if !asked_elsewhere && of.chosen.of(&node.name()).is_some() {
+                if !asked_elsewhere && part.of().chosen.of(&node.name()).is_some() {
                     called = Some(status.node_name.clone());
                     part.state(status).await?;
                 }
                 part.cut_off().await?;
-                if gone || !follow {
+                if gone || !part.of().follow {
                     return Ok(());
                 }
             }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use observer_proto::Mask;
 use observer_proto::v1::watch_summaries_response::Payload;
 use observer_proto::v1::{NodeStatus, WatchSummariesRequest, WatchSummariesResponse};
-use prost_types::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,12 +22,13 @@ use super::super::Settings;
 use super::super::call::Asker;
 use super::super::chosen::Chosen;
 use super::super::merge::NodeNumber;
-use super::super::node::now;
+use super::super::node::{nanos, now};
 use super::super::nodes::Nodes;
 use super::super::windows::{Ends, Overlaps, Told, Windows};
 use super::Answered;
 use super::asked::{Asked, Happens, Who};
 use super::part::run;
+use crate::filter::Purpose;
 use crate::serve::{Seat, asked_mask, check};
 
 /// Messages for the client to read.
@@ -75,6 +75,8 @@ impl Summaries {
         settings: &Settings,
     ) -> Result<Answered<WatchSummariesResponse>, Status> {
         check::summaries(&request)?;
+        let (allow, deny) = (std::mem::take(&mut request.allow), std::mem::take(&mut request.deny));
+        let chosen = Chosen::checked(allow, deny, Purpose::Summaries)?;
         if nodes.now().nodes.is_empty() && !request.follow {
             return Err(Status::unavailable(nodes.now().nobody()));
         }
@@ -87,7 +89,6 @@ impl Summaries {
                 .window
                 .get_or_insert(prost_types::Duration { seconds: length.as_secs() as i64, nanos: 0 });
         }
-        let chosen = Chosen::new(std::mem::take(&mut request.allow), std::mem::take(&mut request.deny));
         let who = Who { asker, chosen, patience: settings.patience, follow: request.follow };
         let asked = Asked::new(nodes, who);
         let whose = Whose::new(nodes.clone(), asked.asker().clone());
@@ -225,8 +226,4 @@ impl Summaries {
 /// The time by this machine's clock, in nanoseconds.
 fn wall() -> i128 {
     nanos(&now())
-}
-
-fn nanos(time: &Timestamp) -> i128 {
-    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)
 }

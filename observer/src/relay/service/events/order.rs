@@ -4,6 +4,7 @@ use observer_proto::v1::watch_events_response::Payload;
 use observer_proto::v1::{NodeState, NodeStatus};
 use tokio::time::Instant;
 
+use super::super::super::call;
 use super::super::following::{Brought, What};
 use super::{BEHIND, Done, Events};
 
@@ -107,7 +108,7 @@ impl Events {
         let Some(node) = self.asked.get(behind) else { return Ok(()) };
         let message =
             format!("it has told nothing for {} s: its past comes late, out of order", BEHIND.as_secs());
-        let (state, node_name) = (NodeState::Behind.into(), node.name().to_string());
-        self.status(NodeStatus { state, message, node_name, ..NodeStatus::default() }).await
+        let status = call::behind(&node.name(), message);
+        self.status(status).await
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use observer_proto::v1;
 use observer_proto::v1::watch_summaries_response::Payload;
-use observer_proto::v1::{NodeState, NodeStatus};
 use tokio::time::Instant;
 use tonic::Status;
 
+use super::super::super::call::behind;
 use super::super::super::join;
 use super::super::super::merge::NodeNumber;
 use super::super::super::windows::{BEHIND, Next, NodeWindow, Together};
@@ -59,7 +59,7 @@ impl Summaries {
         words: Option<String>,
     ) -> Result<(), Done> {
         if let Some(words) = words {
-            self.status(behind(name.clone(), words)).await?;
+            self.status(behind(&name, words)).await?;
         }
         for note in window.notes {
             self.send(name.clone(), note).await?;
@@ -70,7 +70,7 @@ impl Summaries {
     /// Says that a node is behind.
     async fn behind(&self, node: NodeNumber, words: String) -> Result<(), Done> {
         match self.asked.get(node) {
-            Some(node) => self.status(behind(node.name().to_string(), words)).await,
+            Some(node) => self.status(behind(&node.name(), words)).await,
             None => Ok(()),
         }
     }
@@ -113,11 +113,6 @@ impl Summaries {
         }
         self.send(String::new(), Payload::WindowEnd(end)).await
     }
-}
-
-/// That a node is behind.
-fn behind(node_name: String, message: String) -> NodeStatus {
-    NodeStatus { state: NodeState::Behind.into(), message, node_name, ..NodeStatus::default() }
 }
 
 fn too_many() -> Status {
