@@ -116,6 +116,9 @@ pub(crate) static MEMORY_CONTROLLER: Setting = Setting(observer_ebpf::settings::
 pub(crate) static VICTIM_IS_TASK: Setting = Setting(0);
 /// See `observer_ebpf::settings::name`.
 #[unsafe(no_mangle)]
+pub(crate) static RETRANSMIT_HAS_ERROR: Setting = Setting(0);
+/// See `observer_ebpf::settings::name`.
+#[unsafe(no_mangle)]
 pub(crate) static RESET_HAS_REASON: Setting = Setting(0);
 /// See `observer_ebpf::settings::name`.
 #[unsafe(no_mangle)]

@@ -12,8 +12,9 @@ use crate::budget::take;
 use crate::emit::{emit, header, now_ns};
 use crate::fold;
 use crate::kernel::{
-    Field, REQUEST_RETRANS, SKB_CB, SKB_LEN, TCP_BACKOFF, TCP_CA_STATE, TCP_CB_END_SEQ, TCP_CB_FLAGS,
-    TCP_CB_FLAGS_WIDE, TCP_CB_SEGMENTS, TCP_PENDING_TIMER, TCP_RETRANSMITS, TCP_SND_NXT, TCP_TOTAL_RETRANS,
+    Field, REQUEST_RETRANS, RETRANSMIT_HAS_ERROR, SKB_CB, SKB_LEN, TCP_BACKOFF, TCP_CA_STATE, TCP_CB_END_SEQ,
+    TCP_CB_FLAGS, TCP_CB_FLAGS_WIDE, TCP_CB_SACKED, TCP_CB_SEGMENTS, TCP_PENDING_TIMER, TCP_RETRANSMITS,
+    TCP_SND_NXT, TCP_TOTAL_RETRANS,
 };
 use crate::maps::{NETWORK, SENT_AGAIN, count_made_up};
 use crate::socket::{NO_SOCKET, cgroup_id, fill_ends, fill_owned, fill_socket, fill_tracked, storage, track};
@@ -29,6 +30,9 @@ const LOSS_PROBE_TIMER: u8 = 5;
 /// `TCP_CA_Recovery` and `TCP_CA_Loss` (include/uapi/linux/tcp.h).
 const RECOVERY: u8 = 3;
 const LOSS: u8 = 4;
+
+/// `TCPCB_EVER_RETRANS` (include/net/tcp.h): the segment was sent again at some time.
+const EVER_RETRANS: u8 = 0x80;
 
 /// Writes down why, how often already, and since when.
 ///
@@ -107,11 +111,12 @@ pub(crate) unsafe fn flags(skb: *const Kernel) -> u32 {
 }
 
 /// `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb)`, with `, int err` from
-/// 6.14. Runs once RetransSegs was counted; before 6.14 not where the segment could not be sent.
+/// 6.14. Runs once RetransSegs was counted; before 6.14 not where the segment could not be sent, from then on also where
+/// nothing was sent or counted, see `is_news`.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: the hook's first argument is a full socket.
-    if unsafe { is_news(ctx.arg(0), true) } {
+    // SAFETY: the hook's arguments are a full socket and a segment.
+    if unsafe { is_news(ctx.arg(0), ctx.arg(1), true) } {
         tell(&ctx);
     }
     0
@@ -121,8 +126,8 @@ pub(crate) fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
 /// again is interrupted by another socket's timer or by its packets.
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub(crate) fn tcp_retransmit_skb_again(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: the hook's first argument is a full socket.
-    if unsafe { is_news(ctx.arg(0), false) } {
+    // SAFETY: the hook's arguments are a full socket and a segment.
+    if unsafe { is_news(ctx.arg(0), ctx.arg(1), false) } {
         count_made_up(Hook::Retransmit);
         tell(&ctx);
     }
@@ -132,12 +137,19 @@ pub(crate) fn tcp_retransmit_skb_again(ctx: BtfTracePointContext) -> i32 {
 /// Takes down that these segments are told; false if they were already, and `otherwise` where the kernel's memory is
 /// too short to know. The socket is locked, and each time it has sent more segments again than the last time.
 ///
+/// From 6.14 the hook also tells of a segment that was not sent, mostly since its last copy still waits on this host
+/// (`EBUSY`). Whatever was sent again is marked before the hook runs; by the sum alone that would pass for news on a
+/// socket that was born with the SYN-ACKs that were sent again for it.
+///
 /// # Safety
-/// `sk` is typed and a full socket.
+/// `sk` is typed and a full socket; `skb` is typed.
 #[inline(always)]
-unsafe fn is_news(sk: *const Kernel, otherwise: bool) -> bool {
+unsafe fn is_news(sk: *const Kernel, skb: *const Kernel, otherwise: bool) -> bool {
     // SAFETY: as promised to this function; the helpers' results are typed and tested.
     unsafe {
+        if RETRANSMIT_HAS_ERROR.is_on() && control(skb, &TCP_CB_SACKED) & EVER_RETRANS == 0 {
+            return false;
+        }
         let tcp: *const Kernel = bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast_const().cast();
         let told = storage(&SENT_AGAIN, sk, true);
         if tcp.is_null() || told.is_null() {

@@ -139,6 +139,7 @@ macro_rules! kernel_fields {
             TCP_CB_FLAGS: "tcp_skb_cb", "tcp_flags", u8, optional;
             TCP_CB_FLAGS_WIDE: "tcp_skb_cb", "tcp_flags", u16, optional;
             TCP_CB_END_SEQ: "tcp_skb_cb", "end_seq", u32, required;
+            TCP_CB_SACKED: "tcp_skb_cb", "sacked", u8, required;
             TCP_CB_SEGMENTS: "tcp_skb_cb", "tcp_gso_segs", u16, required;
             SKB_SK: "sk_buff", "sk", *const Kernel, optional;
             SKB_PROTOCOL: "sk_buff", "protocol", u16, optional;

@@ -8,6 +8,8 @@ pub mod name {
     pub const VICTIM_IS_TASK: &str = "VICTIM_IS_TASK";
     /// Where `css_set.subsys` has the memory controller; [`ABSENT`](super::ABSENT) without one.
     pub const MEMORY_CONTROLLER: &str = "MEMORY_CONTROLLER";
+    /// 1 where `tcp_retransmit_skb` gives an error (its third argument), and runs where there is one.
+    pub const RETRANSMIT_HAS_ERROR: &str = "RETRANSMIT_HAS_ERROR";
     /// 1 where `tcp_send_reset` gives a reason (its third argument).
     pub const RESET_HAS_REASON: &str = "RESET_HAS_REASON";
     /// 1 where `kfree_skb` gives the socket that the packet came to (its fourth argument).

@@ -23,6 +23,10 @@ const HOOKS: [(&str, &str); 5] = [
     ("tcp", "tcp_receive_reset"),
 ];
 
+/// Shell that mounts the hooks' files where the machine does not show them.
+pub(crate) const TRACEFS: &str =
+    "{ [ -d /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing; }";
+
 /// Counters of hooks and programs, since this was started.
 #[derive(Debug)]
 pub struct Firings {
@@ -78,10 +82,10 @@ pub fn count_runs() -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// The kernel's numbers of the hooks, from a mount that only the shell below sees.
+/// The kernel's numbers of the hooks; where the machine does not show them, from a mount that only the shell below sees.
 fn ids() -> Result<Vec<(&'static str, u64)>> {
     let files = HOOKS.map(|(group, hook)| format!("/sys/kernel/tracing/events/{group}/{hook}/id"));
-    let script = format!("mount -t tracefs tracefs /sys/kernel/tracing && cat {}", files.join(" "));
+    let script = format!("{TRACEFS} && cat {}", files.join(" "));
     let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output()?;
     ensure!(output.status.success(), "no tracefs: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;

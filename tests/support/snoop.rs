@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::firings::TRACEFS;
 use crate::guardian::Guardian;
 use crate::wait::{PATIENCE, eventually};
 
@@ -18,10 +19,10 @@ pub struct Snoop {
 }
 
 impl Snoop {
-    /// Starts it. It needs the folder of tracepoints, which is mounted for it alone.
+    /// Starts it. It needs the folder of tracepoints, which is mounted for it alone where the machine has none.
     pub fn start(name: &str) -> Result<Self> {
         let file = Guardian::shared()?.scratch("snoop")?.join(name);
-        let script = format!("mount -t tracefs tracefs /sys/kernel/tracing && exec stdbuf -oL {name}");
+        let script = format!("{TRACEFS} && exec stdbuf -oL {name}");
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &script]);
         let log = File::create(&file)?;

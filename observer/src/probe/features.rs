@@ -123,6 +123,7 @@ impl Features {
             .find_map(|(index, name)| (name == "memory_cgrp_id").then_some(index));
         globals.push((name::MEMORY_CONTROLLER, memory_controller.unwrap_or(ABSENT)));
         globals.push((name::VICTIM_IS_TASK, u32::from(victim_is_task)));
+        globals.push((name::RETRANSMIT_HAS_ERROR, u32::from(count("tcp_retransmit_skb") > 2)));
         globals.push((name::RESET_HAS_REASON, u32::from(count("tcp_send_reset") > 2)));
         globals.push((name::DROP_HAS_SOCKET, u32::from(count("kfree_skb") > 3)));
         let strip = |(value, name): (u32, String)| (value, reason_name(&name));
