@@ -175,7 +175,7 @@ impl Attributor {
                 }
             }
             Fact::Cluster(fact) => self.cluster(fact, now, out),
-            Fact::Sources(..) => {}
+            Fact::Sources(..) | Fact::Surveyed => {}
         }
     }
 

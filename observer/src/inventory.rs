@@ -73,6 +73,8 @@ pub(crate) enum Fact {
     Sources(&'static str, Vec<IdentitySource>),
     /// What the Kubernetes API tells.
     Cluster(ClusterFact),
+    /// Every runtime has told whom it has, or does not answer. Told once.
+    Surveyed,
 }
 
 /// A container as its runtime knows it.
@@ -158,6 +160,7 @@ pub(crate) struct Handle {
     end_lookups: mpsc::Sender<EndLookup>,
     engines: mpsc::Sender<String>,
     translations: Option<conntrack::Queries>,
+    asks_cluster: bool,
     _tasks: JoinSet<()>,
 }
 
@@ -183,6 +186,11 @@ impl Handle {
     pub(crate) fn translate(&self, query: TranslationQuery) -> bool {
         self.translations.as_ref().is_some_and(|queries| queries.try_send(query).is_ok())
     }
+
+    /// The Kubernetes API is asked for the cluster's objects: each kind of them is [listed](ClusterFact::Listed).
+    pub(crate) const fn asks_cluster(&self) -> bool {
+        self.asks_cluster
+    }
 }
 
 /// Starts the tasks on the current tokio runtime.
@@ -191,6 +199,7 @@ pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
     let (end_lookups, ends) = mpsc::channel(LOOKUP_QUEUE);
     let (engines, engine_requests) = mpsc::channel(LOOKUP_QUEUE);
     let mut tasks = JoinSet::new();
+    let asks_cluster = settings.kubernetes.is_some();
     if let Some(kubernetes) = settings.kubernetes.clone() {
         kubernetes::spawn(kubernetes, &facts, &mut tasks);
     }
@@ -199,7 +208,7 @@ pub(crate) fn start(settings: Settings, facts: mpsc::Sender<Fact>) -> Handle {
     engines::spawn(folders, engine_requests, lookups.clone(), facts.clone(), &mut tasks);
     cri::spawn(settings, cri::Requests { lookups: requests, ends }, &facts, &mut tasks);
     tasks.spawn(watch_addresses(facts));
-    Handle { lookups, end_lookups, engines, translations, _tasks: tasks }
+    Handle { lookups, end_lookups, engines, translations, asks_cluster, _tasks: tasks }
 }
 
 /// Sends the machine's addresses, at once and then whenever they changed.

@@ -5,33 +5,56 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::inventory::netns;
+use crate::inventory::cluster::Resource;
+use crate::inventory::{ClusterFact, Fact, netns};
 use crate::probe::Adopter;
 
 /// How long visiting network namespaces may take: each with sockets costs a walk through all of the kernel's.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For so long it is waited until it is known who has which address. Whose the other side of a connection is, is looked up
+/// once.
+const STRANGE: Duration = Duration::from_secs(5);
 
 /// Older sockets are being taken over, or were.
 pub(super) struct Adoption {
     /// Ends with the number of namespaces that were not searched.
     thread: Option<JoinHandle<u64>>,
     unsearched: u64,
+    started: Instant,
+    /// The runtimes have not said yet whom they have.
+    unsurveyed: bool,
+    /// The cluster's objects that are still to be listed.
+    unlisted: Vec<Resource>,
 }
 
 impl Adoption {
     /// Starts to take them over; other network namespaces are entered for that only if it may `enter` them.
-    pub(super) fn start(adopter: Adopter, enter: bool) -> Self {
+    pub(super) fn start(adopter: Adopter, enter: bool, asks_cluster: bool) -> Self {
         let thread = thread::Builder::new()
             .name("adopt".to_owned())
             .spawn(move || adopt(&adopter, enter))
             .inspect_err(|error| log::warn!("older connections are not followed: {error}"))
             .ok();
-        Self { thread, unsearched: 0 }
+        let unlisted = if asks_cluster { Resource::ALL.to_vec() } else { Vec::new() };
+        Self { thread, unsearched: 0, started: Instant::now(), unsurveyed: true, unlisted }
     }
 
-    /// It has ended, and nobody has [taken that down](Self::end) yet.
-    pub(super) fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    /// Takes note of who is known by now.
+    pub(super) fn told(&mut self, fact: &Fact) {
+        self.unsurveyed &= *fact != Fact::Surveyed;
+        if let Fact::Cluster(ClusterFact::Listed(of)) = fact {
+            self.unlisted.retain(|resource| resource != of);
+        }
+    }
+
+    /// It is known who lives here and in the cluster, or has been waited for.
+    pub(super) fn knows(&self) -> bool {
+        !self.unsurveyed && self.unlisted.is_empty() || self.started.elapsed() >= STRANGE
+    }
+
+    /// It has ended, and nobody has [taken that down](Self::end) yet, who can.
+    pub(super) fn is_due(&self) -> bool {
+        self.knows() && self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// Takes its end down; false where there is none.

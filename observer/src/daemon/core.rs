@@ -124,7 +124,8 @@ impl<'a> Core<'a> {
         capabilities.push(probe::reset_reason(features));
         capabilities.extend(privileges);
         let (process_ring, network_ring, mut probes) = loaded.into_parts()?;
-        let adoption = Adoption::start(probes.sockets.adopter(), config.enter_namespaces);
+        let asks_cluster = inventory.asks_cluster();
+        let adoption = Adoption::start(probes.sockets.adopter(), config.enter_namespaces, asks_cluster);
         let mut sources = Vec::new();
         let cgroups = lookups::find_cgroups(&mut sources);
         let attribution = attribute::Settings {

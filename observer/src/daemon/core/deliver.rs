@@ -11,6 +11,7 @@ impl Core<'_> {
         if let Fact::Sources(name, sources) = &fact {
             self.asked_sources.insert(name, sources.clone());
         }
+        self.adoption.told(&fact);
         let listed = matches!(fact, Fact::Cluster(ClusterFact::Listed(_)));
         self.attributor.fact(fact, now, &mut self.out);
         self.deliver(now);

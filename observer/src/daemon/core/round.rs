@@ -30,7 +30,7 @@ impl Core<'_> {
         self.count_losses(now);
         self.tick_sessions(now);
         let pause = self.sampling_pause_ns();
-        if self.adoption.has_ended() || now.boot.since_ns(self.aggregator.sampled()) + EARLY_NS >= pause {
+        if self.adoption.is_due() || now.boot.since_ns(self.aggregator.sampled()) + EARLY_NS >= pause {
             self.sample(now);
             self.sampling.pass_ns = self.now().boot.since_ns(now.boot);
         }

@@ -27,9 +27,10 @@ pub(super) struct Sampling {
 
 impl Core<'_> {
     /// Reads the live sockets. One that is in no table was taken over, or its event was lost, or is on
-    /// its way: so only what was unknown the last time as well is asked for.
+    /// its way: so only what was unknown the last time as well is asked for, once it is known who lives here.
     pub(super) fn sample(&mut self, now: Now) {
-        let adopted = self.adoption.end();
+        let knows = self.adoption.knows();
+        let adopted = knows && self.adoption.end();
         let Sampling { samples, queues, .. } = &mut self.sampling;
         let tick = self.tick;
         let (aggregator, mut unknown) = (&mut self.aggregator, HashMap::new());
@@ -64,7 +65,7 @@ impl Core<'_> {
         let listeners = self.aggregator.sample_listeners(&self.sampling.queues);
         let stays = unknown.keys().any(|id| self.sampling.unknown.contains_key(id));
         self.sampling.unknown = unknown;
-        if adopted || (stays && self.aggregator.room() > 0) || !listeners.is_empty() {
+        if knows && (adopted || (stays && self.aggregator.room() > 0) || !listeners.is_empty()) {
             self.make_known(&listeners, adopted, now);
         }
         self.explain_drops();

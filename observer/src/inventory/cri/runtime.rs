@@ -218,6 +218,7 @@ impl Runtime {
                 if let Err(error) = self.survey(&client, facts).await {
                     return error;
                 }
+                sources.surveyed(index).await;
                 let followed = self.followed.load(Ordering::Relaxed);
                 tokio::select! {
                     () = sleep(if followed { FOLLOWED_INTERVAL } else { SURVEY_INTERVAL }) => {}
@@ -264,6 +265,7 @@ pub(super) async fn keep(
         };
         *runtime.state() = state;
         sources.report(index, health).await;
+        sources.surveyed(index).await;
         if !matches!(error, CriError::Absent) {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -1,5 +1,7 @@
 //! The health of the CRI endpoints, told to the core when it changes.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::{Mutex, mpsc};
 
 use super::super::Fact;
@@ -29,13 +31,16 @@ pub(super) struct Sources {
     given: bool,
     facts: mpsc::Sender<Fact>,
     health: Mutex<Vec<Health>>,
+    /// Those that are still to say whom they have.
+    unsurveyed: Mutex<BTreeSet<usize>>,
 }
 
 impl Sources {
     /// Endpoints that nobody asked yet.
     pub(super) fn new(endpoints: Vec<CriEndpoint>, given: bool, facts: mpsc::Sender<Fact>) -> Self {
         let health = Mutex::new(vec![Health::Unasked; endpoints.len()]);
-        Self { endpoints, given, facts, health }
+        let unsurveyed = Mutex::new((0..endpoints.len()).collect());
+        Self { endpoints, given, facts, health, unsurveyed }
     }
 
     /// Takes note of one endpoint's health, and tells the core where that is news.
@@ -61,7 +66,17 @@ impl Sources {
 
     /// Tells that there is nobody to ask.
     pub(super) async fn report_nowhere(&self) {
-        let _closed = self.facts.send(Fact::Sources(NAME, vec![self.nowhere()])).await;
+        for fact in [Fact::Sources(NAME, vec![self.nowhere()]), Fact::Surveyed] {
+            let _closed = self.facts.send(fact).await;
+        }
+    }
+
+    /// One endpoint has told whom it has, or does not answer; tells the core once all have.
+    pub(super) async fn surveyed(&self, index: usize) {
+        let mut left = self.unsurveyed.lock().await;
+        if left.remove(&index) && left.is_empty() {
+            let _closed = self.facts.send(Fact::Surveyed).await;
+        }
     }
 
     fn sources(&self, health: &[Health]) -> Vec<IdentitySource> {
@@ -142,9 +157,22 @@ mod tests {
 
     #[tokio::test]
     async fn no_endpoint_at_all_is_told() {
-        let (facts, mut told) = mpsc::channel(1);
+        let (facts, mut told) = mpsc::channel(2);
         Sources::new(Vec::new(), true, facts).report_nowhere().await;
         let message = "no CRI endpoint is set; containers show by id";
         assert_eq!(messages(&mut told), [(String::new(), false, message.to_owned())]);
+        assert_eq!(told.try_recv(), Ok(Fact::Surveyed));
+    }
+
+    #[tokio::test]
+    async fn that_all_are_surveyed_is_told_once() {
+        let (sources, mut told) = sources(true);
+        sources.surveyed(1).await;
+        sources.surveyed(1).await;
+        assert!(told.try_recv().is_err());
+        sources.surveyed(0).await;
+        assert_eq!(told.try_recv(), Ok(Fact::Surveyed));
+        sources.surveyed(0).await;
+        assert!(told.try_recv().is_err());
     }
 }

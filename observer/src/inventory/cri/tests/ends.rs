@@ -57,7 +57,8 @@ impl Bench {
                 | Fact::Engine(_)
                 | Fact::Cluster(_)
                 | Fact::Translation { .. }
-                | Fact::Sources(..) => {}
+                | Fact::Sources(..)
+                | Fact::Surveyed => {}
             }
         }
     }
