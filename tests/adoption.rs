@@ -1,11 +1,14 @@
 //! Connections and listeners that are older than the daemon are followed from when it came.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{Event, EventType};
 use observer_tests::wait::PATIENCE;
 use observer_tests::watch::{tcp, to_port};
 use observer_tests::{Daemon, NetnsPair, Packets, Testbed, Watch, client, eventually, workload};
+use rustix::process::Signal;
 use serde_json::Value;
 
 async fn listed(daemon: &Daemon, port: &str, count: usize) -> Result<Vec<Value>> {
@@ -25,7 +28,7 @@ async fn older_connections_of_pods_are_theirs_and_counted_from_now_on() -> Resul
     let holder = testbed.pod("adoption", "holder").run().await?;
     let to = format!("{}:8080", server.ip()?);
     // Talks before the daemon is there and after it came.
-    let argv = ["workload", "connect", "--to", &to, "--bytes", "5000", "--hold", "8"];
+    let argv = ["workload", "connect", "--to", &to, "--bytes", "5000", "--hold", "600"];
     let connect = holder.container("connect", argv).start().await?;
     eventually(PATIENCE, "the older connection", async || {
         let shown = holder.netns().output("ss", ["-Htn", "state", "established", "dport", "=", ":8080"])?;
@@ -46,7 +49,7 @@ async fn older_connections_of_pods_are_theirs_and_counted_from_now_on() -> Resul
         ensure!(line["tcp"]["destination"]["workload"]["pod"] == server.name(), "{line}");
         ensure!(line["counters"]["sent_bytes"] == 5000 && line["flow"]["accepted"] == true, "{line}");
     }
-    connect.wait().await?;
+    connect.stop(Duration::ZERO).await?;
     let closes = |event: &Event| event.r#type() == EventType::TcpClose && to_port(event, 8080);
     watch.wait_count("both ends of it", 2, closes).await?;
     for event in watch.events(closes) {
@@ -109,7 +112,8 @@ async fn retransmits_of_older_connections_are_told() -> Result<()> {
     let serve = workload::in_netns(&right.netns, ["serve", "--port", "80"])?;
     serve.wait_for("listening", PATIENCE, |line| line["listening"] == 80).await?;
     let to = format!("{}:80", right.ip);
-    let connect = workload::in_netns(&left.netns, ["connect", "--to", &to, "--bytes", "10", "--hold", "4"])?;
+    let argv = ["connect", "--to", &to, "--bytes", "10", "--hold", "600"];
+    let mut connect = workload::in_netns(&left.netns, argv)?;
     eventually(PATIENCE, "the older connection", async || {
         let shown = left.netns.output("ss", ["-Htn", "state", "established", "dport", "=", ":80"])?;
         Ok(if shown.is_empty() { Err(()) } else { Ok(()) })
@@ -120,6 +124,7 @@ async fn retransmits_of_older_connections_are_told() -> Result<()> {
     listed(&daemon, "80", 2).await?;
     let before = left.netns.counters()?.get("RetransSegs")?;
     let loss = observer_tests::Loss::start(&right.netns, 100, &Packets::tcp().to_port(80))?;
+    connect.signal(Signal::KILL)?;
     let netns = left.netns.inode()?;
     let again = |event: &Event| {
         event.r#type() == EventType::TcpRetransmit
@@ -127,7 +132,7 @@ async fn retransmits_of_older_connections_are_told() -> Result<()> {
     };
     watch.wait_count("its FIN to be sent again twice", 2, again).await?;
     drop(loss);
-    connect.output().await?;
+    connect.wait().await?;
     eventually(PATIENCE, "as many as the kernel counts", async || {
         let kernel = left.netns.counters()?.get("RetransSegs")? - before;
         let told = watch.count(again) as i64;

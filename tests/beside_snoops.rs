@@ -100,6 +100,20 @@ fn told(lines: &Lines, word: &str) -> (BTreeSet<Exec>, BTreeMap<u64, String>) {
     (ours.iter().filter_map(exec_of_observer).collect(), exits)
 }
 
+/// What exitsnoop tells of the processes whose ends the observer told: PCOMM PID PPID TID AGE(s) EXIT_CODE, the last one
+/// in one or more words.
+fn ends_of_tool(exits: &Snoop, ends: &BTreeMap<u64, String>) -> Result<BTreeMap<u64, String>> {
+    let is_one = |words: &[&str]| {
+        words.get(1).is_some_and(|pid| pid.parse().is_ok_and(|pid: u64| ends.contains_key(&pid)))
+    };
+    let lines = exits.lines(is_one)?;
+    let end = |words: &Vec<String>| {
+        let code = words.get(5..)?.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
+        Some((words[1].parse().ok()?, code))
+    };
+    Ok(lines.iter().filter_map(end).collect())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_processes_arguments_and_codes() -> Result<()> {
     let testbed = Testbed::shared().await?;
@@ -111,30 +125,20 @@ async fn the_same_processes_arguments_and_codes() -> Result<()> {
     let (execs, exits) = (Snoop::start("execsnoop")?, Snoop::start("exitsnoop")?);
     wait_for_start(&execs, &exits, &word).await?;
     let count = run_all(&word, &container).await?;
-    let (commands, ends) = eventually(PATIENCE, "the observer's and the tools' lines", async || {
-        let theirs: BTreeSet<Exec> =
+    let [ours, theirs] = eventually(PATIENCE, "the observer's and the tools' lines", async || {
+        let ours = told(&lines, &word);
+        let execs: BTreeSet<Exec> =
             execs.lines(|words| has(words, &word))?.iter().filter_map(|words| exec_of_tool(words)).collect();
-        let (commands, ends) = told(&lines, &word);
-        let whole = commands.len() >= count && ends.len() >= count && theirs.len() >= commands.len();
-        Ok(if whole { Ok((commands, ends)) } else { Err((count, commands.len(), ends.len(), theirs.len())) })
+        let theirs = (execs, ends_of_tool(&exits, &ours.1)?);
+        let lens = [ours.0.len(), ours.1.len(), theirs.0.len(), theirs.1.len()];
+        let whole = lens[..2].iter().all(|len| *len >= count) && lens[2] >= lens[0] && lens[3] >= lens[1];
+        Ok(if whole { Ok([ours, theirs]) } else { Err((count, lens)) })
     })
     .await?;
-    let theirs: BTreeSet<Exec> =
-        execs.lines(|words| has(words, &word))?.iter().filter_map(|words| exec_of_tool(words)).collect();
+    let ((commands, ends), (theirs, ends_of_tool)) = (ours, theirs);
     let differ: Vec<_> = commands.symmetric_difference(&theirs).collect();
     ensure!(differ.is_empty(), "only one of both tells {differ:#?}");
-    // PCOMM PID PPID TID AGE(s) EXIT_CODE, the last one in one or more words.
-    let theirs: BTreeMap<u64, String> = exits
-        .lines(|words| words.get(1).is_some_and(|pid| pid.parse().is_ok_and(|pid| ends.contains_key(&pid))))?
-        .iter()
-        .filter_map(|words| {
-            Some((
-                words[1].parse().ok()?,
-                words.get(5..)?.iter().take(2).cloned().collect::<Vec<_>>().join(" "),
-            ))
-        })
-        .collect();
-    ensure!(ends == theirs, "the observer tells {ends:#?}, exitsnoop {theirs:#?}");
+    ensure!(ends == ends_of_tool, "the observer tells {ends:#?}, exitsnoop {ends_of_tool:#?}");
     let kinds: BTreeSet<&String> = ends.values().collect();
     ensure!(kinds.len() == ENDS.len(), "{kinds:?}");
     nothing_lost(&lines)?;

@@ -22,7 +22,8 @@ struct Shop {
 impl Shop {
     async fn open(namespace: &str) -> Result<Self> {
         let testbed = Testbed::shared().await?;
-        let daemon = Daemon::on(testbed).start().await?;
+        // However late the runtime says its word, an event is not told without it and then again with it.
+        let daemon = Daemon::on(testbed).args(["--attribution-hold", "10s"]).start().await?;
         let lines = watch(&daemon, ["-n", namespace]).await?;
         let server = testbed.pod(namespace, "server").label("app", "server").run().await?;
         let argv = ["workload", "serve", "--port", "8080"];

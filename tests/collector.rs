@@ -78,7 +78,8 @@ async fn what_is_exported_comes_to_where_logs_traces_and_metrics_are_kept() -> R
     let files = [&authority.ca, &server.cert, &server.key, &own.cert, &own.key].map(|file| path(file));
     let [ca, cert, key, own_cert, own_key] = files.each_ref().map(String::as_str);
     // It cannot say which port it took, so it is told one that is free.
-    let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let free = TcpListener::bind("127.0.0.1:0")?;
+    let at = free.local_addr()?;
     let kept = Receiver::start().await?;
     let (listen, grpc, http) =
         (at.to_string(), format!("127.0.0.1:{}", kept.grpc), format!("127.0.0.1:{}", kept.http));
@@ -94,6 +95,7 @@ async fn what_is_exported_comes_to_where_logs_traces_and_metrics_are_kept() -> R
             ("mimir.storage:8080", &http),
         ],
     )?;
+    drop(free);
     let runs = collector.start(at).await?;
     let text = settings(
         at,

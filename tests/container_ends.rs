@@ -179,7 +179,7 @@ async fn a_child_killed_for_memory_lets_the_container_go_on() -> Result<()> {
     let lines = watch(&daemon, ["-n", "children"]).await?;
     let pod = testbed.pod("children", "parent").run().await?;
     // The runtime hears of OOM kills only a moment after it has started the container.
-    let script = "sleep 1; workload eat-memory 512; sleep 1; exit 5";
+    let script = "sleep 1; workload eat-memory 512; sleep 5; exit 5";
     let container = pod.container("parent", ["sh", "-c", script]).memory_limit(LIMIT).start().await?;
     let is_kill = |line: &Value| is_of(line, "oom_kill", pod.name(), "parent");
     lines.wait_for("the child's end", PATIENCE, is_kill).await?;

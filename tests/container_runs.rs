@@ -18,7 +18,7 @@ async fn a_container_is_ready_with_its_first_listening_socket() -> Result<()> {
     let daemon = Daemon::on(testbed).args(PATIENT).start().await?;
     let lines = watch(&daemon, ["-n", "readiness"]).await?;
     let pod = testbed.pod("readiness", "ready").run().await?;
-    let script = "sleep 0.3; workload serve --port 7071 --v4 & sleep 0.3; exec workload serve --port 7072";
+    let script = "sleep 0.3; workload serve --port 7071 --v4 & sleep 2; exec workload serve --port 7072";
     let server = pod.container("server", ["sh", "-c", script]).start().await?;
     pod.container("job", ["true"]).start().await?.wait().await?;
     server.wait_json("both ports", |line| line["listening"] == 7072).await?;

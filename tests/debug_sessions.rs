@@ -1,5 +1,6 @@
 //! How debugging sessions begin and end: what is attached meanwhile, and that nothing is left behind.
 
+use std::fs::{self, File};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -39,7 +40,7 @@ async fn a_session_attaches_what_it_needs_and_leaves_nothing_behind() -> Result<
 
     // Its time is over.
     let request = DebugRequest {
-        duration: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+        duration: Some(prost_types::Duration { seconds: 10, nanos: 0 }),
         parts: vec![DebugPart::Signals.into()],
         ..on_pod(&pod)
     };
@@ -164,7 +165,8 @@ async fn ctrl_c_ends_the_command_with_a_summary() -> Result<()> {
     let before = attached(&daemon)?;
     let name = format!("{}/{}", pod.namespace(), pod.name());
     let mut command = client::command(daemon.socket(), ["debug", &name])?;
-    let child = command.stdout(std::process::Stdio::piped()).spawn()?;
+    let file = daemon.dir().join("debug.txt");
+    let mut child = command.stdout(File::create(&file)?).spawn()?;
     eventually(PATIENCE, "the session", async || {
         let now = attached(&daemon)?;
         Ok(if now.len() > before.len() { Ok(()) } else { Err(now) })
@@ -175,12 +177,15 @@ async fn ctrl_c_ends_the_command_with_a_summary() -> Result<()> {
     watch.wait_session("both", |session| session.workloads.len() == 2).await?;
     container.kill(Signal::USR2).await?;
     watch.wait_events("the signal", 1, |event| event.r#type() == EventType::Signal).await?;
-    // What the one stream has, the other one is handed in the same round.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    eventually(PATIENCE, "the command to show it", async || {
+        let text = fs::read_to_string(&file)?;
+        Ok(if text.contains("SIGUSR2") { Ok(()) } else { Err(text) })
+    })
+    .await?;
     kill_process(Pid::from_raw(child.id() as i32).context("no pid")?, Signal::INT)?;
-    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await??;
-    let text = String::from_utf8(output.stdout)?;
-    ensure!(output.status.success(), "{:?}: {text}", output.status);
+    let status = tokio::task::spawn_blocking(move || child.wait()).await??;
+    let text = fs::read_to_string(&file)?;
+    ensure!(status.success(), "{status:?}: {text}");
     for words in ["watching", "session ended: by this client", "SIGNAL", "SIGUSR2"] {
         ensure!(text.contains(words), "no {words}: {text}");
     }

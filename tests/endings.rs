@@ -1,10 +1,9 @@
 //! Proves that the ways to end are told apart, by process, by container and as the runtime tells them.
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::container::Exit;
 use observer_tests::events::{arguments, detail, is, is_of, nothing_lost, process, watch};
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Container, Daemon, Lines, Pod, Testbed, eventually};
+use observer_tests::{Daemon, Lines, Pod, Testbed};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -46,15 +45,6 @@ async fn ended(lines: &Lines, pod: &Pod, container: &str) -> Result<(Value, Valu
     Ok((stop, exits[0].clone()))
 }
 
-/// What the runtime says of an end. It hears of an OOM kill after the end, or before.
-async fn runtime_says(container: &Container, reason: &str) -> Result<Exit> {
-    eventually(PATIENCE, &format!("the runtime to say {reason}"), async || {
-        let exit = container.wait().await?;
-        Ok(if exit.reason == reason { Ok(exit) } else { Err(exit) })
-    })
-    .await
-}
-
 /// The runtime's way to tell an end in one number.
 fn code(end: End) -> u64 {
     match end {
@@ -81,7 +71,7 @@ async fn codes_and_signals_are_told_as_the_runtime_tells_them() -> Result<()> {
         if name == "killed" {
             container.kill(Signal::KILL).await?;
         }
-        let exit = runtime_says(&container, reason).await?;
+        let exit = container.wait_reason(reason).await?;
         let (stop, event) = ended(&lines, &pod, name).await?;
         ensure!(end(&stop) == Some(expected), "{name}: {stop}");
         ensure!(code(expected) == exit.code as u64, "{name}: {stop}, but {exit:?}");
@@ -109,7 +99,7 @@ async fn an_oom_kill_is_told_from_a_kill() -> Result<()> {
     // The runtime hears of OOM kills only a moment after it has started the container.
     let argv = ["sh", "-c", "sleep 1; exec workload eat-memory 512"];
     let hungry = pod.container("hungry", argv).memory_limit(LIMIT as i64).start().await?;
-    let exit = runtime_says(&hungry, "OOMKilled").await?;
+    let exit = hungry.wait_reason("OOMKilled").await?;
     ensure!(exit.code == 137, "{exit:?}");
     let (stop, event) = ended(&lines, &pod, "hungry").await?;
     ensure!(end(&stop) == Some(End::Signal(SIGKILL)), "{stop}");

@@ -1,6 +1,7 @@
 //! Proves that a container which does more than its budget of events is counted exactly, told as sums, and hides nobody.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use observer_proto::v1::event::Detail;
@@ -15,7 +16,9 @@ use observer_tests::{Daemon, Pod, Testbed, Watch, eventually};
 
 const NAMESPACE: &str = "floods";
 /// What a container may have told of each kind in a second.
-const BUDGET: &str = "1000";
+const BUDGET: &str = "100";
+/// A flood may take so long.
+const LONG: Duration = Duration::from_mins(5);
 /// Events that are kept.
 const KEPT: u32 = 1500;
 /// Room for about so many.
@@ -138,7 +141,7 @@ async fn flood() -> Result<bool> {
     let other =
         quiet.container("other", argv.into_iter().chain(["--bytes", &bytes, "--summary"])).start().await?;
     for done in [&flood, &other] {
-        let exit = done.wait().await?;
+        let exit = done.wait_for(LONG).await?;
         ensure!(exit.code == 0, "{exit:?} {:?}", done.log());
     }
 
@@ -189,7 +192,7 @@ async fn scan() -> Result<bool> {
     let (target, scanner) = (it.pod("target").await?, it.pod("scanner").await?);
     let (to, count) = (target.ip()?.to_string(), PORTS.to_string());
     let argv = ["workload", "scan", "--to", &to, "--first", "20000", "--count", &count];
-    let exit = scanner.container("scan", argv).start().await?.wait().await?;
+    let exit = scanner.container("scan", argv).start().await?.wait_for(LONG).await?;
     ensure!(exit.code == 0, "{exit:?}");
     if !it.reaches(&scanner, &[("failed", PORTS), ("failures", PORTS), ("opened", 0)]).await?
         || !it.reaches(&target, &[("resets_sent", PORTS)]).await?
@@ -221,7 +224,7 @@ async fn a_storm_of_execs_is_counted_beside_the_containers_own_story() -> Result
     let it = Setting::start().await?;
     let pod = it.pod("storm").await?;
     let argv = ["workload", "exec-storm", "--count", &EXECS.to_string()];
-    let exit = pod.container("storm", argv).start().await?.wait().await?;
+    let exit = pod.container("storm", argv).start().await?.wait_for(LONG).await?;
     ensure!(exit.code == 0, "{exit:?}");
     // The storm itself is executed and exits too; the pod's sandbox is executed and stays.
     let expected = [("execs", EXECS + 2), ("exits", EXECS + 1)];

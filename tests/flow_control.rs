@@ -68,9 +68,9 @@ async fn the_wait_for_accept_stands_beside_the_client_s_latency() -> Result<()> 
     let testbed = Testbed::shared().await?;
     let daemon = Daemon::on(testbed).start().await?;
     let server = testbed.pod("flow", "late").run().await?;
-    let late = ["workload", "serve", "--port", "8082", "--accept-after-ms", "5000"];
-    server.container("late", late).start_until("listening").await?;
+    let late = ["workload", "serve", "--port", "8082", "--accept-after-ms", "20000"];
     let caller = testbed.pod("flow", "waiting").run().await?;
+    server.container("late", late).start_until("listening").await?;
     let to = format!("{}:8082", server.ip()?);
     let argv = ["workload", "connect", "--to", &to, "--send", "100", "--receive", "100", "--hold", "600"];
     caller.container("connect", argv).start().await?;
@@ -99,7 +99,7 @@ async fn the_wait_for_accept_stands_beside_the_client_s_latency() -> Result<()> 
     let mut table = client::command(daemon.socket(), ["connections", "--port", "8082"])?;
     let table = String::from_utf8(table.output()?.stdout)?;
     ensure!(table.contains("peer: not accepted for"), "{table}");
-    eventually(PATIENCE, "the accept", async || {
+    eventually(2 * PATIENCE, "the accept", async || {
         let Some((own, of_peer)) = flows().await? else { return Ok(Err(Value::Null)) };
         let accepted = |flow: &Value| {
             let (least, most) = (number(&flow["accept_wait_ns"]), number(&flow["accept_wait_most_ns"]));

@@ -15,8 +15,8 @@ use observer_tests::wait::PATIENCE;
 use observer_tests::{Container, Daemon, Lines, Packets, Pod, Testbed, client, eventually};
 use serde_json::Value;
 
-/// So soon after a failure its incident has to be told.
-const SOON: Duration = Duration::from_secs(5);
+/// So soon after a failure its incident has to be told: its rule takes 5 s at the most, and a busy machine as long again.
+const SOON: Duration = Duration::from_secs(10);
 /// What a container may use that keeps too much.
 const LIMIT: i64 = 64 << 20;
 
@@ -120,8 +120,7 @@ async fn a_dependency_that_stops_answering_leads_to_a_crash_loop() -> Result<()>
     let loss = dependency.lose(100, &Packets::tcp().to_port(8080))?;
     let mut opened = None;
     for attempt in 1..=3 {
-        let exit = container.wait().await?;
-        ensure!(exit.reason == "OOMKilled", "{exit:?}");
+        container.wait_reason("OOMKilled").await?;
         if opened.is_none() {
             let is_kill = |line: &Value| line["event"]["type"] == "oom_kill";
             let kill = events.wait_for("the kill", PATIENCE, is_kill).await?;
@@ -183,8 +182,8 @@ async fn a_bad_link_between_two_pods_is_told_as_that() -> Result<()> {
     serves(&server, &[]).await?;
     let caller = testbed.pod("link", "a").run().await?;
     let load = ["--count", "100000", "--parallel", "4", "--interval-ms", "10", "--bytes", "20000"];
-    asks(&caller, &server, &load)?.start_until("remote").await?;
     let loss = server.lose(20, &Packets::data().to_port(8080))?;
+    asks(&caller, &server, &load)?.start_until("remote").await?;
     let opened = opens(&changes, &server, now()?).await?;
     let (a, b) = (format!("link/{}", caller.name()), format!("link/{}:8080", server.name()));
     let lines = [

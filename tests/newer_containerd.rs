@@ -51,7 +51,8 @@ async fn message(daemon: &Daemon) -> Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_containerds_events_are_followed_and_nobody_misses_them() -> Result<()> {
     let testbed = Testbed::start_newer().await?;
-    let daemon = Daemon::on(&testbed).start().await?;
+    // A busy runtime may take long to say its word.
+    let daemon = Daemon::on(&testbed).args(["--attribution-hold", "10s"]).start().await?;
     let kubelet = follow(&testbed).await?;
     let lines = watch(&daemon, ["-n", "newer"]).await?;
     // Both follow once something has happened.

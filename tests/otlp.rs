@@ -29,7 +29,10 @@ const OTHER_TOKEN: &str = "hunter2-the-other-token";
 async fn told(daemon: &Daemon) -> Result<Vec<Value>> {
     let [slow, refused] = [SLOW, REFUSED].map(|port| port.to_string());
     let args = ["events", "--all", "--port", &slow, "--port", &refused];
-    Ok(each(&client::json(daemon.socket(), args).await?, "event"))
+    let mut events = each(&client::json(daemon.socket(), args).await?, "event");
+    // A link that a busy process carries may be late: what is sent again for that is no part of what is compared.
+    events.retain(|event| event["type"] != "tcp_retransmit");
+    Ok(events)
 }
 
 /// Nanoseconds of a time as JSON has it.
@@ -106,7 +109,8 @@ async fn check_logs(receiver: &Receiver, protocol: &str, events: &[Value], spans
         |record: &Value| attribute(&record["attributes"], "observer.event.sequence").parse::<u64>();
     let records = eventually(PATIENCE, "all records", || async {
         let mut records = items(&receiver.of(protocol, "logs"));
-        records.retain(|record| sequence(record).is_ok());
+        records
+            .retain(|record| sequence(record).is_ok() && record["event_name"] != "observer.tcp_retransmit");
         let seen: BTreeSet<u64> = records.iter().filter_map(|record| sequence(record).ok()).collect();
         Ok(if seen == expected { Ok(records) } else { Err((seen.len(), expected.len())) })
     })

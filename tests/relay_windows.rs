@@ -162,9 +162,9 @@ async fn a_node_that_comes_back_tells_no_second_twice() -> Result<()> {
     let node = nodes.start(testbed, "back", Options::default()).await?;
     let (address, way) = Way::to(node.address()?.trim_start_matches("tls://").to_owned()).await?;
     let relay = nodes.relay().args(["--node".to_owned(), format!("tls://{address}")]).start().await?;
-    let stream = relay.follow(["summary", "-f", "--window", "10s"])?;
+    let stream = relay.follow(["summary", "-f", "--window", "20s"])?;
     let is_end = |line: &Value| line["window_end"].is_object();
-    stream.wait_count("a window", PATIENCE, 1, is_end).await?;
+    stream.wait_count("a window", 2 * PATIENCE, 1, is_end).await?;
     way.cut(true);
     let meanwhile = node.daemon.follow(["summary", "-f", "--window", "1s"])?;
     meanwhile.wait_count("seconds that nobody is told", PATIENCE, 3, is_end).await?;
@@ -174,7 +174,7 @@ async fn a_node_that_comes_back_tells_no_second_twice() -> Result<()> {
     };
     stream.wait_count("that it is back", PATIENCE, 2, is_back).await?;
     let before = stream.matching(is_end).len();
-    stream.wait_count("windows after that", PATIENCE, before + 1, is_end).await?;
+    stream.wait_count("windows after that", 2 * PATIENCE, before + 1, is_end).await?;
     let told = stream.matching(is_end);
     let times = told.iter().map(|line| time(&line["window_end"])).collect::<Result<Vec<_>>>()?;
     let mut missing = Duration::ZERO;

@@ -139,6 +139,15 @@ async fn adds_up(kinds: &[EventType], mut flood: impl AsyncFnMut(&Observed) -> R
         let flooded = flood(&roomy).await;
         tiny.daemon.signal(Signal::CONT)?;
         flooded?;
+        for (index, (kind, _)) in
+            tiny.watches.iter().enumerate().filter(|(_, (kind, _))| kinds.contains(kind))
+        {
+            eventually(PATIENCE, "the first losses to be reported", async || {
+                let lost = tiny.lost(*kind)?;
+                Ok(if lost > lost_before[index] { Ok(()) } else { Err(lost) })
+            })
+            .await?;
+        }
         let (end, lost_after) = quiet(&tiny).await?;
         for (index, (kind, _)) in
             tiny.watches.iter().enumerate().filter(|(_, (kind, _))| kinds.contains(kind))

@@ -79,7 +79,7 @@ async fn held_connections_are_listed_with_the_kernels_figures() -> Result<()> {
     let to = format!("{}:8080", server.ip()?);
     // Some of it has to be sent again.
     let losses =
-        [server.lose(3, &Packets::data().to_port(8080))?, holder.lose(3, &Packets::data().from_port(8080))?];
+        [server.lose(8, &Packets::data().to_port(8080))?, holder.lose(8, &Packets::data().from_port(8080))?];
     let count = COUNT.to_string();
     let argv = ["workload", "connect", "--to", &to, "--count", &count, "--parallel", &count];
     let argv = argv.into_iter().chain(["--send", "123457", "--receive", "123457", "--hold", "600"]);

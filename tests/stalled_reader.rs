@@ -54,7 +54,7 @@ async fn processes(totals: &Totals, pod: &Pod) -> Result<[u64; 2]> {
     eventually(PATIENCE, "no more processes", async || {
         let before = read();
         tokio::time::sleep(Duration::from_millis(2500)).await;
-        Ok(if read() == before { Ok(before) } else { Err(before) })
+        Ok(if read() == before && before != [0, 0] { Ok(before) } else { Err(before) })
     })
     .await
 }

@@ -154,7 +154,7 @@ async fn a_dead_receiver_costs_its_own_messages_alone() -> Result<()> {
     );
     let mut daemon = configured(&text)?.start().await?;
     let watch = Watch::filtered(&daemon, ports(&[7512]).allow, Vec::new()).await?;
-    workload::paced(&pair.left().netns, 7512, 1_000, 2_000).await?;
+    workload::paced(&pair.left().netns, 7512, 1_000, 500).await?;
     watch.wait_count("all of it", 4_000, |_| true).await?;
     ensure!(watch.lost().is_empty(), "{:?}", watch.lost());
     let dead = wait_state(&daemon, "syslog.far", ExporterState::Retrying).await?;
@@ -213,7 +213,7 @@ async fn a_receiver_that_reads_nothing_keeps_the_daemon_from_nothing() -> Result
         let (daemon, pair, watch, before) = (&daemon, &pair, &watch, &before);
         events += 4_000;
         async move {
-            workload::paced(&pair.left().netns, 7515, 1_000, 2_000).await?;
+            workload::paced(&pair.left().netns, 7515, 1_000, 500).await?;
             watch.wait_count("all of it", events, |_| true).await?;
             let told = exporter(daemon, "syslog.deaf").await?;
             let stands = before.swap(told.sent, Ordering::Relaxed) == told.sent;
@@ -227,7 +227,7 @@ async fn a_receiver_that_reads_nothing_keeps_the_daemon_from_nothing() -> Result
     ensure!(daemon.stop().await?.success());
     let took = begun.elapsed();
     // 2 s for what it may still send, and what the daemon's end takes in any case.
-    ensure!(took < Duration::from_secs(5), "it ended after {took:?}");
+    ensure!(took < Duration::from_secs(15), "it ended after {took:?}");
     let said = daemon.stderr();
     ensure!(said.contains("exporter syslog.deaf: the daemon ends before all was sent"), "{said}");
     ensure!(!said.contains("panicked"), "{said}");

@@ -29,7 +29,7 @@ async fn server(testbed: &Testbed, namespace: &str, port: &str) -> Result<(Pod, 
 /// Runs the workload's client in a container of a pod, to its end, whatever that is. What it measures shall be the
 /// handshake, not how long the server that it wakes keeps the processor: so it goes before others.
 async fn client(pod: &Pod, name: &str, to: &str, more: &[&str]) -> Result<(Container, Vec<Value>)> {
-    let script = format!("sleep 1; exec workload connect --to {to} {}", more.join(" "));
+    let script = format!("sleep 2; exec workload connect --to {to} {}", more.join(" "));
     let container = pod.container(name, ["sh", "-c", script.as_str()]).start().await?;
     if let Some(pid) = Pid::from_raw(container.pid().await? as i32) {
         // Without the right to do so the measurement is only noisier.
@@ -190,7 +190,11 @@ async fn connects_that_fail_say_why() -> Result<()> {
     let (server_pod, _serve) = server(testbed, "failures", "8080").await?;
     let client_pod = testbed.pod("failures", "client").run().await?;
     let netns = client_pod.netns().inode()?;
-    let ours = |event: &Event| tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == netns);
+    // On a machine that pauses, a SYN may be sent again before it is given up.
+    let late = [EventType::TcpRetransmit, EventType::TcpConnectPending];
+    let ours = |event: &Event| {
+        tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == netns) && !late.contains(&event.r#type())
+    };
 
     let refused = format!("{}:9", server_pod.ip()?);
     let (first, lines) = client(&client_pod, "refused", &refused, &["--count", "5"]).await?;

@@ -105,7 +105,7 @@ async fn loss_makes_the_kernel_retransmit() -> Result<()> {
     loss.stop()?;
 
     let (before, loss) = (client.counters()?, server.lose(100, &Packets::syn())?);
-    let argv = ["workload", "connect", "--to", &to, "--timeout-ms", "1500"];
+    let argv = ["workload", "connect", "--to", &to, "--timeout-ms", "3500"];
     let timed_out = client.container("syn", argv).start().await?;
     ensure!(timed_out.wait().await?.code == 1);
     ensure!(timed_out.json()[0]["error"] == "timed_out", "{:?}", timed_out.log());
@@ -203,6 +203,8 @@ async fn namespaces_without_containers_talk_and_fail() -> Result<()> {
     let full = format!("{}:81", right.ip);
     let argv =
         ["connect", "--to", &full, "--count", "4", "--parallel", "4", "--timeout-ms", "300", "--hold", "1"];
+    // One after the other: of handshakes whose answers all wait together, all would be let in.
+    let argv = argv.into_iter().chain(["--rate", "20"]);
     let mut lines = workload::in_netns(&left.netns, argv)?;
     lines.wait().await?;
     // A queue of one holds two; where the last steps of two handshakes are taken at once, on two processors, even three.

@@ -74,8 +74,9 @@ async fn from_workloads_down_to_events_and_back() -> Result<()> {
     ensure!(top.coloured(), "{screen}");
 
     top.press("/hold")?;
-    let screen = top.shows("one workload", |screen| screen.contains("1 of ")).await?;
-    ensure!(screen.contains(&hold) && !screen.contains(&ask) && screen.contains("/hold_"), "{screen}");
+    let typed = |screen: &str| screen.contains("1 of ") && screen.contains("/hold_");
+    let screen = top.shows("one workload", typed).await?;
+    ensure!(screen.contains(&hold) && !screen.contains(&ask), "{screen}");
     top.press("\r")?;
     top.shows("what was searched for", |screen| screen.contains("with \"hold\"")).await?;
     top.press("\r")?;
@@ -166,9 +167,9 @@ async fn a_daemon_that_comes_back_is_found_and_the_view_stays() -> Result<()> {
     top.press("\r")?;
     top.shows("its connection", |screen| screen.contains("1 CONNECTION ")).await?;
     shop.daemon.kill().await?;
-    let screen = top.shows("that it is away", |screen| screen.contains("RECONNECTING")).await?;
     let waiting = "the connection to the daemon broke; waiting 60 s at most for it to come back";
-    ensure!(screen.contains(waiting) && screen.contains("1 CONNECTION "), "{screen}");
+    let away = ["RECONNECTING", waiting, "1 CONNECTION "];
+    top.shows("that it is away", |screen| away.iter().all(|words| screen.contains(words))).await?;
     let testbed = Testbed::shared().await?;
     let listen = format!("unix://{}", shop.daemon.socket().display());
     let second = Daemon::on(testbed).arg("--listen").arg(listen).start().await?;
@@ -209,11 +210,10 @@ async fn what_ends_it_is_told_on_the_terminal_as_it_was() -> Result<()> {
     ensure!(top.taken()?);
     daemon.kill().await?;
     ensure!(top.wait().await?.code() == Some(1), "{}", top.text());
-    let screen = top.text();
-    ensure!(
-        screen.contains("observer: watching summaries at unix://") && !screen.contains("WORKLOADS"),
-        "{screen}"
-    );
+    let screen = top
+        .shows("what ended it", |screen| screen.contains("observer: watching summaries at unix://"))
+        .await?;
+    ensure!(!screen.contains("WORKLOADS"), "{screen}");
 
     let output = run(daemon.socket(), ["top"]).await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

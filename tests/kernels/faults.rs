@@ -142,9 +142,9 @@ pub(crate) fn loss_is_what_the_kernel_counts(guest: &mut Guest) -> Result<()> {
     guest.serve(port)?;
     let before = Counters::read(guest)?;
     guest.netem("replace", "loss 5%")?;
-    let made = guest.connect(port, "--count 20 --parallel 10 --bytes 100000 || true")?;
+    let made = guest.connect(port, "--count 40 --parallel 10 --bytes 100000 || true")?;
     guest.netem("del", "")?;
-    ensure!(made.len() == 20, "{made:?}");
+    ensure!(made.len() == 40, "{made:?}");
     let events = guest.all_closed(port, 0)?;
     let after = Counters::read(guest)?;
     let missed = guest.missed("tcp_retransmit_skb")?;
@@ -182,7 +182,7 @@ pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
     let before = Counters::read(guest)?;
     // A quarter of the packets overtakes all that are under way.
     guest.netem("replace", "delay 10ms reorder 25% 50%")?;
-    let made = guest.connect(port, "--count 4 --parallel 4 --bytes 200000")?;
+    let made = guest.connect(port, "--count 4 --parallel 4 --bytes 500000")?;
     let queues = "for side in client server; do tc -n $side -s qdisc show dev eth0; done";
     let queues = guest.vm.output(queues)?.concat();
     ensure!(queues.matches("dropped 0,").count() == 2, "netem dropped some: {queues}");

@@ -153,9 +153,18 @@ impl Container {
         .await
     }
 
-    /// Waits for its end, demands code 0 and returns its JSON lines.
+    /// Waits for its end and until the runtime gives that reason. It hears of an OOM kill after the end, or before.
+    pub async fn wait_reason(&self, reason: &str) -> Result<Exit> {
+        eventually(PATIENCE, &format!("the runtime to say {reason}"), async || {
+            let exit = self.wait().await?;
+            Ok(if exit.reason == reason { Ok(exit) } else { Err(exit) })
+        })
+        .await
+    }
+
+    /// Waits for its end (much work takes its time), demands code 0 and returns its JSON lines.
     pub async fn output(&self) -> Result<Vec<Value>> {
-        let exit = self.wait().await?;
+        let exit = self.wait_for(10 * PATIENCE).await?;
         ensure!(exit.code == 0, "{} ended with {exit:?}: {:#?}", self.name, self.log());
         Ok(self.json())
     }
@@ -166,7 +175,7 @@ impl Container {
         let request = ExecSyncRequest {
             container_id: self.id.clone(),
             cmd: cmd.clone(),
-            timeout: PATIENCE.as_secs() as i64,
+            timeout: 4 * PATIENCE.as_secs() as i64,
         };
         let response =
             self.cri.clone().exec_sync(request).await.with_context(|| format!("cannot run {cmd:?}"))?;

@@ -9,6 +9,7 @@ use observer_proto::v1::watch_events_response::Payload as Update;
 use observer_proto::v1::{DebugEnd, DebugRequest, DebugSession, DebugStatistics, Event, Filter};
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tonic::Code;
 
 use crate::daemon::Daemon;
 use crate::loaded::{list, programs};
@@ -41,9 +42,18 @@ pub fn on_pod(pod: &Pod) -> DebugRequest {
 
 impl Debugging {
     /// Opens a session.
+    ///
+    /// What has only just started may not have its name yet.
     pub async fn open(daemon: &Daemon, request: DebugRequest) -> Result<Self> {
-        let mut client = ObserverClient::new(daemon.channel().await?);
-        let mut stream = client.debug(request).await?.into_inner();
+        let client = ObserverClient::new(daemon.channel().await?);
+        let mut stream = eventually(PATIENCE, "somebody to be watched", async || {
+            match client.clone().debug(request.clone()).await {
+                Ok(stream) => Ok(Ok(stream.into_inner())),
+                Err(status) if status.code() == Code::NotFound => Ok(Err(status)),
+                Err(status) => Err(status.into()),
+            }
+        })
+        .await?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
         let reader = tokio::spawn(async move {

@@ -19,7 +19,7 @@ use crate::guardian::{Guardian, random};
 use kernel::Kernel;
 
 /// How long a guest may take for all that a test asks of it.
-const LIFE: Duration = Duration::from_mins(3);
+const LIFE: Duration = Duration::from_mins(6);
 
 /// How long it may take to boot, which it does in less than ten seconds; the emulator itself now and then stands
 /// still in its firmware, before there is a kernel.

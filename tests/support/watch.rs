@@ -18,6 +18,8 @@ use crate::wait::{PATIENCE, eventually};
 
 /// Longer than anything that a daemon holds back: names (1 s), losses (each 250 ms), records (5 ms).
 const QUIET: Duration = Duration::from_millis(1500);
+/// In so many pieces it is waited.
+const PIECES: u32 = 15;
 
 /// One event, and when it arrived.
 #[derive(Clone, Debug)]
@@ -139,7 +141,10 @@ impl Watch {
     pub async fn settle(&self, is_it: impl Fn(&Event) -> bool) -> Result<()> {
         loop {
             let before = (self.count(&is_it), self.lost());
-            tokio::time::sleep(QUIET).await;
+            // In pieces: a machine that stands still in the midst of it stops the daemon as well.
+            for _ in 0..PIECES {
+                tokio::time::sleep(QUIET / PIECES).await;
+            }
             let ended = lock(&self.seen).ended.clone();
             ensure!(ended.is_none(), "{ended:?}");
             if (self.count(&is_it), self.lost()) == before {
