@@ -133,9 +133,7 @@ fn lose(server: &Pod, client: &Pod) -> Result<Vec<Loss>> {
 /// Gives how many firings of hooks the kernel hid from programs meanwhile.
 async fn events_tell_what_captures_show() -> Result<u64> {
     let testbed = Testbed::shared().await?;
-    // Room for what other tests of this machine do at the same time.
-    let room = ["--network-ring-bytes", "64MiB", "--subscriber-queue", "200000"];
-    let daemon = Daemon::on(testbed).args(room).start().await?;
+    let daemon = Daemon::on(testbed).with_room().start().await?;
     let firings = Firings::start(&daemon)?;
     let filter = Filter { namespaces: vec![NAMESPACE.to_owned()], ..Filter::default() };
     let watch = Watch::filtered(&daemon, vec![filter], Vec::new()).await?;

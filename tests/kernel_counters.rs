@@ -145,9 +145,7 @@ fn told(events: &[Event]) -> BTreeMap<&'static str, u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mixed_load_is_told_as_nstat_shows_it() -> Result<()> {
     let testbed = Testbed::shared().await?;
-    // Room for what other tests of this machine do at the same time.
-    let room = ["--network-ring-bytes", "64MiB", "--subscriber-queue", "200000"];
-    let daemon = Daemon::on(testbed).args(room).start().await?;
+    let daemon = Daemon::on(testbed).with_room().start().await?;
     let firings = Firings::start(&daemon)?;
     let filter = Filter { namespaces: vec![NAMESPACE.to_owned()], ..Filter::default() };
     let watch = Watch::filtered(&daemon, vec![filter], Vec::new()).await?;

@@ -45,8 +45,7 @@ impl Observed {
     }
 
     async fn with_room() -> Result<Self> {
-        let rings = ["--network-ring-bytes", "32MiB", "--process-ring-bytes", "32MiB"];
-        Self::start(Daemon::bare().args(rings).args(["--subscriber-queue", "100000"])).await
+        Self::start(Daemon::bare().with_room()).await
     }
 
     fn of(&self, kind: EventType) -> Result<&Watch> {

@@ -82,9 +82,7 @@ async fn sockets_that_close_while_they_are_read_are_counted_once() -> Result<()>
     const COUNT: u64 = 4000;
     let _alone = ALONE.lock().await;
     let testbed = Testbed::shared().await?;
-    // With room for what comes while other tests keep the machine busy.
-    let room = ["--network-ring-bytes", "16MiB", "--subscriber-queue", "65536"];
-    let daemon = Daemon::on(testbed).args(room).start().await?;
+    let daemon = Daemon::on(testbed).with_room().start().await?;
     let ours = Filter { namespaces: vec!["closing".to_owned()], ..Filter::default() };
     let watch = Watch::filtered(&daemon, vec![ours], Vec::new()).await?;
     let mut summed = Vec::new();

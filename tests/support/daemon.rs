@@ -72,6 +72,15 @@ impl DaemonBuilder {
         self
     }
 
+    /// Gives it rings and queues in which all that a test makes may wait, on a machine that has no time for the test or for
+    /// the daemon: nothing is lost.
+    #[must_use]
+    pub fn with_room(self) -> Self {
+        let rings = ["--network-ring-bytes", "64MiB", "--process-ring-bytes", "32MiB"];
+        let queue = ["--subscriber-queue", "200000", "--subscriber-queue-bytes", "256MiB"];
+        self.args(rings).args(queue).args(["--max-memory", "1GiB"])
+    }
+
     /// Sets a variable of its environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
