@@ -7,6 +7,7 @@ Prints each answer as one JSON object a line, in the mapping of proto3 with the 
 """
 
 import argparse
+import faulthandler
 import json
 import sys
 
@@ -68,4 +69,6 @@ def main():
 
 
 if __name__ == "__main__":
+    # A test that has waited in vain ends it by SIGABRT, and shows where it stood.
+    faulthandler.enable()
     sys.exit(main())
