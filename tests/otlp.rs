@@ -21,6 +21,8 @@ use serde_json::Value;
 const SLOW: u16 = 7601;
 const REFUSED: u16 = 7602;
 const COUNT: usize = 20;
+/// Longer than the daemon holds an event back: resets are as many as there are.
+const QUIET: Duration = Duration::from_millis(1500);
 /// What no one may see.
 const TOKEN: &str = "hunter2-the-token";
 const OTHER_TOKEN: &str = "hunter2-the-other-token";
@@ -200,8 +202,13 @@ async fn metrics_logs_and_traces_arrive_by_grpc_and_http() -> Result<()> {
         connect.wait().await?;
     }
     let events = eventually(PATIENCE, "all events", || async {
+        let before = told(&daemon).await?.len();
+        tokio::time::sleep(QUIET).await;
         let events = told(&daemon).await?;
-        Ok(if events.len() >= 5 * COUNT { Ok(events) } else { Err(events.len()) })
+        let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
+        let kinds = ["tcp_connect", "tcp_accept", "tcp_close", "tcp_connect_failure"].map(of);
+        let whole = kinds == [COUNT, COUNT, 2 * COUNT, COUNT] && events.len() == before;
+        Ok(if whole { Ok(events) } else { Err((kinds, before, events.len())) })
     })
     .await?;
     let over = windows.matching(ends).len();
