@@ -182,7 +182,7 @@ pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
     let before = Counters::read(guest)?;
     // A quarter of the packets overtakes all that are under way.
     guest.netem("replace", "delay 10ms reorder 25% 50%")?;
-    let made = guest.connect(port, "--count 4 --parallel 4 --bytes 500000")?;
+    let made = guest.connect(port, "--count 4 --parallel 4 --bytes 200000")?;
     let queues = "for side in client server; do tc -n $side -s qdisc show dev eth0; done";
     let queues = guest.vm.output(queues)?.concat();
     ensure!(queues.matches("dropped 0,").count() == 2, "netem dropped some: {queues}");
