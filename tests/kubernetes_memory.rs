@@ -30,7 +30,7 @@ async fn ten_thousand_pods_fit() -> Result<()> {
     api.fault(Fault::End);
     eventually(4 * PATIENCE, "everything to be listed again", async || {
         let lists = api.asked().iter().filter(|asked| asked.is_list()).count();
-        Ok(if lists >= 2 * RESOURCES && api.watches() == RESOURCES { Ok(()) } else { Err(lists) })
+        Ok(if lists == 2 * RESOURCES && api.watches() == RESOURCES { Ok(()) } else { Err(lists) })
     })
     .await?;
     ensure!(objects(&daemon).await? == wanted, "lost or doubled");

@@ -21,7 +21,7 @@ const PODS: usize = 4;
 /// Containers that are started at the same moment.
 const AT_ONCE: usize = 100;
 /// What half of the containers live at most, in nanoseconds. How long they all do depends on what else the machine does.
-const SHORT: u64 = 1_000_000_000;
+const SHORT: u64 = 50_000_000;
 const PORT: u64 = 8085;
 
 /// What is expected of a container, by its id.

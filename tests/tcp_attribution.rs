@@ -190,11 +190,7 @@ async fn connects_that_fail_say_why() -> Result<()> {
     let (server_pod, _serve) = server(testbed, "failures", "8080").await?;
     let client_pod = testbed.pod("failures", "client").run().await?;
     let netns = client_pod.netns().inode()?;
-    // On a machine that pauses, a SYN may be sent again before it is given up.
-    let late = [EventType::TcpRetransmit, EventType::TcpConnectPending];
-    let ours = |event: &Event| {
-        tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == netns) && !late.contains(&event.r#type())
-    };
+    let ours = |event: &Event| tcp(event).is_some_and(|tcp| u64::from(tcp.netns) == netns);
 
     let refused = format!("{}:9", server_pod.ip()?);
     let (first, lines) = client(&client_pod, "refused", &refused, &["--count", "5"]).await?;

@@ -196,7 +196,7 @@ async fn without_a_runtime_every_answer_is_unknown_at_once_until_one_comes() {
     let asked = Instant::now();
     bench.handle.lookup("c1");
     bench.unknown("c1").await;
-    assert!(asked.elapsed() < Duration::from_secs(1));
+    assert!(asked.elapsed() < Duration::from_millis(100));
     let _fake = Fake::start(&bench.socket, &bench.world);
     assert!(bench.source().await.healthy);
     assert_eq!(bench.container("c1").await.name, "app");
