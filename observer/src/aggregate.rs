@@ -201,6 +201,11 @@ impl Aggregator {
         self.figures.forget(id);
     }
 
+    /// The open window's time has passed: the next call of `advance` ends it.
+    pub(crate) fn is_over(&self, now: BootTime) -> bool {
+        now.since_ns(self.window_start) >= self.settings.window_ns
+    }
+
     /// The windows that have ended by now, oldest first. An event that happened just before a window's
     /// end and arrives after this call belongs to the next window.
     pub(crate) fn advance(&mut self, now: BootTime) -> Vec<Arc<Window>> {

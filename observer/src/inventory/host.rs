@@ -75,6 +75,11 @@ pub(crate) fn usage() -> Result<Usage, HostError> {
     Ok(Usage { resident_bytes: stat.rss_bytes().get(), cpu_time_ns: read(ClockId::ProcessCPUTime) })
 }
 
+/// What the calling thread has taken of a processor since its start, in nanoseconds.
+pub(crate) fn thread_time_ns() -> u64 {
+    read(ClockId::ThreadCPUTime)
+}
+
 /// A clock in nanoseconds. None of those read here is ever negative.
 fn read(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);

@@ -1,23 +1,24 @@
 //! What is due from time to time: late events, losses, samples, windows.
 
 use super::sessions::is_of_sessions;
+use super::sockets::Pass;
 use super::{BASE_WINDOW_NS, Core};
-use crate::event::{LossSource, Now};
+use crate::event::{BootTime, LossSource, Now};
+use crate::inventory::host;
 use crate::record::Recorder;
 use observer_ebpf::event::Kind;
 
 /// Live sockets are read each second while somebody follows summaries, else so often.
 const IDLE_SAMPLE_NS: u64 = 10_000_000_000;
 /// With triggers more often, so that what stands still is found within 5 s.
-const WATCHFUL_SAMPLE_NS: u64 = 2_500_000_000;
-/// A pass that only triggers want may take one part in so many of the time.
+const WATCHFUL_SAMPLE_NS: u64 = 2_000_000_000;
+/// A pass that only triggers want may take one part in so many of a processor.
 const WATCHFUL_SHARE: u64 = 100;
 /// A pass over the live sockets may take one part in so many of the time: on a machine that is short of processors, or
 /// with a million sockets, they are read less often, and records and clients still have their turn.
 const SHARE: u64 = 4;
-/// Half the time between two rounds: one that comes a little early shall not wait for the next, which would leave a
-/// window without a reading.
-const EARLY_NS: u64 = 125_000_000;
+/// Half a window: pauses are whole windows, and the rounds in which these end come up to 250 ms late.
+const EARLY_NS: u64 = BASE_WINDOW_NS / 2;
 
 impl Core<'_> {
     /// What is due from time to time.
@@ -29,10 +30,13 @@ impl Core<'_> {
         self.count_folds(now, false);
         self.count_losses(now);
         self.tick_sessions(now);
-        let pause = self.sampling_pause_ns();
-        if self.adoption.is_due() || now.boot.since_ns(self.aggregator.sampled()) + EARLY_NS >= pause {
+        if self.adoption.is_due() || self.wants_sample(now.boot) {
+            let processor_ns = host::thread_time_ns();
             self.sample(now);
-            self.sampling.pass_ns = self.now().boot.since_ns(now.boot);
+            self.sampling.pass = Pass {
+                wall_ns: self.now().boot.since_ns(now.boot),
+                processor_ns: host::thread_time_ns().saturating_sub(processor_ns),
+            };
         }
         for window in self.aggregator.advance(now.boot) {
             let fired = self.triggers.window(&window);
@@ -46,18 +50,21 @@ impl Core<'_> {
         self.probes.flush_log();
     }
 
-    /// How long the live sockets are left alone between two readings.
-    fn sampling_pause_ns(&self) -> u64 {
-        let pass_ns = self.sampling.pass_ns;
-        if self.subscribers.has_summaries() {
-            return BASE_WINDOW_NS.max(pass_ns * SHARE);
-        }
-        if !self.config.triggers.enabled {
-            return IDLE_SAMPLE_NS.max(pass_ns * SHARE);
-        }
-        let wanted = if self.triggers.looks_closer() { BASE_WINDOW_NS } else { WATCHFUL_SAMPLE_NS };
-        // Nobody asked for it, so it may cost no more than a hundredth of the time.
-        wanted.max(pass_ns * WATCHFUL_SHARE).min(IDLE_SAMPLE_NS.max(pass_ns * SHARE))
+    /// The live sockets are to be read now: as a window ends, so that what it tells of them is new.
+    fn wants_sample(&self, now: BootTime) -> bool {
+        let since_ns = now.since_ns(self.aggregator.sampled());
+        let Pass { wall_ns, processor_ns } = self.sampling.pass;
+        let least_ns = wall_ns * SHARE;
+        let (wanted_ns, least_ns) = if self.subscribers.has_summaries() {
+            (BASE_WINDOW_NS, least_ns)
+        } else if !self.config.triggers.enabled {
+            (IDLE_SAMPLE_NS, least_ns)
+        } else {
+            let wanted_ns = if self.triggers.looks_closer() { BASE_WINDOW_NS } else { WATCHFUL_SAMPLE_NS };
+            // Nobody asked for it.
+            (wanted_ns, least_ns.max((processor_ns * WATCHFUL_SHARE).min(IDLE_SAMPLE_NS)))
+        };
+        self.aggregator.is_over(now) && since_ns + EARLY_NS >= wanted_ns && since_ns >= least_ns
     }
 
     /// Asks every place that can lose something, and tells.

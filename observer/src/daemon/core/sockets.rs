@@ -9,14 +9,22 @@ use crate::inventory::overflows::Overflows;
 use crate::probe::Ticks;
 use observer_ebpf::event::Kind;
 
+/// What the last pass over the live sockets took.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pass {
+    /// How long it lasted.
+    pub(super) wall_ns: u64,
+    /// What it took of a processor: less, where others took that away.
+    pub(super) processor_ns: u64,
+}
+
 /// What is kept from one pass over the live sockets to the next.
 #[derive(Default)]
 pub(super) struct Sampling {
     samples: Vec<Sample>,
     queues: Vec<QueueSample>,
     overflows: Overflows,
-    /// How long the last pass took.
-    pub(super) pass_ns: u64,
+    pub(super) pass: Pass,
     /// Readings of live sockets that are in no table, as of the last pass.
     unknown: HashMap<ConnectionId, Sample>,
     /// The first reading of the kernel's ticks.
