@@ -1,15 +1,19 @@
-//! Connections and listeners that are older than the daemon are followed from when it came.
+//! Connections and listeners that are older than the daemon are followed from when it came, and what opens while it
+//! begins is told of whom it is between.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::event::Detail;
 use observer_proto::v1::{Event, EventType};
+use observer_tests::guardian::Guardian;
 use observer_tests::wait::PATIENCE;
 use observer_tests::watch::{tcp, to_port};
 use observer_tests::{Daemon, NetnsPair, Packets, Testbed, Watch, client, eventually, workload};
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::oneshot;
 
 async fn listed(daemon: &Daemon, port: &str, count: usize) -> Result<Vec<Value>> {
     eventually(PATIENCE, "the older connections to be listed", async || {
@@ -143,4 +147,58 @@ async fn retransmits_of_older_connections_are_told() -> Result<()> {
         ensure!(tcp(&event).is_some_and(|tcp| tcp.outgoing), "{event:?}");
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_opens_before_a_slow_runtime_has_told_of_its_pods_is_between_these() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    let server = testbed.pod("beginning", "server").run().await?;
+    server.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;
+    let caller = testbed.pod("beginning", "caller").run().await?;
+    let to = format!("{}:8080", server.ip()?);
+    let argv = ["workload", "connect", "--to", &to, "--count", "100000", "--interval-ms", "10"];
+    caller.container("connect", argv).start().await?;
+
+    // The runtime's answers are on their way for as long as the test wants.
+    let path = Guardian::shared()?.scratch("slow")?.join("slow.sock");
+    let (listener, runtime) = (UnixListener::bind(&path)?, testbed.socket());
+    let (answer, answers) = oneshot::channel::<()>();
+    let forwarding = tokio::spawn(async move {
+        answers.await?;
+        loop {
+            let (mut stream, _) = listener.accept().await?;
+            let mut runtime = UnixStream::connect(&runtime).await?;
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut runtime).await });
+        }
+        #[allow(unreachable_code, reason = "it says what the errors are")]
+        anyhow::Ok(())
+    });
+    let endpoint = format!("unix://{}", path.display());
+    let args = ["--cri-endpoint", &endpoint, "--attribution-hold", "10s"];
+    let daemon = Daemon::bare().args(args).start().await?;
+    let accepted = || server.netns().counters()?.get("PassiveOpens");
+    let before = accepted()?;
+    eventually(PATIENCE, "connections that nobody knows the pods of", async || {
+        let since = accepted()? - before;
+        Ok(if since >= 20 { Ok(()) } else { Err(since) })
+    })
+    .await?;
+    ensure!(answer.send(()).is_ok(), "{:?}", forwarding.await);
+
+    let args = ["events", "--all", "-n", "beginning", "-t", "tcp_connect"];
+    let told = eventually(PATIENCE, "those connections to be told", async || {
+        let mut told = client::json(daemon.socket(), args).await?;
+        told.retain(|line| line.get("event").is_some());
+        Ok(if told.len() >= 20 { Ok(told) } else { Err(told.len()) })
+    })
+    .await?;
+    // So many were there before.
+    for line in told.iter().take(20) {
+        let tcp = &line["event"]["tcp_connect"]["tcp"];
+        ensure!(tcp["destination"]["workload"]["pod"] == server.name(), "{line}");
+        ensure!(line["event"]["workload"]["pod"] == caller.name(), "{line}");
+    }
+    forwarding.abort();
+    caller.remove().await?;
+    server.remove().await
 }

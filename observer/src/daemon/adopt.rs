@@ -21,6 +21,10 @@ pub(super) struct Adoption {
     thread: Option<JoinHandle<u64>>,
     unsearched: u64,
     started: Instant,
+    /// For so long the rings are left alone until it is known who lives here.
+    hold: Duration,
+    /// What happened since has not been read yet: it may tell of what nobody seems to know.
+    behind: bool,
     /// The runtimes have not said yet whom they have.
     unsurveyed: bool,
     /// The cluster's objects that are still to be listed.
@@ -28,15 +32,24 @@ pub(super) struct Adoption {
 }
 
 impl Adoption {
-    /// Starts to take them over; other network namespaces are entered for that only if it may `enter` them.
-    pub(super) fn start(adopter: Adopter, enter: bool, asks_cluster: bool) -> Self {
+    /// Starts to take them over; other network namespaces are entered for that only if it may `enter` them. What happens
+    /// meanwhile waits for names as long as events do (`hold`), and no longer than the rings have room.
+    pub(super) fn start(adopter: Adopter, enter: bool, asks_cluster: bool, hold: Duration) -> Self {
         let thread = thread::Builder::new()
             .name("adopt".to_owned())
             .spawn(move || adopt(&adopter, enter))
             .inspect_err(|error| log::warn!("older connections are not followed: {error}"))
             .ok();
         let unlisted = if asks_cluster { Resource::ALL.to_vec() } else { Vec::new() };
-        Self { thread, unsearched: 0, started: Instant::now(), unsurveyed: true, unlisted }
+        Self {
+            thread,
+            unsearched: 0,
+            started: Instant::now(),
+            hold: hold.min(STRANGE),
+            behind: true,
+            unsurveyed: true,
+            unlisted,
+        }
     }
 
     /// Takes note of who is known by now.
@@ -47,9 +60,23 @@ impl Adoption {
         }
     }
 
-    /// It is known who lives here and in the cluster, or has been waited for.
+    /// It is known who lives here and in the cluster and what happened meanwhile, or has been waited for.
     pub(super) fn knows(&self) -> bool {
-        !self.unsurveyed && self.unlisted.is_empty() || self.started.elapsed() >= STRANGE
+        (self.is_told() && !self.behind) || self.started.elapsed() >= STRANGE
+    }
+
+    /// The daemon has just begun, and what the rings have is better left there until it is known who lives here.
+    pub(super) fn is_early(&self) -> bool {
+        !self.is_told() && self.started.elapsed() < self.hold
+    }
+
+    /// All that waited in the rings was read.
+    pub(super) fn caught_up(&mut self) {
+        self.behind = false;
+    }
+
+    fn is_told(&self) -> bool {
+        !self.unsurveyed && self.unlisted.is_empty()
     }
 
     /// It has ended, and nobody has [taken that down](Self::end) yet, who can.

@@ -125,11 +125,12 @@ impl<'a> Core<'a> {
         capabilities.extend(privileges);
         let (process_ring, network_ring, mut probes) = loaded.into_parts()?;
         let asks_cluster = inventory.asks_cluster();
-        let adoption = Adoption::start(probes.sockets.adopter(), config.enter_namespaces, asks_cluster);
+        let hold = config.attribution_hold;
+        let adoption = Adoption::start(probes.sockets.adopter(), config.enter_namespaces, asks_cluster, hold);
         let mut sources = Vec::new();
         let cgroups = lookups::find_cgroups(&mut sources);
         let attribution = attribute::Settings {
-            hold_ns: config.attribution_hold.as_nanos() as u64,
+            hold_ns: hold.as_nanos() as u64,
             max_held: MAX_HELD,
             max_workloads: config.max_workloads,
             max_cluster_objects: config.max_cluster_objects,
@@ -219,7 +220,8 @@ impl<'a> Core<'a> {
 
     /// Reads the rings, and has the probes wake the daemon if it may sleep then.
     fn read(&mut self, inputs: &mut Inputs) {
-        let found = self.drain();
+        // Whose the other side of a connection is, is looked up once.
+        let found = if self.adoption.is_early() { Found::All } else { self.drain() };
         if inputs.found(found)
             && let Err(error) = self.probes.set_alarm()
         {
@@ -274,6 +276,9 @@ impl<'a> Core<'a> {
         self.network_batch = network_batch;
         self.process_batch = process_batch;
         self.deliver(now);
+        if !remain {
+            self.adoption.caught_up();
+        }
         found
     }
 
