@@ -4,11 +4,11 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::client::{is_missing, json, serving};
+use observer_tests::client::{command, is_missing, json, serving};
 use observer_tests::events::{is, is_of, process, watch};
 use observer_tests::guardian::Guardian;
 use observer_tests::wait::PATIENCE;
-use observer_tests::{Daemon, Footprint, Testbed, eventually, workload};
+use observer_tests::{Daemon, Footprint, Lines, Testbed, eventually, workload};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -137,6 +137,26 @@ async fn a_runtime_that_restarts_is_reported_and_asked_again() -> Result<()> {
         .wait_for("a new start", PATIENCE, |line| is_of(line, "container_start", new.name(), "after"))
         .await?;
     ensure!(daemon.running());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_hangs_is_missed_and_its_clients_go_on_with_it() -> Result<()> {
+    let daemon = bare().start().await?;
+    let args = ["events", "-f", "-o", "json", "-t", "process_exec"];
+    let lines = Lines::spawn("observer", command(daemon.socket(), args)?)?;
+    lines.wait_for("the stream's start", PATIENCE, |line| line.get("node_status").is_some()).await?;
+    daemon.signal(Signal::STOP)?;
+    eventually(2 * PATIENCE, "the client to miss it", async || {
+        let said = lines.stderr();
+        Ok(if said.contains("the connection to the daemon broke; waiting 60 s") { Ok(()) } else { Err(said) })
+    })
+    .await?;
+    let program = workload::on_host(["exit", "0"])?;
+    let pid = u64::from(program.pid());
+    daemon.signal(Signal::CONT)?;
+    let is_it = |line: &Value| is(line, "process_exec") && process(line).0 == pid;
+    lines.wait_for("what happened meanwhile", PATIENCE, is_it).await?;
     Ok(())
 }
 

@@ -38,7 +38,7 @@ use secured::Secured;
 /// A list of a busy node's connections is larger than the 4 MiB that gRPC expects.
 const MAX_MESSAGE: usize = 64 << 20;
 
-/// The other side of a silent connection by TCP is asked so often whether it is still there, and may take so long to answer.
+/// The daemon at a silent connection is asked so often whether it is still there, and may take so long to answer.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -80,7 +80,7 @@ impl Client {
         Ok(Self { grpc, incidents, server, timeout })
     }
 
-    /// The connection alone. One by TCP that falls silent is found out, and ends. Without a bound of its own, 2 MiB of each
+    /// The connection alone. One that falls silent is found out, and ends. Without a bound of its own, 2 MiB of each
     /// call may be unread, and 5 MiB of all.
     pub(crate) async fn open(target: Target, unread: Option<Unread>) -> Result<Channel, Error> {
         let Target { server, tls, timeout } = target;
@@ -97,7 +97,7 @@ impl Client {
             }
             Server::Unix(path) => {
                 let socket = within(timeout, UnixStream::connect(path)).await.map_err(unreachable)?;
-                channel(socket, timeout, None, unread).await
+                channel(socket, timeout, Some(KEEPALIVE), unread).await
             }
             Server::Loopback(address) => {
                 let socket = within(timeout, TcpStream::connect(address)).await.map_err(unreachable)?;

@@ -152,7 +152,7 @@ fn said(status: &tonic::Status) -> String {
 }
 
 fn remedy(status: &tonic::Status) -> &'static str {
-    const ENDED: &str = "It ended, or is no observer daemon: see its log, then try again.";
+    const ENDED: &str = "It ended or hangs, or is no observer daemon: see its log, then try again.";
     if std::error::Error::source(status).is_some() {
         // What TLS calls the other side's refusal, which in TLS 1.3 comes after the handshake.
         return if said(status).contains("fatal alert") { MISTRUSTED } else { ENDED };
@@ -202,7 +202,7 @@ mod tests {
         let by_http =
             tonic::Status::unavailable("grpc-status header missing, mapped from HTTP status code 503");
         for ended in [by_http, tonic::Status::unavailable(""), tonic::Status::cancelled("Timeout expired")] {
-            assert!(remedy(&ended).starts_with("It ended, or is no observer daemon"), "{ended:?}");
+            assert!(remedy(&ended).starts_with("It ended or hangs, or is no observer daemon"), "{ended:?}");
         }
     }
 }
