@@ -1,7 +1,8 @@
 //! Connections and listeners that are older than the daemon are followed from when it came, and what opens while it
 //! begins is told of whom it is between.
+#![allow(clippy::disallowed_methods, reason = "a daemon waits for its runtime for a time")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::event::Detail;
@@ -9,7 +10,7 @@ use observer_proto::v1::{Event, EventType};
 use observer_tests::guardian::Guardian;
 use observer_tests::wait::PATIENCE;
 use observer_tests::watch::{tcp, to_port};
-use observer_tests::{Daemon, NetnsPair, Packets, Testbed, Watch, client, eventually, workload};
+use observer_tests::{Daemon, NetnsPair, Packets, Pod, Testbed, Watch, client, eventually, workload};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::net::{UnixListener, UnixStream};
@@ -149,56 +150,68 @@ async fn retransmits_of_older_connections_are_told() -> Result<()> {
     Ok(())
 }
 
+/// Connections that are opened while nobody knows the pods.
+const EARLY: usize = 3;
+/// The daemon gives a runtime 2 s for an answer: this early it still waits for it.
+const SOON: Duration = Duration::from_millis(1500);
+
+/// A daemon whose runtime's first answer comes after some connections to the server, and how long after its start that was.
+async fn begin(testbed: &Testbed, server: &Pod) -> Result<(Daemon, Duration)> {
+    let path = Guardian::shared()?.scratch("slow")?.join("slow.sock");
+    let (listener, runtime) = (UnixListener::bind(&path)?, testbed.socket());
+    let (answer, answers) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let mut answers = Some(answers);
+        while let Ok((mut stream, _)) = listener.accept().await {
+            if let Some(answers) = answers.take() {
+                answers.await?;
+            }
+            let mut runtime = UnixStream::connect(&runtime).await?;
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut runtime).await });
+        }
+        anyhow::Ok(())
+    });
+    let endpoint = format!("unix://{}", path.display());
+    let args = ["--cri-endpoint", &endpoint, "--attribution-hold", "10s"];
+    let start = Instant::now();
+    let daemon = Daemon::bare().args(args).start().await?;
+    let accepted = || server.netns().counters()?.get("PassiveOpens");
+    let before = accepted()?;
+    eventually(PATIENCE, "connections while nobody knows the pods", async || {
+        let since = accepted()? - before;
+        Ok(if since >= EARLY as i64 { Ok(()) } else { Err(since) })
+    })
+    .await?;
+    ensure!(answer.send(()).is_ok(), "nobody stands between the daemon and its runtime");
+    Ok((daemon, start.elapsed()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_opens_before_a_slow_runtime_has_told_of_its_pods_is_between_these() -> Result<()> {
+async fn what_opens_before_the_runtime_has_told_of_its_pods_is_between_these() -> Result<()> {
     let testbed = Testbed::shared().await?;
     let server = testbed.pod("beginning", "server").run().await?;
     server.container("serve", ["workload", "serve", "--port", "8080"]).start_until("listening").await?;
     let caller = testbed.pod("beginning", "caller").run().await?;
     let to = format!("{}:8080", server.ip()?);
-    let argv = ["workload", "connect", "--to", &to, "--count", "100000", "--interval-ms", "10"];
+    let argv = ["workload", "connect", "--to", &to, "--count", "1000000", "--interval-ms", "10"];
     caller.container("connect", argv).start().await?;
-
-    // The runtime's answers are on their way for as long as the test wants.
-    let path = Guardian::shared()?.scratch("slow")?.join("slow.sock");
-    let (listener, runtime) = (UnixListener::bind(&path)?, testbed.socket());
-    let (answer, answers) = oneshot::channel::<()>();
-    let forwarding = tokio::spawn(async move {
-        answers.await?;
-        loop {
-            let (mut stream, _) = listener.accept().await?;
-            let mut runtime = UnixStream::connect(&runtime).await?;
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut runtime).await });
-        }
-        #[allow(unreachable_code, reason = "it says what the errors are")]
-        anyhow::Ok(())
-    });
-    let endpoint = format!("unix://{}", path.display());
-    let args = ["--cri-endpoint", &endpoint, "--attribution-hold", "10s"];
-    let daemon = Daemon::bare().args(args).start().await?;
-    let accepted = || server.netns().counters()?.get("PassiveOpens");
-    let before = accepted()?;
-    eventually(PATIENCE, "connections that nobody knows the pods of", async || {
-        let since = accepted()? - before;
-        Ok(if since >= 20 { Ok(()) } else { Err(since) })
+    let daemon = eventually(2 * PATIENCE, "a daemon that began in time", async || {
+        let (daemon, after) = begin(testbed, &server).await?;
+        Ok(if after < SOON { Ok(daemon) } else { Err(after) })
     })
     .await?;
-    ensure!(answer.send(()).is_ok(), "{:?}", forwarding.await);
-
     let args = ["events", "--all", "-n", "beginning", "-t", "tcp_connect"];
     let told = eventually(PATIENCE, "those connections to be told", async || {
         let mut told = client::json(daemon.socket(), args).await?;
         told.retain(|line| line.get("event").is_some());
-        Ok(if told.len() >= 20 { Ok(told) } else { Err(told.len()) })
+        Ok(if told.len() >= EARLY { Ok(told) } else { Err(told.len()) })
     })
     .await?;
-    // So many were there before.
-    for line in told.iter().take(20) {
+    for line in told.iter().take(EARLY) {
         let tcp = &line["event"]["tcp_connect"]["tcp"];
         ensure!(tcp["destination"]["workload"]["pod"] == server.name(), "{line}");
         ensure!(line["event"]["workload"]["pod"] == caller.name(), "{line}");
     }
-    forwarding.abort();
     caller.remove().await?;
     server.remove().await
 }

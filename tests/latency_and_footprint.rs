@@ -35,6 +35,14 @@ async fn events_reach_a_waiting_client_within_100_ms() -> Result<()> {
     let serve = serve.start_until("listening").await?;
     let daemon = Daemon::on(testbed).start().await?;
     let watch = Watch::all(&daemon).await?;
+    // At its start it waits for the runtime's list of containers.
+    serve.exec(["true"]).await?;
+    let is_exec = |event: &observer_proto::v1::Event| {
+        let own = event.workload.as_ref().is_some_and(|workload| workload.container_id == serve.id());
+        own && event.r#type() == EventType::ProcessExec
+    };
+    watch.wait_count("a first exec", 1, is_exec).await?;
+    let before = watch.arrivals().len();
     let count = SAMPLES.to_string();
     let storm = serve.exec(["workload", "exec-storm", "--count", &count, "--rate", "50"]).await?;
     ensure!(storm.code == 0, "{storm:?}");
@@ -50,7 +58,7 @@ async fn events_reach_a_waiting_client_within_100_ms() -> Result<()> {
         };
         watch.wait_count("its events", SAMPLES, ours).await?;
         let mut delays = Vec::new();
-        for arrival in watch.arrivals().iter().filter(|arrival| ours(&arrival.event)) {
+        for arrival in watch.arrivals().iter().skip(before).filter(|arrival| ours(&arrival.event)) {
             let happened = SystemTime::try_from(arrival.event.time.context("no time")?)?;
             // Two clocks that are read one after the other may differ by a little.
             delays.push(arrival.at.duration_since(happened).unwrap_or_default());

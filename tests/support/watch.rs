@@ -16,7 +16,7 @@ use crate::daemon::Daemon;
 use crate::losses::is_own;
 use crate::wait::{PATIENCE, eventually};
 
-/// Longer than anything that a daemon holds back: names (1 s), losses (each 250 ms), records (5 ms).
+/// Longer than anything that a daemon holds back: names (1 s, and as long all at its start), losses (each 250 ms), records (5 ms).
 const QUIET: Duration = Duration::from_millis(1500);
 /// In so many pieces it is waited.
 const PIECES: u32 = 15;

@@ -108,8 +108,8 @@ pub(crate) struct Flags {
     /// Know at most so many edges at a time [default: 50000]
     #[arg(long, value_name = "N")]
     max_edges: Option<String>,
-    /// Let an event wait so long for its container's name, and the end of a container for what the runtime says of
-    /// it, 0s to 10s [default: 1s]
+    /// Let an event wait so long for its container's name, the end of a container for what the runtime says of it, and
+    /// at the start all events for whom the runtime has (5s at most), 0s to 10s [default: 1s]
     #[arg(long, value_name = "DURATION")]
     attribution_hold: Option<String>,
     /// Call so many failed ends of a container within the window a crash loop, 2 to 20 [default: 3]

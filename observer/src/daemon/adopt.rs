@@ -52,6 +52,11 @@ impl Adoption {
         }
     }
 
+    /// From now on it is waited for who is known: what the machine has told of itself so far took its own time.
+    pub(super) fn begin(&mut self) {
+        self.started = Instant::now();
+    }
+
     /// Takes note of who is known by now.
     pub(super) fn told(&mut self, fact: &Fact) {
         self.unsurveyed &= *fact != Fact::Surveyed;

@@ -203,6 +203,7 @@ impl<'a> Core<'a> {
 
     /// Runs until it is told to stop.
     pub(super) async fn run(&mut self, inputs: &mut Inputs) {
+        self.adoption.begin();
         loop {
             match inputs.next([&self.process_ring, &self.network_ring]).await {
                 Input::Records => self.read(inputs),

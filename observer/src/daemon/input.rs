@@ -68,7 +68,8 @@ impl Inputs {
         facts: mpsc::Receiver<Fact>,
     ) -> Self {
         let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // One that is late delays no other: windows are whole numbers of them, and sockets are read as these end.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         Self { stop, requests, facts, ticks, reading: Reading::At(Instant::now()) }
     }
 

@@ -17,8 +17,11 @@ const WATCHFUL_SHARE: u64 = 100;
 /// A pass over the live sockets may take one part in so many of the time: on a machine that is short of processors, or
 /// with a million sockets, they are read less often, and records and clients still have their turn.
 const SHARE: u64 = 4;
-/// Half a window: pauses are whole windows, and the rounds in which these end come up to 250 ms late.
+/// Pauses are whole windows, and the round in which the last one ended may have been this late: none is left without a reading
+/// for that.
 const EARLY_NS: u64 = BASE_WINDOW_NS / 2;
+/// By so much less than its share a pass may have had, so that those that just have it come each window.
+const SHARE_LESS_NS: u64 = BASE_WINDOW_NS / 8;
 
 impl Core<'_> {
     /// What is due from time to time.
@@ -64,7 +67,9 @@ impl Core<'_> {
             // Nobody asked for it.
             (wanted_ns, least_ns.max((processor_ns * WATCHFUL_SHARE).min(IDLE_SAMPLE_NS)))
         };
-        self.aggregator.is_over(now) && since_ns + EARLY_NS >= wanted_ns && since_ns >= least_ns
+        self.aggregator.is_over(now)
+            && since_ns + EARLY_NS >= wanted_ns
+            && since_ns + SHARE_LESS_NS >= least_ns
     }
 
     /// Asks every place that can lose something, and tells.
