@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use observer_proto::v1::observer_client::ObserverClient;
-use observer_proto::v1::{EventType, GetStatusRequest, ListWorkloadsRequest, Status};
+use observer_proto::v1::{Event, EventType, GetStatusRequest, ListWorkloadsRequest, Status};
 use observer_tests::wait::PATIENCE;
 use observer_tests::watch::to_port;
 use observer_tests::{Daemon, Testbed, Watch, eventually};
@@ -37,11 +37,12 @@ async fn events_reach_a_waiting_client_within_100_ms() -> Result<()> {
     let watch = Watch::all(&daemon).await?;
     // At its start it waits for the runtime's list of containers.
     serve.exec(["true"]).await?;
-    let is_exec = |event: &observer_proto::v1::Event| {
-        let own = event.workload.as_ref().is_some_and(|workload| workload.container_id == serve.id());
-        own && event.r#type() == EventType::ProcessExec
+    let is_ours = |event: &Event, kind| {
+        event.r#type() == kind
+            && event.workload.as_ref().is_some_and(|workload| workload.container_id == serve.id())
+            && (kind == EventType::ProcessExec || to_port(event, 8080))
     };
-    watch.wait_count("a first exec", 1, is_exec).await?;
+    watch.wait_count("a first exec", 1, |event| is_ours(event, EventType::ProcessExec)).await?;
     let before = watch.arrivals().len();
     let count = SAMPLES.to_string();
     let storm = serve.exec(["workload", "exec-storm", "--count", &count, "--rate", "50"]).await?;
@@ -51,11 +52,7 @@ async fn events_reach_a_waiting_client_within_100_ms() -> Result<()> {
     ensure!(connect.code == 0, "{connect:?}");
 
     for kind in [EventType::ProcessExec, EventType::TcpConnect] {
-        let ours = |event: &observer_proto::v1::Event| {
-            event.r#type() == kind
-                && event.workload.as_ref().is_some_and(|workload| workload.container_id == serve.id())
-                && (kind == EventType::ProcessExec || to_port(event, 8080))
-        };
+        let ours = |event: &Event| is_ours(event, kind);
         watch.wait_count("its events", SAMPLES, ours).await?;
         let mut delays = Vec::new();
         for arrival in watch.arrivals().iter().skip(before).filter(|arrival| ours(&arrival.event)) {

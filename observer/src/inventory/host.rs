@@ -1,7 +1,7 @@
 //! The machine itself and this process: name, kernel, clocks, addresses, own cost.
 
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use procfs::WithCurrentSystemInfo as _;
 use procfs::process::Process;
@@ -75,9 +75,9 @@ pub(crate) fn usage() -> Result<Usage, HostError> {
     Ok(Usage { resident_bytes: stat.rss_bytes().get(), cpu_time_ns: read(ClockId::ProcessCPUTime) })
 }
 
-/// What the calling thread has taken of a processor since its start, in nanoseconds.
-pub(crate) fn thread_time_ns() -> u64 {
-    read(ClockId::ThreadCPUTime)
+/// What the calling thread has taken of a processor since its start, whatever else runs.
+pub(crate) fn thread_time() -> Duration {
+    Duration::from_nanos(read(ClockId::ThreadCPUTime))
 }
 
 /// A clock in nanoseconds. None of those read here is ever negative.

@@ -20,8 +20,8 @@ const SHARE: u64 = 4;
 /// Pauses are whole windows, and the round in which the last one ended may have been this late: none is left without a reading
 /// for that.
 const EARLY_NS: u64 = BASE_WINDOW_NS / 2;
-/// By so much less than its share a pass may have had, so that those that just have it come each window.
-const SHARE_LESS_NS: u64 = BASE_WINDOW_NS / 8;
+/// A pass that needs so little more time than there is comes all the same: it would have to wait for a whole window.
+const SLACK_NS: u64 = BASE_WINDOW_NS / 8;
 
 impl Core<'_> {
     /// What is due from time to time.
@@ -34,11 +34,11 @@ impl Core<'_> {
         self.count_losses(now);
         self.tick_sessions(now);
         if self.adoption.is_due() || self.wants_sample(now.boot) {
-            let processor_ns = host::thread_time_ns();
+            let begun = host::thread_time();
             self.sample(now);
             self.sampling.pass = Pass {
                 wall_ns: self.now().boot.since_ns(now.boot),
-                processor_ns: host::thread_time_ns().saturating_sub(processor_ns),
+                processor_ns: host::thread_time().saturating_sub(begun).as_nanos() as u64,
             };
         }
         for window in self.aggregator.advance(now.boot) {
@@ -67,9 +67,7 @@ impl Core<'_> {
             // Nobody asked for it.
             (wanted_ns, least_ns.max((processor_ns * WATCHFUL_SHARE).min(IDLE_SAMPLE_NS)))
         };
-        self.aggregator.is_over(now)
-            && since_ns + EARLY_NS >= wanted_ns
-            && since_ns + SHARE_LESS_NS >= least_ns
+        self.aggregator.is_over(now) && since_ns + EARLY_NS >= wanted_ns && since_ns + SLACK_NS >= least_ns
     }
 
     /// Asks every place that can lose something, and tells.

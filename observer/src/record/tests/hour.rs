@@ -8,8 +8,8 @@ use observer_proto::served;
 use crate::event::examples::{close, event, pod, tcp};
 use crate::event::{BootTime, Counters, Event, Now, WallTime};
 use crate::filter::{Filters, Purpose};
+use crate::inventory::host;
 use crate::record::Limits;
-use crate::record::tests::cpu;
 use crate::record::trial::Trial;
 
 const S: u64 = 1_000_000_000;
@@ -44,9 +44,9 @@ fn an_hour_stays_within_its_bounds() {
     let mut spent = Duration::ZERO;
     for second in 0..SECONDS {
         let events = events(second);
-        let before = cpu();
+        let before = host::thread_time();
         trial.record(&events, at(second));
-        spent += cpu().saturating_sub(before);
+        spent += host::thread_time().saturating_sub(before);
         let figures = trial.figures();
         assert!(figures.file_bytes <= limits.bytes, "{second}: {figures:?}");
         let oldest = figures.oldest.map_or(0, |oldest| at(second).wall.0 - oldest.0);
@@ -64,9 +64,9 @@ fn an_hour_stays_within_its_bounds() {
 
     let filter = served::Filter { pods: vec!["shop/web-7".to_owned()], ..served::Filter::default() };
     let filters = Filters::compile(vec![filter], Vec::new(), Purpose::Events, "node-1").unwrap();
-    let began = cpu();
+    let began = host::thread_time();
     let read = trial.replay(&filters, u64::MAX);
-    let each = cpu().saturating_sub(began).as_nanos() as u64 / read.events;
+    let each = host::thread_time().saturating_sub(began).as_nanos() as u64 / read.events;
     assert_eq!(read.events, figures.events);
     assert!(read.passed > read.events / 100 && read.passed < read.events / 25, "{read:?}");
     assert!(each < 50_000, "{each} ns for each event");

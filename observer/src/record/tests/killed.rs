@@ -13,7 +13,6 @@ use crate::event::examples::{close, event, pod, tcp};
 use crate::event::{Counters, Event, Now, WallTime};
 use crate::inventory::host;
 use crate::record::shared::Disk;
-use crate::record::tests::cpu;
 use crate::record::{Limits, Recorded, Recorder, Settings, Store};
 use crate::wire::Published;
 
@@ -133,9 +132,9 @@ fn what_was_written_is_there_and_nothing_twice() {
         child.wait().unwrap();
         while said.take(&mut out) {}
         let Said { begin, handed, written } = said;
-        let began = cpu();
+        let began = host::thread_time();
         let store = Store::open(folder.path(), LIMITS, host::now().wall).unwrap();
-        opened += cpu().saturating_sub(began);
+        opened += host::thread_time().saturating_sub(began);
         let numbers = numbers(&store, begin);
         // As a block of a run that made room begins anywhere, and ends with the last that is there.
         assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{kill}: {numbers:?}");

@@ -4,8 +4,6 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::*;
 use crate::event::{
     BootTime, Ending, Live, LiveWorkload, Now, ProcessSummary, Stalled, TcpSummary, Window, Workload,
@@ -14,6 +12,7 @@ use crate::event::{
 use crate::export::metrics::own::Own;
 use crate::export::metrics::series::Series;
 use crate::export::metrics::settings::Settings;
+use crate::inventory::host;
 
 const PODS: u64 = 10_000;
 /// So many new ones in a second, each for two.
@@ -73,11 +72,6 @@ fn entry(workload: Arc<Workload>) -> WorkloadEntry {
         addresses: Vec::new(),
         ready_after_ns: None,
     }
-}
-
-/// The time of a processor that this thread has used: other tests run beside.
-fn cpu() -> Duration {
-    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
 }
 
 /// All pods, one after the other; demands at each second that the series are within their limit.
@@ -143,9 +137,9 @@ fn ten_thousand_pods_come_and_go() {
     let all = Arc::new((series, own));
     for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
         let write = || {
-            let started = cpu();
+            let started = host::thread_time();
             let written = encode_from(Source::Given(Arc::clone(&all)), format, true).unwrap();
-            (cpu().saturating_sub(started), written.len())
+            (host::thread_time().saturating_sub(started), written.len())
         };
         let (took, bytes) = (0..TRIES).map(|_| write()).min().unwrap();
         println!("{format:?}: {} KiB in {took:?}", bytes >> 10);

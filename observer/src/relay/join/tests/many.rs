@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::super::{Addresses, connections, edges};
 use super::*;
+use crate::inventory::host;
 
 /// Each pod asks the pod of that number on the next nodes.
 const NODES: usize = 100;
@@ -21,15 +20,10 @@ fn pod_of(node: usize, number: usize) -> String {
     format!("pod-{}-{number}", node % NODES)
 }
 
-/// The time that this thread has had a processor, whatever else runs.
-fn used() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap()
-}
-
 fn within<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let begin = used();
+    let begin = host::thread_time();
     let result = work();
-    let took = used().saturating_sub(begin);
+    let took = host::thread_time().saturating_sub(begin);
     assert!(took < BOUND, "{what} took {took:?}");
     result
 }
