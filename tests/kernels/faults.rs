@@ -171,36 +171,60 @@ fn verdicts(guest: &mut Guest, port: u64) -> Result<Vec<String>> {
     lines.iter().map(verdict).collect()
 }
 
+/// Packets of the link's size, as a network has them: of the 64 KiB that a veth passes as one, a few that overtake each
+/// other would be half of a connection.
+const PACKETS: &str = "for side in client server; do ip -n $side link set eth0 gso_max_segs 1; done";
+
+/// What the server does and the client, so that the client sends all, or the server; one way only, as acknowledgements
+/// that are overtaken themselves are thrown away (RFC 7323, PAWS), and with them what they tell of duplicates.
+const ONE_WAY: [(&str, &str); 2] =
+    [("--sink", "--send 200000"), ("--request 1 --response 200000", "--send 1 --receive 200000")];
+
 pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
-    let port = guest.port(8086);
-    guest.serve(port)?;
+    guest.vm.output(PACKETS)?;
     guest.vm.output(
         "observer summary -f --window 1s -o json >/tmp/summaries 2>&1 & echo $! >/tmp/summaries.pid",
     )?;
     let follows = "grep -q NODE_STATE_CONNECTED /tmp/summaries";
     guest.vm.wait_until("the summaries' start", PATIENCE, follows, "cat /tmp/summaries")?;
+    for sender in 0..2 {
+        overtaken(guest, sender)?;
+    }
+    guest.vm.output("kill $(cat /tmp/summaries.pid)").map(drop)
+}
+
+/// A quarter of the packets that one side sends overtakes all that are under way.
+fn overtaken(guest: &mut Guest, sender: usize) -> Result<()> {
+    let port = guest.port(8088 + sender as u64);
+    let (manner, plan) = ONE_WAY[sender];
+    guest.serve_as(port, manner)?;
     let before = Counters::read(guest)?;
-    // A quarter of the packets overtakes all that are under way.
-    guest.netem("replace", "delay 10ms reorder 25% 50%")?;
-    let made = guest.connect(port, "--count 4 --parallel 4 --bytes 200000")?;
+    guest.netem("replace", "delay 10ms")?;
+    guest.vm.output(&format!(
+        "tc -n {} qdisc change dev eth0 root netem delay 10ms reorder 25% 50%",
+        SIDES[sender]
+    ))?;
+    let made = guest.connect(port, &format!("--count 4 --parallel 4 {plan}"))?;
+    let events = guest.all_closed(port, made.len())?;
     let queues = "for side in client server; do tc -n $side -s qdisc show dev eth0; done";
     let queues = guest.vm.output(queues)?.concat();
     ensure!(queues.matches("dropped 0,").count() == 2, "netem dropped some: {queues}");
     guest.netem("del", "")?;
-    let events = guest.all_closed(port, made.len())?;
     let after = Counters::read(guest)?;
     let missed = guest.missed("tcp_retransmit_skb")?;
     let mut both = [(0, 0); 2];
     for side in 0..2 {
         let told = Told::of(&events, guest.netns[side])?;
         let kernel = after[side].since(&before[side]);
-        println!("{} with reordering: {told:?}", SIDES[side]);
+        println!("{}, as the {}'s packets overtake each other: {told:?}", SIDES[side], SIDES[sender]);
         told.agrees_by_cause(&kernel, missed)?;
         told.agrees_by_counter(&kernel)?;
-        ensure!(told.reorderings > 0, "nothing was overtaken: {told:?}");
-        // Nothing was lost, so all that was sent again was there already. An acknowledgement can tell so of one segment
-        // only, so that of many not all are told.
-        ensure!(told.retransmitted == 0 || told.spurious > 0, "{told:?}");
+        if side == sender {
+            ensure!(told.reorderings > 0, "nothing was overtaken: {told:?}");
+            // Nothing was lost, so all that was sent again was there already. Not all of it is told: the guest's own
+            // processors let acknowledgements overtake each other as well (37 % were told at the least, of 150 times).
+            ensure!(told.spurious * 10 >= told.retransmitted, "{told:?}");
+        }
         both[side] = (told.spurious, told.reorderings);
     }
     guest.eventually("the summaries to tell the same", |guest| {
@@ -220,5 +244,5 @@ pub(crate) fn reordering_is_no_loss(guest: &mut Guest) -> Result<()> {
     let verdicts = verdicts(guest, port)?;
     let loss = verdicts.iter().any(|verdict| verdict == "VERDICT_NETWORK_LOSS");
     ensure!(verdicts.len() == 2 && !loss, "{verdicts:?}");
-    guest.vm.output("kill $(cat /tmp/summaries.pid)").map(drop)
+    Ok(())
 }

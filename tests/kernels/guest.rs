@@ -187,8 +187,13 @@ impl Guest {
 
     /// Starts a server that sends back what it gets.
     pub(crate) fn serve(&mut self, port: u64) -> Result<()> {
+        self.serve_as(port, "--echo")
+    }
+
+    /// Starts a server in another manner of the workload's.
+    pub(crate) fn serve_as(&mut self, port: u64, manner: &str) -> Result<()> {
         self.vm.output(&format!(
-            "ip netns exec server workload serve --port {port} >/tmp/serve-{port} 2>&1 &"
+            "ip netns exec server workload serve --port {port} {manner} >/tmp/serve-{port} 2>&1 &"
         ))?;
         let listens = format!("grep -q listening /tmp/serve-{port}");
         self.vm.wait_until("the server to listen", PATIENCE, &listens, &format!("cat /tmp/serve-{port}"))
