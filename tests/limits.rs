@@ -90,6 +90,60 @@ async fn memory_stays_below_its_bound_and_totals_exact() -> Result<()> {
     .await
 }
 
+/// How many bytes of events are in memory.
+async fn remembered(daemon: &Daemon) -> Result<u64> {
+    let tables = status(daemon).await?.tables;
+    Ok(tables.iter().find(|table| table.name == "history_bytes").context("no such table")?.entries)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_give_way_before_tables_stop() -> Result<()> {
+    const MOST: u64 = 64 << 20;
+    /// More than may stay beside that many sockets.
+    const REMEMBERED: u64 = 14 << 20;
+    const PASSING: u64 = 2000;
+    const STAYING: u64 = 6000;
+    let pair = NetnsPair::new()?;
+    let netns = &pair.left().netns;
+    let daemon = Daemon::bare().args(["--max-memory", "64MiB"]).start().await?;
+    fs::write(format!("/proc/{}/clear_refs", daemon.pid()), "5")?;
+    // Connections that come and go leave nothing but their events.
+    let before = eventually(PATIENCE, "enough events", async || {
+        let mut crowd = Crowd::start(netns, 7411, PASSING, RATE)?;
+        crowd.opened()?;
+        crowd.close(PASSING)?;
+        let bytes = remembered(&daemon).await?;
+        Ok(if bytes > REMEMBERED { Ok(bytes) } else { Err(bytes) })
+    })
+    .await?;
+    let ports = [7412, 7413];
+    let mut crowds = Vec::new();
+    for port in ports {
+        crowds.push(Crowd::start(netns, port, STAYING, RATE)?);
+    }
+    for crowd in &crowds {
+        crowd.opened()?;
+    }
+    eventually(PATIENCE, "all to be listed", async || {
+        let there = listed(&daemon, &ports).await?;
+        Ok(if there == 4 * STAYING { Ok(()) } else { Err(there) })
+    })
+    .await?;
+    let told = status(&daemon).await?;
+    ensure!(own(&told).is_empty(), "{:?}", told.losses);
+    let (after, (now, most)) = (remembered(&daemon).await?, daemon.memory()?);
+    println!(
+        "{} KiB of events, then {}; {} KiB at most, {} now",
+        before >> 10,
+        after >> 10,
+        most >> 10,
+        now >> 10
+    );
+    ensure!(after < before && after > 3 << 20, "{before} bytes of events, then {after}");
+    ensure!(most <= MOST, "{most} bytes");
+    Ok(())
+}
+
 /// The names in the first column of a section's table.
 fn documented(text: &str, section: &str) -> Result<BTreeSet<String>> {
     let (_, rest) = text.split_once(&format!("\n## {section}\n")).context("no such section")?;

@@ -26,9 +26,6 @@ const IDLE_PASSES: usize = 5;
 /// Listening ports, from this on.
 const FIRST_PORT: u16 = 7200;
 
-/// What the daemon may take: 100,000 sockets and 32 MiB of events come to what the default keeps free.
-const MEMORY: &str = "160MiB";
-
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -134,7 +131,7 @@ async fn containers(testbed: &Testbed, count: usize) -> Result<Vec<Pod>> {
 async fn measure(testbed: &Testbed, sockets: u64, extent: &Extent) -> Result<Row> {
     let pair = NetnsPair::new()?;
     let netns = &pair.left().netns;
-    let daemon = Daemon::on(testbed).args(["--log", "warn", "--max-memory", MEMORY]).start().await?;
+    let daemon = Daemon::on(testbed).args(["--log", "warn"]).start().await?;
     let edges = Edges::start(&daemon).await?;
     let idle = passes::median(&passes::measure(&daemon, &edges, IDLE_PASSES).await?);
     let (idle_resident, _) = daemon.memory()?;

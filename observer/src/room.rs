@@ -23,18 +23,28 @@ impl Room {
 
     /// Whether anything is left.
     pub(crate) fn is_left(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.left() > 0
     }
 
     /// How many pieces of that size are left.
     pub(crate) fn pieces(&self, bytes: usize) -> usize {
-        let pieces = self.0.load(Ordering::Relaxed) / bytes.max(1) as u64;
+        let pieces = self.left() / bytes.max(1) as u64;
         usize::try_from(pieces).unwrap_or(usize::MAX)
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes so many bytes, if that leaves so many to others.
+    pub(crate) fn take_leaving(&self, bytes: usize, others: u64) -> bool {
+        self.left() >= others.saturating_add(bytes as u64) && self.take(bytes)
     }
 
     /// Takes so many bytes, if as many are left; else what is left is too little for anybody.
     pub(crate) fn take(&self, bytes: usize) -> bool {
-        let left = self.0.load(Ordering::Relaxed);
+        let left = self.left();
         if left == u64::MAX {
             return true;
         }
@@ -58,6 +68,8 @@ mod tests {
         assert_eq!((same.pieces(30), same.pieces(200)), (3, 0));
         assert!(same.take(60) && same.is_left() && !same.take(60));
         assert!(!room.is_left() && !room.take(1));
+        same.set(100);
+        assert!(!same.take_leaving(51, 50) && same.take_leaving(50, 50) && same.left() == 50);
         same.set(1);
         assert!(room.take(1) && !room.is_left());
     }

@@ -128,7 +128,8 @@ impl Exporting {
 
     /// Hands a window on, as the event loop does at the end of a second.
     pub fn publish_second(&self, second: Second) {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).measure(host::now().boot);
+        let give_way = || self.node.subscribers().give_way();
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).measure(host::now().boot, give_way);
         *self.node.workloads.lock().unwrap_or_else(PoisonError::into_inner) = second.workloads;
         self.node.subscribers().publish_window(&second.window, second.now);
     }

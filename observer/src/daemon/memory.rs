@@ -32,23 +32,30 @@ impl Memory {
         self.room.clone()
     }
 
-    /// Reads how much memory is resident, and lets all who grow know what is left.
-    pub(crate) fn measure(&mut self, now: BootTime) {
-        let Ok(usage) = host::usage() else { return };
-        let usable = self.most.saturating_sub(KEPT.max(self.most / KEPT_PART));
-        let mut left = usable.saturating_sub(usage.resident_bytes);
-        if left == 0 && now.since_ns(self.released) >= RELEASE_NS {
+    /// Reads how much memory is resident, and lets all who grow know what is left. Where that is little, who can do with
+    /// less is asked to `give_way`, and says whether he did.
+    pub(crate) fn measure(&mut self, now: BootTime, give_way: impl FnOnce() -> bool) {
+        let Some(mut resident) = self.read() else { return };
+        let gave_way = give_way();
+        if gave_way || (!self.room.is_left() && now.since_ns(self.released) >= RELEASE_NS) {
             self.released = now;
             release();
-            let resident = host::usage().map_or(usage.resident_bytes, |usage| usage.resident_bytes);
-            left = usable.saturating_sub(resident);
+            resident = self.read().unwrap_or(resident);
         }
-        self.room.set(left);
-        if left == 0 && !self.reached {
-            let (most, resident) = (self.most >> 20, usage.resident_bytes >> 20);
+        let reached = !gave_way && !self.room.is_left();
+        if reached && !self.reached {
+            let (most, resident) = (self.most >> 20, resident >> 20);
             log::warn!("{resident} MiB of at most {most} MiB are in use: tables take nothing new in");
         }
-        self.reached = left == 0;
+        self.reached = reached;
+    }
+
+    /// Reads how many bytes are resident, and lets all know what is left.
+    fn read(&self) -> Option<u64> {
+        let resident = host::usage().ok()?.resident_bytes;
+        let usable = self.most.saturating_sub(KEPT.max(self.most / KEPT_PART));
+        self.room.set(usable.saturating_sub(resident));
+        Some(resident)
     }
 }
 

@@ -88,6 +88,11 @@ impl Subscribers {
         self.last_events.share(room);
     }
 
+    /// Lets events go where memory is short, before anything else has to stop; whether any went.
+    pub(crate) fn give_way(&mut self) -> bool {
+        self.last_events.give_way()
+    }
+
     /// Opens a stream of windows.
     pub(crate) fn add_summaries(&mut self, request: SummariesRequest) {
         let SummariesRequest { length_ns, sink } = request;

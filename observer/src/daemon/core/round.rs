@@ -27,7 +27,7 @@ impl Core<'_> {
     /// What is due from time to time.
     pub(super) fn tick(&mut self) {
         let now = self.now();
-        self.memory.measure(now.boot);
+        self.memory.measure(now.boot, || self.subscribers.give_way());
         self.attributor.expire(now, &mut self.out);
         self.deliver(now);
         self.count_folds(now, false);

@@ -1,5 +1,7 @@
 //! The newest events, bounded in bytes, and how they are read page by page.
 
+mod bounds;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,8 +13,6 @@ use crate::event::{Event, WallTime, Workload, WorkloadId};
 use crate::room::Room;
 use crate::serve::Filters;
 
-/// So many bytes are kept also where memory is short.
-const SPARED: usize = 4 << 20;
 /// At most so many events are looked at for a page: the event loop has other things to do.
 const LOOKED_AT: usize = 16_384;
 
@@ -90,49 +90,6 @@ impl Events {
         owned.bytes += bytes;
         self.bytes += bytes;
         self.stored += 1;
-    }
-
-    /// How many bytes there may be, with these of a new event.
-    fn most(&mut self, bytes: usize) -> usize {
-        let with = self.bytes + bytes;
-        let grows = with > self.taken;
-        let short = if grows { with > SPARED && !self.room.take(bytes) } else { !self.room.is_left() };
-        if short {
-            // Twice what comes goes, until there is only what is spared.
-            let fewer = self.bytes.saturating_sub(bytes).max(SPARED);
-            self.taken = fewer;
-            return fewer.min(self.capacity);
-        }
-        if grows {
-            self.taken = with;
-        }
-        self.capacity
-    }
-
-    /// Lets the oldest event go of whom the new one is, if that one has its share, else of whoever has the most.
-    fn make_room(&mut self, owner: Option<WorkloadId>) {
-        let share = self.capacity / (self.by_owner.len() + 1);
-        let bytes = |owner: &Option<WorkloadId>| self.by_owner.get(owner).map_or(0, |owned| owned.bytes);
-        let from = if bytes(&owner) > share {
-            owner
-        } else {
-            if bytes(&self.largest) <= share {
-                let largest = self.by_owner.iter().max_by_key(|(_, owned)| owned.bytes);
-                self.largest = largest.map_or(owner, |(owner, _)| *owner);
-            }
-            self.largest
-        };
-        let Some(owned) = self.by_owner.get_mut(&from) else { return };
-        if let Some(event) = owned.events.pop_front() {
-            let bytes = event.bytes();
-            owned.bytes -= bytes;
-            self.bytes -= bytes;
-            self.stored -= 1;
-            self.complete_since = self.complete_since.max(event.time);
-        }
-        if owned.events.is_empty() {
-            self.by_owner.remove(&from);
-        }
     }
 
     /// Puts an event in the place of the one with its number, if that is still kept.

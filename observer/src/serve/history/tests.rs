@@ -118,16 +118,49 @@ fn it_gives_way_where_memory_is_short() {
         events.len()
     };
     let each = made(1, 1).bytes();
-    assert_eq!(come(&mut events, 20_000), 20_000);
-    // What is left is for others as well.
-    room.set(1_000 * each as u64);
-    assert_eq!(come(&mut events, 1_000), 21_000);
-    assert_eq!(come(&mut events, 1_000), 20_000);
-    assert!(!room.is_left());
+    assert_eq!(come(&mut events, 40_000), 40_000);
+    // Others have theirs first.
+    room.set((8 << 20) + 1_000 * each as u64);
+    assert_eq!(come(&mut events, 1_000), 41_000);
+    assert_eq!((room.left(), come(&mut events, 1_000)), (8 << 20, 41_000));
+    assert!(!events.give_way());
+    // There is less than half of that: all of it is to come back.
+    room.set(3 << 20);
+    assert!(events.give_way());
+    let fewer = events.len();
+    assert_eq!(41_000 - fewer, (5 << 20) / each + 1);
+    assert_eq!((come(&mut events, 1_000), room.left()), (fewer, 3 << 20));
     let spared = (4 << 20) / each;
-    assert_eq!(come(&mut events, 50_000), spared);
+    room.set(0);
+    while events.give_way() {}
+    assert_eq!((events.len(), come(&mut events, 1_000)), (spared, spared));
     room.set(32 << 20);
     assert_eq!(come(&mut events, 20_000), spared + 20_000);
+}
+
+#[test]
+fn who_has_little_keeps_it_where_memory_is_short() {
+    let (mut events, room) = (Events::new(32 << 20, STARTED), Room::default());
+    events.share(&room);
+    let counts = [10_u64, 20_000, 30_000, 100];
+    let mut sequence = 0;
+    for (owner, count) in (1..).zip(counts) {
+        for _ in 0..count {
+            sequence += 1;
+            events.push(&made(owner, sequence));
+        }
+    }
+    room.set(0);
+    while events.give_way() {}
+    let (told, ..) = read(&events, Ask::default());
+    let mut from = 0;
+    let [few, many, most, some] = counts.map(|count| {
+        from += count;
+        told.iter().filter(|sequence| (from - count + 1..=from).contains(sequence)).count()
+    });
+    let spared = (4 << 20) / made(1, 1).bytes();
+    assert_eq!((few, some, many), (10, 100, most));
+    assert!((spared - 2..=spared).contains(&(few + many + most + some)), "{many} of {spared}");
 }
 
 #[test]
