@@ -173,7 +173,7 @@ fn sockets_section(results: &Results) -> String {
     let head = ["live sockets", "containers", "a pass", "10 to 90 % of them", "resident", "at the most"];
     format!(
         "\n## Live sockets\n\nThe processor time of reading all of them once, as is done once a second while somebody follows \
-         summaries, and the daemon's memory, of which it may have 160 MiB here.\n\n{}",
+         summaries, and the daemon's memory.\n\n{}",
         table(&head, rows)
     )
 }
