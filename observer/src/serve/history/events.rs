@@ -83,7 +83,7 @@ impl Events {
         let owner = owner(event);
         let most = self.most(bytes);
         while self.bytes + bytes > most {
-            self.make_room(owner);
+            self.make_room(owner, most);
         }
         let owned = self.by_owner.entry(owner).or_default();
         owned.events.push_back(Arc::clone(event));

@@ -58,9 +58,10 @@ impl Events {
         left / owners.max(1)
     }
 
-    /// Lets the oldest event go of whom the new one is, if that one has its share, else of whoever has the most.
-    pub(super) fn make_room(&mut self, owner: Option<WorkloadId>) {
-        let share = self.capacity / (self.by_owner.len() + 1);
+    /// Lets the oldest event go of whom the new one is, if that one has its share of what there may be, else of whoever has
+    /// the most.
+    pub(super) fn make_room(&mut self, owner: Option<WorkloadId>, most: usize) {
+        let share = most / (self.by_owner.len() + 1);
         let bytes = |owner: &Option<WorkloadId>| self.by_owner.get(owner).map_or(0, |owned| owned.bytes);
         let from = if bytes(&owner) > share {
             owner
